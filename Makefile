@@ -1,0 +1,45 @@
+# Everything happens in .venv, made from the pins in constraints.txt.
+PYTHON ?= $(firstword $(foreach v,python3.11 python3.12 python3.13,$(if $(shell $(v) -c "" 2>/dev/null && echo yes),$(v))) python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt
+DEMO_DIR ?= results/quickstart
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-slow lint format bench clean
+
+help:  ## show what can be made
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(VENV)/.dev  ## set up .venv for development
+
+demo: $(VENV)/.run  ## run the quickstart study and print its table
+	$(BIN)/python run.py --rq quickstart --output_dir $(DEMO_DIR)
+
+test: $(VENV)/.dev lint  ## lint, check types, run the test suite
+	$(BIN)/python -m pytest -n auto -m "not slow"
+
+test-slow: $(VENV)/.dev  ## run the long tests too
+	$(BIN)/python -m pytest -n auto
+
+lint: $(VENV)/.dev  ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev  ## bring the code into its one format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## remove .venv and caches; results stay
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+
+$(VENV)/.run: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP_INSTALL) --editable .
+	touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP_INSTALL) --editable ".[dev]"
+	touch $@ $(VENV)/.run

@@ -1,0 +1,1 @@
+"""Analysis: from a study's Parquet files to tables."""

@@ -1,0 +1,1 @@
+"""Autoencoders as flat genomes: layouts, environments, initialisation, torch modules."""

@@ -1,0 +1,117 @@
+"""The autoencoders a study can train ("environments"), algorithm section 2.
+
+An environment is data: layer widths, what the encoder's head looks like, which loss it is trained
+with and which noise it trains under. Engines read these facts; nothing else knows the names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from aes_lipi.autoencoders.layout import Layer, NetworkLayout, chain
+
+Loss = Literal["l1", "negative_elbo"]
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What distinguishes one kind of autoencoder.
+
+    Attributes:
+        hidden_sizes: widths of the encoder's hidden layers; the decoder mirrors them.
+        latent_size: width of the latent code.
+        variational: the encoder ends in two linear heads, mean and log-variance of the code.
+        loss: `l1`, the mean absolute error over batch and dimensions, or `negative_elbo`, the
+            summed binary cross-entropy plus the Kullback-Leibler divergence to N(0, I).
+        input_noise: standard deviation of the Gaussian noise on the input while training.
+    """
+
+    hidden_sizes: tuple[int, ...] = (30,)
+    latent_size: int = 10
+    variational: bool = False
+    loss: Loss = "l1"
+    input_noise: float = 0.0
+
+
+ENVIRONMENTS: dict[str, Environment] = {
+    "AutoencoderBinaryClustering": Environment(),
+    "AutoencoderBinaryClustering_Small": Environment(latent_size=2),
+    "AutoencoderBinaryClustering_Large": Environment(hidden_sizes=(60, 30)),
+    "DenoisingAutoencoderBinaryClustering": Environment(input_noise=0.4),
+    "VariationalAutoencoderBinaryClustering": Environment(variational=True, loss="negative_elbo"),
+}
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """An environment laid out for data of a given width: the two layouts and how to train them.
+
+    Attributes:
+        encoder: layers from the data to the code. A variational encoder's last two layers are the
+            heads `mean` and `log_variance`, both reading the last hidden layer.
+        decoder: layers from the code back to the data; sigmoid output.
+        loss: see `Environment`.
+        input_noise: see `Environment`.
+        variational: see `Environment`.
+    """
+
+    encoder: NetworkLayout
+    decoder: NetworkLayout
+    loss: Loss
+    input_noise: float
+    variational: bool
+
+    @property
+    def n_dim(self) -> int:
+        """Width of a data row."""
+        return self.encoder.n_in
+
+    @property
+    def latent_size(self) -> int:
+        """Width of the latent code."""
+        return self.decoder.n_in
+
+    @property
+    def n_parameters(self) -> int:
+        """Weights and biases of encoder and decoder together."""
+        return self.encoder.size + self.decoder.size
+
+    @property
+    def noise_width(self) -> int:
+        """Standard normal values that one training row consumes: input noise, then code noise."""
+        return (self.n_dim if self.input_noise else 0) + (
+            self.latent_size if self.variational else 0
+        )
+
+
+def build_architecture(
+    environment: Environment, n_dim: int, hidden_sizes: tuple[int, ...], latent_size: int
+) -> Architecture:
+    """Lay out an environment for rows of `n_dim` values with the given layer widths."""
+    return Architecture(
+        encoder=_encoder(environment.variational, n_dim, hidden_sizes, latent_size),
+        decoder=chain(
+            (*(f"hidden_{k}" for k in range(1, len(hidden_sizes) + 1)), "output"),
+            (latent_size, *reversed(hidden_sizes), n_dim),
+            "sigmoid",
+        ),
+        loss=environment.loss,
+        input_noise=environment.input_noise,
+        variational=environment.variational,
+    )
+
+
+def _encoder(
+    variational: bool, n_dim: int, hidden_sizes: tuple[int, ...], latent_size: int
+) -> NetworkLayout:
+    hidden = tuple(f"hidden_{k}" for k in range(1, len(hidden_sizes) + 1))
+    if not variational:
+        return chain((*hidden, "latent"), (n_dim, *hidden_sizes, latent_size), "relu")
+    trunk = chain(hidden, (n_dim, *hidden_sizes), "relu").layers if hidden else ()
+    width = hidden_sizes[-1] if hidden_sizes else n_dim
+    heads = tuple(
+        Layer(name, width, latent_size, "linear", reads=len(trunk) - 1)
+        for name in ("mean", "log_variance")
+    )
+    return NetworkLayout((*trunk, *heads))

@@ -1,0 +1,43 @@
+"""Forward passes of one network in plain numpy."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from aes_lipi.autoencoders.environments import Architecture
+from aes_lipi.autoencoders.layout import Activation, Float32, NetworkLayout
+
+
+def layer_outputs(layout: NetworkLayout, genome: Float32, x: Float32) -> list[Float32]:
+    """The output of every layer for rows x of shape (rows, n_in): (rows, n_out) each."""
+    outputs: list[Float32] = []
+    for k, layer in enumerate(layout.layers):
+        source = x if layer.reads < 0 else outputs[layer.reads]
+        value = source @ layout.weight(genome, k).T + layout.bias(genome, k)
+        outputs.append(_activate(layer.activation, value))
+    return outputs
+
+
+def _activate(activation: Activation, value: Float32) -> Float32:
+    if activation == "relu":
+        rectified: Float32 = np.maximum(value, np.float32(0))
+        return rectified
+    return sigmoid(value) if activation == "sigmoid" else value
+
+
+def sigmoid(value: Float32) -> Float32:
+    """The logistic function, without overflow for any finite value."""
+    decay = np.exp(-np.abs(value))
+    logistic: Float32 = np.where(value >= 0, np.float32(1), decay) / (1 + decay)
+    return logistic
+
+
+def encode(architecture: Architecture, genome: Float32, x: Float32) -> Float32:
+    """The code of rows x, float32, shape (rows, latent size); a variational encoder's mean."""
+    outputs = layer_outputs(architecture.encoder, genome, x)
+    return outputs[-2] if architecture.variational else outputs[-1]
+
+
+def decode(architecture: Architecture, genome: Float32, code: Float32) -> Float32:
+    """The reconstruction from codes of shape (rows, latent size): float32, (rows, n_dim)."""
+    return layer_outputs(architecture.decoder, genome, code)[-1]

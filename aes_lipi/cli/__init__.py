@@ -1,0 +1,44 @@
+"""The command line: the only part that prints."""
+
+from __future__ import annotations
+
+import sys
+
+from aes_lipi.errors import UserError
+
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+
+def main(program: str = "aes-lipi") -> None:
+    """Run the command line and exit.
+
+    Exit codes: 0 done, 1 some trials failed, 2 usage or bad input, 130 interrupted.
+
+    Args:
+        program: `aes-lipi`, or `run.py` for its command `run` alone.
+    """
+    import typer  # noqa: PLC0415 - importing the package must not import it
+
+    from aes_lipi.cli.app import app, run_app  # noqa: PLC0415
+    from aes_lipi.cli.options import with_switch_values  # noqa: PLC0415
+
+    chosen = run_app if program == "run.py" else app
+    try:
+        code = chosen(with_switch_values(sys.argv[1:]), prog_name=program, standalone_mode=False)
+    except UserError as error:
+        _complain(str(error))
+        code = EXIT_USAGE
+    except typer.TyperException as error:
+        _complain(error.format_message())
+        code = EXIT_USAGE
+    except (KeyboardInterrupt, typer.Abort):
+        code = EXIT_INTERRUPTED
+    if code == EXIT_INTERRUPTED:
+        _complain("interrupted; run the same command again to go on where it stopped")
+    sys.exit(code or 0)
+
+
+def _complain(message: str) -> None:
+    """One line on the error stream."""
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)

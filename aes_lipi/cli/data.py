@@ -1,0 +1,40 @@
+"""`--create_data`: data sets as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aes_lipi.config import Study
+from aes_lipi.datasets import create_paper_datasets, generate, save
+from aes_lipi.datasets.choice import clustering_of
+
+NAMING_FIELDS = ("dataset_name", "n_clusters", "n_examples_per_cluster", "n_dim")
+
+
+def create_data(directory: Path, study: Study, custom: bool) -> None:
+    """Write the paper's four data sets, or those that the flags describe.
+
+    Args:
+        directory: where; made if need be.
+        study: its variants hold the data settings of the flags.
+        custom: whether the flags name a data set.
+    """
+    if not custom:
+        variant = study.variants[0]
+        paths = create_paper_datasets(
+            directory, variant.dataset_seed, variant.noise_probability, variant.test_noise
+        )
+    else:
+        directory.mkdir(parents=True, exist_ok=True)
+        paths = []
+        for variant in study.variants:
+            dataset = generate(
+                clustering_of(variant),
+                variant.dataset_seed,
+                variant.noise_probability,
+                variant.test_noise,
+            )
+            paths.append(directory / f"{dataset.name}.npz")
+            save(dataset, paths[-1])
+    for path in paths:
+        print(path)

@@ -1,0 +1,96 @@
+"""The flags: one for every field of the configuration, made from the configuration."""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+from pydantic.fields import FieldInfo
+
+from aes_lipi.config import Variant
+
+NO_FLAG = frozenset({"data_digest"})
+TRIALS_HELP = "Replicates of every variant."
+
+
+def field_parameters() -> list[inspect.Parameter]:
+    """A text option for every field of `Variant`, and for `trials`.
+
+    Values are taken as text, with commas for a list to sweep, and validated by the configuration.
+    """
+    hints = typing.get_type_hints(Variant)
+    parameters = [_option("trials", ["--trials"], "INTEGER", TRIALS_HELP, "Study")]
+    for name, field in Variant.model_fields.items():
+        if name in NO_FLAG:
+            continue
+        extra = field.json_schema_extra
+        group = str(extra["group"]) if isinstance(extra, dict) else "Other"
+        flags = [f"--{name}", "--seed"] if name == "rng_seed" else [f"--{name}"]
+        parameters.append(_option(name, flags, _metavar(hints[name]), _help(field), group))
+    return parameters
+
+
+def _option(
+    name: str, flags: list[str], metavar: str, description: str, panel: str
+) -> inspect.Parameter:
+    option = typer.Option(*flags, metavar=metavar, help=description, rich_help_panel=panel)
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[str | None, option],
+    )
+
+
+def _help(field: FieldInfo) -> str:
+    default = "" if field.default is None else f" [default: {field.default}]"
+    return f"{field.description}{default}"
+
+
+def _metavar(hint: Any) -> str:
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        [hint] = [part for part in typing.get_args(hint) if part is not type(None)]
+        origin = typing.get_origin(hint)
+    if origin is typing.Literal:
+        return "|".join(typing.get_args(hint))
+    if origin is tuple:
+        return "WIDTHS"
+    return {bool: "true|false", int: "INTEGER", float: "NUMBER"}.get(hint, "TEXT")
+
+
+def with_field_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command whose last parameter is `**fields` a flag for every field."""
+    signature = inspect.signature(command, eval_str=True)
+    own = [
+        parameter
+        for parameter in signature.parameters.values()
+        if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+    ]
+    merged = [*own, *field_parameters()]
+    command.__signature__ = signature.replace(parameters=merged)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in merged}
+    return command
+
+
+def with_switch_values(arguments: Sequence[str]) -> list[str]:
+    """Let a yes-or-no field stand alone: `--store_all_nodes` means `--store_all_nodes true`."""
+    hints = typing.get_type_hints(Variant)
+    switches = {f"--{name}" for name, hint in hints.items() if hint is bool}
+    completed: list[str] = []
+    for position, argument in enumerate(arguments):
+        completed.append(argument)
+        following = arguments[position + 1] if position + 1 < len(arguments) else "--"
+        if normalise(argument) in switches and following.startswith("-"):
+            completed.append("true")
+    return completed
+
+
+def normalise(token: str) -> str:
+    """Flags may be written with hyphens or underscores; leading hyphens stay."""
+    stem = token.lstrip("-")
+    return token[: len(token) - len(stem)] + stem.replace("-", "_")

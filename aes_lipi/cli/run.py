@@ -1,0 +1,167 @@
+"""The command `run`: from a preset, a study file or a matrix of data to results in Parquet."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aes_lipi.config import (
+    Study,
+    StudyFile,
+    list_presets,
+    load_preset,
+    load_study_file,
+    resolve_study,
+)
+from aes_lipi.errors import UserError
+
+OWN_DATA_PRESET = "own_data"
+DEFAULT_RESULTS = Path("results")
+DEFAULT_DATA = Path("data")
+
+_STUDY, _DO, _HOW = "Study", "Instead of running", "Execution"
+
+
+def run(
+    *,
+    rq: Annotated[
+        str | None, typer.Option("--rq", help="Name of a preset.", rich_help_panel=_STUDY)
+    ] = None,
+    all_rqs: Annotated[
+        bool, typer.Option("--all_rqs", help="Run all presets.", rich_help_panel=_STUDY)
+    ] = False,
+    config: Annotated[
+        Path | None, typer.Option(help="A study of your own, in YAML.", rich_help_panel=_STUDY)
+    ] = None,
+    show_list: Annotated[
+        bool, typer.Option("--list", help="Show all presets.", rich_help_panel=_DO)
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry_run", help="Show the trials and run nothing.", rich_help_panel=_DO),
+    ] = False,
+    create_data: Annotated[
+        bool,
+        typer.Option(
+            "--create_data",
+            help="Write the paper's data sets, or the one that the data flags describe, to "
+            "--output_dir.",
+            rich_help_panel=_DO,
+        ),
+    ] = False,
+    output_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--output_dir", help="Folder of the results: results/NAME.", rich_help_panel=_HOW
+        ),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Trials at a time, a process each: all cores.", rich_help_panel=_HOW
+        ),
+    ] = None,
+    local: Annotated[
+        bool,
+        typer.Option(
+            "--local", help="On this machine, which is the default.", rich_help_panel=_HOW
+        ),
+    ] = False,
+    retry_failed: Annotated[
+        bool,
+        typer.Option(
+            "--retry_failed", help="Also run trials that failed before.", rich_help_panel=_HOW
+        ),
+    ] = False,
+    **fields: str | None,
+) -> None:
+    """Run a study, or go on with it: trials whose results are there are not run again.
+
+    Every flag of a field replaces that field wherever the preset sets or sweeps it; commas make a
+    list to sweep. Hyphens work wherever underscores do.
+    """
+    overrides = {name: value for name, value in fields.items() if value is not None}
+    if show_list:
+        _print_presets(overrides)
+    elif create_data:
+        _create_data(output_dir or DEFAULT_DATA, overrides)
+    else:
+        studies = _studies(rq, all_rqs, config, overrides)
+        folders = [_folder(study, output_dir, all_rqs) for study in studies]
+        if dry_run:
+            _print_trials(studies)
+        else:
+            _run_all(studies, folders, jobs or len(os.sched_getaffinity(0)), retry_failed)
+
+
+def _studies(
+    rq: str | None, all_rqs: bool, config: Path | None, overrides: Mapping[str, str]
+) -> list[Study]:
+    """The studies that the flags ask for."""
+    if sum([rq is not None, all_rqs, config is not None]) > 1:
+        raise UserError("--rq, --all_rqs and --config exclude each other; give one of them")
+    settings = _with_digest(overrides)
+    if all_rqs:
+        return [resolve_study(name, load_preset(name), settings) for name in list_presets()]
+    if config is not None:
+        return [resolve_study(config.stem, load_study_file(config), settings)]
+    name = rq or (OWN_DATA_PRESET if "data" in overrides else None)
+    if name is None:
+        raise UserError("nothing to run: give --rq NAME (--list shows them), --config or --data")
+    return [resolve_study(name, load_preset(name), settings)]
+
+
+def _with_digest(overrides: Mapping[str, str]) -> dict[str, str]:
+    """A data file counts by its content."""
+    if "data" not in overrides:
+        return dict(overrides)
+    from aes_lipi.datasets.files import file_digest  # noqa: PLC0415 - numpy is slow to import
+
+    return {**overrides, "data_digest": file_digest(Path(overrides["data"]))}
+
+
+def _folder(study: Study, output_dir: Path | None, one_each: bool) -> Path:
+    if output_dir is None:
+        return DEFAULT_RESULTS / study.name
+    return output_dir / study.name if one_each else output_dir
+
+
+def _run_all(studies: list[Study], folders: list[Path], jobs: int, retry_failed: bool) -> None:
+    """Run the studies one after another; exit with 1 if a trial failed."""
+    from aes_lipi.execution.workers import one_thread_per_process  # noqa: PLC0415
+
+    one_thread_per_process()
+    from aes_lipi.cli.progress import progress_for  # noqa: PLC0415 - numpy is slow to import
+    from aes_lipi.cli.tables import print_summary  # noqa: PLC0415
+    from aes_lipi.execution.local import run_study  # noqa: PLC0415
+
+    failed = 0
+    for study, folder in zip(studies, folders, strict=True):
+        with progress_for(study) as progress:
+            summary = run_study(study, folder, jobs, progress, retry_failed)
+        print_summary(study, folder, summary)
+        failed += summary.failed
+    if failed:
+        raise typer.Exit(1)
+
+
+def _create_data(directory: Path, overrides: Mapping[str, str]) -> None:
+    from aes_lipi.cli.data import create_data  # noqa: PLC0415 - numpy is slow to import
+
+    create_data(directory, resolve_study("data", StudyFile(), overrides), bool(overrides))
+
+
+def _print_presets(overrides: Mapping[str, str]) -> None:
+    from aes_lipi.cli.tables import print_presets  # noqa: PLC0415 - rich is slow to import
+
+    print_presets([resolve_study(name, load_preset(name), overrides) for name in list_presets()])
+
+
+def _print_trials(studies: list[Study]) -> None:
+    from aes_lipi.cli.tables import print_trials  # noqa: PLC0415 - rich is slow to import
+
+    print_trials(studies)

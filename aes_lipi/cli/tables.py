@@ -1,0 +1,94 @@
+"""The tables that commands print."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from aes_lipi.cli.durations import duration
+from aes_lipi.config import Study
+from aes_lipi.execution.estimate import estimated_seconds
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from aes_lipi.execution.local import Summary
+
+PLAIN_WIDTH = 120
+
+
+def console() -> Console:
+    """Standard output: as wide as the terminal, or wide enough for every table."""
+    output = Console()
+    return output if output.is_terminal else Console(width=PLAIN_WIDTH)
+
+
+def print_presets(studies: Sequence[Study]) -> None:
+    """Name, variants, trials, time and question of every preset."""
+    table = Table(box=None)
+    for name in ("preset", "variants", "trials", "one core"):
+        table.add_column(name, justify="left" if name == "preset" else "right", no_wrap=True)
+    table.add_column("question")
+    for study in studies:
+        table.add_row(
+            study.name,
+            str(len(study.variants)),
+            str(study.n_trials),
+            "~" + duration(estimated_seconds(study)),
+            study.description,
+        )
+    console().print(table)
+    print(f"{len(studies)} presets; run one with --rq NAME")
+
+
+def print_trials(studies: Sequence[Study]) -> None:
+    """One line per resolved trial."""
+    for study in studies:
+        for variant in study.variants:
+            for trial in range(study.trials):
+                print(
+                    f"{study.name}  variant={variant.id}  trial={trial:04d}  {study.label(variant)}"
+                )
+    total = sum(study.n_trials for study in studies)
+    seconds = sum(estimated_seconds(study) for study in studies)
+    print(f"{total} trials, about {duration(seconds)} on one core; nothing was run")
+
+
+def print_summary(study: Study, directory: Path, summary: Summary) -> None:
+    """The closing table of a study, and where its results are."""
+    from aes_lipi.analysis.summary import summarise  # noqa: PLC0415 - pandas is slow to import
+
+    rows = summarise(directory)
+    title = escape(f"{study.name}: median [quartiles] over trials")
+    table = Table(title=title, title_justify="left")
+    table.add_column("variant")
+    for heading in ("id", "trials", "mean L1", "test L1", "capacity", "wall time"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for variant in study.variants:
+        if variant.id in rows.index:
+            table.add_row(study.label(variant), variant.id, *_cells(rows.loc[[variant.id]].iloc[0]))
+    console().print(table)
+    if summary.failed:
+        print(f"{summary.failed} trials failed: see {directory}/failures (--retry_failed)")
+    print(f"results: {directory}")
+
+
+def _cells(row: pd.Series[float]) -> list[str]:
+    count = f"{row['trials']}" + (f" ({row['failed']} failed)" if row["failed"] else "")
+    return [
+        count,
+        *(_quartiles(row, measure, ".3f") for measure in ("mean_L1", "test_L1", "capacity")),
+        duration(row["wall_time_s_median"]) if row["trials"] else "",
+    ]
+
+
+def _quartiles(row: pd.Series[float], measure: str, form: str) -> str:
+    if not row["trials"]:
+        return ""
+    median, low, high = (row[f"{measure}_{name}"] for name in ("median", "q1", "q3"))
+    return f"{median:{form}} [{low:{form}}, {high:{form}}]"

@@ -1,0 +1,276 @@
+"""The generation of a cell, `lipi_simple` and `lipi_simple_pte` (algorithm section 4).
+
+A generation is a pure function of the cell's state, its neighbours' centres and the driver's plan.
+It is written for a stack of cells that do not depend on each other, so that an engine can train
+them together; a cell alone is a stack of one, with the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+
+from aes_lipi.autoencoders.networks import Pair
+from aes_lipi.coevolution.batches import random_batch, rows_of_cell, shuffled_pass
+from aes_lipi.coevolution.plan import Cell, Setup, Task
+from aes_lipi.coevolution.selection import SOLUTION_CONCEPTS, tournament
+from aes_lipi.engine.protocol import (
+    ActivationStatistics,
+    EvaluateTask,
+    Float64,
+    Int32,
+    Moments,
+    Trained,
+    TrainTask,
+    Updates,
+)
+from aes_lipi.pruning.event import prune
+from aes_lipi.pruning.operators import OPERATORS, Evidence, Settings
+from aes_lipi.pruning.operators.lexicase import SAMPLED_ROWS
+from aes_lipi.randomness import Purpose
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class InHand:
+    """A cell's pair on its way from selection to becoming the centre.
+
+    Attributes:
+        task: what the generation started from.
+        cell: the pair and what is known of it so far.
+        winner: the selected member's place in the neighbourhood.
+        min_selection_loss: lowest reduced loss at selection.
+        min_replacement_loss: loss after training.
+    """
+
+    task: Task
+    cell: Cell
+    winner: int
+    min_selection_loss: float
+    min_replacement_loss: float = float("nan")
+
+
+def lipi_simple(tasks: Sequence[Task], setup: Setup) -> list[InHand]:
+    """Select a pair, train it for one pass, evaluate it, prune it: "Lipi-AE-S"."""
+    return prune_in_hand(evaluate_replacement(_train_selected(tasks, setup), setup), setup)
+
+
+def lipi_simple_pte(tasks: Sequence[Task], setup: Setup) -> list[InHand]:
+    """`lipi_simple`, but pruned before it is evaluated for replacement."""
+    return evaluate_replacement(prune_in_hand(_train_selected(tasks, setup), setup), setup)
+
+
+def _train_selected(tasks: Sequence[Task], setup: Setup) -> list[InHand]:
+    selected = select(tasks, setup)
+    trained = setup.engine.train([_training_of(hand, setup) for hand in selected])
+    return [
+        after_training(hand, result, 0, 0) for hand, result in zip(selected, trained, strict=True)
+    ]
+
+
+def select(tasks: Sequence[Task], setup: Setup) -> list[InHand]:
+    """Evaluate every neighbourhood on one batch and take each tournament's winner as a pair.
+
+    Steps 1 to 3. Where the operator needs activation statistics, they begin with this evaluation
+    of the winner, on top of those that the cell carries.
+    """
+    batches = [selection_batch(task, setup) for task in tasks]
+    matrices = setup.engine.loss_matrices(
+        [
+            EvaluateTask(
+                tuple(pair.encoder for pair in task.neighbourhood),
+                tuple(pair.decoder for pair in task.neighbourhood),
+                batch,
+            )
+            for task, batch in zip(tasks, batches, strict=True)
+        ]
+    )
+    hands = [_winner(task, matrix, setup) for task, matrix in zip(tasks, matrices, strict=True)]
+    return [observe(hand, batch, setup) for hand, batch in zip(hands, batches, strict=True)]
+
+
+def selection_batch(task: Task, setup: Setup) -> Int32:
+    """The training rows on which a neighbourhood is evaluated for selection."""
+    address = task.plan.address
+    rows = rows_of_cell(setup, address)
+    return random_batch(rows, setup.variant, address, Purpose.SELECTION_BATCH)
+
+
+def _winner(task: Task, matrix: Float64, setup: Setup) -> InHand:
+    losses = reduce_losses(matrix, setup)
+    winner = tournament(losses, task.plan.contestants)
+    cell = replace(task.cell, pair=task.neighbourhood[winner])
+    return InHand(task, cell, winner, min_selection_loss=float(losses.min()))
+
+
+def reduce_losses(matrix: Float64, setup: Setup) -> Float64:
+    """One loss per encoder, by the solution concept."""
+    return SOLUTION_CONCEPTS[setup.variant.solution_concept](matrix)
+
+
+def _training_of(hand: InHand, setup: Setup) -> TrainTask:
+    """One pass of the pair in hand over the cell's rows: step 4."""
+    plan = hand.task.plan
+    rows = shuffled_pass(
+        rows_of_cell(setup, plan.address), setup.variant, plan.address.stream(Purpose.SHUFFLE)
+    )
+    alone = np.zeros(len(rows), dtype=np.int32)
+    moments = moments_at_start(hand.cell, setup)
+    return TrainTask(
+        encoders=(hand.cell.pair.encoder,),
+        decoders=(hand.cell.pair.decoder,),
+        updates=Updates(rows, alone, alone, np.full(len(rows), plan.learning_rate)),
+        encoder_moments=moments and (moments[0],),
+        decoder_moments=moments and (moments[1],),
+        noise=training_noise(hand.task, setup),
+        observe=observes(hand.task, setup),
+    )
+
+
+def moments_at_start(cell: Cell, setup: Setup) -> tuple[Moments, Moments] | None:
+    """Optimiser state of encoder and decoder at the start; None for a new Adam at every step."""
+    state = setup.variant.optimizer_state
+    if state == "step":
+        return None
+    if state == "cell" and cell.encoder_moments and cell.decoder_moments:
+        return cell.encoder_moments, cell.decoder_moments
+    return (
+        Moments.zero(setup.architecture.encoder.size),
+        Moments.zero(setup.architecture.decoder.size),
+    )
+
+
+def training_noise(task: Task, setup: Setup) -> np.random.Generator | None:
+    """The source of training noise, for environments that train under noise."""
+    if setup.architecture.noise_width == 0:
+        return None
+    return task.plan.address.stream(Purpose.TRAINING_NOISE)
+
+
+def after_training(hand: InHand, trained: Trained, encoder: int, decoder: int) -> InHand:
+    """Take one trained encoder and decoder into the hand, with their moments and statistics."""
+    cell = Cell(
+        pair=Pair(trained.encoders[encoder], trained.decoders[decoder]),
+        encoder_moments=_item(trained.encoder_moments, encoder),
+        decoder_moments=_item(trained.decoder_moments, decoder),
+        encoder_statistics=_add(
+            hand.cell.encoder_statistics, _item(trained.encoder_statistics, encoder)
+        ),
+        decoder_statistics=_add(
+            hand.cell.decoder_statistics, _item(trained.decoder_statistics, decoder)
+        ),
+    )
+    return replace(hand, cell=cell)
+
+
+def _item(items: tuple[T, ...] | None, k: int) -> T | None:
+    return None if items is None else items[k]
+
+
+def _add(
+    known: ActivationStatistics | None, more: ActivationStatistics | None
+) -> ActivationStatistics | None:
+    if known is None or more is None:
+        return known or more
+    return known.merged(more)
+
+
+def evaluate_replacement(hands: Sequence[InHand], setup: Setup) -> list[InHand]:
+    """The loss of each trained pair on one training batch: step 5."""
+    batches = [replacement_batch(hand.task, setup) for hand in hands]
+    losses = setup.engine.loss_matrices(
+        [
+            EvaluateTask((hand.cell.pair.encoder,), (hand.cell.pair.decoder,), batch)
+            for hand, batch in zip(hands, batches, strict=True)
+        ]
+    )
+    return [
+        replace(observe(hand, batch, setup), min_replacement_loss=float(loss[0, 0]))
+        for hand, batch, loss in zip(hands, batches, losses, strict=True)
+    ]
+
+
+def replacement_batch(task: Task, setup: Setup) -> Int32:
+    """The training rows on which a trained pair is evaluated for replacement."""
+    address = task.plan.address
+    rows = rows_of_cell(setup, address)
+    return random_batch(rows, setup.variant, address, Purpose.REPLACEMENT_BATCH)
+
+
+def observes(task: Task, setup: Setup) -> bool:
+    """Whether activation statistics are gathered in this generation.
+
+    On the ring they are those of one generation, so only one with a prune event needs them; in the
+    canonical baseline they run from one prune event to the next.
+    """
+    method = setup.variant.prune_method
+    needed = method != "None" and OPERATORS[method].needs == "statistics"
+    return needed and (task.plan.prune or setup.variant.is_canonical)
+
+
+def observe(hand: InHand, rows: Int32, setup: Setup) -> InHand:
+    """Add an evaluation of the pair in hand to its activation statistics."""
+    if not observes(hand.task, setup):
+        return hand
+    seen = setup.engine.activations([hand.cell.pair], "train", rows)[0]
+    size = setup.variant.batch_size
+    cell = replace(
+        hand.cell,
+        encoder_statistics=_add(
+            hand.cell.encoder_statistics, ActivationStatistics.of_batch(seen.encoder, size)
+        ),
+        decoder_statistics=_add(
+            hand.cell.decoder_statistics, ActivationStatistics.of_batch(seen.decoder, size)
+        ),
+    )
+    return replace(hand, cell=cell)
+
+
+def prune_in_hand(hands: Sequence[InHand], setup: Setup) -> list[InHand]:
+    """Prune the pairs whose plan has a prune event: step 6."""
+    return [_pruned(hand, setup) if hand.task.plan.prune else hand for hand in hands]
+
+
+def _pruned(hand: InHand, setup: Setup) -> InHand:
+    """Both networks pruned; statistics begin anew."""
+    architecture, address = setup.architecture, hand.task.plan.address
+    settings = Settings.of(setup.variant)
+    encoder_evidence, decoder_evidence = _evidence(hand, setup)
+    pair = Pair(
+        prune(
+            hand.cell.pair.encoder,
+            architecture.encoder,
+            encoder_evidence,
+            settings,
+            address.stream(Purpose.PRUNE_ENCODER),
+        ),
+        prune(
+            hand.cell.pair.decoder,
+            architecture.decoder,
+            decoder_evidence,
+            settings,
+            address.stream(Purpose.PRUNE_DECODER),
+        ),
+    )
+    cell = replace(hand.cell, pair=pair, encoder_statistics=None, decoder_statistics=None)
+    return replace(hand, cell=cell)
+
+
+def _evidence(hand: InHand, setup: Setup) -> tuple[Evidence, Evidence]:
+    """What the operator needs to know of encoder and decoder."""
+    cell = hand.cell
+    needs = OPERATORS[setup.variant.prune_method].needs
+    if needs == "statistics":
+        return Evidence(cell.encoder_statistics), Evidence(cell.decoder_statistics)
+    if needs == "activations":
+        split = setup.variant.lexicase_split
+        n_rows = len(setup.dataset.split(split))
+        rng = hand.task.plan.address.stream(Purpose.LEXICASE_ROWS)
+        rows = rng.integers(n_rows, size=SAMPLED_ROWS, dtype=np.int32)
+        seen = setup.engine.activations([cell.pair], split, rows)[0]
+        return Evidence(activations=seen.encoder), Evidence(activations=seen.decoder)
+    return Evidence(), Evidence()

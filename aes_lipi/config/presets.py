@@ -1,0 +1,80 @@
+"""Study files: the presets of `configs/`, one per research question, and a user's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from aes_lipi.config.study import StudyFile, describe, nearest
+from aes_lipi.errors import UserError
+
+_MAX_STUDY_FILE_BYTES = 1_000_000
+
+
+def presets_directory() -> Path:
+    """Where the presets lie: inside an installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    installed = package / "configs"
+    return installed if installed.is_dir() else package.parent / "configs"
+
+
+def list_presets() -> list[str]:
+    """The names of all presets, in alphabetical order."""
+    return sorted(path.stem for path in presets_directory().glob("*.yaml"))
+
+
+def load_preset(name: str) -> StudyFile:
+    """Read a preset by name.
+
+    Raises:
+        UserError: there is none of that name; the nearest names are offered.
+    """
+    known = list_presets()
+    if name not in known:
+        raise UserError(
+            f"--rq {name}: no such preset{nearest(name, known, cutoff=0.0)} (--list shows all)"
+        )
+    return load_study_file(presets_directory() / f"{name}.yaml")
+
+
+def load_study_file(path: Path) -> StudyFile:
+    """Read a study from YAML.
+
+    Raises:
+        UserError: the file cannot be read, is not YAML, or holds unknown keys.
+    """
+    try:
+        if path.stat().st_size > _MAX_STUDY_FILE_BYTES:
+            raise UserError(f"{path}: larger than a study file can be (1 MB)")
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_PlainLoader)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; give a readable YAML file") from None
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not valid YAML: {_one_line(error)}") from None
+    return _validated(path, content)
+
+
+def _validated(path: Path, content: Any) -> StudyFile:
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected a mapping with the keys settings and variants")
+    try:
+        return StudyFile.model_validate(content)
+    except ValidationError as error:
+        raise UserError(f"{path}: {describe(error)}") from None
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Safe YAML without aliases, so that a small file cannot unfold into a huge one."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Refuse an alias where SafeLoader would follow it."""
+        if self.check_event(yaml.events.AliasEvent):
+            raise yaml.YAMLError("aliases are not supported in study files")
+        return super().compose_node(parent, index)

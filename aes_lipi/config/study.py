@@ -1,0 +1,193 @@
+"""A study: named variants, each tried a number of times."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from aes_lipi.config.variant import Variant
+from aes_lipi.errors import UserError
+
+Settings = Mapping[str, Any]
+
+_LISTED_FIELDS = frozenset({"hidden_sizes"})
+_PRUNING_FIELDS = frozenset(
+    name
+    for name, field in Variant.model_fields.items()
+    if name != "prune_method"
+    and isinstance(field.json_schema_extra, dict)
+    and field.json_schema_extra["group"] == "Pruning"
+)
+_LABELLED_BY_VALUE = frozenset(
+    {
+        "prune_method",
+        "prune_schedule",
+        "environment",
+        "cell_evaluation",
+        "dataset_name",
+        "update_order",
+        "topology",
+    }
+)
+
+
+class StudyFile(BaseModel):
+    """What a preset or a user's YAML file holds.
+
+    Attributes:
+        description: one line on the question the study answers.
+        trials: replicates of every variant.
+        settings: fields of `Variant`; a list of values is swept, several lists give their product.
+        variants: settings that are fixed together, laid over `settings`; lists are swept here too.
+            Without any, there is the one family that `settings` describes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    description: str = ""
+    trials: Annotated[int, Field(ge=1, le=9999)] = 30
+    settings: dict[str, Any] = {}
+    variants: tuple[dict[str, Any], ...] = ()
+
+
+class Study(BaseModel):
+    """A resolved study.
+
+    Attributes:
+        name: of the preset or file.
+        description: one line.
+        trials: replicates of every variant, numbered from 0.
+        variants: distinct settings, in the order they were listed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    description: str = ""
+    trials: Annotated[int, Field(ge=1, le=9999)]
+    variants: tuple[Variant, ...]
+
+    @property
+    def n_trials(self) -> int:
+        """Trials of all variants together."""
+        return self.trials * len(self.variants)
+
+    def label(self, variant: Variant) -> str:
+        """What tells this variant from the study's others, for tables and figures."""
+        shown = [field for field in self._telling_fields() if _applies(field, variant)]
+        return ", ".join(_label(field, getattr(variant, field)) for field in shown) or self.name
+
+    def _telling_fields(self) -> list[str]:
+        """Fields that differ between variants: named choices all, others only where needed."""
+        telling: list[str] = []
+        groups = {("",) * len(self.variants)}
+        columns = {
+            field: tuple(str(getattr(variant, field)) for variant in self.variants)
+            for field in Variant.model_fields
+        }
+        for field in sorted(columns, key=lambda name: name not in _LABELLED_BY_VALUE):
+            refined = groups | {columns[field]}
+            finer = len(set(zip(*refined, strict=True))) > len(set(zip(*groups, strict=True)))
+            if finer or (field in _LABELLED_BY_VALUE and len(set(columns[field])) > 1):
+                telling.append(field)
+                groups = refined
+        return telling
+
+
+def _applies(field: str, variant: Variant) -> bool:
+    return variant.prune_method != "None" or field not in _PRUNING_FIELDS
+
+
+def _label(field: str, value: Any) -> str:
+    if field == "prune_method":
+        return "no pruning" if value == "None" else str(value)
+    if field in _LABELLED_BY_VALUE:
+        return str(value)
+    return f"{field}={value:g}" if isinstance(value, float) else f"{field}={value}"
+
+
+def resolve_study(name: str, file: StudyFile, overrides: Settings) -> Study:
+    """Lay overrides over a study file and spread its lists into variants.
+
+    Args:
+        name: of the study.
+        file: what the preset or the user's file holds.
+        overrides: fields of `Variant`, and `trials`; each replaces the field wherever it stands,
+            swept or not. A string with commas is a list.
+
+    Raises:
+        UserError: a field is unknown, or a value is of the wrong type or out of bounds.
+    """
+    replaced = {field: _listed(field, value) for field, value in overrides.items()}
+    trials = replaced.pop("trials", file.trials)
+    variants: dict[str, Variant] = {}
+    for family in file.variants or ({},):
+        for settings in _product({**file.settings, **family, **replaced}):
+            variant = _variant(settings)
+            variants.setdefault(variant.id, variant)
+    try:
+        return Study(
+            name=name,
+            description=file.description,
+            trials=trials,
+            variants=tuple(variants.values()),
+        )
+    except ValidationError as error:
+        raise UserError(describe(error)) from None
+
+
+def _listed(field: str, value: Any) -> Any:
+    if isinstance(value, str) and "," in value and field not in _LISTED_FIELDS | {"data"}:
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+def _product(settings: Settings) -> Iterable[dict[str, Any]]:
+    """Every combination of the values of the swept fields."""
+    values = [_swept_values(field, value) for field, value in settings.items()]
+    for combination in itertools.product(*values):
+        yield dict(zip(settings, combination, strict=True))
+
+
+def _swept_values(field: str, value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        return [value]
+    if field in _LISTED_FIELDS and not any(isinstance(item, list) for item in value):
+        return [value]
+    if not value:
+        raise UserError(f"{field}: the list of values is empty; give at least one")
+    return value
+
+
+def _variant(settings: Settings) -> Variant:
+    for field in settings:
+        if field not in Variant.model_fields:
+            raise UserError(f"{field}: no such field{nearest(field, Variant.model_fields)}")
+    try:
+        return Variant.model_validate(settings)
+    except ValidationError as error:
+        raise UserError(describe(error)) from None
+
+
+def nearest(name: str, names: Iterable[str], cutoff: float = 0.5) -> str:
+    """A clause that offers the nearest of the known names, or nothing if none is that near."""
+    close = difflib.get_close_matches(name, list(names), n=3, cutoff=cutoff)
+    return f"; did you mean {' or '.join(close)}?" if close else ""
+
+
+def describe(error: ValidationError) -> str:
+    """The first problem of a validation error in one line."""
+    first = error.errors()[0]
+    message = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:
+        return message
+    place = ".".join(str(part) for part in first["loc"])
+    given = repr(first["input"])
+    shown = given if len(given) <= 60 else given[:57] + "..."
+    if first["type"] == "extra_forbidden":
+        return f"{place}: no such key; known are {', '.join(StudyFile.model_fields)}"
+    return f"{place}: {message[0].lower()}{message[1:]} (got {shown})"

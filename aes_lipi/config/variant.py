@@ -1,0 +1,265 @@
+"""The settings of one variant of a study: every field, its default and its bounds.
+
+Defaults are the published setting (algorithm section 8). Where the published work and a sound study
+differ, the difference is a field here, and its description names both readings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from aes_lipi.config.resolution import resolve_defaults
+
+EnvironmentName = Literal[
+    "AutoencoderBinaryClustering",
+    "AutoencoderBinaryClustering_Small",
+    "AutoencoderBinaryClustering_Large",
+    "DenoisingAutoencoderBinaryClustering",
+    "VariationalAutoencoderBinaryClustering",
+]
+CellEvaluation = Literal[
+    "lipi_simple", "lipi_simple_pte", "epoch-node", "all_vs_all", "ann_canonical"
+]
+PruneMethod = Literal["None", "random", "activation", "activation_low", "lexicase", "magnitude"]
+PruneSchedule = Literal[
+    "fixed", "increase", "decrease", "population", "exponential", "final_n", "prune_after"
+]
+SolutionConcept = Literal["best_case", "worst_case", "mean_expected_utility"]
+Topology = Literal["ring", "grid"]
+UpdateOrder = Literal["sequential", "synchronous"]
+OptimizerState = Literal["step", "generation", "cell"]
+LearningRatePolicy = Literal["walk", "step", "constant"]
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Width = Annotated[int, Field(ge=1, le=1_000_000)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+def setting(default: Any, group: str, description: str) -> Any:
+    """A field with its default, the heading it is listed under, and its help text."""
+    return Field(default, description=description, json_schema_extra={"group": group})
+
+
+class Variant(BaseModel):
+    """Everything that decides what a trial computes, apart from the trial's number.
+
+    Fields left out are filled in when the value is made, those that depend on others too, so that
+    a variant always shows its full settings and equal settings always have the same `id`.
+
+    Raises:
+        pydantic.ValidationError: a field is unknown, of the wrong type or out of bounds.
+
+    >>> Variant(cell_evaluation="ann_canonical").learning_rate_policy
+    'step'
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True
+    )
+
+    # Data
+    dataset_name: str = setting(
+        "binary_clustering_10_100_1000",
+        "Data",
+        "binary_clustering_{K}_{N}_{X}, or K_N_X: clusters, examples per block, dimensions.",
+    )
+    n_clusters: Count | None = setting(None, "Data", "Replaces K of the data set's name.")
+    n_examples_per_cluster: Count | None = setting(
+        None, "Data", "Replaces N of the data set's name; divisible by the number of clusters."
+    )
+    n_dim: Width | None = setting(None, "Data", "Replaces X of the data set's name.")
+    noise_probability: Fraction = setting(0.05, "Data", "Chance that a generated bit is flipped.")
+    test_noise: Literal["shared", "independent"] = setting(
+        "shared",
+        "Data",
+        "Noise of test and validation rows: one mask for all blocks (published), or its own for "
+        "every row (sound).",
+    )
+    dataset_seed: Seed = setting(1, "Data", "Seed of the generated data, or of a file's split.")
+    data: str | None = setting(
+        None, "Data", "A matrix of values in [0, 1]: Parquet, CSV, .npy or .npz."
+    )
+    data_digest: str | None = setting(None, "Data", "SHA-256 of that file; filled in.")
+    scale: Literal["none", "minmax"] = setting(
+        "none", "Data", "Scaling of the columns of a file, learned on its training rows."
+    )
+    test_fraction: Fraction = setting(0.2, "Data", "Share of a file's rows kept for the test.")
+    validation_fraction: Fraction = setting(
+        0.1, "Data", "Share of a file's rows kept for validation."
+    )
+    cell_data_fraction: Annotated[float, Field(gt=0, le=1)] = setting(
+        1.0, "Data", "Share of the training rows that each cell sees, drawn per cell."
+    )
+    no_shuffle_data: bool = setting(
+        False, "Data", "Train on the rows in order instead of shuffling every pass."
+    )
+
+    # Autoencoder
+    environment: EnvironmentName = setting(
+        "AutoencoderBinaryClustering", "Autoencoder", "Which autoencoder is trained."
+    )
+    hidden_sizes: tuple[Width, ...] | None = setting(
+        None,
+        "Autoencoder",
+        "Widths of the encoder's hidden layers, mirrored by the decoder, as 60,30",
+    )
+    latent_size: Width | None = setting(
+        None, "Autoencoder", "Width of the code; by default the environment's."
+    )
+    identical_initial_networks: bool = setting(
+        False, "Autoencoder", "Every cell starts from the same weights."
+    )
+    ann_path: str | None = setting(
+        None, "Autoencoder", "Start every cell from this saved model, or from those in this folder."
+    )
+
+    # Coevolution
+    cell_evaluation: CellEvaluation = setting(
+        "lipi_simple", "Coevolution", "What a cell does in a generation."
+    )
+    population_size: Count = setting(10, "Coevolution", "Cells; always 1 for ann_canonical.")
+    topology: Topology = setting("ring", "Coevolution", "How the cells are connected.")
+    radius: Annotated[int, Field(ge=0)] = setting(
+        1, "Coevolution", "Neighbours on each side along each axis; always 0 for ann_canonical."
+    )
+    grid_rows: Count | None = setting(
+        None, "Coevolution", "Rows of the grid; by default as square as the population allows."
+    )
+    update_order: UpdateOrder = setting(
+        "sequential",
+        "Coevolution",
+        "Cells one after another, seeing this generation's centres (published), or all from the "
+        "last generation's.",
+    )
+    solution_concept: SolutionConcept = setting(
+        "best_case", "Coevolution", "How an encoder's losses over the decoders become one."
+    )
+    tournament_size: Count = setting(2, "Coevolution", "Members drawn for a tournament.")
+    final_cell: Literal["best_on_test", "best_on_validation", "first"] = setting(
+        "best_on_test",
+        "Coevolution",
+        "The trial's answer: the centre with the lowest loss on the test split, on the validation "
+        "split (sound), or cell 0 (what the published code returned).",
+    )
+
+    # Training
+    epochs: Count = setting(400, "Training", "Generations; passes over the training rows.")
+    batch_size: Count = setting(5, "Training", "Rows of a batch.")
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = setting(
+        1e-5, "Training", "Learning rate at the start."
+    )
+    learning_rate_policy: LearningRatePolicy | None = setting(
+        None,
+        "Training",
+        "Random walk (the ring's), tenfold cut every quarter (ann_canonical's), or constant.",
+    )
+    learning_rate_sd: Annotated[float, Field(ge=0)] = setting(
+        1e-5, "Training", "Standard deviation of a step of the walk."
+    )
+    optimizer_state: OptimizerState | None = setting(
+        None,
+        "Training",
+        "Adam is new at every step (the ring's), at every generation, or kept with the cell "
+        "(ann_canonical's).",
+    )
+
+    # Pruning
+    prune_method: PruneMethod = setting("None", "Pruning", "The pruning operator.")
+    prune_schedule: PruneSchedule = setting(
+        "fixed", "Pruning", "Probability of a prune event over the generations."
+    )
+    prune_probability: Fraction = setting(0.5, "Pruning", "The schedules' p.")
+    prune_amount: Fraction = setting(
+        0.1, "Pruning", "Share of every tensor's entries that random and magnitude prune."
+    )
+    lexi_threshold: Fraction = setting(
+        0.1, "Pruning", "Normalised activation below which lexicase makes a node a candidate."
+    )
+    pruned_weights: Literal["regrow", "frozen"] = setting(
+        "regrow", "Pruning", "Pruned entries may grow again (published) or stay zero (sound)."
+    )
+    lexicase_split: Literal["test", "validation"] = setting(
+        "test", "Pruning", "Rows that lexicase looks at: test (published) or validation (sound)."
+    )
+    schedule_horizon: Literal["published", "sound"] = setting(
+        "published",
+        "Pruning",
+        "T of the schedules: epochs - 1, but epochs in ann_canonical (published), or epochs - 1 "
+        "everywhere (sound).",
+    )
+    decrease_from: Literal["one", "probability"] = setting(
+        "one", "Pruning", "Where the schedule `decrease` starts: at 1 (published), or at p."
+    )
+    final_n_start: Fraction = setting(
+        0.75, "Pruning", "Share of the run after which `final_n` begins."
+    )
+    exponential_rate: Annotated[float, Field(gt=0)] = setting(
+        2.0, "Pruning", "Rate of the schedule `exponential`."
+    )
+
+    # Recording
+    record_interval: Count = setting(
+        100, "Recording", "Generations between recordings of mean_L1 and test_L1."
+    )
+    record_test_loss: bool = setting(
+        True, "Recording", "Loss of every new centre on one test batch."
+    )
+    retrieval_measures: bool = setting(
+        False, "Recording", "Recall at 100 and 20 and NDCG at 50 of the final model."
+    )
+    store_all_nodes: bool = setting(
+        False, "Recording", "Save every cell's centre, not only the best."
+    )
+
+    # Execution that decides bits
+    rng_seed: Seed = setting(1, "Randomness", "Seed of the study; also --seed.")
+    engine: Literal["auto", "dense", "autograd"] = setting(
+        "auto", "Engine", "What does the arithmetic; auto takes the fastest that fits."
+    )
+    device: Literal["auto", "cpu", "cuda"] = setting("auto", "Engine", "Where autograd computes.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, values: Any) -> Any:
+        return resolve_defaults(values) if isinstance(values, dict) else values
+
+    @model_validator(mode="after")
+    def _check(self) -> Variant:
+        if self.grid_rows is not None and self.population_size % self.grid_rows:
+            raise ValueError(
+                f"grid_rows: {self.grid_rows} rows do not divide a population of "
+                f"{self.population_size}"
+            )
+        if self.n_clusters and (self.n_examples_per_cluster or 0) % self.n_clusters:
+            raise ValueError(
+                f"n_examples_per_cluster: {self.n_examples_per_cluster} is not divisible by "
+                f"n_clusters {self.n_clusters}; choose a multiple of {self.n_clusters}"
+            )
+        if self.test_fraction + self.validation_fraction >= 1:
+            raise ValueError(
+                "test_fraction: test_fraction and validation_fraction leave no rows to train on; "
+                "their sum must be below 1"
+            )
+        return self
+
+    @property
+    def id(self) -> str:
+        """Short stable name of these settings, whatever the order they were given in.
+
+        A data file counts by its content, not by its path.
+        """
+        settings = self.model_dump(mode="json")
+        if settings["data_digest"] is not None:
+            del settings["data"]
+        text = json.dumps(settings, sort_keys=True, separators=(",", ":"))
+        return "v" + hashlib.sha256(text.encode()).hexdigest()[:10]
+
+    @property
+    def is_canonical(self) -> bool:
+        """Whether this is the baseline: one autoencoder, trained alone."""
+        return self.cell_evaluation == "ann_canonical"

@@ -1,0 +1,1 @@
+"""Engines: the arithmetic of training and evaluating stacks of autoencoders."""

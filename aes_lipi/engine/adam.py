@@ -1,0 +1,40 @@
+"""Adam on a stack of flat genomes (Kingma and Ba 2015), with the published betas."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from aes_lipi.engine.protocol import ADAM_BETAS, ADAM_EPSILON
+
+
+def new_at_every_step(gradient: Tensor) -> Tensor:
+    """The first step of a new Adam: g / (|g| + eps). Algorithm section 4, step 4.
+
+    Args:
+        gradient: (C, P).
+
+    Returns:
+        the direction, (C, P), to be scaled by the learning rate.
+    """
+    return gradient / (gradient.abs() + ADAM_EPSILON)
+
+
+def kept(gradient: Tensor, first: Tensor, second: Tensor, steps: Tensor) -> Tensor:
+    """A further step of a kept Adam; the moments are updated in place.
+
+    Args:
+        gradient: (C, P).
+        first: running mean of the gradient, (C, P).
+        second: running mean of its square, (C, P).
+        steps: number of this step, from 1, float64, (C, 1).
+
+    Returns:
+        the direction, (C, P), to be scaled by the learning rate.
+    """
+    beta_1, beta_2 = ADAM_BETAS
+    first.lerp_(gradient, 1.0 - beta_1)
+    second.mul_(beta_2).addcmul_(gradient, gradient, value=1.0 - beta_2)
+    correction_1 = (1.0 - beta_1**steps).to(gradient.dtype)
+    correction_2 = torch.sqrt(1.0 - beta_2**steps).to(gradient.dtype)
+    return first / correction_1 / (second.sqrt() / correction_2 + ADAM_EPSILON)

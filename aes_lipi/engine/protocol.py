@@ -1,0 +1,207 @@
+"""What an engine is asked for and answers: the only way the ring reaches arithmetic.
+
+Every request is made for a stack (a sequence) of independent tasks, which an engine may batch.
+The answer for a task never depends, not in one bit, on the other tasks of its stack.
+Engines never change an array that they are given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from aes_lipi.autoencoders.layout import Float32
+from aes_lipi.autoencoders.networks import Network, Pair
+from aes_lipi.datasets.dataset import Split
+
+Float64 = npt.NDArray[np.float64]
+Int32 = npt.NDArray[np.int32]
+Measure = Literal["loss", "l1"]
+
+ADAM_BETAS = (0.5, 0.999)
+ADAM_EPSILON = 1e-8
+
+
+@dataclass(frozen=True)
+class Updates:
+    """The training updates of one task, in the order they are made.
+
+    Update s trains encoder `encoder[s]` and decoder `decoder[s]` of the task, both, on the training
+    rows `rows[s]`, with learning rate `learning_rate[s]`.
+
+    Attributes:
+        rows: indices of training rows, shape (S, B); -1 at the end of a row pads a smaller batch.
+        encoder: shape (S,).
+        decoder: shape (S,).
+        learning_rate: float64, shape (S,).
+    """
+
+    rows: Int32
+    encoder: Int32
+    decoder: Int32
+    learning_rate: Float64
+
+
+@dataclass(frozen=True)
+class Moments:
+    """The state of a kept Adam optimiser for one network.
+
+    Attributes:
+        first: running mean of the gradient, float32, shape (P,).
+        second: running mean of the squared gradient, float32, shape (P,).
+        steps: updates made so far.
+    """
+
+    first: Float32
+    second: Float32
+    steps: int
+
+    @staticmethod
+    def zero(size: int) -> Moments:
+        """The state before the first update."""
+        return Moments(np.zeros(size, np.float32), np.zeros(size, np.float32), 0)
+
+
+@dataclass(frozen=True)
+class ActivationStatistics:
+    """Mean and spread of recorded activations, per batch slot and node, over the batches seen.
+
+    Recorded is the output of a layer after ReLU, or before a sigmoid (algorithm section 5).
+
+    Attributes:
+        count: batches that had this slot, shape (B,).
+        mean: shape (B, U), U the nodes of all layers in order.
+        m2: sum of squared deviations from the mean, shape (B, U).
+    """
+
+    count: Float64
+    mean: Float64
+    m2: Float64
+
+    @staticmethod
+    def of_batch(activations: Float32, batch_size: int) -> ActivationStatistics:
+        """The statistics of a single batch of at most `batch_size` rows, shape (rows, U)."""
+        count = np.zeros(batch_size)
+        mean = np.zeros((batch_size, activations.shape[1]))
+        count[: len(activations)] = 1.0
+        mean[: len(activations)] = activations
+        return ActivationStatistics(count, mean, np.zeros_like(mean))
+
+    def merged(self, other: ActivationStatistics) -> ActivationStatistics:
+        """The statistics of both sets of batches together (Chan, Golub and LeVeque, 1979)."""
+        count = self.count + other.count
+        safe = np.maximum(count, 1.0)[:, None]
+        delta = other.mean - self.mean
+        mean = self.mean + delta * (other.count[:, None] / safe)
+        m2 = self.m2 + other.m2 + delta**2 * (self.count * other.count)[:, None] / safe
+        return ActivationStatistics(count, mean, m2)
+
+    def standard_deviation(self) -> Float64:
+        """Standard deviation over batches, shape (B, U); 0 for a slot never seen."""
+        deviation: Float64 = np.sqrt(self.m2 / np.maximum(self.count, 1.0)[:, None])
+        return deviation
+
+
+@dataclass(frozen=True)
+class TrainTask:
+    """Networks to train and the updates to make.
+
+    Attributes:
+        encoders: E networks.
+        decoders: D networks.
+        updates: what is trained on what, in order.
+        encoder_moments: one per encoder for an Adam that is kept; None for a new Adam at every
+            update, for which a step is exactly w - lr * g / (|g| + eps).
+        decoder_moments: one per decoder; None exactly where `encoder_moments` is.
+        noise: source of the standard normal values of environments that train under noise:
+            update after update, `rows x Architecture.noise_width` values, row by row, drawn with
+            `standard_normal(dtype=float32)`. None where `noise_width` is 0.
+        observe: gather activation statistics of every network over its updates.
+    """
+
+    encoders: tuple[Network, ...]
+    decoders: tuple[Network, ...]
+    updates: Updates
+    encoder_moments: tuple[Moments, ...] | None = None
+    decoder_moments: tuple[Moments, ...] | None = None
+    noise: np.random.Generator | None = None
+    observe: bool = False
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training made of a task's networks, each tuple in the task's order.
+
+    Statistics are of the forward pass of each update, before its weights move; None where the task
+    did not ask to observe. A network that no update touched has statistics of count 0.
+    """
+
+    encoders: tuple[Network, ...]
+    decoders: tuple[Network, ...]
+    encoder_moments: tuple[Moments, ...] | None
+    decoder_moments: tuple[Moments, ...] | None
+    encoder_statistics: tuple[ActivationStatistics, ...] | None
+    decoder_statistics: tuple[ActivationStatistics, ...] | None
+
+
+@dataclass(frozen=True)
+class EvaluateTask:
+    """Encoders and decoders to evaluate against each other on the same rows.
+
+    Attributes:
+        encoders: E networks.
+        decoders: D networks.
+        rows: indices of rows of the split, shape (B,).
+        split: which rows.
+    """
+
+    encoders: tuple[Network, ...]
+    decoders: tuple[Network, ...]
+    rows: Int32
+    split: Split = "train"
+
+
+@dataclass(frozen=True)
+class Activations:
+    """Recorded activations of a pair on some rows: see `ActivationStatistics` for what is recorded.
+
+    Attributes:
+        encoder: float32, shape (rows, nodes of the encoder).
+        decoder: float32, shape (rows, nodes of the decoder), fed with the encoder's code.
+    """
+
+    encoder: Float32
+    decoder: Float32
+
+
+class Engine(Protocol):
+    """Trains and evaluates stacks of autoencoders on one data set.
+
+    Outside training no noise is added and a variational encoder's code is its mean.
+    """
+
+    name: str
+
+    def train(self, tasks: Sequence[TrainTask]) -> list[Trained]:
+        """Make every task's updates."""
+        ...
+
+    def loss_matrices(self, tasks: Sequence[EvaluateTask]) -> list[Float64]:
+        """Per task the environment's loss of encoder i with decoder j, shape (E, D)."""
+        ...
+
+    def batch_losses(self, pairs: Sequence[Pair], split: Split, measure: Measure) -> list[Float64]:
+        """Per pair the environment's loss, or the L1, of every batch of a split taken in order.
+
+        Returns:
+            shape (ceil(rows / batch_size),) per pair.
+        """
+        ...
+
+    def activations(self, pairs: Sequence[Pair], split: Split, rows: Int32) -> list[Activations]:
+        """Per pair the recorded activations on the given rows of a split."""
+        ...

@@ -1,0 +1,1 @@
+"""Execution: trials run in this process, or in many."""

@@ -1,0 +1,34 @@
+"""How long a study will take, roughly, before it runs."""
+
+from __future__ import annotations
+
+from aes_lipi.config import Study, Variant
+
+SECONDS_PER_WEIGHT_UPDATE = 4e-10
+SECONDS_PER_UPDATE = 5e-6
+FILE_ROWS, FILE_WIDTH = 1000, 1000
+
+
+def estimated_seconds(study: Study) -> float:
+    """Seconds that all trials of a study take one after another on one core.
+
+    A guess from the number of weight updates; data from a file count as 1,000 x 1,000.
+    """
+    return study.trials * sum(_trial_seconds(variant) for variant in study.variants)
+
+
+def _trial_seconds(variant: Variant) -> float:
+    width = variant.n_dim or FILE_WIDTH
+    rows = (variant.n_clusters or 1) * (variant.n_examples_per_cluster or FILE_ROWS)
+    batches = -(-round(rows * variant.cell_data_fraction) // variant.batch_size)
+    hidden = (variant.hidden_sizes or (30,))[0] if variant.hidden_sizes != () else 10
+    per_update = SECONDS_PER_UPDATE + 2 * width * hidden * SECONDS_PER_WEIGHT_UPDATE
+    return variant.epochs * batches * _updates_per_batch(variant) * per_update
+
+
+def _updates_per_batch(variant: Variant) -> int:
+    """Updates that all cells together make for every batch of a pass."""
+    cells = variant.population_size
+    if variant.cell_evaluation == "all_vs_all":
+        return 2 * cells**2
+    return 2 * cells if variant.cell_evaluation == "epoch-node" else cells

@@ -1,0 +1,181 @@
+"""A study on one machine: its trials in this process, or in several side by side."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Protocol
+
+from aes_lipi.config import Study
+from aes_lipi.errors import UserError
+from aes_lipi.execution.setup import check_feasible
+from aes_lipi.execution.trial import Job, jobs_of, run_job
+from aes_lipi.execution.workers import (
+    Advanced,
+    Finished,
+    Refused,
+    Worker,
+    one_thread_per_process,
+)
+from aes_lipi.results.store import ResultStore, TrialId
+
+ATTEMPTS = 3
+
+
+class Observer(Protocol):
+    """Is told how a study goes on."""
+
+    def started(self, todo: Sequence[Job], done: int) -> None:
+        """The study begins: trials to run, and how many were committed before."""
+        ...
+
+    def advanced(self, job: Job, generations: int) -> None:
+        """A trial went on by some generations."""
+        ...
+
+    def finished(self, job: Job, error: str | None) -> None:
+        """A trial is committed, or failed."""
+        ...
+
+
+class SilentObserver:
+    """An observer that says nothing."""
+
+    def started(self, todo: Sequence[Job], done: int) -> None:
+        """Ignore."""
+
+    def advanced(self, job: Job, generations: int) -> None:
+        """Ignore."""
+
+    def finished(self, job: Job, error: str | None) -> None:
+        """Ignore."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a study ended.
+
+    Attributes:
+        committed: trials whose results are there, of this run or earlier ones.
+        failed: trials recorded as failed, of this run or earlier ones.
+    """
+
+    committed: int
+    failed: int
+
+
+def run_study(
+    study: Study,
+    directory: Path,
+    jobs: int = 1,
+    observer: Observer | None = None,
+    retry_failed: bool = False,
+) -> Summary:
+    """Run what is missing of a study.
+
+    Args:
+        study: what to run.
+        directory: output folder; made if need be.
+        jobs: trials at a time; with 1, they run in this process.
+        observer: is told how it goes on.
+        retry_failed: also run trials that failed before.
+
+    Raises:
+        UserError: the folder holds another study, the data are unfit, or results cannot be written.
+    """
+    watcher = observer or SilentObserver()
+    for variant in study.variants:
+        check_feasible(variant)
+    store = ResultStore(directory)
+    store.open(study)
+    everything = jobs_of(study, directory)
+    todo = [
+        job
+        for job in everything
+        if not store.is_committed(job.id) and (retry_failed or not store.has_failed(job.id))
+    ]
+    watcher.started(todo, sum(store.is_committed(job.id) for job in everything))
+    if jobs == 1 or len(todo) <= 1:
+        _run_here(todo, watcher)
+    elif todo:
+        _run_side_by_side(todo, min(jobs, len(todo)), watcher)
+    committed = sum(store.is_committed(job.id) for job in everything)
+    failed = sum(store.has_failed(job.id) for job in everything)
+    return Summary(committed, failed)
+
+
+def _run_here(todo: Sequence[Job], observer: Observer) -> None:
+    one_thread_per_process()
+    for job in todo:
+
+        def advanced(job: Job = job) -> None:
+            observer.advanced(job, 1)
+
+        observer.finished(job, run_job(job, advanced))
+
+
+def _run_side_by_side(todo: Sequence[Job], n_workers: int, observer: Observer) -> None:
+    """Keep every worker busy until all trials are done; replace workers that die."""
+    waiting = deque(todo)
+    attempts: Counter[TrialId] = Counter()
+    workers = [Worker() for _ in range(n_workers)]
+    try:
+        for worker in workers:
+            _assign_next(worker, waiting, attempts)
+        while busy := [worker for worker in workers if worker.job is not None]:
+            ready = wait([worker.connection for worker in busy])
+            for worker in [worker for worker in busy if worker.connection in ready]:
+                if not _handle(worker, waiting, attempts, observer):
+                    workers[workers.index(worker)] = _replaced(worker, waiting, attempts)
+    finally:
+        for worker in workers:
+            worker.stop()
+
+
+def _assign_next(worker: Worker, waiting: deque[Job], attempts: Counter[TrialId]) -> None:
+    worker.job = None
+    if waiting:
+        job = waiting.popleft()
+        attempts[job.id] += 1
+        worker.assign(job)
+
+
+def _handle(
+    worker: Worker, waiting: deque[Job], attempts: Counter[TrialId], observer: Observer
+) -> bool:
+    """Act on a worker's next word; False if the worker is dead."""
+    job, message = worker.job, worker.receive()
+    if job is None or message is None:
+        return False
+    match message:
+        case Advanced(generations):
+            observer.advanced(job, generations)
+        case Finished(error):
+            observer.finished(job, error)
+            _assign_next(worker, waiting, attempts)
+        case Refused(text):
+            raise UserError(text)
+    return True
+
+
+def _replaced(worker: Worker, waiting: deque[Job], attempts: Counter[TrialId]) -> Worker:
+    """A new worker for a dead one; its trial goes first, unless it has died too often.
+
+    Raises:
+        UserError: the trial's worker died every time.
+    """
+    job, reason = worker.job, worker.exit_reason
+    worker.stop()
+    if job is not None:
+        if attempts[job.id] >= ATTEMPTS:
+            raise UserError(
+                f"variant {job.variant.id} trial {job.trial}: its worker process was {reason} "
+                f"{ATTEMPTS} times; is there enough memory? Try fewer --jobs"
+            )
+        waiting.appendleft(job)
+    fresh = Worker()
+    _assign_next(fresh, waiting, attempts)
+    return fresh

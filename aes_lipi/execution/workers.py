@@ -1,0 +1,132 @@
+"""Worker processes that run one trial after another.
+
+A worker has one thread and a pipe to the driver. It may die at any moment: the driver then starts
+another in its place and gives the trial to it.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnContext, SpawnProcess
+
+from aes_lipi.errors import UserError
+from aes_lipi.execution.trial import Job, run_job
+
+PROGRESS_INTERVAL_S = 0.25
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+)
+
+
+@dataclass(frozen=True)
+class Advanced:
+    """A worker's word that its trial went on by some generations."""
+
+    generations: int
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A worker's word that its trial is committed, or failed with an error."""
+
+    error: str | None
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A worker's word that no trial can go on: the message is for the user."""
+
+    message: str
+
+
+def one_thread_per_process() -> None:
+    """Ask numerical libraries that this process and its children load later for one thread."""
+    for variable in THREAD_VARIABLES:
+        os.environ[variable] = "1"
+
+
+class Worker:
+    """The driver's end of a worker process.
+
+    Attributes:
+        job: the trial it is running, if any.
+    """
+
+    def __init__(self) -> None:
+        one_thread_per_process()
+        context: SpawnContext = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self._process: SpawnProcess = context.Process(target=_work, args=(theirs,), daemon=True)
+        self._process.start()
+        theirs.close()
+        self.job: Job | None = None
+
+    def assign(self, job: Job) -> None:
+        """Give the worker a trial."""
+        self.job = job
+        self.connection.send(job)
+
+    def receive(self) -> Advanced | Finished | Refused | None:
+        """The worker's next word; None if it is dead."""
+        try:
+            message: Advanced | Finished | Refused = self.connection.recv()
+        except (EOFError, ConnectionError):
+            return None
+        return message
+
+    def stop(self) -> None:
+        """End the process, whatever it is doing."""
+        self.connection.close()
+        self._process.terminate()
+        self._process.join(timeout=5)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+
+    @property
+    def exit_reason(self) -> str:
+        """How a dead worker ended."""
+        self._process.join(timeout=5)
+        code = self._process.exitcode
+        if code is not None and code < 0:
+            return f"killed by {signal.Signals(-code).name}"
+        return f"ended with code {code}"
+
+
+def _work(connection: Connection) -> None:
+    """The life of a worker: run what comes through the pipe until it closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    while True:
+        try:
+            job: Job = connection.recv()
+        except (EOFError, ConnectionError):
+            return
+        try:
+            connection.send(Finished(run_job(job, _Reporter(connection))))
+        except UserError as error:
+            connection.send(Refused(str(error)))
+        except ConnectionError:
+            return
+
+
+class _Reporter:
+    """Counts generations and tells the driver now and then."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._count = 0
+        self._told = time.monotonic()
+
+    def __call__(self) -> None:
+        self._count += 1
+        if time.monotonic() - self._told >= PROGRESS_INTERVAL_S:
+            self._connection.send(Advanced(self._count))
+            self._count, self._told = 0, time.monotonic()

@@ -1,0 +1,1 @@
+"""Pruning: operators that say which entries of a genome survive, and when they act."""

@@ -1,0 +1,111 @@
+"""The probability of a prune event at a generation (algorithm section 6).
+
+Every schedule is a function of the moment: t = 0, 1, ..., epochs - 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aes_lipi.config import Variant
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What a schedule's probability depends on.
+
+    Attributes:
+        t: number of the generation.
+        horizon: T, at which a schedule reaches its end.
+        probability: p.
+        n_solutions: n, the solutions of a neighbourhood.
+        final_n_start: share of the horizon after which `final_n` begins.
+        exponential_rate: rate of `exponential`.
+        decrease_from_one: `decrease` starts at 1, whatever p is (published), not at p.
+    """
+
+    t: int
+    horizon: int
+    probability: float
+    n_solutions: int = 1
+    final_n_start: float = 0.75
+    exponential_rate: float = 2.0
+    decrease_from_one: bool = True
+
+    @property
+    def progress(self) -> float:
+        """The share t / T of the run, and 0 where T is 0."""
+        return self.t / self.horizon if self.horizon else 0.0
+
+
+def fixed(moment: Moment) -> float:
+    """Return p."""
+    return moment.probability
+
+
+def increase(moment: Moment) -> float:
+    """Return p t / T."""
+    return moment.probability * moment.progress
+
+
+def decrease(moment: Moment) -> float:
+    """Return 1 - p t / T (published), or p (1 - t / T)."""
+    if moment.decrease_from_one:
+        return 1.0 - moment.probability * moment.progress
+    return moment.probability * (1.0 - moment.progress)
+
+
+def population(moment: Moment) -> float:
+    """Return p t / (T n)."""
+    return moment.probability * moment.progress / moment.n_solutions
+
+
+def exponential(moment: Moment) -> float:
+    """Return p (1 - exp(-2 t / T))."""
+    return moment.probability * (1.0 - math.exp(-moment.exponential_rate * moment.progress))
+
+
+def final_n(moment: Moment) -> float:
+    """Return 0 while t < 0.75 T, then p."""
+    return 0.0 if moment.t < moment.final_n_start * moment.horizon else moment.probability
+
+
+def prune_after(moment: Moment) -> float:
+    """Return 0 while t < T, then p."""
+    return 0.0 if moment.t < moment.horizon else moment.probability
+
+
+SCHEDULES: dict[str, Callable[[Moment], float]] = {
+    "fixed": fixed,
+    "increase": increase,
+    "decrease": decrease,
+    "population": population,
+    "exponential": exponential,
+    "final_n": final_n,
+    "prune_after": prune_after,
+}
+
+
+def prune_probability(variant: Variant, t: int, n_solutions: int) -> float:
+    """The probability of a prune event in generation t of a variant.
+
+    Args:
+        variant: settings; names the schedule and its parameters.
+        t: number of the generation, from 0.
+        n_solutions: n, 2r + 1 on a ring, 1 in the canonical baseline.
+    """
+    if variant.prune_method == "None":
+        return 0.0
+    published_canonical = variant.is_canonical and variant.schedule_horizon == "published"
+    moment = Moment(
+        t=t,
+        horizon=variant.epochs if published_canonical else variant.epochs - 1,
+        probability=variant.prune_probability,
+        n_solutions=n_solutions,
+        final_n_start=variant.final_n_start,
+        exponential_rate=variant.exponential_rate,
+        decrease_from_one=variant.decrease_from == "one",
+    )
+    return SCHEDULES[variant.prune_schedule](moment)

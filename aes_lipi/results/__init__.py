@@ -1,0 +1,1 @@
+"""Results: Parquet out and in, written so that a trial is there whole or not at all."""

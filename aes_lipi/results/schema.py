@@ -1,0 +1,109 @@
+"""The columns of the result tables, and their types."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from typing import Any
+
+import pyarrow as pa
+
+from aes_lipi.coevolution.plan import Record
+from aes_lipi.coevolution.retrieval import RetrievalMeasures
+from aes_lipi.coevolution.verdict import Verdict
+from aes_lipi.config import Variant
+
+TIMING_COLUMNS = ("wall_time_s", "started_at", "host", "processor")
+"""Columns that say when, where and how long: all that may differ between runs of the same study."""
+
+_ARROW_TYPES: dict[Any, pa.DataType] = {
+    bool: pa.bool_(),
+    int: pa.int64(),
+    float: pa.float64(),
+    str: pa.string(),
+}
+
+
+def generations_schema() -> pa.Schema:
+    """One row per generation and cell: `variant_name` and the fields of `Record`."""
+    return pa.schema([pa.field("variant_name", pa.string()), *_dataclass_fields(Record)])
+
+
+def trials_schema() -> pa.Schema:
+    """One row per trial: what it is, all settings, the fields of `Verdict`, how it was run."""
+    return pa.schema(
+        [
+            *_identity_fields(),
+            *_settings_fields(),
+            pa.field("architecture", pa.string()),
+            *_dataclass_fields(Verdict, leave_out=("retrieval",)),
+            *_dataclass_fields(RetrievalMeasures),
+            *_run_fields(),
+        ]
+    )
+
+
+def failures_schema() -> pa.Schema:
+    """One row per failed trial: what it is, all settings, the error."""
+    return pa.schema(
+        [
+            *_identity_fields(),
+            *_settings_fields(),
+            pa.field("error", pa.string()),
+            pa.field("traceback", pa.string()),
+            pa.field("started_at", pa.timestamp("us", tz="UTC")),
+            pa.field("host", pa.string()),
+        ]
+    )
+
+
+def _identity_fields() -> list[pa.Field]:
+    return [
+        pa.field("study", pa.string()),
+        pa.field("variant_name", pa.string()),
+        pa.field("trial", pa.int64()),
+    ]
+
+
+def _settings_fields() -> list[pa.Field]:
+    hints = typing.get_type_hints(Variant)
+    return [pa.field(name, arrow_type(hints[name])) for name in Variant.model_fields]
+
+
+def _run_fields() -> list[pa.Field]:
+    return [
+        pa.field("engine_used", pa.string()),
+        pa.field("aes_lipi_version", pa.string()),
+        pa.field("numpy_version", pa.string()),
+        pa.field("wall_time_s", pa.float64()),
+        pa.field("started_at", pa.timestamp("us", tz="UTC")),
+        pa.field("host", pa.string()),
+        pa.field("processor", pa.string()),
+    ]
+
+
+def _dataclass_fields(table: type, leave_out: tuple[str, ...] = ()) -> list[pa.Field]:
+    hints = typing.get_type_hints(table)
+    names = [field.name for field in dataclasses.fields(table)]
+    return [pa.field(name, arrow_type(hints[name])) for name in names if name not in leave_out]
+
+
+def arrow_type(hint: Any) -> pa.DataType:
+    """The column type of a field's annotation; a tuple is kept as text, as in `60,30`."""
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        [hint] = [part for part in typing.get_args(hint) if part is not type(None)]
+        origin = typing.get_origin(hint)
+    if origin is typing.Literal:
+        return pa.string()
+    return pa.string() if origin is tuple else _ARROW_TYPES[hint]
+
+
+def settings_row(variant: Variant) -> dict[str, Any]:
+    """A variant's settings as the values of their columns."""
+    values = variant.model_dump(mode="python")
+    return {
+        name: ",".join(map(str, value)) if isinstance(value, tuple) else value
+        for name, value in values.items()
+    }

@@ -1,0 +1,184 @@
+"""The command line as a user types it, in processes of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = ["--n_clusters", "2", "--n_examples_per_cluster", "4", "--n_dim", "6", "--device", "cpu"]
+
+
+def run_py(*arguments: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(ROOT / "run.py"), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        cwd=ROOT,
+    )
+
+
+def test_list_names_every_preset() -> None:
+    done = run_py("--list")
+    assert done.returncode == 0
+    names = {line.split()[0] for line in done.stdout.splitlines() if line.strip()}
+    assert {path.stem for path in (ROOT / "configs").glob("*.yaml")} <= names
+
+
+def test_help_shows_every_field() -> None:
+    done = run_py("--help")
+    assert done.returncode == 0
+    for flag in ("--rq", "--epochs", "--prune_schedule", "--ann_path", "--seed", "--trials"):
+        assert flag in done.stdout
+
+
+def test_a_dry_run_lists_the_trials_and_writes_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "none"
+    arguments = ["--rq", "lexi_prob", "--epochs", "3", "--trials", "2", "--population_size", "3"]
+    done = run_py(*arguments, "--dry_run", "--output_dir", str(folder))
+    assert done.returncode == 0
+    assert len([line for line in done.stdout.splitlines() if "variant=" in line]) == 24
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--rq", "nosuch"], "no such preset"),
+        (["--rq", "best_of_lip"], "did you mean best_of_lipi"),
+        (["--rq", "quickstart", "--epochs", "0"], "epochs"),
+        (["--rq", "quickstart", "--prune_probability", "1.5"], "prune_probability"),
+        (["--rq", "quickstart", "--prune_method", "magic"], "prune_method"),
+        (["--rq", "quickstart", "--epoch", "3"], "--epoch"),
+        (["--rq", "quickstart", "--n_clusters", "7"], "choose a multiple of 7"),
+        (["--rq", "quickstart", "--config", "x.yaml"], "exclude each other"),
+        (["--config", "nowhere.yaml"], "nowhere.yaml"),
+        (["--data", "nowhere.csv"], "nowhere.csv"),
+        (["--rq", "quickstart", "--ann_path", "nowhere"], "nowhere"),
+        (["--rq", "quickstart", "--jobs", "0"], "--jobs"),
+        ([], "nothing to run"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(arguments: list[str], told: str, tmp_path: Path) -> None:
+    done = run_py(*arguments, "--output_dir", str(tmp_path / "out"))
+    assert done.returncode == 2
+    assert done.stdout == ""
+    [line] = done.stderr.splitlines()
+    assert told in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_value_in_the_data_is_told_with_its_place(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).random((40, 3))
+    values[17, 1] = np.nan
+    pd.DataFrame(values, columns=["a", "b", "c"]).to_csv(tmp_path / "d.csv", index=False)
+    done = run_py("--data", str(tmp_path / "d.csv"), "--output_dir", str(tmp_path / "out"))
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()
+    assert "column 'b', row 18" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_preset_runs_end_to_end_and_prints_its_table(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    arguments = ["--rq", "capacity", *TINY, "--epochs", "2", "--population-size", "3"]
+    done = run_py(*arguments, "--output-dir", str(out), "--jobs", "2", "--local")
+    assert done.returncode == 0, done.stderr
+    assert "lexicase" in done.stdout
+    assert f"results: {out}" in done.stdout
+    assert len(pd.read_parquet(out / "trials")) == 2
+    again = run_py(*arguments, "--output-dir", str(out))
+    assert again.returncode == 0
+    assert "0 trials to run, 2 done before" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("field", "n_values"), [("environment", 5), ("cell_evaluation", 5), ("topology", 2)]
+)
+def test_every_choice_of_a_field_runs_from_the_command_line(
+    field: str, n_values: int, tmp_path: Path
+) -> None:
+    from aes_lipi.config import Variant  # noqa: PLC0415
+
+    choices = Variant.model_fields[field].annotation.__args__  # type: ignore[union-attr]
+    done = run_py(
+        *("--rq", "quickstart", "--trials", "1", "--epochs", "3", "--population_size", "4"),
+        *("--prune_method", "None", f"--{field}", ",".join(choices), *TINY),
+        *("--dataset_name", "2_4_6", "--output_dir", str(tmp_path / "out"), "--jobs", "1"),
+    )
+    assert done.returncode == 0, done.stderr
+    trials = pd.read_parquet(tmp_path / "out/trials")
+    assert set(trials[field]) == set(choices)
+    assert len(choices) == n_values
+    assert set(pd.read_parquet(tmp_path / "out/generations")["generation"]) == {0, 1, 2}
+
+
+def test_a_users_own_study_and_data(tmp_path: Path) -> None:
+    matrix = (np.random.default_rng(1).random((60, 8)) < 0.5).astype(np.float32)
+    np.save(tmp_path / "mine.npy", matrix)
+    (tmp_path / "study.yaml").write_text(
+        "description: mine\ntrials: 1\nsettings: {epochs: 2, population_size: 3, "
+        "prune_method: [magnitude, activation_low], prune_probability: 1.0, hidden_sizes: [5, 4]}\n"
+    )
+    done = run_py(
+        *("--config", str(tmp_path / "study.yaml"), "--data", str(tmp_path / "mine.npy")),
+        *("--output_dir", str(tmp_path / "out"), "--jobs", "1", "--store_all_nodes"),
+    )
+    assert done.returncode == 0, done.stderr
+    trials = pd.read_parquet(tmp_path / "out/trials")
+    assert trials["architecture"].tolist() == ["8-5-4-10-4-5-8"] * 2
+    assert trials["dataset_name"].tolist() == ["mine"] * 2
+    assert trials["store_all_nodes"].all()
+
+
+def test_create_data_writes_what_data_reads(tmp_path: Path) -> None:
+    made = run_py("--create_data", *TINY[:-2], "--output_dir", str(tmp_path / "data"))
+    assert made.returncode == 0, made.stderr
+    [path] = made.stdout.split()
+    done = run_py(
+        *("--rq", "quickstart", "--epochs", "1", "--trials", "1", "--data", path),
+        *("--output_dir", str(tmp_path / "out"), "--jobs", "1"),
+    )
+    assert done.returncode == 0, done.stderr
+    trials = pd.read_parquet(tmp_path / "out/trials")
+    assert trials["architecture"].iloc[0].startswith("6-30-10")
+
+
+def test_an_interrupted_study_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    arguments = [
+        *("--rq", "quickstart", "--trials", "30", "--epochs", "60", *TINY),
+        *("--output_dir", str(tmp_path / "out"), "--jobs", "2"),
+    ]
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "run.py"), *arguments],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        cwd=ROOT,
+        start_new_session=True,
+    )
+    trials = tmp_path / "out" / "trials"
+    deadline = time.monotonic() + 120
+    while not list(trials.glob("*/*.parquet")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.splitlines()[-1].startswith("error: interrupted; run the same command again")
+    assert "Traceback" not in errors
+    done = len(list(trials.glob("*/*.parquet")))
+    assert 0 < done < 60
+    again = run_py(*arguments)
+    assert again.returncode == 0, again.stderr
+    assert f"{60 - done} trials to run, {done} done before" in again.stderr
+    assert len(pd.read_parquet(trials)) == 60

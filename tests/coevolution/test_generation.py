@@ -1,0 +1,360 @@
+"""The generation of a cell, followed step by step in float64, and each variant's own promises."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from helpers import setup_of, tiny_variant
+
+from aes_lipi.autoencoders.layout import NetworkLayout
+from aes_lipi.autoencoders.networks import Pair
+from aes_lipi.coevolution.generation import generation
+from aes_lipi.coevolution.plan import Cell, Plan, Record, Setup, Task, make_plan
+from aes_lipi.coevolution.ring import Ring, advance, initial_ring, reachable, update_order, waves
+from aes_lipi.coevolution.topology import ring as ring_topology
+from aes_lipi.config import Variant
+from aes_lipi.pruning.operators import OPERATORS
+from aes_lipi.randomness import Address, Purpose
+
+Array = npt.NDArray[np.float64]
+CELL_EVALUATIONS = ["lipi_simple", "lipi_simple_pte", "epoch-node", "all_vs_all", "ann_canonical"]
+
+
+# An independent float64 autoencoder: one hidden layer each, ReLU, sigmoid at the end, L1 loss.
+
+
+def unpack(genome: Array, layout: NetworkLayout) -> list[Array]:
+    shapes = [s for layer in layout.layers for s in ((layer.n_out, layer.n_in), (layer.n_out,))]
+    ends = np.cumsum([int(np.prod(shape)) for shape in shapes])
+    return [
+        genome[end - int(np.prod(shape)) : end].reshape(shape)
+        for end, shape in zip(ends, shapes, strict=True)
+    ]
+
+
+def forward(encoder: list[Array], decoder: list[Array], x: Array) -> list[Array]:
+    hidden = np.maximum(x @ encoder[0].T + encoder[1], 0)
+    code = np.maximum(hidden @ encoder[2].T + encoder[3], 0)
+    back = np.maximum(code @ decoder[0].T + decoder[1], 0)
+    output = 1 / (1 + np.exp(-(back @ decoder[2].T + decoder[3])))
+    return [hidden, code, back, output]
+
+
+def loss(encoder: list[Array], decoder: list[Array], x: Array) -> float:
+    return float(np.abs(forward(encoder, decoder, x)[-1] - x).mean())
+
+
+def gradients(encoder: list[Array], decoder: list[Array], x: Array) -> tuple[list[Array], ...]:
+    hidden, code, back, output = forward(encoder, decoder, x)
+    d_output = np.sign(output - x) / x.size * output * (1 - output)
+    d_back = (d_output @ decoder[2]) * (back > 0)
+    d_code = (d_back @ decoder[0]) * (code > 0)
+    d_hidden = (d_code @ encoder[2]) * (hidden > 0)
+    return (
+        [d_hidden.T @ x, d_hidden.sum(0), d_code.T @ hidden, d_code.sum(0)],
+        [d_back.T @ code, d_back.sum(0), d_output.T @ back, d_output.sum(0)],
+    )
+
+
+def train_pass(
+    encoder: list[Array], decoder: list[Array], batches: list[Array], rate: float
+) -> tuple[list[Array], list[Array]]:
+    for x in batches:
+        for weights, slopes in zip((encoder, decoder), gradients(encoder, decoder, x), strict=True):
+            for weight, slope in zip(weights, slopes, strict=True):
+                np.subtract(weight, rate * slope / (np.abs(slope) + 1e-8), out=weight)
+    return encoder, decoder
+
+
+def as_float64(pair: Pair, setup: Setup) -> tuple[list[Array], list[Array]]:
+    return (
+        unpack(pair.encoder.genome.astype(np.float64), setup.architecture.encoder),
+        unpack(pair.decoder.genome.astype(np.float64), setup.architecture.decoder),
+    )
+
+
+def flat(tensors: list[Array]) -> Array:
+    return np.concatenate([tensor.ravel() for tensor in tensors])
+
+
+def test_a_generation_followed_by_hand_in_float64() -> None:
+    """Steps 1 to 8 of algorithm section 4 for every cell of a sequential ring, in its order."""
+    variant = tiny_variant(
+        population_size=3, prune_method="random", prune_probability=1.0, prune_amount=0.25
+    )
+    setup = setup_of(variant)
+    ring = initial_ring(setup, trial=0)
+    ring, _ = advance(ring, setup)
+    after, records = advance(ring, setup)
+    data = setup.dataset.train.astype(np.float64)
+    centres = [as_float64(cell.pair, setup) for cell in ring.cells]
+    for i in update_order(variant, 0, 1, 3):
+        at = Address(variant.rng_seed, 0, i, 1)
+        members = [i, (i + 1) % 3, (i - 1) % 3]
+        x = data[at.stream(Purpose.SELECTION_BATCH).choice(12, 5, replace=False)]
+        matrix = np.array(
+            [[loss(centres[e][0], centres[d][1], x) for d in members] for e in members]
+        )
+        reduced = matrix.min(axis=1)
+        first, second = at.stream(Purpose.TOURNAMENT).integers(3, size=2)
+        winner = second if reduced[second] <= reduced[first] else first
+        encoder, decoder = ([tensor.copy() for tensor in part] for part in centres[members[winner]])
+        order = at.stream(Purpose.SHUFFLE).permutation(np.arange(12))
+        batches = [data[order[k : k + 5]] for k in (0, 5, 10)]
+        encoder, decoder = train_pass(encoder, decoder, batches, ring.learning_rates[i])
+        x = data[at.stream(Purpose.REPLACEMENT_BATCH).choice(12, 5, replace=False)]
+        replacement = loss(encoder, decoder, x)
+        for part, purpose in ((encoder, Purpose.PRUNE_ENCODER), (decoder, Purpose.PRUNE_DECODER)):
+            rng = at.stream(purpose)
+            for tensor in part:
+                size = tensor.size
+                tensor.ravel()[
+                    rng.choice(size, round(0.25 * size), replace=False, shuffle=False)
+                ] = 0
+        centres[i] = (encoder, decoder)
+        record, pair = records[i], after.cells[i].pair
+        assert record.winner == winner
+        assert record.winner_cell == members[winner]
+        assert record.min_selection_loss == pytest.approx(reduced.min(), rel=1e-5)
+        assert record.min_replacement_loss == pytest.approx(replacement, rel=1e-5)
+        np.testing.assert_allclose(pair.encoder.genome, flat(encoder), atol=2e-6)
+        np.testing.assert_allclose(pair.decoder.genome, flat(decoder), atol=2e-6)
+        assert record.n_pruned_encoder == np.count_nonzero(flat(encoder) == 0)
+        losses = [loss(encoder, decoder, data[k : k + 5]) for k in (0, 5, 10)]
+        assert record.mean_L1 == pytest.approx(np.mean(losses), rel=1e-5)
+        assert record.std_L1 == pytest.approx(np.std(losses), rel=1e-4)
+        step = at.stream(Purpose.LEARNING_RATE).normal(0, 1e-5)
+        assert after.learning_rates[i] == pytest.approx(ring.learning_rates[i] + step)
+
+
+def changed_neighbour(setup: Setup, ring: Ring, cell: int) -> Ring:
+    """The same ring, but one cell's centre is another."""
+    other = initial_ring(setup, trial=77).cells[cell]
+    cells = [other if i == cell else old for i, old in enumerate(ring.cells)]
+    return dataclasses.replace(ring, cells=tuple(cells))
+
+
+def reached(update_order: str, trial: int) -> set[int]:
+    """Cells of a ring of six that one generation changes when cell 0 starts from another centre."""
+    variant = tiny_variant(population_size=6, tournament_size=20, update_order=update_order)
+    setup = setup_of(variant)
+    start = initial_ring(setup, trial)
+    plain, _ = advance(start, setup)
+    changed, _ = advance(changed_neighbour(setup, start, 0), setup)
+    return {cell for cell in range(6) if differs(plain, changed, cell)}
+
+
+def test_sequential_cells_see_this_generations_neighbours() -> None:
+    """In generation 0, in index order, a change at cell 0 spreads through cell 1 beyond it."""
+    first = waves(tiny_variant(population_size=6), 0, 0, ring_topology(6, 1))
+    assert [wave.cells for wave in first] == [(0,), (1,), (2,), (3,), (4,), (5,)]
+    assert first[1].seen[1] == {0}
+    assert first[5].seen[5] == {4, 0}
+    assert any(reached("sequential", trial) & {2, 3, 4} for trial in range(10))
+
+
+def test_synchronous_cells_see_the_last_generation_only() -> None:
+    spread = set().union(*(reached("synchronous", trial) for trial in range(10)))
+    assert spread == {5, 0, 1}
+
+
+def test_a_wave_has_the_bits_of_its_cells_one_by_one() -> None:
+    setup = setup_of(tiny_variant(update_order="synchronous", prune_method="activation"))
+    ring = initial_ring(setup, 0)
+    tasks = [
+        Task(
+            cell=ring.cells[i],
+            neighbourhood=tuple(ring.cells[j].pair for j in members),
+            members=members,
+            plan=make_plan(setup.variant, Address(1, 0, i, 0), 0.01, 3),
+        )
+        for i, members in enumerate(ring_topology(4, 1))
+    ]
+    for task, stacked in zip(tasks, generation(tasks, setup), strict=True):
+        [alone] = generation([task], setup)
+        assert timeless(alone.record) == timeless(stacked.record)
+        np.testing.assert_array_equal(
+            alone.cell.pair.encoder.genome, stacked.cell.pair.encoder.genome
+        )
+        np.testing.assert_array_equal(
+            alone.cell.pair.decoder.genome, stacked.cell.pair.decoder.genome
+        )
+
+
+def differs(left: Ring, right: Ring, cell: int) -> bool:
+    return distance(left.cells[cell], right.cells[cell]) > 0
+
+
+def distance(left: Cell, right: Cell) -> float:
+    return float(np.abs(left.pair.decoder.genome - right.pair.decoder.genome).sum())
+
+
+def timeless(record: Record) -> Record:
+    return dataclasses.replace(record, wall_time_s=0.0)
+
+
+def test_waves_respect_the_order_and_never_hold_neighbours_together() -> None:
+    variant = tiny_variant(population_size=10)
+    members = ring_topology(10, 2)
+    for t in range(20):
+        order = update_order(variant, 3, t, 10)
+        seen_before: set[int] = set()
+        for wave in waves(variant, 3, t, members):
+            for i in wave.cells:
+                assert not set(members[i][1:]) & set(wave.cells)
+                assert wave.seen[i] <= seen_before
+                assert wave.seen[i] == {j for j in members[i] if order.index(j) < order.index(i)}
+            seen_before |= set(wave.cells)
+        assert seen_before == set(range(10))
+
+
+def evolve(variant: Variant, trial: int = 0) -> tuple[Ring, list[Record], Setup]:
+    setup = setup_of(variant)
+    ring, records = initial_ring(setup, trial), []
+    for _ in range(variant.epochs):
+        ring, new = advance(ring, setup)
+        records += new
+    return ring, records, setup
+
+
+@pytest.mark.parametrize("method", ["None", *OPERATORS])
+@pytest.mark.parametrize("cell_evaluation", CELL_EVALUATIONS)
+def test_every_cell_evaluation_runs_with_every_operator(cell_evaluation: str, method: str) -> None:
+    settings: dict[str, Any] = {
+        "cell_evaluation": cell_evaluation,
+        "prune_method": method,
+        "prune_probability": 1.0,
+        "pruned_weights": "frozen",
+    }
+    ring, records, _ = evolve(tiny_variant(**settings))
+    cells = 1 if cell_evaluation == "ann_canonical" else 4
+    assert len(records) == 3 * cells
+    assert [(r.generation, r.cell) for r in records] == [
+        (t, c) for t in range(3) for c in range(cells)
+    ]
+    assert all(np.isfinite(record.min_replacement_loss) for record in records)
+    assert all(record.prune_event == (method != "None") for record in records)
+    for cell in ring.cells:
+        for network in (cell.pair.encoder, cell.pair.decoder):
+            if network.mask is not None:
+                assert not network.genome[~network.mask].any()
+    if method in ("random", "magnitude", "activation", "activation_low"):
+        assert all(record.n_pruned_decoder > 0 for record in records)
+
+
+@pytest.mark.parametrize("cell_evaluation", CELL_EVALUATIONS)
+@pytest.mark.parametrize("state", ["step", "generation", "cell"])
+def test_every_optimiser_lifetime_with_every_cell_evaluation(
+    cell_evaluation: str, state: str
+) -> None:
+    ring, _, setup = evolve(tiny_variant(cell_evaluation=cell_evaluation, optimizer_state=state))
+    kept = [cell.encoder_moments for cell in ring.cells]
+    assert all((moments is not None) == (state == "cell") for moments in kept)
+    if state == "cell" and cell_evaluation in ("lipi_simple", "ann_canonical"):
+        batches = 3
+        assert all(m is not None and m.steps == batches * setup.variant.epochs for m in kept)
+
+
+def test_pruning_first_is_evaluated_after() -> None:
+    """With everything pruned, `lipi_simple_pte` evaluates a dead pair: output 1/2, loss 1/2."""
+    settings: dict[str, Any] = {
+        "prune_method": "random",
+        "prune_probability": 1.0,
+        "prune_amount": 1.0,
+        "epochs": 1,
+    }
+    _, late, _ = evolve(tiny_variant(cell_evaluation="lipi_simple_pte", **settings))
+    _, early, _ = evolve(tiny_variant(cell_evaluation="lipi_simple", **settings))
+    assert all(record.min_replacement_loss == 0.5 for record in late)
+    assert all(record.min_replacement_loss != 0.5 for record in early)
+    assert all(record.mean_L1 == 0.5 and record.capacity == 0 for record in (*late, *early))
+
+
+def test_the_baseline_keeps_statistics_from_one_prune_event_to_the_next() -> None:
+    """Selection and replacement each observe one batch, training three: five a generation."""
+    variant = tiny_variant(
+        cell_evaluation="ann_canonical", prune_method="activation", prune_probability=0.0, epochs=3
+    )
+    ring, _, _ = evolve(variant)
+    statistics = ring.cells[0].encoder_statistics
+    assert statistics is not None
+    assert statistics.count[0] == 3 * 5
+    pruned, _, _ = evolve(variant.model_copy(update={"prune_probability": 1.0}))
+    assert pruned.cells[0].encoder_statistics is None
+
+
+@pytest.mark.parametrize("evaluation", ["lipi_simple", "lipi_simple_pte", "epoch-node"])
+def test_the_ring_carries_no_statistics(evaluation: str) -> None:
+    ring, _, _ = evolve(
+        tiny_variant(cell_evaluation=evaluation, prune_method="activation", prune_probability=0.5)
+    )
+    assert all(cell.encoder_statistics is None for cell in ring.cells)
+
+
+def test_without_space_every_cell_keeps_its_own_networks() -> None:
+    variant = tiny_variant(cell_evaluation="all_vs_all", population_size=3)
+    assert reachable(variant) == ((0, 1, 2), (1, 0, 2), (2, 0, 1))
+    _, records, _ = evolve(variant)
+    assert all(record.winner_cell == record.cell for record in records)
+
+
+def test_a_masked_winner_brings_its_mask_along() -> None:
+    """Frozen entries travel: every zero a cell has not pruned itself came with a neighbour."""
+    variant = tiny_variant(
+        prune_method="random",
+        prune_probability=0.3,
+        prune_amount=0.3,
+        pruned_weights="frozen",
+        epochs=6,
+    )
+    _, records, _ = evolve(variant)
+    inherited = [r for r in records if r.winner_cell != r.cell and not r.prune_event]
+    assert any(record.n_zero_encoder > 0 for record in inherited)
+    assert all(r.n_zero_encoder >= r.n_pruned_encoder * 0.99 for r in records)
+
+
+def test_regrown_weights_come_back() -> None:
+    variant = tiny_variant(
+        cell_evaluation="ann_canonical",
+        optimizer_state="step",
+        prune_method="random",
+        prune_schedule="decrease",
+        prune_probability=1.0,
+        prune_amount=0.5,
+        schedule_horizon="sound",
+        epochs=2,
+    )
+    _, records, _ = evolve(variant)
+    assert [record.prune_event for record in records] == [True, False]
+    assert records[1].n_zero_decoder < records[0].n_zero_decoder
+    assert records[1].n_pruned_decoder == records[0].n_pruned_decoder
+
+
+def test_identical_initial_networks_and_subsets_of_rows() -> None:
+    setup = setup_of(tiny_variant(identical_initial_networks=True))
+    start = initial_ring(setup, 0)
+    for cell in start.cells[1:]:
+        np.testing.assert_array_equal(cell.pair.encoder.genome, start.cells[0].pair.encoder.genome)
+    different = initial_ring(setup_of(tiny_variant()), 0)
+    assert differs(different, start, 1)
+
+
+def test_a_warm_start_deals_the_pairs_out_in_turn() -> None:
+    setup = setup_of(tiny_variant())
+    saved = [cell.pair for cell in initial_ring(setup, 9).cells[:2]]
+    warm = initial_ring(setup, 0, saved)
+    assert [cell.pair for cell in warm.cells] == [saved[0], saved[1], saved[0], saved[1]]
+
+
+def test_plans_are_addressed_and_do_not_depend_on_history() -> None:
+    variant = tiny_variant(prune_method="random", prune_probability=0.5, epochs=200)
+    plans = [make_plan(variant, Address(1, 0, 2, t), 0.01, 3) for t in range(200)]
+    assert plans == [make_plan(variant, Address(1, 0, 2, t), 0.01, 3) for t in range(200)]
+    events = sum(plan.prune for plan in plans)
+    assert 70 < events < 130  # 200 draws at 1/2: 100 +- 4 standard deviations of 7.07
+    assert {member for plan in plans for member in plan.contestants} == {0, 1, 2}
+    assert isinstance(plans[0], Plan)

@@ -1,0 +1,219 @@
+"""Studies run for real: in this process and in others, killed, failing, and run again."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pytest
+from helpers import setup_of, tiny_study
+
+from aes_lipi.coevolution.generation import generation
+from aes_lipi.config import Study
+from aes_lipi.errors import UserError
+from aes_lipi.execution.local import Summary, run_study
+from aes_lipi.execution.trial import Job
+from aes_lipi.models import load_model
+from aes_lipi.results.reading import load_results
+from aes_lipi.results.schema import TIMING_COLUMNS
+
+ENVIRONMENT_NAMES = [
+    "AutoencoderBinaryClustering",
+    "DenoisingAutoencoderBinaryClustering",
+    "VariationalAutoencoderBinaryClustering",
+]
+
+
+def without_timing(table: pd.DataFrame) -> pd.DataFrame:
+    return table.drop(columns=[name for name in TIMING_COLUMNS if name in table])
+
+
+def assert_same_study(left: Path, right: Path) -> None:
+    """Every non-timing value and every byte of the models are the same."""
+    ours, theirs = load_results(left), load_results(right)
+    assert len(ours.trials) > 0
+    for table in ("trials", "generations"):
+        pd.testing.assert_frame_equal(
+            without_timing(getattr(ours, table)),
+            without_timing(getattr(theirs, table)),
+            check_exact=True,
+        )
+    models = sorted(path.relative_to(left) for path in left.glob("models/*/*"))
+    assert len(models) == len(ours.trials)
+    for path in models:
+        assert (left / path).read_bytes() == (right / path).read_bytes()
+
+
+class Saboteur:
+    """An observer that kills the first worker it hears of."""
+
+    def __init__(self) -> None:
+        self.killed = False
+
+    def started(self, todo: Sequence[Job], done: int) -> None:
+        pass
+
+    def advanced(self, job: Job, generations: int) -> None:
+        if not self.killed:
+            self.killed = True
+            os.kill(_a_child(), signal.SIGKILL)
+
+    def finished(self, job: Job, error: str | None) -> None:
+        pass
+
+
+def _a_child() -> int:
+    """A spawned worker of this process."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            command = (entry / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if parent == os.getpid() and b"spawn_main" in command:
+            return int(entry.name)
+    raise AssertionError("no worker is running")
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Path]:
+    study = tiny_study(environment=ENVIRONMENT_NAMES, prune_method="random", prune_probability=0.5)
+    directory = tmp_path_factory.mktemp("reference") / "study"
+    assert run_study(study, directory, jobs=1) == Summary(committed=6, failed=0)
+    return study, directory
+
+
+def test_two_processes_give_the_bits_of_one(reference: tuple[Study, Path], tmp_path: Path) -> None:
+    study, directory = reference
+    assert run_study(study, tmp_path / "jobs", jobs=2) == Summary(6, 0)
+    assert_same_study(directory, tmp_path / "jobs")
+
+
+def test_a_killed_worker_is_replaced_and_nothing_is_lost(tmp_path: Path) -> None:
+    study = tiny_study(trials=3, epochs=400, record_interval=1000)
+    saboteur = Saboteur()
+    assert run_study(study, tmp_path / "killed", jobs=2, observer=saboteur) == Summary(3, 0)
+    assert saboteur.killed
+    run_study(study, tmp_path / "whole", jobs=1)
+    assert_same_study(tmp_path / "whole", tmp_path / "killed")
+    assert not list((tmp_path / "killed").rglob(".writing-*"))
+
+
+def test_a_finished_study_is_not_run_again_and_more_trials_extend_it(
+    reference: tuple[Study, Path], tmp_path: Path
+) -> None:
+    study, _ = reference
+    small = study.model_copy(update={"trials": 1})
+    assert run_study(small, tmp_path / "a") == Summary(3, 0)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "a/trials").rglob("*.parquet")}
+    assert run_study(study, tmp_path / "a") == Summary(6, 0)
+    assert all(path.stat().st_mtime_ns == at for path, at in before.items())
+    assert_same_study(reference[1], tmp_path / "a")
+
+
+def test_a_folder_with_a_different_study_is_refused(
+    reference: tuple[Study, Path], tmp_path: Path
+) -> None:
+    _, directory = reference
+    other = tiny_study(environment=ENVIRONMENT_NAMES, prune_method="random", prune_probability=0.25)
+    with pytest.raises(UserError, match=r"different study \(prune_probability: 0.5 there, 0.25"):
+        run_study(other, directory)
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match="not empty and holds no study"):
+        run_study(other, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_failed_trial_is_recorded_and_the_study_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = generation
+
+    def breaks_in_trial_one(tasks: Any, setup: Any) -> Any:
+        if tasks[0].plan.address.trial == 1:
+            raise FloatingPointError("diverged")
+        return real(tasks, setup)
+
+    monkeypatch.setattr("aes_lipi.coevolution.ring.generation", breaks_in_trial_one)
+    study = tiny_study(trials=3)
+    assert run_study(study, tmp_path / "s") == Summary(committed=2, failed=1)
+    failures = load_results(tmp_path / "s").failures
+    assert failures["trial"].tolist() == [1]
+    assert failures["error"].tolist() == ["FloatingPointError: diverged"]
+    assert "breaks_in_trial_one" in failures["traceback"][0]
+    monkeypatch.setattr("aes_lipi.coevolution.ring.generation", real)
+    assert run_study(study, tmp_path / "s") == Summary(2, 1)
+    assert run_study(study, tmp_path / "s", retry_failed=True) == Summary(3, 0)
+
+
+def test_results_are_plain_tables(reference: tuple[Study, Path]) -> None:
+    """Read as the README says, by pandas alone and by DuckDB."""
+    study, directory = reference
+    trials = pd.read_parquet(directory / "trials")
+    generations = pd.read_parquet(f"{directory}/generations")
+    assert len(trials) == 6
+    assert len(generations) == 6 * 3 * 4
+    assert set(trials["variant"]) == {variant.id for variant in study.variants}
+    for column in (
+        *("best_cell", "test_loss", "mean_L1", "capacity", "n_parameters"),
+        *("n_zero_encoder", "n_zero_decoder", "wall_time_s", "prune_method", "epochs"),
+    ):
+        assert trials[column].notna().all()
+    last = generations[generations["generation"] == 2]
+    means = last.groupby(["variant", "trial"], observed=True)["mean_L1"].mean()
+    at = trials.set_index(["variant", "trial"])
+    np.testing.assert_allclose(means.sort_index(), at["mean_L1"].sort_index())
+    last_cells = duckdb.sql(
+        f"select * from read_parquet('{directory}/generations/**/*.parquet') where cell = 3"
+    )
+    assert last_cells is not None
+    assert len(last_cells.fetchall()) == 6 * 3
+
+
+def test_the_saved_model_is_the_best_cell(reference: tuple[Study, Path]) -> None:
+    study, directory = reference
+    trials = load_results(directory).trials
+    row = trials[trials["environment"] == ENVIRONMENT_NAMES[0]].iloc[0]
+    path = directory / f"models/variant={row['variant']}/trial={row['trial']:04d}.safetensors"
+    model = load_model(path)
+    assert model.provenance["cell"] == row["best_cell"]
+    variant = next(v for v in study.variants if v.id == row["variant"])
+    test = setup_of(variant).dataset.test
+    errors = np.abs(model.reconstruct(test) - test)
+    batches = [errors[k : k + 5].mean() for k in range(0, len(test), 5)]
+    assert row["test_loss"] == pytest.approx(np.mean(batches), rel=1e-5)
+
+
+def test_all_centres_are_saved_on_request_and_start_another_study(tmp_path: Path) -> None:
+    study = tiny_study(trials=1, store_all_nodes=True)
+    run_study(study, tmp_path / "first")
+    [path] = (tmp_path / "first/models").rglob("*.safetensors")
+    assert len(load_model(path).others) == 4
+    warm = tiny_study(trials=1, epochs=1, learning_rate=1e-9, ann_path=str(tmp_path / "first"))
+    run_study(warm, tmp_path / "second")
+    cold, started = (load_results(tmp_path / name).trials for name in ("first", "second"))
+    assert started["best_mean_L1"][0] == pytest.approx(cold["best_mean_L1"][0], abs=1e-6)
+    wrong = tiny_study(trials=1, latent_size=2, ann_path=str(tmp_path / "first"))
+    with pytest.raises(UserError, match=r"its layers are 7-4-3-4-7, the study's 7-4-2-4-7"):
+        run_study(wrong, tmp_path / "third")
+    assert not (tmp_path / "third").exists()
+
+
+def test_retrieval_measures_on_request(tmp_path: Path) -> None:
+    run_study(tiny_study(trials=1, retrieval_measures=True), tmp_path / "s")
+    row = load_results(tmp_path / "s").trials.iloc[0]
+    assert 0 < row["recall_at_20"] <= 1
+    assert 0 < row["ndcg_at_50"] <= 1
+
+
+def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match="cannot write: Not a directory; ") as error:
+        run_study(tiny_study(), tmp_path / "file" / "below")
+    assert "\n" not in str(error.value)
