@@ -31,6 +31,11 @@ format: $(VENV)/.dev  ## bring the code into its one format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+bench: $(VENV)/.dev  ## measure speed: steps, crossover, whole trials
+	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.step
+	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.crossover
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.trial
+
 clean:  ## remove .venv and caches; results stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 

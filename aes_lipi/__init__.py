@@ -1,3 +1,31 @@
 """Distributed spatial coevolution of autoencoders that are pruned while they train."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from aes_lipi.api import load_study, run
+    from aes_lipi.errors import UserError
+    from aes_lipi.models import load_model
+    from aes_lipi.results.reading import load_results
+
+__all__ = ["UserError", "__version__", "load_model", "load_results", "load_study", "run"]
+
+_HOMES = {
+    "UserError": "aes_lipi.errors",
+    "load_model": "aes_lipi.models",
+    "load_results": "aes_lipi.results.reading",
+    "load_study": "aes_lipi.api",
+    "run": "aes_lipi.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import public names when they are first used: `aes-lipi --help` needs none of them."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

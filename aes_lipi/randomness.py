@@ -10,6 +10,11 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
+import numpy.typing as npt
+from numpy.random.bit_generator import ISeedSequence
+
+PLACE_BITS = (6, 14, 20, 24)
+"""Width of purpose, trial, cell and generation in a stream's key."""
 
 
 class Purpose(IntEnum):
@@ -51,8 +56,36 @@ class Address:
     generation: int = 0
 
     def stream(self, purpose: Purpose) -> np.random.Generator:
-        """A generator at the start of the stream of this address and purpose."""
-        key = (int(purpose), self.trial, self.cell, self.generation)
-        return np.random.Generator(
-            np.random.PCG64(np.random.SeedSequence(self.seed, spawn_key=key))
-        )
+        """A generator at the start of the stream of this address and purpose.
+
+        Raises:
+            ValueError: a number of the address is too large for its place in the key.
+        """
+        key = _Key(self.seed, self._place(purpose))
+        return np.random.Generator(np.random.Philox(key))  # type: ignore[arg-type]
+
+    def _place(self, purpose: Purpose) -> int:
+        """Purpose, trial, cell and generation side by side in 64 bits."""
+        place = 0
+        parts = (int(purpose), self.trial, self.cell, self.generation)
+        for value, bits in zip(parts, PLACE_BITS, strict=True):
+            if not 0 <= value < 1 << bits:
+                raise ValueError(f"{value} in {self} does not fit in {bits} bits")
+            place = place << bits | value
+        return place
+
+
+class _Key(ISeedSequence):
+    """The key of a Philox stream, handed over as it is.
+
+    Philox is a counter-based generator: streams of different keys are different permutations of
+    the counter, so an address needs no hashing (Salmon et al. 2011, "Parallel random numbers: as
+    easy as 1, 2, 3").
+    """
+
+    def __init__(self, *words: int) -> None:
+        self._words = np.array(words, dtype=np.uint64)
+
+    def generate_state(self, n_words: int, dtype: object = np.uint64) -> npt.NDArray[np.uint64]:
+        """The two words of the key: Philox asks for nothing else."""
+        return self._words

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +28,7 @@ class Network:
     mask: Mask | None = None
     n_pruned: int = 0
 
-    @property
+    @cached_property
     def n_zero(self) -> int:
         """Entries of the genome that are exactly zero."""
         return int(self.genome.size - np.count_nonzero(self.genome))

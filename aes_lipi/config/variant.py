@@ -122,7 +122,9 @@ class Variant(BaseModel):
     cell_evaluation: CellEvaluation = setting(
         "lipi_simple", "Coevolution", "What a cell does in a generation."
     )
-    population_size: Count = setting(10, "Coevolution", "Cells; always 1 for ann_canonical.")
+    population_size: Annotated[int, Field(ge=1, lt=2**20)] = setting(
+        10, "Coevolution", "Cells; always 1 for ann_canonical."
+    )
     topology: Topology = setting("ring", "Coevolution", "How the cells are connected.")
     radius: Annotated[int, Field(ge=0)] = setting(
         1, "Coevolution", "Neighbours on each side along each axis; always 0 for ann_canonical."
@@ -148,7 +150,9 @@ class Variant(BaseModel):
     )
 
     # Training
-    epochs: Count = setting(400, "Training", "Generations; passes over the training rows.")
+    epochs: Annotated[int, Field(ge=1, lt=2**24)] = setting(
+        400, "Training", "Generations; passes over the training rows."
+    )
     batch_size: Count = setting(5, "Training", "Rows of a batch.")
     learning_rate: Annotated[float, Field(gt=0, le=10)] = setting(
         1e-5, "Training", "Learning rate at the start."

@@ -15,9 +15,32 @@ def choose_engine(variant: Variant, architecture: Architecture, dataset: Dataset
     Raises:
         UserError: the engine or the device asked for cannot serve this variant here.
     """
+    if _is_dense(variant, architecture):
+        from aes_lipi.engine.dense import DenseEngine  # noqa: PLC0415 - numba is slow to import
+
+        return DenseEngine(architecture, dataset, variant.batch_size)
     from aes_lipi.engine.autograd import AutogradEngine  # noqa: PLC0415 - torch is slow to import
 
     return AutogradEngine(architecture, dataset, variant.batch_size, choose_device(variant))
+
+
+def _is_dense(variant: Variant, architecture: Architecture) -> bool:
+    """Whether the dense engine computes a variant.
+
+    Raises:
+        UserError: it is asked for, and cannot.
+    """
+    from aes_lipi.engine.dense import fits  # noqa: PLC0415 - numba is slow to import
+
+    if variant.engine == "auto":
+        return variant.device != "cuda" and fits(architecture)
+    if variant.engine == "dense" and not fits(architecture):
+        raise UserError(
+            f"engine: dense cannot train {variant.environment}; use --engine autograd or auto"
+        )
+    if variant.engine == "dense" and variant.device == "cuda":
+        raise UserError("engine: dense computes on the CPU; use --engine autograd with cuda")
+    return variant.engine == "dense"
 
 
 def choose_device(variant: Variant) -> str:

@@ -243,7 +243,10 @@ def test_every_cell_evaluation_runs_with_every_operator(cell_evaluation: str, me
             if network.mask is not None:
                 assert not network.genome[~network.mask].any()
     if method in ("random", "magnitude", "activation", "activation_low"):
-        assert all(record.n_pruned_decoder > 0 for record in records)
+        # An epoch-node cell may keep a member that was not trained: nothing varied, nothing goes.
+        untrained = cell_evaluation == "epoch-node" and method.startswith("activation")
+        pruned = [record.n_pruned_decoder > 0 for record in records]
+        assert any(pruned) if untrained else all(pruned)
 
 
 @pytest.mark.parametrize("cell_evaluation", CELL_EVALUATIONS)

@@ -1,0 +1,45 @@
+"""What a notebook or a script uses: studies in, tables and models out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from aes_lipi.config import Study, load_preset, load_study_file, resolve_study
+from aes_lipi.execution.local import run_study
+from aes_lipi.results.reading import Results, load_results
+
+
+def load_study(source: str | Path, overrides: Mapping[str, Any] | None = None) -> Study:
+    """A preset by name, or a study from a YAML file, with fields replaced.
+
+    Args:
+        source: name of a preset, or path of a file ending in .yaml or .yml.
+        overrides: fields of `Variant`, and `trials`; each replaces the field wherever the study
+            sets or sweeps it. A list is swept.
+
+    Raises:
+        UserError: there is no such study, or a field or value is wrong.
+    """
+    path = Path(source)
+    if path.suffix in (".yaml", ".yml"):
+        return resolve_study(path.stem, load_study_file(path), overrides or {})
+    return resolve_study(str(source), load_preset(str(source)), overrides or {})
+
+
+def run(study: Study, output_dir: str | Path | None = None, jobs: int = 1) -> Results:
+    """Run what is missing of a study and read its results.
+
+    Args:
+        study: from `load_study`.
+        output_dir: folder of the results; `results/<name of the study>` by default.
+        jobs: trials at a time. With more than one, a script must be guarded by
+            `if __name__ == "__main__":`, since worker processes import it.
+
+    Raises:
+        UserError: the folder holds another study, the data are unfit, or results cannot be written.
+    """
+    directory = Path("results") / study.name if output_dir is None else Path(output_dir)
+    run_study(study, directory, jobs)
+    return load_results(directory)

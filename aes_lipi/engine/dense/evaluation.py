@@ -1,0 +1,155 @@
+"""Losses and activations without training: the entry points of the dense engine's evaluation.
+
+Batches go through group by group, so all need scratch memory for one group only.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aes_lipi.engine.dense.batches import load_batch
+from aes_lipi.engine.dense.compiled import entry_point, inlined
+from aes_lipi.engine.dense.output import summed_errors
+from aes_lipi.engine.dense.packing import SAMPLES
+from aes_lipi.engine.dense.passes import forward_layer
+from aes_lipi.engine.dense.scratch import element
+from aes_lipi.engine.dense.simd import LANES, load, read, store, write
+
+
+@inlined
+def forward(layers: Any, first: int, stop: int, start: int, values: Any, scratch: Any) -> None:
+    """Layers `first` to `stop` of a network packed at `start`, for one group."""
+    for k in range(first, stop):
+        last = k == len(layers) - 1
+        target = scratch.deltas if last else scratch.planes
+        forward_layer(layers[k], start + layers[k].weights, values, target, 1, last, scratch)
+
+
+@entry_point
+def loss_matrix(
+    layers: Any,
+    n_encoder_layers: int,
+    sizes: Any,
+    values: Any,
+    scratch: Any,
+    data: Any,
+    rows: Any,
+    losses: Any,
+) -> None:
+    """Mean absolute error of every encoder with every decoder on the given rows.
+
+    Args:
+        layers: `LAYER` records, encoder then decoder.
+        n_encoder_layers: how many are the encoder's.
+        sizes: packed floats of an encoder and of a decoder.
+        values: packed networks, encoders first.
+        scratch: see `scratch.Scratch`.
+        data: float32, (n, n_dim), read-only.
+        rows: (B,).
+        losses: where to write them, float64, (E, D).
+    """
+    n_encoders, n_decoders = losses.shape
+    last = layers[len(layers) - 1]
+    losses[:] = 0.0
+    for first in range(0, len(rows), SAMPLES):
+        n_rows = min(SAMPLES, len(rows) - first)
+        load_batch(layers[0], data, rows[first : first + n_rows], n_rows, scratch.planes)
+        for i in range(n_encoders):
+            forward(layers, 0, n_encoder_layers, i * sizes[0], values, scratch)
+            for j in range(n_decoders):
+                start = n_encoders * sizes[0] + j * sizes[1]
+                forward(layers, n_encoder_layers, len(layers), start, values, scratch)
+                losses[i, j] += summed_errors(last, scratch.planes, n_rows, scratch)
+    losses /= len(rows) * last.n_out
+
+
+@entry_point
+def batch_losses(
+    layers: Any,
+    n_encoder_layers: int,
+    sizes: Any,
+    values: Any,
+    scratch: Any,
+    data: Any,
+    batch_size: int,
+    losses: Any,
+) -> None:
+    """Mean absolute error of one pair on every batch of the data, in order.
+
+    Args:
+        layers: as for `loss_matrix`, as the other arguments.
+        n_encoder_layers: how many are the encoder's.
+        sizes: packed floats of an encoder and of a decoder.
+        values: packed encoder, then packed decoder.
+        scratch: see `scratch.Scratch`.
+        data: float32, (n, n_dim), read-only.
+        batch_size: rows of a batch; the last may have fewer.
+        losses: where to write them, float64, (batches,).
+    """
+    last = layers[len(layers) - 1]
+    for batch in range(len(losses)):
+        total = 0.0
+        begin = batch * batch_size
+        end = min(begin + batch_size, len(data))
+        for first in range(begin, end, SAMPLES):
+            n_rows = min(SAMPLES, end - first)
+            rows = scratch.active[:n_rows]
+            for b in range(n_rows):
+                rows[b] = first + b
+            load_batch(layers[0], data, rows, n_rows, scratch.planes)
+            forward(layers, 0, n_encoder_layers, 0, values, scratch)
+            forward(layers, n_encoder_layers, len(layers), sizes[0], values, scratch)
+            total += summed_errors(last, scratch.planes, n_rows, scratch)
+        losses[batch] = total / ((end - begin) * last.n_out)
+
+
+@entry_point
+def activations(
+    layers: Any,
+    n_encoder_layers: int,
+    sizes: Any,
+    values: Any,
+    scratch: Any,
+    data: Any,
+    rows: Any,
+    encoder: Any,
+    decoder: Any,
+) -> None:
+    """Recorded activations of one pair: after ReLU, before the sigmoid.
+
+    Args:
+        layers: as for `loss_matrix`, as the other arguments.
+        n_encoder_layers: how many are the encoder's.
+        sizes: packed floats of an encoder and of a decoder.
+        values: packed encoder, then packed decoder.
+        scratch: see `scratch.Scratch`.
+        data: float32, (n, n_dim), read-only.
+        rows: (R,).
+        encoder: where to write, float32, (R, nodes of the encoder).
+        decoder: the same for the decoder.
+    """
+    for first in range(0, len(rows), SAMPLES):
+        n_rows = min(SAMPLES, len(rows) - first)
+        load_batch(layers[0], data, rows[first : first + n_rows], n_rows, scratch.planes)
+        forward(layers, 0, n_encoder_layers, 0, values, scratch)
+        forward(layers, n_encoder_layers, len(layers), sizes[0], values, scratch)
+        record(layers[:n_encoder_layers], scratch.planes, scratch.planes, first, n_rows, encoder)
+        record(layers[n_encoder_layers:], scratch.planes, scratch.deltas, first, n_rows, decoder)
+
+
+@inlined
+def record(layers: Any, planes: Any, last: Any, first: int, n_rows: int, out: Any) -> None:
+    """Copy one group's nodes of all layers to rows `first` and on of `out`."""
+    column = 0
+    for k in range(len(layers)):
+        layer = layers[k]
+        plane = last if k == len(layers) - 1 else planes
+        whole = layer.n_out - layer.n_out % LANES
+        for b in range(n_rows):
+            row = out[first + b]
+            place = layer.target + b * LANES
+            for node in range(0, whole, LANES):
+                store(row, column + node, load(plane, place + element(node)))
+            for node in range(whole, layer.n_out):
+                write(row, column + node, read(plane, place + element(node)))
+        column += layer.n_out

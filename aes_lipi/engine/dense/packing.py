@@ -1,0 +1,132 @@
+"""How networks and activations lie in memory while kernels work on them.
+
+Every layer is `z = W a + b`. With the constant 1 appended to `a`, the bias is one more column of W:
+an augmented matrix with `n_out` x `n_in + 1` entries. It is stored as rows along its longer
+axis, so that inner loops are long. A layer that reads more than it writes has one row per node
+("wide in"); any other layer has one row per input, the last of them the bias ("wide out").
+
+Rows are padded with zeros to whole vectors and cut into tiles of a few vectors. A tile holds that
+part of every row, row after row, so that a kernel that works through a tile reads memory in order.
+
+Activations are kept as planes, one for the input and one for the output of every layer. A plane
+is `groups` x `vectors` x `SAMPLES` x `LANES` floats: of each group of samples vector 0 of every
+sample, then vector 1 of every sample, and so on. After a sample's values comes its constant 1
+(0 for a sample that only pads its group), then zeros.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from aes_lipi.autoencoders.environments import Architecture
+from aes_lipi.autoencoders.layout import Float32, Layer
+from aes_lipi.engine.dense.compiled import inlined
+from aes_lipi.engine.dense.simd import LANES
+
+SAMPLES = 5
+ROW_BLOCK = 2
+TILE_VECTORS = 16
+TILE_FLOATS = 8192
+
+LAYER = np.dtype(
+    [
+        (name, np.int64)
+        for name in (
+            "n_in",  # inputs
+            "n_out",  # nodes
+            "wide_in",  # 1: a row per node; 0: a row per input and one of biases
+            "rows",  # rows with a meaning
+            "stored_rows",  # rows with padding to whole blocks of rows
+            "vectors",  # of a row
+            "tile",  # vectors of a row in a full tile
+            "weights",  # where the layer starts in its packed network
+            "source",  # where the plane it reads starts, for one group
+            "source_vectors",  # vectors of a sample in that plane
+            "target",  # where the plane it writes starts, for one group
+            "target_vectors",  # vectors of a sample in that plane
+        )
+    ],
+    align=True,
+)
+
+
+def vectors_for(n: int) -> int:
+    """Vectors that hold n floats."""
+    return (n + LANES - 1) // LANES
+
+
+@dataclass(frozen=True)
+class Chain:
+    """An architecture's layers, encoder then decoder, laid out for the kernels.
+
+    Attributes:
+        layers: one `LAYER` record per layer.
+        n_encoder_layers: how many of them are the encoder's.
+        encoder_floats: floats of a packed encoder, with padding.
+        decoder_floats: floats of a packed decoder, with padding.
+        plane_floats: floats of all planes together, for one group.
+    """
+
+    layers: npt.NDArray[np.void]
+    n_encoder_layers: int
+    encoder_floats: int
+    decoder_floats: int
+    plane_floats: int
+
+    @staticmethod
+    def of(architecture: Architecture) -> Chain:
+        """Lay out the layers of an architecture."""
+        encoder, decoder = architecture.encoder.layers, architecture.decoder.layers
+        layers = np.zeros(len(encoder) + len(decoder), LAYER)
+        plane = 0
+        for record, layer in zip(layers, (*encoder, *decoder), strict=True):
+            plane = _describe(record, layer, plane)
+        n = len(encoder)
+        return Chain(
+            layers=layers,
+            n_encoder_layers=n,
+            encoder_floats=_place_weights(layers[:n]),
+            decoder_floats=_place_weights(layers[n:]),
+            plane_floats=plane + SAMPLES * LANES * int(layers[-1]["target_vectors"]),
+        )
+
+
+def _describe(record: Any, layer: Layer, plane: int) -> int:
+    """Fill in one layer's record, all but `weights`; return where the next plane starts."""
+    wide_in = layer.n_in + 1 >= layer.n_out
+    rows = layer.n_out if wide_in else layer.n_in + 1
+    source_vectors, target_vectors = vectors_for(layer.n_in + 1), vectors_for(layer.n_out + 1)
+    target = plane + SAMPLES * LANES * source_vectors
+    fitting = max(1, TILE_FLOATS // (rows * LANES))
+    record["n_in"], record["n_out"], record["wide_in"] = layer.n_in, layer.n_out, wide_in
+    record["rows"] = rows
+    record["stored_rows"] = -(-rows // ROW_BLOCK) * ROW_BLOCK
+    record["vectors"] = source_vectors if wide_in else target_vectors
+    record["tile"] = min(TILE_VECTORS, record["vectors"], max(2, fitting))
+    record["source"], record["source_vectors"] = plane, source_vectors
+    record["target"], record["target_vectors"] = target, target_vectors
+    return target
+
+
+def _place_weights(layers: npt.NDArray[np.void]) -> int:
+    """Put one network's layers one after another; return the floats they need."""
+    floats = layers["stored_rows"] * layers["vectors"] * LANES
+    layers["weights"] = np.cumsum(floats) - floats
+    return int(floats.sum())
+
+
+def aligned_zeros(size: int) -> Float32:
+    """Float32 zeros that start at a cache line."""
+    raw = np.zeros(size + 16, np.float32)
+    start = (-raw.ctypes.data % 64) // 4
+    return raw[start : start + size]
+
+
+@inlined
+def tile_place(layer: Any, first_vector: int) -> Any:
+    """Where the tile that starts at a vector lies, from the start of the layer."""
+    return first_vector * layer.stored_rows * LANES

@@ -1,0 +1,191 @@
+"""Torch modules and numpy forward passes made from genomes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from torch import nn
+
+from aes_lipi.autoencoders.environments import ENVIRONMENTS, Architecture, build_architecture
+from aes_lipi.autoencoders.forward import decode, encode, layer_outputs, sigmoid
+from aes_lipi.autoencoders.initialise import initial_genome
+from aes_lipi.autoencoders.layout import Float32, NetworkLayout
+from aes_lipi.autoencoders.modules import autoencoder_module, genome_of, network_module
+from aes_lipi.autoencoders.networks import Network, Pair
+
+SHAPES = [(1, (1,), 1), (7, (4,), 3), (7, (), 2), (40, (20, 11), 5)]
+
+
+def pair_of(architecture: Architecture, seed: int = 0) -> Pair:
+    """A pair with weights large enough for every activation to matter."""
+    rng = np.random.default_rng(seed)
+    return Pair(
+        Network(3 * initial_genome(architecture.encoder, rng)),
+        Network(3 * initial_genome(architecture.decoder, rng)),
+    )
+
+
+def rows_of(n_dim: int, n_rows: int = 9) -> Float32:
+    return np.random.default_rng(1).random((n_rows, n_dim), dtype=np.float32)
+
+
+def bits(values: Float32) -> list[int]:
+    return [int(value) for value in values.view(np.uint32)]
+
+
+# 2-2-1 and back 1-2-2, all weights chosen so that every value below is exact by hand.
+HAND = build_architecture(ENVIRONMENTS["AutoencoderBinaryClustering"], 2, (2,), 1)
+HAND_ENCODER = np.array([1, 0, -1, 1, 0, -2, 2, 3, 0.5], dtype=np.float32)
+HAND_DECODER = np.array([1, -1, -0.5, 1, 0.5, 1, 0, 2, -1, math.log(3)], dtype=np.float32)
+HAND_ROW = np.array([[1, 2]], dtype=np.float32)
+
+
+def test_forward_pass_by_hand() -> None:
+    # hidden: (1*1 + 0*2 + 0, -1*1 + 1*2 - 2) = (1, -1), ReLU (1, 0); code: 2*1 + 3*0 + 0.5 = 2.5
+    hidden, code = layer_outputs(HAND.encoder, HAND_ENCODER, HAND_ROW)
+    assert hidden.tolist() == [[1, 0]]
+    assert code.tolist() == [[2.5]]
+    # hidden: (2.5 - 0.5, -2.5 + 1) = (2, -1.5), ReLU (2, 0);
+    # output: (0.5*2 - 1, 0*2 + ln 3) = (0, ln 3), sigmoid (1/2, 3/4)
+    hidden, output = layer_outputs(HAND.decoder, HAND_DECODER, code)
+    assert hidden.tolist() == [[2, 0]]
+    np.testing.assert_allclose(output, [[0.5, 0.75]], rtol=1e-7)
+
+
+def test_module_by_hand() -> None:
+    module = autoencoder_module(HAND, Pair(Network(HAND_ENCODER), Network(HAND_DECODER)))
+    with torch.no_grad():
+        code = module.encoder(torch.from_numpy(HAND_ROW))
+        output = module(torch.from_numpy(HAND_ROW))
+    assert code.tolist() == [[2.5]]
+    np.testing.assert_allclose(output.numpy(), [[0.5, 0.75]], rtol=1e-7)
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    hnp.arrays(
+        np.float32,
+        HAND.decoder.size,
+        elements=st.floats(width=32, allow_nan=True),
+        fill=st.nothing(),
+    )
+)
+def test_genome_to_module_and_back_is_exact_for_any_bits(genome: Float32) -> None:
+    before = bits(genome)
+    genome.setflags(write=False)
+    again = genome_of(network_module(HAND.decoder, genome))
+    assert again.dtype == np.float32
+    assert bits(again) == before
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+@pytest.mark.parametrize(("n_dim", "sizes", "latent"), SHAPES)
+def test_genome_to_module_and_back_is_exact_in_every_environment(
+    name: str, n_dim: int, sizes: tuple[int, ...], latent: int
+) -> None:
+    architecture = build_architecture(ENVIRONMENTS[name], n_dim, sizes, latent)
+    pair = pair_of(architecture)
+    module = autoencoder_module(architecture, pair)
+    assert np.array_equal(genome_of(module.encoder), pair.encoder.genome)
+    assert np.array_equal(genome_of(module.decoder), pair.decoder.genome)
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+@pytest.mark.parametrize(("n_dim", "sizes", "latent"), SHAPES)
+def test_module_and_numpy_agree_to_rounding(
+    name: str, n_dim: int, sizes: tuple[int, ...], latent: int
+) -> None:
+    architecture = build_architecture(ENVIRONMENTS[name], n_dim, sizes, latent)
+    pair, x = pair_of(architecture), rows_of(n_dim)
+    module = autoencoder_module(architecture, pair)
+    with torch.no_grad():
+        code = module.encoder(torch.from_numpy(x))[:, :latent].numpy()
+        output = module(torch.from_numpy(x)).numpy()
+    codes = encode(architecture, pair.encoder.genome, x)
+    outputs = decode(architecture, pair.decoder.genome, codes)
+    assert codes.dtype == np.float32
+    assert codes.shape == (9, latent)
+    assert outputs.dtype == np.float32
+    assert outputs.shape == (9, n_dim)
+    np.testing.assert_allclose(codes, code, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(outputs, output, rtol=1e-5, atol=1e-6)
+
+
+def test_variational_encoder_gives_mean_then_log_variance() -> None:
+    environment = ENVIRONMENTS["VariationalAutoencoderBinaryClustering"]
+    architecture = build_architecture(environment, 6, (5,), 3)
+    pair, x = pair_of(architecture), rows_of(6)
+    trunk, mean, log_variance = layer_outputs(architecture.encoder, pair.encoder.genome, x)
+    with torch.no_grad():
+        both = network_module(architecture.encoder, pair.encoder.genome)(torch.from_numpy(x))
+    assert both.shape == (9, 6)
+    np.testing.assert_allclose(both[:, :3].numpy(), mean, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(both[:, 3:].numpy(), log_variance, rtol=1e-5, atol=1e-6)
+    assert np.array_equal(encode(architecture, pair.encoder.genome, x), mean)
+    assert mean.min() < 0
+    assert trunk.min() >= 0
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_genome_order_is_that_of_the_modules_parameters(name: str) -> None:
+    architecture = build_architecture(ENVIRONMENTS[name], 6, (5, 4), 3)
+    for layout in (architecture.encoder, architecture.decoder):
+        genome = np.arange(layout.size, dtype=np.float32)
+        module = network_module(layout, genome)
+        named = list(module.named_parameters())
+        assert [name for name, _ in named] == [
+            f"layers.{layer.name}.{kind}" for layer in layout.layers for kind in ("weight", "bias")
+        ]
+        flat = torch.cat([parameter.detach().ravel() for _, parameter in named]).numpy()
+        assert np.array_equal(flat, genome)
+        for k, layer in enumerate(layout.layers):
+            linear = module.layers[layer.name]
+            assert isinstance(linear, nn.Linear)
+            assert np.array_equal(linear.weight.detach().numpy(), layout.weight(genome, k))
+            assert np.array_equal(linear.bias.detach().numpy(), layout.bias(genome, k))
+
+
+def test_training_a_module_leaves_the_genome_as_it_was() -> None:
+    genome = HAND_DECODER.copy()
+    module = network_module(HAND.decoder, genome)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(1)
+    assert np.array_equal(genome, HAND_DECODER)
+    assert np.array_equal(genome_of(module), HAND_DECODER + 1)
+
+
+def test_genome_of_a_module_is_a_copy() -> None:
+    module = network_module(HAND.decoder, HAND_DECODER)
+    genome_of(module)[:] = 0
+    assert np.array_equal(genome_of(module), HAND_DECODER)
+
+
+def test_genome_of_another_length_is_refused() -> None:
+    layout: NetworkLayout = HAND.decoder
+    with pytest.raises((ValueError, RuntimeError)):
+        network_module(layout, HAND_DECODER[:-1])
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(0.0, 0.5), (1e4, 1.0), (-1e4, 0.0), (math.log(3), 0.75), (-math.log(3), 0.25)],
+)
+def test_sigmoid_is_exact_at_its_ends_and_never_overflows(value: float, expected: float) -> None:
+    result = sigmoid(np.array([value], dtype=np.float32))
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(result, [expected], rtol=1e-6)
+
+
+@settings(deadline=None)
+@given(st.floats(width=32, allow_nan=False, allow_infinity=False))
+def test_sigmoid_agrees_with_torch(value: float) -> None:
+    array = np.array([value], dtype=np.float32)
+    expected = torch.sigmoid(torch.from_numpy(array)).numpy()
+    np.testing.assert_allclose(sigmoid(array), expected, rtol=1e-6, atol=1e-38)

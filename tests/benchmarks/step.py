@@ -1,0 +1,89 @@
+"""Microseconds per training step: torch as users write it, JAX, and the project's engines.
+
+Run with `make bench`. Weights have been trained for some passes first, since the dense engine skips
+units that a batch leaves silent: skipping is measured where training takes the weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+
+import torch
+
+from aes_lipi.engine.autograd import AutogradEngine
+from aes_lipi.engine.dense import DenseEngine
+from benchmarks.jax_steps import scanned_pass
+from benchmarks.settings import Setting
+from benchmarks.timing import Contender, Measured, measure, ratio
+from benchmarks.torch_steps import compiled_steps, plain_loop
+
+STACK = 10
+PUBLISHED = "published (X 1000, 30-10, batch 5)"
+SHAPES: dict[str, dict[str, object]] = {
+    PUBLISHED: {},
+    "X 4000": {"n_dim": 4000},
+    "Small": {"environment": "AutoencoderBinaryClustering_Small"},
+    "Large": {"environment": "AutoencoderBinaryClustering_Large"},
+}
+WARM_PASSES, WARM_RATE = 50, 1e-4
+
+
+def contenders(setting: Setting, everything: bool) -> list[Contender]:
+    """The ways of training one pass of a setting."""
+    architecture, pair = setting.architecture, setting.pair
+    data, batches = torch.from_numpy(setting.dataset.train), setting.batches
+    steps = len(batches)
+    dense = DenseEngine(architecture, setting.dataset, setting.variant.batch_size)
+    found = [
+        Contender("dense", lambda: dense.train([setting.task()]), steps),
+        Contender("torch.compile", compiled_steps(architecture, pair, data, batches, 1), steps),
+    ]
+    if not everything:
+        return found
+    autograd = AutogradEngine(architecture, setting.dataset, setting.variant.batch_size)
+    found += [
+        Contender("torch, plain loop", plain_loop(architecture, pair, data, batches, False), steps),
+        Contender("torch, fused Adam", plain_loop(architecture, pair, data, batches, True), steps),
+        Contender(
+            f"torch.compile, {STACK} models",
+            compiled_steps(architecture, pair, data, batches, STACK),
+            steps * STACK,
+        ),
+        Contender("autograd engine", lambda: autograd.train([setting.task()]), steps),
+    ]
+    if importlib.util.find_spec("jax"):
+        rows = setting.dataset.train
+        for name, transposed in (("JAX scan", False), ("JAX scan, transposed", True)):
+            work = scanned_pass(architecture, pair, rows, batches, transposed)
+            found.append(Contender(name, work, steps))
+    return found
+
+
+def print_table(title: str, measured: list[Measured]) -> None:
+    """Microseconds per step, and how many times dense's."""
+    dense = next(one for one in measured if one.name == "dense")
+    print(f"\n{title}\n{'':24}{'us/step':>10}{'x dense':>10}")
+    for one in sorted(measured, key=lambda each: each.median):
+        print(f"{one.name:24}{one.median * 1e6:10.1f}{ratio(one, dense):10.1f}")
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    for name, fields in SHAPES.items():
+        fresh = Setting.of(**fields)
+        engine = DenseEngine(fresh.architecture, fresh.dataset, fresh.variant.batch_size)
+        trained = fresh.trained(engine, WARM_PASSES, WARM_RATE)
+        if name == PUBLISHED:
+            measured = measure(contenders(fresh, everything=False), arguments.rounds)
+            print_table(f"{name}, at initial weights", measured)
+        measured = measure(contenders(trained, name == PUBLISHED), arguments.rounds)
+        print_table(f"{name}, after {WARM_PASSES} passes", measured)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""Retrieval measures by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from helpers import random_pair, setup_of, tiny_variant
+
+from aes_lipi.autoencoders.forward import decode, encode
+from aes_lipi.coevolution.retrieval import ndcg, recall, retrieval_measures
+
+# Rankings: row 0 is 0, 2, 3, 4, 1; row 1 is 4, 3, 2, 1, 0. Row 0 has ones at 0, 1, 4, row 1 at 0.
+SCORES = np.array([[0.9, 0.1, 0.8, 0.3, 0.2], [0.1, 0.2, 0.3, 0.4, 0.5]], dtype=np.float32)
+RELEVANT = np.array([[1, 1, 0, 0, 1], [1, 0, 0, 0, 0]], dtype=np.bool_)
+
+
+@pytest.mark.parametrize(
+    ("k", "expected"),
+    [
+        (1, (1 / 1 + 0 / 1) / 2),
+        (2, (1 / 2 + 0 / 1) / 2),
+        (3, (1 / 3 + 0 / 1) / 2),
+        (4, (2 / 3 + 0 / 1) / 2),
+        (5, (3 / 3 + 1 / 1) / 2),
+        (100, 1.0),
+    ],
+)
+def test_recall(k: int, expected: float) -> None:
+    assert recall(SCORES, RELEVANT, k) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("k", "expected"),
+    [
+        # Discounts 1/log2(2..6): 1, .63092975, .5, .43067656, .38685281
+        # k = 1: 1/1 and 0
+        (1, 0.5),
+        # k = 2: 1/1.63092975 = .61314719 and 0
+        (2, 0.30657360),
+        # k = 4: (1 + .43067656)/2.13092975 = .67138606 and 0
+        (4, 0.33569303),
+        # k = 5: (1 + .43067656 + .38685281)/2.13092975 = .85292786 and .38685281/1
+        (5, 0.61989034),
+        (100, 0.61989034),
+    ],
+)
+def test_ndcg(k: int, expected: float) -> None:
+    assert ndcg(SCORES, RELEVANT, k) == pytest.approx(expected, abs=1e-7)
+
+
+@pytest.mark.parametrize("measure", [recall, ndcg])
+def test_perfect_ranking_is_one(measure: object) -> None:
+    assert callable(measure)
+    assert measure(RELEVANT.astype(np.float32), RELEVANT, 2) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("measure", [recall, ndcg])
+def test_rows_without_a_one_do_not_count(measure: object) -> None:
+    assert callable(measure)
+    scores = np.vstack([SCORES, SCORES[:1]])
+    relevant = np.vstack([RELEVANT, np.zeros((1, 5), dtype=np.bool_)])
+    assert measure(scores, relevant, 3) == measure(SCORES, RELEVANT, 3)
+    assert math.isnan(measure(SCORES, np.zeros_like(RELEVANT), 3))
+
+
+def test_ties_are_ranked_by_position() -> None:
+    level = np.zeros((1, 5), dtype=np.float32)
+    last = np.array([[False, False, False, False, True]])
+    assert recall(level, last, 4) == 0
+    assert recall(level, last, 5) == 1
+    assert ndcg(level, last, 5) == pytest.approx(0.38685281)
+
+
+def test_measures_of_a_model_rank_its_reconstructions_of_the_test_rows() -> None:
+    setup = setup_of(tiny_variant(n_dim=120, retrieval_measures=True))
+    pair, test = random_pair(setup.architecture, seed=4), setup.dataset.test
+    code = encode(setup.architecture, pair.encoder.genome, test)
+    scores, ones = decode(setup.architecture, pair.decoder.genome, code), test > 0.5
+    measured = retrieval_measures(pair, setup)
+    assert measured.recall_at_100 == pytest.approx(recall(scores, ones, 100))
+    assert measured.recall_at_20 == pytest.approx(recall(scores, ones, 20))
+    assert measured.ndcg_at_50 == pytest.approx(ndcg(scores, ones, 50))
+    # 120 dimensions of which three quarters are ones: 100 of them hold most, 20 are too few.
+    assert 0.7 < measured.recall_at_100 < 1

@@ -1,0 +1,37 @@
+"""The library as a notebook uses it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import TINY
+
+import aes_lipi
+
+FIELDS = {**TINY, "hidden_sizes": [4], "trials": 1}
+
+
+def test_a_study_runs_and_its_model_loads(tmp_path: Path) -> None:
+    study = aes_lipi.load_study("best_of_lipi", FIELDS)
+    results = aes_lipi.run(study, tmp_path / "out")
+    assert len(results.trials) == 4
+    assert len(results.failures) == 0
+    variant = results.trials["variant"][0]
+    model = aes_lipi.load_model(tmp_path / f"out/models/variant={variant}/trial=0000.safetensors")
+    x = np.zeros((5, 7), dtype=np.float32)
+    assert model.encode(x).shape == (5, 3)
+    np.testing.assert_array_equal(model.decode(model.encode(x)), model.reconstruct(x))
+    assert len(aes_lipi.load_results(tmp_path / "out").generations) == 4 * 3 * 4
+
+
+def test_a_study_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("settings: {epochs: [1, 2]}\n")
+    study = aes_lipi.load_study(tmp_path / "mine.yaml", {"trials": 2})
+    assert (study.name, study.n_trials) == ("mine", 4)
+
+
+def test_only_public_names_are_offered() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = aes_lipi.nonsense
