@@ -105,6 +105,18 @@ def test_all_cells_come_back_in_order(tmp_path: Path) -> None:
     assert_same_model(load_model(saved(tmp_path, model)), model)
 
 
+def test_cells_are_named_by_three_digits(tmp_path: Path) -> None:
+    architecture = architecture_of()
+    pair = random_pair(architecture, 0)
+    tensors, _ = contents(saved(tmp_path, Model(architecture, pair, (pair, pair))))
+    assert {name.split(".")[0] for name in tensors} == {
+        "encoder",
+        "decoder",
+        "cell_000",
+        "cell_001",
+    }
+
+
 def test_every_bit_comes_back(tmp_path: Path) -> None:
     architecture = architecture_of()
     pair = random_pair(architecture, 0)

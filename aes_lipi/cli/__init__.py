@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 from aes_lipi.errors import UserError
@@ -23,6 +24,8 @@ def main(program: str = "aes-lipi") -> None:
     from aes_lipi.cli.app import app, run_app  # noqa: PLC0415
     from aes_lipi.cli.options import with_switch_values  # noqa: PLC0415
 
+    signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)
     chosen = run_app if program == "run.py" else app
     try:
         code = chosen(with_switch_values(sys.argv[1:]), prog_name=program, standalone_mode=False)
@@ -37,6 +40,11 @@ def main(program: str = "aes-lipi") -> None:
     if code == EXIT_INTERRUPTED:
         _complain("interrupted; run the same command again to go on where it stopped")
     sys.exit(code or 0)
+
+
+def _interrupt(signal_number: int, frame: object) -> None:
+    """Ctrl-C, and the notice that a batch system gives, stop a study the same orderly way."""
+    raise KeyboardInterrupt
 
 
 def _complain(message: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.config import Variant
 from aes_lipi.datasets.dataset import Dataset
@@ -41,6 +43,14 @@ def _is_dense(variant: Variant, architecture: Architecture) -> bool:
     if variant.engine == "dense" and variant.device == "cuda":
         raise UserError("engine: dense computes on the CPU; use --engine autograd with cuda")
     return variant.engine == "dense"
+
+
+def compile_ahead(variants: Iterable[Variant]) -> None:
+    """Compile what variants will need, once, before many processes would all do it."""
+    if any(variant.engine != "autograd" and variant.device != "cuda" for variant in variants):
+        from aes_lipi.engine.dense import compile_kernels  # noqa: PLC0415 - numba is slow to import
+
+        compile_kernels()
 
 
 def choose_device(variant: Variant) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from aes_lipi.config import Study
+from aes_lipi.engine.choice import compile_ahead
 from aes_lipi.errors import UserError
 from aes_lipi.execution.setup import check_feasible
 from aes_lipi.execution.trial import Job, jobs_of, run_job
@@ -119,6 +120,8 @@ def _run_here(todo: Sequence[Job], observer: Observer) -> None:
 
 def _run_side_by_side(todo: Sequence[Job], n_workers: int, observer: Observer) -> None:
     """Keep every worker busy until all trials are done; replace workers that die."""
+    one_thread_per_process()
+    compile_ahead({job.variant for job in todo})
     waiting = deque(todo)
     attempts: Counter[TrialId] = Counter()
     workers = [Worker() for _ in range(n_workers)]

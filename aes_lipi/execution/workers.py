@@ -78,7 +78,7 @@ class Worker:
         """The worker's next word; None if it is dead."""
         try:
             message: Advanced | Finished | Refused = self.connection.recv()
-        except (EOFError, ConnectionError):
+        except (EOFError, OSError):
             return None
         return message
 
@@ -107,13 +107,15 @@ def _work(connection: Connection) -> None:
     while True:
         try:
             job: Job = connection.recv()
-        except (EOFError, ConnectionError):
+        except (EOFError, OSError):
             return
         try:
-            connection.send(Finished(run_job(job, _Reporter(connection))))
+            message: Finished | Refused = Finished(run_job(job, _Reporter(connection)))
         except UserError as error:
-            connection.send(Refused(str(error)))
-        except ConnectionError:
+            message = Refused(str(error))
+        try:
+            connection.send(message)
+        except OSError:
             return
 
 
@@ -128,5 +130,9 @@ class _Reporter:
     def __call__(self) -> None:
         self._count += 1
         if time.monotonic() - self._told >= PROGRESS_INTERVAL_S:
-            self._connection.send(Advanced(self._count))
+            try:
+                self._connection.send(Advanced(self._count))
+            except OSError:
+                # The driver is gone: the trial has not failed, nobody wants it any more.
+                raise SystemExit(0) from None
             self._count, self._told = 0, time.monotonic()

@@ -73,6 +73,15 @@ def test_ties_are_ranked_by_position() -> None:
     assert ndcg(level, last, 5) == pytest.approx(0.38685281)
 
 
+def test_many_ties_are_ranked_by_position_too() -> None:
+    # 300 dimensions on two levels, odd ones above: the 100 highest are 1, 3, ..., 199.
+    scores = np.tile(np.array([0, 1], dtype=np.float32), 150)[None, :]
+    relevant = np.zeros((1, 300), dtype=np.bool_)
+    relevant[0, 1:200:2] = True
+    assert recall(scores, relevant, 100) == 1
+    assert recall(scores, ~relevant, 100) == 0
+
+
 def test_measures_of_a_model_rank_its_reconstructions_of_the_test_rows() -> None:
     setup = setup_of(tiny_variant(n_dim=120, retrieval_measures=True))
     pair, test = random_pair(setup.architecture, seed=4), setup.dataset.test

@@ -34,7 +34,15 @@ from aes_lipi.autoencoders.environments import (
 from aes_lipi.autoencoders.layout import Float32, Layer, NetworkLayout
 from aes_lipi.autoencoders.networks import Network, Pair
 from aes_lipi.datasets.dataset import Dataset
-from aes_lipi.engine.dense import DenseEngine, engine, evaluation, exchange, fits, training
+from aes_lipi.engine.dense import (
+    DenseEngine,
+    compile_kernels,
+    engine,
+    evaluation,
+    exchange,
+    fits,
+    training,
+)
 from aes_lipi.engine.dense.compiled import entry_point
 from aes_lipi.engine.protocol import EvaluateTask, Moments, Trained, TrainTask, Updates
 
@@ -341,6 +349,18 @@ def test_huge_logits_give_no_nan(scale: float) -> None:
     assert np.isfinite(dense.batch_losses([pair], "train", "loss")[0]).all()
 
 
+def test_nan_weights_show_in_the_loss() -> None:
+    architecture = SHAPES["odd widths"]
+    dataset = make_dataset(50, architecture.n_dim)
+    task = make_task(architecture, dataset)
+    broken = Network(np.full(architecture.encoder.size, np.nan, np.float32))
+    rows = np.arange(5, dtype=np.int32)
+    evaluate = EvaluateTask((broken, *task.encoders), task.decoders, rows)
+    losses = DenseEngine(architecture, dataset, 5).loss_matrices([evaluate])[0]
+    assert np.isnan(losses[0]).all()
+    assert np.isfinite(losses[1]).all()
+
+
 # Moments and noise
 
 
@@ -608,6 +628,7 @@ def test_refuses_an_architecture_that_it_does_not_fit() -> None:
 
 
 def test_every_entry_point_is_compiled_once() -> None:
+    compile_kernels()
     for name in ("standard", "odd widths"):
         architecture = SHAPES[name]
         dataset = make_dataset(50, architecture.n_dim)

@@ -1,5 +1,6 @@
 """The dense engine: chains of ReLU layers with sigmoid output and L1 loss, fused on the CPU."""
 
 from aes_lipi.engine.dense.engine import DenseEngine, fits
+from aes_lipi.engine.dense.warm import compile_kernels
 
-__all__ = ["DenseEngine", "fits"]
+__all__ = ["DenseEngine", "compile_kernels", "fits"]

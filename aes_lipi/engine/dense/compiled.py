@@ -28,7 +28,7 @@ _PART = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper":
 
 def inlined(function: _Function) -> _Function:
     """Compile a function into its callers."""
-    compiled: _Function = _njit(inline="always", **_PART)(function)
+    compiled: _Function = _njit(forceinline=True, **_PART)(function)
     return compiled
 
 

@@ -142,45 +142,27 @@ def backward_layer(
         need_input: whether the gradient by the input is wanted.
         scratch: planes of activations and gradients.
     """
-    source, target = layer.source * scratch.capacity, layer.target * scratch.capacity
-    source_stride, target_stride = layer.source_vectors * BLOCK, layer.target_vectors * BLOCK
-    planes, deltas = scratch.planes, scratch.deltas
+    short, long = scratch.planes, scratch.deltas
+    place, place_long = layer.source * scratch.capacity, layer.target * scratch.capacity
+    vectors = layer.source_vectors
     if layer.wide_in:
-        active = active_rows(
-            deltas, target, layer.target_vectors, layer.rows, groups, step.kept, scratch
-        )
-        if need_input:
-            for g in range(groups):
-                c_place, x_place = target + g * target_stride, source + g * source_stride
-                spread_all_tiles(
-                    layer, weights.values, start, deltas, c_place, active, deltas, x_place
-                )
-                gate_by_activation(layer, x_place, scratch)
-        descend_rows(
-            layer,
-            start,
-            weights,
-            step,
-            groups,
-            active,
-            deltas,
-            target,
-            target_stride,
-            planes,
-            source,
-            source_stride,
-        )
-        return
-    active = active_rows(
-        planes, source, layer.source_vectors, layer.rows, groups, step.kept, scratch
-    )
-    if need_input and groups == 1:
+        short, long = long, short
+        place, place_long = place_long, place
+        vectors = layer.target_vectors
+    active = active_rows(short, place, vectors, layer.rows, groups, step.kept, scratch)
+    if need_input and groups == 1 and not layer.wide_in:
         dot_back_and_descend(layer, start, weights, step, active, scratch)
         return
-    if need_input:
-        for g in range(groups):
-            dot_all_rows(layer, weights.values, start, deltas, target + g * target_stride, scratch)
-            inputs_from_sums(layer, source + g * source_stride, scratch)
+    stride, stride_long = vectors * BLOCK, layer.vectors * BLOCK
+    for g in range(groups if need_input else 0):
+        c_place, x_place = place + g * stride, place_long + g * stride_long
+        if layer.wide_in:
+            c, x = scratch.deltas, scratch.deltas
+            spread_all_tiles(layer, weights.values, start, c, c_place, active, x, x_place)
+            gate_by_activation(layer, x_place, scratch)
+        else:
+            dot_all_rows(layer, weights.values, start, scratch.deltas, x_place, scratch)
+            inputs_from_sums(layer, c_place, scratch)
     descend_rows(
         layer,
         start,
@@ -188,12 +170,12 @@ def backward_layer(
         step,
         groups,
         active,
-        planes,
-        source,
-        source_stride,
-        deltas,
-        target,
-        target_stride,
+        short,
+        place,
+        stride,
+        long,
+        place_long,
+        stride_long,
     )
 
 
