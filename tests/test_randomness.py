@@ -5,12 +5,15 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from aes_lipi.config import Study, Variant
 from aes_lipi.randomness import Address, Purpose
 
 BASE = Address(seed=1, trial=2, cell=3, generation=4)
@@ -42,6 +45,47 @@ def test_golden_values() -> None:
         0.4146407449407963,
         0.565835286575606,
     ]
+
+
+def test_key_is_the_seed_and_the_address_side_by_side() -> None:
+    # Purpose 6, trial 2, cell 3, generation 4 in 6, 14, 20 and 24 bits.
+    key = np.array([1, ((6 * 2**14 + 2) * 2**20 + 3) * 2**24 + 4], dtype=np.uint64)
+    expected = np.random.Generator(np.random.Philox(key=key)).random(3)
+    assert np.array_equal(BASE.stream(Purpose.SHUFFLE).random(3), expected)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *(Address(1, trial) for trial in (-1, 2**14)),
+        *(Address(1, 0, cell) for cell in (-1, 2**20)),
+        *(Address(1, 0, 0, generation) for generation in (-1, 2**24)),
+    ],
+)
+def test_number_that_would_run_into_its_neighbour_is_refused(address: Address) -> None:
+    with pytest.raises(ValueError, match=r"does not fit in \d+ bits"):
+        address.stream(Purpose.SHUFFLE)
+
+
+def test_largest_study_has_an_address_for_every_draw() -> None:
+    variant = Variant.model_validate(
+        {"population_size": 2**20 - 1, "epochs": 2**24 - 1, "rng_seed": 2**63 - 1}
+    )
+    study = Study(name="largest", trials=9999, variants=(variant,))
+    last = Address(
+        variant.rng_seed, study.trials - 1, variant.population_size - 1, variant.epochs - 1
+    )
+    near = [replace(last, **{field: 0}) for field in ("seed", "trial", "cell", "generation")]
+    drawn = [words(address, purpose) for address in (last, *near) for purpose in Purpose]
+    assert len(set(drawn)) == 5 * len(Purpose)
+
+
+@pytest.mark.parametrize(
+    ("field", "size"), [("population_size", 2**20), ("epochs", 2**24), ("rng_seed", 2**63)]
+)
+def test_study_too_large_for_its_addresses_is_refused(field: str, size: int) -> None:
+    with pytest.raises(ValidationError, match=field):
+        Variant.model_validate({field: size})
 
 
 def test_numbers_of_the_purposes_are_fixed() -> None:

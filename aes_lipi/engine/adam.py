@@ -17,7 +17,7 @@ def new_at_every_step(gradient: Tensor) -> Tensor:
     Returns:
         the direction, (C, P), to be scaled by the learning rate.
     """
-    return gradient / (gradient.abs() + ADAM_EPSILON)
+    return gradient / gradient.abs().add_(ADAM_EPSILON)
 
 
 def kept(gradient: Tensor, first: Tensor, second: Tensor, steps: Tensor) -> Tensor:

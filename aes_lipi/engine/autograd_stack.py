@@ -51,10 +51,9 @@ class Networks:
 
     def leaves(self, which: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Differentiable copies of the parameters of network `which[c]` of every task c."""
-        chosen = self.genomes[self._tasks, which]
         return [
             (weight.detach().requires_grad_(), bias.detach().requires_grad_())
-            for weight, bias in parameters_of(chosen, self.layout)
+            for weight, bias in parameters_of(self._of(self.genomes, which), self.layout)
         ]
 
     def step(self, which: Tensor, gradients: Sequence[Tensor], rates: Tensor) -> None:
@@ -66,17 +65,31 @@ class Networks:
             rates: learning rates, float32, (C, 1).
         """
         gradient = torch.cat([part.flatten(1) for part in gradients], dim=1)
-        chosen = (self._tasks, which)
         if self._first is None or self._second is None or self._steps is None:
             direction = adam.new_at_every_step(gradient)
         else:
-            first, second = self._first[chosen], self._second[chosen]
-            self._steps[chosen] += 1
-            direction = adam.kept(gradient, first, second, self._steps[chosen].unsqueeze(1))
-            self._first[chosen], self._second[chosen] = first, second
+            first, second = self._of(self._first, which), self._of(self._second, which)
+            steps = self._of(self._steps, which).add_(1)
+            direction = adam.kept(gradient, first, second, steps.unsqueeze(1))
+            for kept, value in (
+                (self._first, first),
+                (self._second, second),
+                (self._steps, steps),
+            ):
+                self._put(kept, which, value)
         if self.alive is not None:
-            direction = direction * self.alive[chosen]
-        self.genomes[chosen] -= rates * direction
+            direction = direction.mul_(self._of(self.alive, which))
+        genomes = self._of(self.genomes, which).sub_(direction.mul_(rates))
+        self._put(self.genomes, which, genomes)
+
+    def _of(self, values: Tensor, which: Tensor) -> Tensor:
+        """The part of network `which[c]` of every task c: a view where there is one network."""
+        return values[:, 0] if values.shape[1] == 1 else values[self._tasks, which]
+
+    def _put(self, values: Tensor, which: Tensor, part: Tensor) -> None:
+        """Write back what `_of` took out, if that was a copy."""
+        if values.shape[1] > 1:
+            values[self._tasks, which] = part
 
     def observe(self, which: Tensor, passed: Passed) -> None:
         """Add a batch to the activation statistics (Welford 1962), per slot and node."""

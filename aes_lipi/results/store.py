@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from aes_lipi.config import Study
 from aes_lipi.errors import UserError
-from aes_lipi.results.atomic import write_atomically
+from aes_lipi.results.atomic import TEMPORARY_PREFIX, write_atomically
 from aes_lipi.results.schema import failures_schema, generations_schema, trials_schema
 
 STUDY_FILE = "study.json"
@@ -62,7 +62,7 @@ class ResultStore:
             self._check_same(study, path)
         elif self.directory.exists() and not self.directory.is_dir():
             raise UserError(f"{self.directory}: is a file; choose another --output_dir")
-        elif self.directory.exists() and any(self.directory.iterdir()):
+        elif self.directory.exists() and any(map(_is_foreign, self.directory.iterdir())):
             raise UserError(
                 f"{self.directory}: not empty and holds no study; choose another --output_dir"
             )
@@ -115,6 +115,11 @@ class ResultStore:
             self.directory / table / trial.file("parquet"),
             lambda temporary: pq.write_table(content, temporary, compression="zstd"),
         )
+
+
+def _is_foreign(path: Path) -> bool:
+    """Whether a file is not one that a killed run left half written."""
+    return not path.name.startswith(TEMPORARY_PREFIX)
 
 
 def _description(study: Study) -> dict[str, Any]:

@@ -50,6 +50,15 @@ def test_a_dry_run_lists_the_trials_and_writes_nothing(tmp_path: Path) -> None:
     assert not folder.exists()
 
 
+def test_seed_is_another_name_of_rng_seed() -> None:
+    names = [
+        run_py("--rq", "capacity", flag, "7", "--dry_run").stdout
+        for flag in ("--seed", "--rng-seed")
+    ]
+    assert names[0] == names[1]
+    assert names[0] != run_py("--rq", "capacity", "--dry_run").stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

@@ -91,8 +91,8 @@ def test_unknown_name_is_refused_with_the_known_ones(field: str) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        *(("epochs", value) for value in (0, -1, 1.5, "x", None, [[1]], {"a": 1})),
-        *(("population_size", value) for value in (0, "1.5")),
+        *(("epochs", value) for value in (0, -1, 1.5, "x", None, [[1]], {"a": 1}, 10**30)),
+        *(("population_size", value) for value in (0, "1.5", 10**30)),
         *(("radius", value) for value in (-1, 0.5)),
         *(("batch_size", value) for value in (0, "five")),
         *(("prune_probability", value) for value in (1.5, -0.1, "p", None, float("nan"))),

@@ -22,6 +22,7 @@ from aes_lipi.execution.trial import Job
 from aes_lipi.models import load_model
 from aes_lipi.results.reading import load_results
 from aes_lipi.results.schema import TIMING_COLUMNS
+from aes_lipi.results.store import ResultStore
 
 ENVIRONMENT_NAMES = [
     "AutoencoderBinaryClustering",
@@ -124,10 +125,13 @@ def test_a_folder_with_a_different_study_is_refused(
     other = tiny_study(environment=ENVIRONMENT_NAMES, prune_method="random", prune_probability=0.25)
     with pytest.raises(UserError, match=r"different study \(prune_probability: 0.5 there, 0.25"):
         run_study(other, directory)
+    (tmp_path / ".writing-0123").write_text("left by a killed run")
+    ResultStore(tmp_path).open(other)
+    (tmp_path / "study.json").unlink()
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(UserError, match="not empty and holds no study"):
         run_study(other, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+    assert {path.name for path in tmp_path.iterdir()} == {"notes.txt", ".writing-0123"}
 
 
 def test_a_failed_trial_is_recorded_and_the_study_goes_on(

@@ -155,6 +155,16 @@ def test_parameters_of_the_schedules(given: dict[str, Any], expected: list[float
     assert probabilities(ring, 3) == pytest.approx(expected, abs=1e-8)
 
 
+@pytest.mark.parametrize(
+    ("cell_evaluation", "first"),
+    # 400 epochs: 0.75 * 399 = 299.25 on the ring, 0.75 * 400 = 300 in the published baseline.
+    [("lipi_simple", 300), ("ann_canonical", 300)],
+)
+def test_published_final_n_prunes_in_the_last_quarter(cell_evaluation: str, first: int) -> None:
+    of = variant(cell_evaluation=cell_evaluation, prune_schedule="final_n", epochs=400)
+    assert probabilities(of, 3) == [0.0] * first + [0.5] * (400 - first)
+
+
 def test_sound_decrease_of_a_single_epoch_starts_at_p() -> None:
     single = variant(prune_schedule="decrease", decrease_from="probability", epochs=1)
     assert prune_probability(single, 0, 3) == 0.5
