@@ -25,7 +25,6 @@ def create_data(directory: Path, study: Study, custom: bool) -> None:
             directory, variant.dataset_seed, variant.noise_probability, variant.test_noise
         )
     else:
-        directory.mkdir(parents=True, exist_ok=True)
         paths = []
         for variant in study.variants:
             dataset = generate(

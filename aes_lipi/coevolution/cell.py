@@ -237,24 +237,17 @@ def prune_in_hand(hands: Sequence[InHand], setup: Setup) -> list[InHand]:
 
 def _pruned(hand: InHand, setup: Setup) -> InHand:
     """Both networks pruned; statistics begin anew."""
-    architecture, address = setup.architecture, hand.task.plan.address
-    settings = Settings.of(setup.variant)
-    encoder_evidence, decoder_evidence = _evidence(hand, setup)
+    layouts = (setup.architecture.encoder, setup.architecture.decoder)
+    networks = (hand.cell.pair.encoder, hand.cell.pair.decoder)
+    purposes = (Purpose.PRUNE_ENCODER, Purpose.PRUNE_DECODER)
+    settings, address = Settings.of(setup.variant), hand.task.plan.address
     pair = Pair(
-        prune(
-            hand.cell.pair.encoder,
-            architecture.encoder,
-            encoder_evidence,
-            settings,
-            address.stream(Purpose.PRUNE_ENCODER),
-        ),
-        prune(
-            hand.cell.pair.decoder,
-            architecture.decoder,
-            decoder_evidence,
-            settings,
-            address.stream(Purpose.PRUNE_DECODER),
-        ),
+        *(
+            prune(network, layout, evidence, settings, address.stream(purpose))
+            for network, layout, evidence, purpose in zip(
+                networks, layouts, _evidence(hand, setup), purposes, strict=True
+            )
+        )
     )
     cell = replace(hand.cell, pair=pair, encoder_statistics=None, decoder_statistics=None)
     return replace(hand, cell=cell)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from aes_lipi.atomic import write_atomically
 from aes_lipi.datasets.binary_clustering import (
     PAPER_DATASETS,
     BinaryClustering,
@@ -16,7 +15,7 @@ from aes_lipi.datasets.binary_clustering import (
     generate,
 )
 from aes_lipi.datasets.dataset import Dataset, Float32
-from aes_lipi.datasets.source import reason, shown
+from aes_lipi.datasets.source import shown
 from aes_lipi.errors import UserError
 
 
@@ -38,10 +37,6 @@ def create_paper_datasets(
         UserError: an argument is out of bounds, or a file cannot be written.
     """
     directory = Path(directory)
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except (OSError, ValueError) as error:
-        raise _unwritable(directory, error) from error
     paths = []
     for name in PAPER_DATASETS:
         spec = BinaryClustering.from_name(name)
@@ -67,16 +62,7 @@ def save(dataset: Dataset, path: str | Path) -> None:
     path = Path(path)
     if path.suffix.lower() != ".npz":
         raise UserError(f"{shown(path)}: a data set is written as .npz; end the name with .npz")
-    partial = path.with_name(f".{uuid.uuid4().hex}.partial")
-    try:
-        try:
-            _write(dataset, partial)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-        _sync_directory(path.parent)
-    except (OSError, ValueError) as error:
-        raise _unwritable(path, error) from error
+    write_atomically(path, lambda partial: _write(dataset, partial))
 
 
 def _write(dataset: Dataset, path: Path) -> None:
@@ -87,27 +73,9 @@ def _write(dataset: Dataset, path: Path) -> None:
             test=_compact(dataset.test),
             validation=_compact(dataset.validation),
         )
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def _sync_directory(directory: Path) -> None:
-    """Make a rename in the directory last."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _compact(rows: Float32) -> Float32 | npt.NDArray[np.uint8]:
     """The rows as uint8 if that loses nothing, not even the sign of a zero."""
     is_binary = ((rows == 0) & ~np.signbit(rows)) | (rows == 1)
     return rows.astype(np.uint8) if is_binary.all() else rows
-
-
-def _unwritable(path: Path, error: Exception) -> UserError:
-    return UserError(
-        f"{shown(path)}: cannot be written ({reason(error)}); check the path, your permissions and "
-        "the free space"
-    )

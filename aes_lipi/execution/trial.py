@@ -16,6 +16,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import aes_lipi
+from aes_lipi.atomic import write_atomically
 from aes_lipi.coevolution.plan import Record, Setup
 from aes_lipi.coevolution.ring import Ring, advance, initial_ring
 from aes_lipi.coevolution.verdict import Verdict, judge
@@ -23,7 +24,6 @@ from aes_lipi.config import Study, Variant
 from aes_lipi.errors import UserError
 from aes_lipi.execution.setup import prepare, warm_start
 from aes_lipi.models import Model, describe_layers, save_model
-from aes_lipi.results.atomic import write_atomically
 from aes_lipi.results.schema import settings_row
 from aes_lipi.results.store import ResultStore, TrialId
 

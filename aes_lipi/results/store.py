@@ -18,9 +18,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from aes_lipi.atomic import TEMPORARY_PREFIX, write_atomically
 from aes_lipi.config import Study
 from aes_lipi.errors import UserError
-from aes_lipi.results.atomic import TEMPORARY_PREFIX, write_atomically
 from aes_lipi.results.schema import failures_schema, generations_schema, trials_schema
 
 STUDY_FILE = "study.json"

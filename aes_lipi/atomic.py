@@ -34,8 +34,8 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         _discard(temporary)
         reason = error.strerror or str(error)
         raise UserError(
-            f"{path}: cannot write: {reason}; make room or choose another --output_dir, then run "
-            "the same command again"
+            f"{path}: cannot be written ({reason}); make room or choose another --output_dir, then "
+            "run the same command again"
         ) from error
     except BaseException:
         _discard(temporary)
