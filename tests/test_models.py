@@ -23,7 +23,8 @@ from aes_lipi.autoencoders.layout import Float32
 from aes_lipi.autoencoders.modules import autoencoder_module
 from aes_lipi.autoencoders.networks import Network, Pair
 from aes_lipi.errors import UserError
-from aes_lipi.models import METADATA_KEY, Model, describe_layers, load_model, load_pairs, save_model
+from aes_lipi.models import Model, describe_layers, load_model, load_pairs, save_model
+from aes_lipi.models.files import METADATA_KEY
 
 PROVENANCE = {"study": "tiny", "trial": 3, "settings": {"epochs": 2, "hidden_sizes": [4]}}
 every_environment = pytest.mark.parametrize("name", ENVIRONMENTS)
@@ -444,7 +445,7 @@ def test_warm_start_without_a_model_is_refused(tmp_path: Path) -> None:
     ("name", "widths"),
     [
         ("AutoencoderBinaryClustering", "7-4-3-2-3-4-7"),
-        ("VariationalAutoencoderBinaryClustering", "7-4-3-2-3-4-7"),
+        ("VariationalAutoencoderBinaryClustering", "7-4-3-2-3-4-7 (variational)"),
     ],
 )
 def test_layers_are_described_from_input_over_code_to_output(name: str, widths: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aes_lipi.autoencoders.initialise import initial_genome
 from aes_lipi.autoencoders.networks import Network, Pair
@@ -45,11 +45,19 @@ def initial_ring(setup: Setup, trial: int, warm_start: Sequence[Pair] = ()) -> R
         trial=trial,
         generation=0,
         cells=tuple(
-            Cell(warm_start[i % len(warm_start)] if warm_start else _initial_pair(setup, trial, i))
+            Cell(_warm_pair(setup, warm_start, i) if warm_start else _initial_pair(setup, trial, i))
             for i in range(size)
         ),
         learning_rates=(setup.variant.learning_rate,) * size,
     )
+
+
+def _warm_pair(setup: Setup, warm_start: Sequence[Pair], cell: int) -> Pair:
+    """A saved pair; what was frozen in it may grow again unless pruned weights stay frozen."""
+    pair = warm_start[cell % len(warm_start)]
+    if setup.variant.pruned_weights == "frozen":
+        return pair
+    return Pair(replace(pair.encoder, mask=None), replace(pair.decoder, mask=None))
 
 
 def _initial_pair(setup: Setup, trial: int, cell: int) -> Pair:

@@ -40,7 +40,7 @@ def tournament(losses: Float64, contestants: Sequence[int]) -> int:
             not a number loses to any other.
         contestants: members in the order they were drawn.
     """
-    comparable = np.where(np.isnan(losses), np.inf, losses)
+    comparable = [(bool(np.isnan(loss)), 0.0 if np.isnan(loss) else float(loss)) for loss in losses]
     winner = contestants[0]
     for member in contestants[1:]:
         if comparable[member] <= comparable[winner]:

@@ -12,6 +12,15 @@ from aes_lipi.config.study import StudyFile, describe, nearest
 from aes_lipi.errors import UserError
 
 _MAX_STUDY_FILE_BYTES = 1_000_000
+_YAML_ERRORS = (
+    yaml.YAMLError,
+    ValueError,
+    RecursionError,
+    # What ill-formed values of explicit tags, such as `!!int ""`, make PyYAML raise.
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+)
 
 
 def presets_directory() -> Path:
@@ -47,12 +56,14 @@ def load_study_file(path: Path) -> StudyFile:
         UserError: the file cannot be read, is not YAML, or holds unknown keys.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise UserError(f"{path}: not a file; give a readable YAML file")
         if path.stat().st_size > _MAX_STUDY_FILE_BYTES:
             raise UserError(f"{path}: larger than a study file can be (1 MB)")
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_PlainLoader)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; give a readable YAML file") from None
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
+    except _YAML_ERRORS as error:
         raise UserError(f"{path}: not valid YAML: {_one_line(error)}") from None
     return _validated(path, content)
 
@@ -71,7 +82,15 @@ def _one_line(error: Exception) -> str:
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """Safe YAML without aliases, so that a small file cannot unfold into a huge one."""
+    """Safe YAML without aliases, which could unfold to a huge study, and without repeated keys."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Refuse a key that stands twice where SafeLoader would take the last."""
+        keys = [key.value for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.YAMLError(f"the key {key!r} stands twice")
+        return super().construct_mapping(node, deep)
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         """Refuse an alias where SafeLoader would follow it."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-_CLUSTERING_NAME = re.compile(r"(?:binary_clustering_)?(\d+)_(\d+)_(\d+)")
+_CLUSTERING_NAME = re.compile(r"(?:binary_clustering_)?([0-9]{1,9})_([0-9]{1,9})_([0-9]{1,9})")
 _CLUSTERING_FIELDS = ("n_clusters", "n_examples_per_cluster", "n_dim")
 
 
@@ -61,7 +61,7 @@ def _resolve_clustering(settings: dict[str, Any]) -> None:
     match = _CLUSTERING_NAME.fullmatch(name)
     if match is None:
         raise ValueError(
-            f"dataset_name: {name!r} is not binary_clustering_{{clusters}}_{{examples}}_"
+            f"dataset_name: {name[:60]!r} is not binary_clustering_{{clusters}}_{{examples}}_"
             "{dimensions}, such as binary_clustering_10_100_1000; for a file use --data FILE"
         )
     for field, digits in zip(_CLUSTERING_FIELDS, match.groups(), strict=True):

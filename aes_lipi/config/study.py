@@ -14,7 +14,9 @@ from aes_lipi.errors import UserError
 
 Settings = Mapping[str, Any]
 
+MAX_VARIANTS = 10_000
 _LISTED_FIELDS = frozenset({"hidden_sizes"})
+_PATH_FIELDS = frozenset({"data", "ann_path"})
 _PRUNING_FIELDS = frozenset(
     name
     for name, field in Variant.model_fields.items()
@@ -107,7 +109,7 @@ def _label(field: str, value: Any) -> str:
         return "no pruning" if value == "None" else str(value)
     if field in _LABELLED_BY_VALUE:
         return str(value)
-    return f"{field}={value:g}" if isinstance(value, float) else f"{field}={value}"
+    return f"{field}={value}"
 
 
 def resolve_study(name: str, file: StudyFile, overrides: Settings) -> Study:
@@ -126,7 +128,10 @@ def resolve_study(name: str, file: StudyFile, overrides: Settings) -> Study:
     trials = replaced.pop("trials", file.trials)
     variants: dict[str, Variant] = {}
     for family in file.variants or ({},):
-        for settings in _product({**file.settings, **family, **replaced}):
+        combined = {**file.settings, **family, **replaced}
+        for settings in _product(combined):
+            if len(variants) >= MAX_VARIANTS:
+                raise UserError(f"{name}: more than {MAX_VARIANTS} variants; sweep fewer values")
             variant = _variant(settings)
             variants.setdefault(variant.id, variant)
     try:
@@ -141,7 +146,7 @@ def resolve_study(name: str, file: StudyFile, overrides: Settings) -> Study:
 
 
 def _listed(field: str, value: Any) -> Any:
-    if isinstance(value, str) and "," in value and field not in _LISTED_FIELDS | {"data"}:
+    if isinstance(value, str) and "," in value and field not in _LISTED_FIELDS | _PATH_FIELDS:
         return [part.strip() for part in value.split(",") if part.strip()]
     return value
 
@@ -164,13 +169,19 @@ def _swept_values(field: str, value: Any) -> list[Any]:
 
 
 def _variant(settings: Settings) -> Variant:
+    """The variant of some settings; without pruning, how to prune does not tell variants apart."""
     for field in settings:
         if field not in Variant.model_fields:
-            raise UserError(f"{field}: no such field{nearest(field, Variant.model_fields)}")
+            known = nearest(field, Variant.model_fields)
+            raise UserError(f"{printable(field)}: no such field{known}")
     try:
-        return Variant.model_validate(settings)
+        variant = Variant.model_validate(settings)
     except ValidationError as error:
         raise UserError(describe(error)) from None
+    if variant.prune_method != "None":
+        return variant
+    told = {field: value for field, value in settings.items() if field not in _PRUNING_FIELDS}
+    return Variant.model_validate(told)
 
 
 def nearest(name: str, names: Iterable[str], cutoff: float = 0.5) -> str:
@@ -179,15 +190,20 @@ def nearest(name: str, names: Iterable[str], cutoff: float = 0.5) -> str:
     return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
+def printable(text: object) -> str:
+    """Text for a message: on one line, and cut if long."""
+    line = "".join(letter if letter.isprintable() else "?" for letter in str(text))
+    return line if len(line) <= 60 else line[:57] + "..."
+
+
 def describe(error: ValidationError) -> str:
     """The first problem of a validation error in one line."""
     first = error.errors()[0]
     message = first["msg"].removeprefix("Value error, ")
     if not first["loc"]:
         return message
-    place = ".".join(str(part) for part in first["loc"])
-    given = repr(first["input"])
-    shown = given if len(given) <= 60 else given[:57] + "..."
+    place = ".".join(printable(part) for part in first["loc"])
+    shown = printable(repr(first["input"]))
     if first["type"] == "extra_forbidden":
         return f"{place}: no such key; known are {', '.join(StudyFile.model_fields)}"
     return f"{place}: {message[0].lower()}{message[1:]} (got {shown})"

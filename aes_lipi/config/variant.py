@@ -230,7 +230,13 @@ class Variant(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _fill(cls, values: Any) -> Any:
-        return resolve_defaults(values) if isinstance(values, dict) else values
+        if not isinstance(values, dict):
+            return values
+        for name, value in values.items():
+            field = cls.model_fields.get(name)
+            if isinstance(value, bool) and field is not None and field.annotation is not bool:
+                raise ValueError(f"{name}: {str(value).lower()} is not a value of this field")
+        return resolve_defaults(values)
 
     @model_validator(mode="after")
     def _check(self) -> Variant:
@@ -255,11 +261,11 @@ class Variant(BaseModel):
     def id(self) -> str:
         """Short stable name of these settings, whatever the order they were given in.
 
-        A data file counts by its content, not by its path.
+        A data file counts by its content, not by its path or name.
         """
         settings = self.model_dump(mode="json")
         if settings["data_digest"] is not None:
-            del settings["data"]
+            del settings["data"], settings["dataset_name"]
         text = json.dumps(settings, sort_keys=True, separators=(",", ":"))
         return "v" + hashlib.sha256(text.encode()).hexdigest()[:10]
 

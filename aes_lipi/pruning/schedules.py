@@ -69,7 +69,8 @@ def exponential(moment: Moment) -> float:
 
 def final_n(moment: Moment) -> float:
     """Return 0 while t < 0.75 T, then p."""
-    return 0.0 if moment.t < moment.final_n_start * moment.horizon else moment.probability
+    early = moment.horizon > 0 and moment.progress < moment.final_n_start
+    return 0.0 if early else moment.probability
 
 
 def prune_after(moment: Moment) -> float:

@@ -7,10 +7,6 @@ weights. Nothing is pickled.
 
 from __future__ import annotations
 
-import dataclasses
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,42 +15,21 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from aes_lipi.autoencoders.environments import Architecture
-from aes_lipi.autoencoders.forward import decode, encode
-from aes_lipi.autoencoders.layout import Float32, Layer, NetworkLayout
+from aes_lipi.autoencoders.layout import NetworkLayout
 from aes_lipi.autoencoders.networks import Network, Pair
 from aes_lipi.errors import UserError
+from aes_lipi.models.description import read_description, write_description
+from aes_lipi.models.model import Model, describe_layers
 
-MODEL_FORMAT = 1
 METADATA_KEY = "aes_lipi"
-
-
-@dataclass(frozen=True)
-class Model:
-    """A trained autoencoder, computed with numpy alone.
-
-    Attributes:
-        architecture: of the pair.
-        pair: the best pair of its trial.
-        others: every cell's centre, in cell order, if the study stored them all.
-        provenance: study, variant, trial, cell and settings it comes from.
-    """
-
-    architecture: Architecture
-    pair: Pair
-    others: tuple[Pair, ...] = ()
-    provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-    def encode(self, x: Float32) -> Float32:
-        """Codes of rows x (rows, n_dim): float32, (rows, latent size)."""
-        return encode(self.architecture, self.pair.encoder.genome, np.asarray(x, np.float32))
-
-    def decode(self, z: Float32) -> Float32:
-        """Reconstructions from codes z (rows, latent size): float32, (rows, n_dim)."""
-        return decode(self.architecture, self.pair.decoder.genome, np.asarray(z, np.float32))
-
-    def reconstruct(self, x: Float32) -> Float32:
-        """Reconstructions of rows x (rows, n_dim): float32, (rows, n_dim)."""
-        return self.decode(self.encode(x))
+_MALFORMED = (
+    SafetensorError,
+    ValueError,
+    LookupError,
+    TypeError,
+    RecursionError,
+    AttributeError,  # of safetensors, for types that numpy does not have
+)
 
 
 def save_model(path: Path, model: Model) -> None:
@@ -62,14 +37,9 @@ def save_model(path: Path, model: Model) -> None:
     tensors = _tensors(model.architecture, model.pair, "")
     for cell, pair in enumerate(model.others):
         tensors |= _tensors(model.architecture, pair, f"cell_{cell:03d}.")
-    description = {
-        "format": MODEL_FORMAT,
-        "architecture": dataclasses.asdict(model.architecture),
-        "provenance": dict(model.provenance),
-        "n_others": len(model.others),
-    }
     # One entry only: safetensors writes several in an order that differs from run to run.
-    metadata = {METADATA_KEY: json.dumps(description, sort_keys=True)}
+    description = write_description(model.architecture, dict(model.provenance), len(model.others))
+    metadata = {METADATA_KEY: description}
     save_file(tensors, path, metadata=metadata)
 
 
@@ -83,7 +53,7 @@ def load_model(path: str | Path) -> Model:
         return _read(Path(path))
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}; give a saved model") from None
-    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except _MALFORMED as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path}: not a model saved by aes_lipi ({reason})") from None
 
@@ -112,13 +82,6 @@ def load_pairs(path: Path, architecture: Architecture) -> list[Pair]:
     return pairs
 
 
-def describe_layers(architecture: Architecture) -> str:
-    """The widths from input over code to output, as in `1000-30-10-30-1000`."""
-    encoder = [architecture.encoder.n_in, *architecture.encoder.hidden_sizes]
-    decoder = [layer.n_out for layer in architecture.decoder.layers]
-    return "-".join(map(str, [*encoder, architecture.latent_size, *decoder]))
-
-
 def _tensors(
     architecture: Architecture, pair: Pair, prefix: str
 ) -> dict[str, np.ndarray[Any, Any]]:
@@ -140,21 +103,13 @@ def _tensors(
 
 def _read(path: Path) -> Model:
     with safe_open(path, framework="np") as file:
-        description = json.loads((file.metadata() or {})[METADATA_KEY])
-        if description["format"] != MODEL_FORMAT:
-            raise ValueError(f"format {description['format']!r}, not {MODEL_FORMAT!r}")
-        architecture = _architecture(description["architecture"])
-        others = [f"cell_{cell:03d}." for cell in range(int(description["n_others"]))]
+        text = (file.metadata() or {})[METADATA_KEY]
+        description, architecture = read_description(text)
+        if description.n_others > len(file.keys()):
+            raise ValueError(f"n_others: {description.n_others} is more than there are tensors")
+        others = [f"cell_{cell:03d}." for cell in range(description.n_others)]
         pairs = [_pair(file, architecture, prefix) for prefix in ("", *others)]
-        return Model(architecture, pairs[0], tuple(pairs[1:]), description["provenance"])
-
-
-def _architecture(described: Mapping[str, Any]) -> Architecture:
-    fields = dict(described)
-    for part in ("encoder", "decoder"):
-        layers = tuple(Layer(**layer) for layer in fields[part]["layers"])
-        fields[part] = NetworkLayout(layers)
-    return Architecture(**fields)
+        return Model(architecture, pairs[0], tuple(pairs[1:]), description.provenance)
 
 
 def _pair(file: Any, architecture: Architecture, prefix: str) -> Pair:
@@ -165,17 +120,27 @@ def _pair(file: Any, architecture: Architecture, prefix: str) -> Pair:
 
 
 def _network(file: Any, layout: NetworkLayout, prefix: str) -> Network:
-    names: Sequence[str] = file.keys()
     parts = []
     for layer in layout.layers:
         for kind, shape in (("weight", (layer.n_out, layer.n_in)), ("bias", (layer.n_out,))):
-            tensor = file.get_tensor(f"{prefix}{layer.name}.{kind}")
-            if tensor.shape != shape or tensor.dtype != np.float32:
-                raise ValueError(f"{prefix}{layer.name}.{kind}: {tensor.dtype} {tensor.shape}")
-            parts.append(tensor.ravel())
+            name = f"{prefix}{layer.name}.{kind}"
+            parts.append(_tensor(file, name, shape, np.float32).ravel())
     mask = None
-    if f"{prefix}mask" in names:
-        mask = file.get_tensor(f"{prefix}mask").astype(np.bool_)
-        if mask.shape != (layout.size,):
-            raise ValueError(f"{prefix}mask: shape {mask.shape}")
-    return Network(np.concatenate(parts), mask, int(file.get_tensor(f"{prefix}n_pruned")[0]))
+    if f"{prefix}mask" in file.keys():  # noqa: SIM118 - not a mapping
+        flags = _tensor(file, f"{prefix}mask", (layout.size,), np.uint8)
+        mask = flags.astype(np.bool_)
+    n_pruned = _tensor(file, f"{prefix}n_pruned", (1,), np.int64)
+    return Network(np.concatenate(parts), mask, int(n_pruned[0]))
+
+
+def _tensor(
+    file: Any, name: str, shape: tuple[int, ...], dtype: type[np.generic]
+) -> np.ndarray[Any, Any]:
+    """A tensor of the file, refused before it is read if it is not what it must be."""
+    found = tuple(file.get_slice(name).get_shape())
+    if found != shape:
+        raise ValueError(f"{name}: shape {found}, not {shape}")
+    tensor: np.ndarray[Any, Any] = file.get_tensor(name)
+    if tensor.dtype != dtype:
+        raise ValueError(f"{name}: {tensor.dtype}, not {np.dtype(dtype)}")
+    return tensor
