@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from aes_lipi.config import Study, load_preset, load_study_file, resolve_study
+from aes_lipi.execution.digests import with_digests
 from aes_lipi.execution.local import run_study
 from aes_lipi.results.reading import Results, load_results
 
@@ -24,8 +25,8 @@ def load_study(source: str | Path, overrides: Mapping[str, Any] | None = None) -
     """
     path = Path(source)
     if path.suffix in (".yaml", ".yml"):
-        return resolve_study(path.stem, load_study_file(path), overrides or {})
-    return resolve_study(str(source), load_preset(str(source)), overrides or {})
+        return with_digests(resolve_study(path.stem, load_study_file(path), overrides or {}))
+    return with_digests(resolve_study(str(source), load_preset(str(source)), overrides or {}))
 
 
 def run(study: Study, output_dir: str | Path | None = None, jobs: int = 1) -> Results:

@@ -7,6 +7,7 @@ from pathlib import Path
 from aes_lipi.config import Study
 from aes_lipi.datasets import create_paper_datasets, generate, save
 from aes_lipi.datasets.choice import clustering_of
+from aes_lipi.errors import UserError
 
 NAMING_FIELDS = ("dataset_name", "n_clusters", "n_examples_per_cluster", "n_dim")
 
@@ -33,7 +34,10 @@ def create_data(directory: Path, study: Study, custom: bool) -> None:
                 variant.noise_probability,
                 variant.test_noise,
             )
-            paths.append(directory / f"{dataset.name}.npz")
-            save(dataset, paths[-1])
+            path = directory / f"{dataset.name}.npz"
+            if path in paths:
+                raise UserError(f"{path}: would be written twice; give one value of every flag")
+            save(dataset, path)
+            paths.append(path)
     for path in paths:
         print(path)

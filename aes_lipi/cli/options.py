@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from aes_lipi.config import Variant
 
-NO_FLAG = frozenset({"data_digest"})
+NO_FLAG = frozenset({"data_digest", "ann_digest"})
 TRIALS_HELP = "Replicates of every variant."
 
 

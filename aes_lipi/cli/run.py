@@ -17,6 +17,7 @@ from aes_lipi.config import (
     load_study_file,
     resolve_study,
 )
+from aes_lipi.config.variant import DATA_FIELDS
 from aes_lipi.errors import UserError
 
 OWN_DATA_PRESET = "own_data"
@@ -54,7 +55,7 @@ def run(
         ),
     ] = False,
     output_dir: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--output_dir", help="Folder of the results: results/NAME.", rich_help_panel=_HOW
         ),
@@ -88,14 +89,14 @@ def run(
     if show_list:
         _print_presets(overrides)
     elif create_data:
-        _create_data(output_dir or DEFAULT_DATA, overrides)
+        _create_data(_local_path(output_dir) if output_dir else DEFAULT_DATA, overrides)
     else:
-        studies = _studies(rq, all_rqs, config, overrides)
+        studies = [_known_by_content(each) for each in _studies(rq, all_rqs, config, overrides)]
         folders = [_folder(study, output_dir, all_rqs) for study in studies]
         if dry_run:
             _print_trials(studies)
         else:
-            _run_all(studies, folders, jobs or len(os.sched_getaffinity(0)), retry_failed)
+            _run_all(studies, folders, jobs or _cores(), retry_failed)
 
 
 def _studies(
@@ -104,30 +105,43 @@ def _studies(
     """The studies that the flags ask for."""
     if sum([rq is not None, all_rqs, config is not None]) > 1:
         raise UserError("--rq, --all_rqs and --config exclude each other; give one of them")
-    settings = _with_digest(overrides)
     if all_rqs:
-        return [resolve_study(name, load_preset(name), settings) for name in list_presets()]
+        return [resolve_study(name, load_preset(name), overrides) for name in list_presets()]
     if config is not None:
-        return [resolve_study(config.stem, load_study_file(config), settings)]
+        return [resolve_study(config.stem, load_study_file(config), overrides)]
     name = rq or (OWN_DATA_PRESET if "data" in overrides else None)
     if name is None:
         raise UserError("nothing to run: give --rq NAME (--list shows them), --config or --data")
-    return [resolve_study(name, load_preset(name), settings)]
+    return [resolve_study(name, load_preset(name), overrides)]
 
 
-def _with_digest(overrides: Mapping[str, str]) -> dict[str, str]:
-    """A data file counts by its content."""
-    if "data" not in overrides:
-        return dict(overrides)
-    from aes_lipi.datasets.files import file_digest  # noqa: PLC0415 - numpy is slow to import
+def _known_by_content(study: Study) -> Study:
+    """Data files and saved models count by their content."""
+    if not any(variant.data or variant.ann_path for variant in study.variants):
+        return study
+    from aes_lipi.execution.digests import with_digests  # noqa: PLC0415 - numpy is slow to import
 
-    return {**overrides, "data_digest": file_digest(Path(overrides["data"]))}
+    return with_digests(study)
 
 
-def _folder(study: Study, output_dir: Path | None, one_each: bool) -> Path:
+def _cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _folder(study: Study, output_dir: str | None, one_each: bool) -> Path:
     if output_dir is None:
         return DEFAULT_RESULTS / study.name
-    return output_dir / study.name if one_each else output_dir
+    folder = _local_path(output_dir)
+    return folder / study.name if one_each else folder
+
+
+def _local_path(output_dir: str) -> Path:
+    if "://" in output_dir:
+        raise UserError(f"--output_dir {output_dir}: only folders of this machine can be written")
+    return Path(output_dir)
 
 
 def _run_all(studies: list[Study], folders: list[Path], jobs: int, retry_failed: bool) -> None:
@@ -150,9 +164,13 @@ def _run_all(studies: list[Study], folders: list[Path], jobs: int, retry_failed:
 
 
 def _create_data(directory: Path, overrides: Mapping[str, str]) -> None:
-    from aes_lipi.cli.data import create_data  # noqa: PLC0415 - numpy is slow to import
+    from aes_lipi.cli.data import NAMING_FIELDS, create_data  # noqa: PLC0415 - numpy is slow to import
 
-    create_data(directory, resolve_study("data", StudyFile(), overrides), bool(overrides))
+    named = any(field in overrides for field in NAMING_FIELDS)
+    wanted = {field: value for field, value in overrides.items() if field in DATA_FIELDS}
+    if "data" in wanted:
+        raise UserError("--create_data: generates data; leave out --data")
+    create_data(directory, resolve_study("data", StudyFile(), wanted), named)
 
 
 def _print_presets(overrides: Mapping[str, str]) -> None:

@@ -204,6 +204,10 @@ def replacement_batch(task: Task, setup: Setup) -> Int32:
 def observes(task: Task, setup: Setup) -> bool:
     """Whether activation statistics are gathered in this generation.
 
+    They cover the training batches and, as one batch each, the evaluations of the pair in hand: at
+    selection, encoder and decoder of the winner with each other, and at replacement where that
+    comes before pruning (`lipi_simple` and the baseline).
+
     On the ring they are those of one generation, so only one with a prune event needs them; in the
     canonical baseline they run from one prune event to the next.
     """

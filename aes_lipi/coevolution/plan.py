@@ -86,7 +86,9 @@ class Record:
     """What is known of one cell after one generation (algorithm section 7).
 
     Losses are the environment's; `*_L1` are L1; None where not measured in this generation.
-    `winner` is the selected member's place in the neighbourhood, `winner_cell` its cell.
+    `winner` is the place in the neighbourhood, and `winner_cell` the cell, of the member that the
+    new centre descends from: the tournament's winner, or in `epoch-node` the best of the
+    sub-population.
     """
 
     trial: int
@@ -127,7 +129,8 @@ def make_plan(variant: Variant, address: Address, learning_rate: float, n_member
         variant: settings.
         address: of the cell's generation.
         learning_rate: the cell's present rate.
-        n_members: size of the neighbourhood.
+        n_members: size of the neighbourhood, n of the schedules: 2r + 1 on a ring, 4r + 1 on a
+            grid, the whole population without space.
     """
     t = address.generation
     probability = prune_probability(variant, t, n_members)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 import itertools
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from aes_lipi.config.variant import Variant
+from aes_lipi.config.variant import OPERATOR_FIELDS, Variant
 from aes_lipi.errors import UserError
 
 Settings = Mapping[str, Any]
@@ -17,13 +18,6 @@ Settings = Mapping[str, Any]
 MAX_VARIANTS = 10_000
 _LISTED_FIELDS = frozenset({"hidden_sizes"})
 _PATH_FIELDS = frozenset({"data", "ann_path"})
-_PRUNING_FIELDS = frozenset(
-    name
-    for name, field in Variant.model_fields.items()
-    if name != "prune_method"
-    and isinstance(field.json_schema_extra, dict)
-    and field.json_schema_extra["group"] == "Pruning"
-)
 _LABELLED_BY_VALUE = frozenset(
     {
         "prune_method",
@@ -80,9 +74,10 @@ class Study(BaseModel):
 
     def label(self, variant: Variant) -> str:
         """What tells this variant from the study's others, for tables and figures."""
-        shown = [field for field in self._telling_fields() if _applies(field, variant)]
+        shown = [field for field in self._telling_fields if _applies(field, variant)]
         return ", ".join(_label(field, getattr(variant, field)) for field in shown) or self.name
 
+    @cached_property
     def _telling_fields(self) -> list[str]:
         """Fields that differ between variants: named choices all, others only where needed."""
         telling: list[str] = []
@@ -101,7 +96,7 @@ class Study(BaseModel):
 
 
 def _applies(field: str, variant: Variant) -> bool:
-    return variant.prune_method != "None" or field not in _PRUNING_FIELDS
+    return variant.prune_method != "None" or field not in OPERATOR_FIELDS
 
 
 def _label(field: str, value: Any) -> str:
@@ -169,19 +164,14 @@ def _swept_values(field: str, value: Any) -> list[Any]:
 
 
 def _variant(settings: Settings) -> Variant:
-    """The variant of some settings; without pruning, how to prune does not tell variants apart."""
     for field in settings:
         if field not in Variant.model_fields:
             known = nearest(field, Variant.model_fields)
             raise UserError(f"{printable(field)}: no such field{known}")
     try:
-        variant = Variant.model_validate(settings)
+        return Variant.model_validate(settings)
     except ValidationError as error:
         raise UserError(describe(error)) from None
-    if variant.prune_method != "None":
-        return variant
-    told = {field: value for field, value in settings.items() if field not in _PRUNING_FIELDS}
-    return Variant.model_validate(told)
 
 
 def nearest(name: str, names: Iterable[str], cutoff: float = 0.5) -> str:

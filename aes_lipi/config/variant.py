@@ -34,6 +34,19 @@ UpdateOrder = Literal["sequential", "synchronous"]
 OptimizerState = Literal["step", "generation", "cell"]
 LearningRatePolicy = Literal["walk", "step", "constant"]
 
+DATA_FIELDS = (
+    *("dataset_name", "n_clusters", "n_examples_per_cluster", "n_dim", "noise_probability"),
+    *("test_noise", "dataset_seed", "data", "data_digest", "scale"),
+    *("test_fraction", "validation_fraction"),
+)
+"""What the data set depends on."""
+
+OPERATOR_FIELDS = (
+    *("prune_schedule", "prune_probability", "prune_amount", "lexi_threshold", "lexicase_split"),
+    *("schedule_horizon", "decrease_from", "final_n_start", "exponential_rate"),
+)
+"""What means nothing without a pruning operator; at its default there."""
+
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Width = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -115,8 +128,11 @@ class Variant(BaseModel):
         False, "Autoencoder", "Every cell starts from the same weights."
     )
     ann_path: str | None = setting(
-        None, "Autoencoder", "Start every cell from this saved model, or from those in this folder."
+        None,
+        "Autoencoder",
+        "Start the cells from this saved model (or the centres in it), or those in this folder.",
     )
+    ann_digest: str | None = setting(None, "Autoencoder", "SHA-256 of those models; filled in.")
 
     # Coevolution
     cell_evaluation: CellEvaluation = setting(
@@ -160,7 +176,8 @@ class Variant(BaseModel):
     learning_rate_policy: LearningRatePolicy | None = setting(
         None,
         "Training",
-        "Random walk (the ring's), tenfold cut every quarter (ann_canonical's), or constant.",
+        "Random walk (the ring's), tenfold cut every max(1, epochs // 4) generations "
+        "(ann_canonical's), or constant.",
     )
     learning_rate_sd: Annotated[float, Field(ge=0)] = setting(
         1e-5, "Training", "Standard deviation of a step of the walk."
@@ -225,7 +242,9 @@ class Variant(BaseModel):
     engine: Literal["auto", "dense", "autograd"] = setting(
         "auto", "Engine", "What does the arithmetic; auto takes the fastest that fits."
     )
-    device: Literal["auto", "cpu", "cuda"] = setting("auto", "Engine", "Where autograd computes.")
+    device: Literal["auto", "cpu", "cuda"] = setting(
+        "auto", "Engine", "Where to compute; cuda asks for the engine autograd."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -240,6 +259,10 @@ class Variant(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> Variant:
+        if self.prune_method == "None":
+            self.__dict__.update(
+                {name: type(self).model_fields[name].default for name in OPERATOR_FIELDS}
+            )
         if self.grid_rows is not None and self.population_size % self.grid_rows:
             raise ValueError(
                 f"grid_rows: {self.grid_rows} rows do not divide a population of "
@@ -261,11 +284,13 @@ class Variant(BaseModel):
     def id(self) -> str:
         """Short stable name of these settings, whatever the order they were given in.
 
-        A data file counts by its content, not by its path or name.
+        Data files and saved models count by their content, not by their path or name.
         """
         settings = self.model_dump(mode="json")
         if settings["data_digest"] is not None:
             del settings["data"], settings["dataset_name"]
+        if settings["ann_digest"] is not None:
+            del settings["ann_path"]
         text = json.dumps(settings, sort_keys=True, separators=(",", ":"))
         return "v" + hashlib.sha256(text.encode()).hexdigest()[:10]
 

@@ -42,6 +42,7 @@ class AutogradEngine:
         self.name = "autograd"
         self._architecture = architecture
         self._batch_size = batch_size
+        self.device = device
         self._device = torch.device(device)
         splits: tuple[Split, ...] = ("train", "test", "validation")
         self._splits = {

@@ -50,7 +50,7 @@ class Networks:
             self._seen = torch.zeros((3, *shape), dtype=torch.float64, device=device)
 
     def leaves(self, which: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Differentiable copies of the parameters of network `which[c]` of every task c."""
+        """Differentiable parameters of network `which[c]` of every task c."""
         return [
             (weight.detach().requires_grad_(), bias.detach().requires_grad_())
             for weight, bias in parameters_of(self._of(self.genomes, which), self.layout)

@@ -10,6 +10,8 @@ from aes_lipi.datasets.dataset import Dataset
 from aes_lipi.engine.protocol import Engine
 from aes_lipi.errors import UserError
 
+BLAS_BATCH, BLAS_WIDTH = 256, 300
+
 
 def choose_engine(variant: Variant, architecture: Architecture, dataset: Dataset) -> Engine:
     """Make the engine that a variant asks for; `auto` takes the fastest that fits.
@@ -26,23 +28,44 @@ def choose_engine(variant: Variant, architecture: Architecture, dataset: Dataset
     return AutogradEngine(architecture, dataset, variant.batch_size, choose_device(variant))
 
 
+def check_engine(variant: Variant, architecture: Architecture) -> None:
+    """Find out whether a variant's engine and device can be had, without making them.
+
+    Raises:
+        UserError: they cannot.
+    """
+    if not _is_dense(variant, architecture) and variant.device == "cuda":
+        choose_device(variant)
+
+
 def _is_dense(variant: Variant, architecture: Architecture) -> bool:
     """Whether the dense engine computes a variant.
 
     Raises:
         UserError: it is asked for, and cannot.
     """
+    if variant.engine == "autograd" or (variant.engine == "auto" and variant.device == "cuda"):
+        return False
     from aes_lipi.engine.dense import fits  # noqa: PLC0415 - numba is slow to import
 
     if variant.engine == "auto":
-        return variant.device != "cuda" and fits(architecture)
-    if variant.engine == "dense" and not fits(architecture):
+        return fits(architecture) and not blas_wins(variant.batch_size, architecture)
+    if not fits(architecture):
         raise UserError(
             f"engine: dense cannot train {variant.environment}; use --engine autograd or auto"
         )
-    if variant.engine == "dense" and variant.device == "cuda":
+    if variant.device == "cuda":
         raise UserError("engine: dense computes on the CPU; use --engine autograd with cuda")
-    return variant.engine == "dense"
+    return True
+
+
+def blas_wins(batch_size: int, architecture: Architecture) -> bool:
+    """Whether wide layers and large batches make torch's BLAS faster than the fused kernel.
+
+    As measured by tests/benchmarks/crossover.py.
+    """
+    widths = (*architecture.encoder.hidden_sizes, *architecture.decoder.hidden_sizes)
+    return batch_size >= BLAS_BATCH and max(widths, default=0) >= BLAS_WIDTH
 
 
 def compile_ahead(variants: Iterable[Variant]) -> None:

@@ -1,7 +1,7 @@
 """What an engine is asked for and answers: the only way the ring reaches arithmetic.
 
 Every request is made for a stack (a sequence) of independent tasks, which an engine may batch.
-The answer for a task never depends, not in one bit, on the other tasks of its stack.
+On the CPU, the answer for a task never depends, not in one bit, on the other tasks of its stack.
 Engines never change an array that they are given.
 """
 
@@ -16,7 +16,24 @@ import numpy.typing as npt
 
 from aes_lipi.autoencoders.layout import Float32
 from aes_lipi.autoencoders.networks import Network, Pair
+from aes_lipi.autoencoders.statistics import ActivationStatistics
 from aes_lipi.datasets.dataset import Split
+
+__all__ = [
+    "ADAM_BETAS",
+    "ADAM_EPSILON",
+    "ActivationStatistics",
+    "Activations",
+    "Engine",
+    "EvaluateTask",
+    "Float64",
+    "Int32",
+    "Measure",
+    "Moments",
+    "TrainTask",
+    "Trained",
+    "Updates",
+]
 
 Float64 = npt.NDArray[np.float64]
 Int32 = npt.NDArray[np.int32]
@@ -64,46 +81,6 @@ class Moments:
     def zero(size: int) -> Moments:
         """The state before the first update."""
         return Moments(np.zeros(size, np.float32), np.zeros(size, np.float32), 0)
-
-
-@dataclass(frozen=True)
-class ActivationStatistics:
-    """Mean and spread of recorded activations, per batch slot and node, over the batches seen.
-
-    Recorded is the output of a layer after ReLU, or before a sigmoid (algorithm section 5).
-
-    Attributes:
-        count: batches that had this slot, shape (B,).
-        mean: shape (B, U), U the nodes of all layers in order.
-        m2: sum of squared deviations from the mean, shape (B, U).
-    """
-
-    count: Float64
-    mean: Float64
-    m2: Float64
-
-    @staticmethod
-    def of_batch(activations: Float32, batch_size: int) -> ActivationStatistics:
-        """The statistics of a single batch of at most `batch_size` rows, shape (rows, U)."""
-        count = np.zeros(batch_size)
-        mean = np.zeros((batch_size, activations.shape[1]))
-        count[: len(activations)] = 1.0
-        mean[: len(activations)] = activations
-        return ActivationStatistics(count, mean, np.zeros_like(mean))
-
-    def merged(self, other: ActivationStatistics) -> ActivationStatistics:
-        """The statistics of both sets of batches together (Chan, Golub and LeVeque, 1979)."""
-        count = self.count + other.count
-        safe = np.maximum(count, 1.0)[:, None]
-        delta = other.mean - self.mean
-        mean = self.mean + delta * (other.count[:, None] / safe)
-        m2 = self.m2 + other.m2 + delta**2 * (self.count * other.count)[:, None] / safe
-        return ActivationStatistics(count, mean, m2)
-
-    def standard_deviation(self) -> Float64:
-        """Standard deviation over batches, shape (B, U); 0 for a slot never seen."""
-        deviation: Float64 = np.sqrt(self.m2 / np.maximum(self.count, 1.0)[:, None])
-        return deviation
 
 
 @dataclass(frozen=True)
@@ -185,6 +162,7 @@ class Engine(Protocol):
     """
 
     name: str
+    device: str
 
     def train(self, tasks: Sequence[TrainTask]) -> list[Trained]:
         """Make every task's updates."""

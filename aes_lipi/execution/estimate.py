@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from aes_lipi.autoencoders.environments import ENVIRONMENTS
 from aes_lipi.config import Study, Variant
 
 SECONDS_PER_WEIGHT_UPDATE = 4e-10
@@ -21,7 +22,9 @@ def _trial_seconds(variant: Variant) -> float:
     width = variant.n_dim or FILE_WIDTH
     rows = (variant.n_clusters or 1) * (variant.n_examples_per_cluster or FILE_ROWS)
     batches = -(-round(rows * variant.cell_data_fraction) // variant.batch_size)
-    hidden = (variant.hidden_sizes or (30,))[0] if variant.hidden_sizes != () else 10
+    environment = ENVIRONMENTS[variant.environment]
+    sizes = environment.hidden_sizes if variant.hidden_sizes is None else variant.hidden_sizes
+    hidden = sizes[0] if sizes else variant.latent_size or environment.latent_size
     per_update = SECONDS_PER_UPDATE + 2 * width * hidden * SECONDS_PER_WEIGHT_UPDATE
     return variant.epochs * batches * _updates_per_batch(variant) * per_update
 

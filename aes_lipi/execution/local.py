@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Protocol
@@ -12,14 +13,14 @@ from typing import Protocol
 from aes_lipi.config import Study
 from aes_lipi.engine.choice import compile_ahead
 from aes_lipi.errors import UserError
+from aes_lipi.execution.digests import with_digests
 from aes_lipi.execution.setup import check_feasible
-from aes_lipi.execution.trial import Job, jobs_of, run_job
+from aes_lipi.execution.trial import Job, jobs_of, record_failure, run_job
 from aes_lipi.execution.workers import (
     Advanced,
     Finished,
     Refused,
     Worker,
-    one_thread_per_process,
 )
 from aes_lipi.results.store import ResultStore, TrialId
 
@@ -87,6 +88,9 @@ def run_study(
     Raises:
         UserError: the folder holds another study, the data are unfit, or results cannot be written.
     """
+    if jobs < 1:
+        raise UserError(f"--jobs {jobs}: at least one trial must run at a time")
+    study = with_digests(study)
     watcher = observer or SilentObserver()
     for variant in study.variants:
         check_feasible(variant)
@@ -109,7 +113,6 @@ def run_study(
 
 
 def _run_here(todo: Sequence[Job], observer: Observer) -> None:
-    one_thread_per_process()
     for job in todo:
 
         def advanced(job: Job = job) -> None:
@@ -120,7 +123,6 @@ def _run_here(todo: Sequence[Job], observer: Observer) -> None:
 
 def _run_side_by_side(todo: Sequence[Job], n_workers: int, observer: Observer) -> None:
     """Keep every worker busy until all trials are done; replace workers that die."""
-    one_thread_per_process()
     compile_ahead({job.variant for job in todo})
     waiting = deque(todo)
     attempts: Counter[TrialId] = Counter()
@@ -132,7 +134,9 @@ def _run_side_by_side(todo: Sequence[Job], n_workers: int, observer: Observer) -
             ready = wait([worker.connection for worker in busy])
             for worker in [worker for worker in busy if worker.connection in ready]:
                 if not _handle(worker, waiting, attempts, observer):
-                    workers[workers.index(worker)] = _replaced(worker, waiting, attempts)
+                    _give_back(worker, waiting, attempts, observer)
+                    workers[workers.index(worker)] = fresh = Worker()
+                    _assign_next(fresh, waiting, attempts)
     finally:
         for worker in workers:
             worker.stop()
@@ -164,21 +168,19 @@ def _handle(
     return True
 
 
-def _replaced(worker: Worker, waiting: deque[Job], attempts: Counter[TrialId]) -> Worker:
-    """A new worker for a dead one; its trial goes first, unless it has died too often.
-
-    Raises:
-        UserError: the trial's worker died every time.
-    """
+def _give_back(
+    worker: Worker, waiting: deque[Job], attempts: Counter[TrialId], observer: Observer
+) -> None:
+    """Take the trial of a dead worker: it goes first now, or has failed if that is its habit."""
     job, reason = worker.job, worker.exit_reason
     worker.stop()
-    if job is not None:
-        if attempts[job.id] >= ATTEMPTS:
-            raise UserError(
-                f"variant {job.variant.id} trial {job.trial}: its worker process was {reason} "
-                f"{ATTEMPTS} times; is there enough memory? Try fewer --jobs"
-            )
+    if job is None:
+        return
+    if attempts[job.id] < ATTEMPTS:
         waiting.appendleft(job)
-    fresh = Worker()
-    _assign_next(fresh, waiting, attempts)
-    return fresh
+        return
+    error = RuntimeError(
+        f"its worker process was {reason} {ATTEMPTS} times; is there enough memory? "
+        "Try fewer --jobs"
+    )
+    observer.finished(job, record_failure(job, error, datetime.now(UTC)))

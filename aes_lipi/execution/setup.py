@@ -9,22 +9,16 @@ from aes_lipi.autoencoders.environments import ENVIRONMENTS, Architecture, build
 from aes_lipi.autoencoders.networks import Pair
 from aes_lipi.coevolution.plan import Setup
 from aes_lipi.config import Variant
+from aes_lipi.config.variant import DATA_FIELDS
 from aes_lipi.datasets.choice import clustering_of, load_dataset
 from aes_lipi.datasets.dataset import Dataset
-from aes_lipi.engine.choice import choose_device, choose_engine
+from aes_lipi.engine.choice import check_engine, choose_engine
+from aes_lipi.execution.digests import check_unchanged
 from aes_lipi.models import load_pairs
-
-_DATA_FIELDS = frozenset(
-    name
-    for name, field in Variant.model_fields.items()
-    if isinstance(field.json_schema_extra, dict)
-    and field.json_schema_extra["group"] == "Data"
-    and name not in ("cell_data_fraction", "no_shuffle_data")
-)
 
 
 def prepare(variant: Variant) -> Setup:
-    """Everything that a variant's trials share; kept from one trial to the next.
+    """Everything that a variant's trials share; that of the last few variants is kept.
 
     Raises:
         UserError: data or engine cannot be had.
@@ -32,7 +26,7 @@ def prepare(variant: Variant) -> Setup:
     return _prepared(variant)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=8)
 def _prepared(variant: Variant) -> Setup:
     dataset = _dataset(_data_settings(variant))
     architecture = architecture_of(variant, dataset.n_dim)
@@ -41,13 +35,13 @@ def _prepared(variant: Variant) -> Setup:
 
 def _data_settings(variant: Variant) -> Variant:
     """The settings that the data depend on; all others at their defaults."""
-    settings = variant.model_dump(include=set(_DATA_FIELDS))
+    settings = variant.model_dump(include=set(DATA_FIELDS))
     if variant.data is not None:
         del settings["dataset_name"]
     return Variant.model_validate(settings)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def _dataset(data_settings: Variant) -> Dataset:
     return load_dataset(data_settings)
 
@@ -62,10 +56,10 @@ def check_feasible(variant: Variant) -> None:
         n_dim = clustering_of(variant).n_dim
     else:
         n_dim = _dataset(_data_settings(variant)).n_dim
+    architecture = architecture_of(variant, n_dim)
     if variant.ann_path is not None:
-        load_pairs(Path(variant.ann_path), architecture_of(variant, n_dim))
-    if variant.device == "cuda":
-        choose_device(variant)
+        load_pairs(Path(variant.ann_path), architecture)
+    check_engine(variant, architecture)
 
 
 def architecture_of(variant: Variant, n_dim: int) -> Architecture:
@@ -83,5 +77,6 @@ def warm_start(setup: Setup) -> list[Pair]:
     Raises:
         UserError: they cannot be read, or do not fit.
     """
+    check_unchanged(setup.variant)
     path = setup.variant.ann_path
     return [] if path is None else load_pairs(Path(path), setup.architecture)

@@ -9,6 +9,7 @@ import time
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +90,7 @@ def run_job(job: Job, on_generation: OnGeneration) -> str | None:
     except UserError:
         raise
     except Exception as error:
-        store.record_failure(job.id, _failure_row(job, error, started_at))
-        return f"{type(error).__name__}: {error}"
+        return record_failure(job, error, started_at)
     write_atomically(
         store.model_path(job.id), lambda path: save_model(path, _model(job, setup, ring, verdict))
     )
@@ -101,6 +101,18 @@ def run_job(job: Job, on_generation: OnGeneration) -> str | None:
     generations = [{"variant_name": job.label, **_fields(record)} for record in records]
     store.commit(job.id, row, generations)
     return None
+
+
+def record_failure(job: Job, error: Exception, started_at: datetime) -> str:
+    """Write down that a trial failed, and give the error in a line."""
+    told = f"{type(error).__name__}: {error}"
+    row = _identity(job) | {
+        "error": told,
+        "traceback": "".join(traceback.format_exception(error)),
+        "started_at": started_at,
+    }
+    ResultStore(job.directory).record_failure(job.id, row)
+    return told
 
 
 def evolve(setup: Setup, trial: int, on_generation: OnGeneration) -> tuple[Ring, list[Record]]:
@@ -155,18 +167,11 @@ def _trial_row(job: Job, setup: Setup, verdict: Verdict) -> dict[str, Any]:
         **results,
         **(_fields(retrieval) if retrieval else {}),
         "engine_used": setup.engine.name,
+        "device_used": setup.engine.device,
         "aes_lipi_version": aes_lipi.__version__,
         "numpy_version": np.__version__,
+        "torch_version": version("torch"),
         "processor": processor_name(),
-    }
-
-
-def _failure_row(job: Job, error: Exception, started_at: datetime) -> dict[str, Any]:
-    return {
-        **_identity(job),
-        "error": f"{type(error).__name__}: {error}",
-        "traceback": "".join(traceback.format_exception(error)),
-        "started_at": started_at,
     }
 
 

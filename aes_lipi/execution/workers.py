@@ -6,10 +6,13 @@ another in its place and gives the trial to it.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnContext, SpawnProcess
@@ -53,6 +56,28 @@ def one_thread_per_process() -> None:
         os.environ[variable] = "1"
 
 
+@contextlib.contextmanager
+def _heritage() -> Iterator[None]:
+    """What a worker takes over at its start: one thread, and deafness to Ctrl-C from the beginning.
+
+    The driver's own environment and signal handler are as before afterwards.
+    """
+    before = dict(os.environ)
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main_thread else None
+    one_thread_per_process()
+    try:
+        yield
+    finally:
+        for variable in THREAD_VARIABLES:
+            if variable in before:
+                os.environ[variable] = before[variable]
+            else:
+                del os.environ[variable]
+        if in_main_thread:
+            signal.signal(signal.SIGINT, handler)
+
+
 class Worker:
     """The driver's end of a worker process.
 
@@ -61,18 +86,19 @@ class Worker:
     """
 
     def __init__(self) -> None:
-        one_thread_per_process()
         context: SpawnContext = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self._process: SpawnProcess = context.Process(target=_work, args=(theirs,), daemon=True)
-        self._process.start()
+        with _heritage():
+            self._process.start()
         theirs.close()
         self.job: Job | None = None
 
     def assign(self, job: Job) -> None:
         """Give the worker a trial."""
         self.job = job
-        self.connection.send(job)
+        with contextlib.suppress(OSError):  # it has just died: `receive` will tell
+            self.connection.send(job)
 
     def receive(self) -> Advanced | Finished | Refused | None:
         """The worker's next word; None if it is dead."""

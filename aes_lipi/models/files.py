@@ -7,12 +7,14 @@ weights. Nothing is pickled.
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.layout import NetworkLayout
@@ -40,7 +42,7 @@ def save_model(path: Path, model: Model) -> None:
     # One entry only: safetensors writes several in an order that differs from run to run.
     description = write_description(model.architecture, dict(model.provenance), len(model.others))
     metadata = {METADATA_KEY: description}
-    save_file(tensors, path, metadata=metadata)
+    path.write_bytes(save(tensors, metadata=metadata))
 
 
 def load_model(path: str | Path) -> Model:
@@ -58,17 +60,51 @@ def load_model(path: str | Path) -> Model:
         raise UserError(f"{path}: not a model saved by aes_lipi ({reason})") from None
 
 
+def model_files(path: Path) -> list[Path]:
+    """A model file, or all model files below a folder in order of path.
+
+    Of a study's output folder, only the models of committed trials.
+
+    Raises:
+        UserError: there is none.
+    """
+    files = sorted(path.rglob("*.safetensors")) if path.is_dir() else [path]
+    if (path / "trials").is_dir() and (path / "models").is_dir():
+        files = [file for file in files if _is_committed(file, path)]
+    if not files:
+        raise UserError(f"--ann_path {path}: no .safetensors model in this folder")
+    return files
+
+
+def _is_committed(file: Path, study: Path) -> bool:
+    place = file.relative_to(study)
+    return (study / "trials" / Path(*place.parts[1:])).with_suffix(".parquet").exists()
+
+
+def models_digest(files: Sequence[Path]) -> str:
+    """SHA-256 over the contents of model files in their order, in hexadecimal digits.
+
+    Raises:
+        UserError: one cannot be read.
+    """
+    digest = hashlib.sha256()
+    for file in files:
+        try:
+            with file.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+        except OSError as error:
+            raise UserError(f"--ann_path {file}: {error.strerror}; give a saved model") from None
+    return digest.hexdigest()
+
+
 def load_pairs(path: Path, architecture: Architecture) -> list[Pair]:
-    """The best pairs of a model file, or of all model files below a folder, in order of path.
+    """The pairs of `model_files`: of each file all centres, if it holds them, or the best pair.
 
     Raises:
         UserError: there is no model, or one is laid out differently from `architecture`.
     """
-    files = sorted(path.rglob("*.safetensors")) if path.is_dir() else [path]
-    if not files:
-        raise UserError(f"--ann_path {path}: no .safetensors model in this folder")
-    pairs = []
-    for file in files:
+    pairs: list[Pair] = []
+    for file in model_files(path):
         model = load_model(file)
         if (model.architecture.encoder, model.architecture.decoder) != (
             architecture.encoder,
@@ -78,7 +114,7 @@ def load_pairs(path: Path, architecture: Architecture) -> list[Pair]:
                 f"--ann_path {file}: its layers are {describe_layers(model.architecture)}, the "
                 f"study's {describe_layers(architecture)}; start from a model of the same layers"
             )
-        pairs.append(model.pair)
+        pairs += model.others or (model.pair,)
     return pairs
 
 

@@ -40,9 +40,11 @@ def load_results(directory: str | Path) -> Results:
     folder = Path(directory)
     if not (folder / "trials").is_dir() and not (folder / "failures").is_dir():
         raise UserError(f"{folder}: holds no results; give the --output_dir of a study")
+    trials = read_table(folder, "trials", trials_schema())
+    key = ["variant", "trial"]
     return Results(
-        trials=read_table(folder, "trials", trials_schema()),
-        generations=read_table(folder, "generations", generations_schema()),
+        trials=trials,
+        generations=read_table(folder, "generations", generations_schema()).merge(trials[key]),
         failures=read_table(folder, "failures", failures_schema()),
     )
 

@@ -74,8 +74,10 @@ def _settings_fields() -> list[pa.Field]:
 def _run_fields() -> list[pa.Field]:
     return [
         pa.field("engine_used", pa.string()),
+        pa.field("device_used", pa.string()),
         pa.field("aes_lipi_version", pa.string()),
         pa.field("numpy_version", pa.string()),
+        pa.field("torch_version", pa.string()),
         pa.field("wall_time_s", pa.float64()),
         pa.field("started_at", pa.timestamp("us", tz="UTC")),
         pa.field("host", pa.string()),

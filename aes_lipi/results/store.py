@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from aes_lipi.atomic import TEMPORARY_PREFIX, write_atomically
 from aes_lipi.config import Study
+from aes_lipi.config.study import printable
 from aes_lipi.errors import UserError
 from aes_lipi.results.schema import failures_schema, generations_schema, trials_schema
 
@@ -57,6 +58,14 @@ class ResultStore:
         Raises:
             UserError: the folder holds a different study, or cannot be written.
         """
+        try:
+            self._open(study)
+        except OSError as error:
+            raise UserError(
+                f"{printable(self.directory)}: {error.strerror}; choose another --output_dir"
+            ) from None
+
+    def _open(self, study: Study) -> None:
         path = self.directory / STUDY_FILE
         if path.exists():
             self._check_same(study, path)
@@ -86,8 +95,9 @@ class ResultStore:
         return (self.directory / "trials" / trial.file("parquet")).exists()
 
     def has_failed(self, trial: TrialId) -> bool:
-        """Whether the trial is recorded as failed."""
-        return (self.directory / "failures" / trial.file("parquet")).exists()
+        """Whether the trial is recorded as failed, and was not committed since."""
+        recorded = (self.directory / "failures" / trial.file("parquet")).exists()
+        return recorded and not self.is_committed(trial)
 
     def model_path(self, trial: TrialId) -> Path:
         """Where the trial's model is saved."""
@@ -113,7 +123,7 @@ class ResultStore:
         content = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
         write_atomically(
             self.directory / table / trial.file("parquet"),
-            lambda temporary: pq.write_table(content, temporary, compression="zstd"),
+            lambda temporary: _write_table(temporary, content),
         )
 
 
@@ -159,6 +169,11 @@ def _difference(known: dict[str, dict[str, Any]], asked: dict[str, dict[str, Any
         if before != after and field != "name":
             differences.append(f"{field}: {', '.join(before)} there, {', '.join(after)} asked for")
     return "; ".join(differences[:3]) or f"{len(known)} variants there, {len(asked)} asked for"
+
+
+def _write_table(path: Path, content: pa.Table) -> None:
+    with path.open("xb") as stream:  # not by its name, which Arrow may take for an address
+        pq.write_table(content, stream, compression="zstd")
 
 
 def _write_text(path: Path, text: str) -> None:

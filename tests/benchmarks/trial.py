@@ -31,6 +31,7 @@ class Stopwatch:
     def __init__(self, setup: Setup) -> None:
         self._engine = setup.engine
         self.name = setup.engine.name
+        self.device = setup.engine.device
         self.loss_matrices = setup.engine.loss_matrices
         self.batch_losses = setup.engine.batch_losses
         self.activations = setup.engine.activations

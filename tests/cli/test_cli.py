@@ -75,6 +75,8 @@ def test_seed_is_another_name_of_rng_seed() -> None:
         (["--rq", "quickstart", "--ann_path", "nowhere"], "nowhere"),
         (["--rq", "quickstart", "--jobs", "0"], "--jobs"),
         ([], "nothing to run"),
+        (["--create_data", "--data", "x.csv"], "leave out --data"),
+        (["--rq", "environment", "--engine", "dense", "--device", "cuda"], "dense"),
     ],
 )
 def test_a_mistake_is_told_in_one_line(arguments: list[str], told: str, tmp_path: Path) -> None:

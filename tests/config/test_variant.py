@@ -17,12 +17,14 @@ from aes_lipi.coevolution.learning_rate import LEARNING_RATE_POLICIES
 from aes_lipi.coevolution.selection import SOLUTION_CONCEPTS
 from aes_lipi.coevolution.topology import TOPOLOGIES
 from aes_lipi.config import StudyFile, Variant, resolve_study
+from aes_lipi.config.variant import OPERATOR_FIELDS
 from aes_lipi.errors import UserError
 from aes_lipi.pruning.operators import OPERATORS
 from aes_lipi.pruning.schedules import SCHEDULES
 
 # Values that differ from the default and fit the other defaults, where the type does not say one.
 OTHER_VALUES: dict[str, Any] = {
+    "ann_digest": "ab",
     "dataset_name": "10_100_500",
     "n_clusters": 5,
     "n_examples_per_cluster": 200,
@@ -259,10 +261,20 @@ def test_equal_settings_have_equal_ids_however_they_are_written(
 
 @pytest.mark.parametrize("field", Variant.model_fields)
 def test_id_tells_every_field(field: str) -> None:
-    value = other_value(field)
-    changed = variant(**{field: value})
-    assert getattr(changed, field) != getattr(Variant(), field)
-    assert changed.id != Variant().id
+    pruned = {"prune_method": "lexicase"}
+    before, changed = variant(**pruned), variant(**pruned | {field: other_value(field)})
+    assert getattr(changed, field) != getattr(before, field)
+    assert changed.id != before.id
+
+
+@pytest.mark.parametrize("field", OPERATOR_FIELDS)
+def test_without_pruning_the_operators_settings_tell_nothing(field: str) -> None:
+    assert variant(**{field: other_value(field)}) == Variant()
+
+
+def test_without_pruning_weights_may_stay_frozen_still() -> None:
+    frozen = variant(pruned_weights="frozen", ann_path="somewhere")
+    assert frozen.pruned_weights == "frozen"
 
 
 def test_id_of_variants_of_a_hundred_seeds_are_distinct() -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import setup_of, tiny_study
+from studies import Killer, assert_same_study
 
 from aes_lipi.coevolution.generation import generation
 from aes_lipi.config import Study
 from aes_lipi.errors import UserError
 from aes_lipi.execution.local import Summary, run_study
-from aes_lipi.execution.trial import Job
 from aes_lipi.models import load_model
 from aes_lipi.results.reading import load_results
-from aes_lipi.results.schema import TIMING_COLUMNS
 from aes_lipi.results.store import ResultStore
 
 ENVIRONMENT_NAMES = [
@@ -29,57 +25,6 @@ ENVIRONMENT_NAMES = [
     "DenoisingAutoencoderBinaryClustering",
     "VariationalAutoencoderBinaryClustering",
 ]
-
-
-def without_timing(table: pd.DataFrame) -> pd.DataFrame:
-    return table.drop(columns=[name for name in TIMING_COLUMNS if name in table])
-
-
-def assert_same_study(left: Path, right: Path) -> None:
-    """Every non-timing value and every byte of the models are the same."""
-    ours, theirs = load_results(left), load_results(right)
-    assert len(ours.trials) > 0
-    for table in ("trials", "generations"):
-        pd.testing.assert_frame_equal(
-            without_timing(getattr(ours, table)),
-            without_timing(getattr(theirs, table)),
-            check_exact=True,
-        )
-    models = sorted(path.relative_to(left) for path in left.glob("models/*/*"))
-    assert len(models) == len(ours.trials)
-    for path in models:
-        assert (left / path).read_bytes() == (right / path).read_bytes()
-
-
-class Saboteur:
-    """An observer that kills the first worker it hears of."""
-
-    def __init__(self) -> None:
-        self.killed = False
-
-    def started(self, todo: Sequence[Job], done: int) -> None:
-        pass
-
-    def advanced(self, job: Job, generations: int) -> None:
-        if not self.killed:
-            self.killed = True
-            os.kill(_a_child(), signal.SIGKILL)
-
-    def finished(self, job: Job, error: str | None) -> None:
-        pass
-
-
-def _a_child() -> int:
-    """A spawned worker of this process."""
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
-            command = (entry / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if parent == os.getpid() and b"spawn_main" in command:
-            return int(entry.name)
-    raise AssertionError("no worker is running")
 
 
 @pytest.fixture(scope="module")
@@ -98,9 +43,9 @@ def test_two_processes_give_the_bits_of_one(reference: tuple[Study, Path], tmp_p
 
 def test_a_killed_worker_is_replaced_and_nothing_is_lost(tmp_path: Path) -> None:
     study = tiny_study(trials=3, epochs=400, record_interval=1000)
-    saboteur = Saboteur()
-    assert run_study(study, tmp_path / "killed", jobs=2, observer=saboteur) == Summary(3, 0)
-    assert saboteur.killed
+    killer = Killer(kills=1)
+    assert run_study(study, tmp_path / "killed", jobs=2, observer=killer) == Summary(3, 0)
+    assert killer.kills == 0
     run_study(study, tmp_path / "whole", jobs=1)
     assert_same_study(tmp_path / "whole", tmp_path / "killed")
     assert not list((tmp_path / "killed").rglob(".writing-*"))

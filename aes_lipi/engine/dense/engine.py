@@ -69,6 +69,7 @@ class DenseEngine:
     """
 
     name = "dense"
+    device = "cpu"
 
     def __init__(self, architecture: Architecture, dataset: Dataset, batch_size: int) -> None:
         if not fits(architecture):

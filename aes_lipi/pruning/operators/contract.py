@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from aes_lipi.autoencoders.layout import Float32, NetworkLayout
 from aes_lipi.autoencoders.networks import Mask
+from aes_lipi.autoencoders.statistics import ActivationStatistics
 from aes_lipi.config import Variant
-from aes_lipi.engine.protocol import ActivationStatistics
 
 
 @dataclass(frozen=True)
