@@ -9,7 +9,8 @@ from typing import Any
 
 from aes_lipi.engine.dense.batches import load_batch
 from aes_lipi.engine.dense.compiled import entry_point, inlined
-from aes_lipi.engine.dense.output import summed_errors
+from aes_lipi.engine.dense.latent import mean_code, summed_divergence
+from aes_lipi.engine.dense.output import CROSS_ENTROPY, L1, summed_errors
 from aes_lipi.engine.dense.packing import SAMPLES
 from aes_lipi.engine.dense.passes import forward_layer
 from aes_lipi.engine.dense.scratch import element
@@ -20,15 +21,28 @@ from aes_lipi.engine.dense.simd import LANES, load, read, store, write
 def forward(layers: Any, first: int, stop: int, start: int, values: Any, scratch: Any) -> None:
     """Layers `first` to `stop` of a network packed at `start`, for one group."""
     for k in range(first, stop):
-        last = k == len(layers) - 1
-        target = scratch.deltas if last else scratch.planes
-        forward_layer(layers[k], start + layers[k].weights, values, target, 1, last, scratch)
+        target = scratch.deltas if k == len(layers) - 1 else scratch.planes
+        if layers[k].sampled:
+            mean_code(layers[k - 1], layers[k], scratch)
+        forward_layer(layers[k], start + layers[k].weights, values, target, 1, scratch)
+
+
+@inlined
+def divergence_of(
+    layers: Any, n_encoder_layers: int, loss: int, n_rows: int, scratch: Any
+) -> float:
+    """What the encoder of a group adds to the loss: its divergence, where it is variational."""
+    if loss != CROSS_ENTROPY:
+        return 0.0
+    heads, decoder = layers[n_encoder_layers - 1], layers[n_encoder_layers]
+    return summed_divergence(heads, decoder, n_rows, scratch)
 
 
 @entry_point
 def loss_matrix(
     layers: Any,
     n_encoder_layers: int,
+    loss: int,
     sizes: Any,
     values: Any,
     scratch: Any,
@@ -36,11 +50,12 @@ def loss_matrix(
     rows: Any,
     losses: Any,
 ) -> None:
-    """Mean absolute error of every encoder with every decoder on the given rows.
+    """Loss of every encoder with every decoder on the given rows.
 
     Args:
         layers: `LAYER` records, encoder then decoder.
         n_encoder_layers: how many are the encoder's.
+        loss: `output.L1`, or `output.CROSS_ENTROPY`, to which the divergence is added.
         sizes: packed floats of an encoder and of a decoder.
         values: packed networks, encoders first.
         scratch: see `scratch.Scratch`.
@@ -56,17 +71,21 @@ def loss_matrix(
         load_batch(layers[0], data, rows[first : first + n_rows], n_rows, scratch.planes)
         for i in range(n_encoders):
             forward(layers, 0, n_encoder_layers, i * sizes[0], values, scratch)
+            divergence = divergence_of(layers, n_encoder_layers, loss, n_rows, scratch)
             for j in range(n_decoders):
                 start = n_encoders * sizes[0] + j * sizes[1]
                 forward(layers, n_encoder_layers, len(layers), start, values, scratch)
-                losses[i, j] += summed_errors(last, scratch.planes, n_rows, scratch)
-    losses /= len(rows) * last.n_out
+                errors = summed_errors(last, loss, scratch.planes, n_rows, scratch)
+                losses[i, j] += errors + divergence
+    if loss == L1:
+        losses /= len(rows) * last.n_out
 
 
 @entry_point
 def batch_losses(
     layers: Any,
     n_encoder_layers: int,
+    loss: int,
     sizes: Any,
     values: Any,
     scratch: Any,
@@ -74,7 +93,7 @@ def batch_losses(
     batch_size: int,
     losses: Any,
 ) -> None:
-    """Mean absolute error of one pair on every batch of the data, in order.
+    """Loss of one pair on every batch of the data, in order.
 
     Args:
         layers: as for `loss_matrix`, as the other arguments.
@@ -99,14 +118,19 @@ def batch_losses(
             load_batch(layers[0], data, rows, n_rows, scratch.planes)
             forward(layers, 0, n_encoder_layers, 0, values, scratch)
             forward(layers, n_encoder_layers, len(layers), sizes[0], values, scratch)
-            total += summed_errors(last, scratch.planes, n_rows, scratch)
-        losses[batch] = total / ((end - begin) * last.n_out)
+            errors = summed_errors(last, loss, scratch.planes, n_rows, scratch)
+            total += errors + divergence_of(layers, n_encoder_layers, loss, n_rows, scratch)
+        if loss == L1:
+            total /= (end - begin) * last.n_out
+        losses[batch] = total
 
 
 @entry_point
 def activations(
     layers: Any,
     n_encoder_layers: int,
+    encoder_parts: Any,
+    decoder_parts: Any,
     sizes: Any,
     values: Any,
     scratch: Any,
@@ -120,6 +144,8 @@ def activations(
     Args:
         layers: as for `loss_matrix`, as the other arguments.
         n_encoder_layers: how many are the encoder's.
+        encoder_parts: see `packing.Chain`.
+        decoder_parts: the same.
         sizes: packed floats of an encoder and of a decoder.
         values: packed encoder, then packed decoder.
         scratch: see `scratch.Scratch`.
@@ -133,21 +159,21 @@ def activations(
         load_batch(layers[0], data, rows[first : first + n_rows], n_rows, scratch.planes)
         forward(layers, 0, n_encoder_layers, 0, values, scratch)
         forward(layers, n_encoder_layers, len(layers), sizes[0], values, scratch)
-        record(layers[:n_encoder_layers], scratch.planes, scratch.planes, first, n_rows, encoder)
-        record(layers[n_encoder_layers:], scratch.planes, scratch.deltas, first, n_rows, decoder)
+        record(encoder_parts, scratch.planes, scratch.planes, first, n_rows, encoder)
+        record(decoder_parts, scratch.planes, scratch.deltas, first, n_rows, decoder)
 
 
 @inlined
-def record(layers: Any, planes: Any, last: Any, first: int, n_rows: int, out: Any) -> None:
+def record(parts: Any, planes: Any, last: Any, first: int, n_rows: int, out: Any) -> None:
     """Copy one group's nodes of all layers to rows `first` and on of `out`."""
     column = 0
-    for k in range(len(layers)):
-        layer = layers[k]
-        plane = last if k == len(layers) - 1 else planes
+    for k in range(len(parts)):
+        layer = parts[k]
+        plane = last if k == len(parts) - 1 else planes
         whole = layer.n_out - layer.n_out % LANES
         for b in range(n_rows):
             row = out[first + b]
-            place = layer.target + b * LANES
+            place = layer.target + element(layer.node) + b * LANES
             for node in range(0, whole, LANES):
                 store(row, column + node, load(plane, place + element(node)))
             for node in range(whole, layer.n_out):
