@@ -195,7 +195,7 @@ class DenseEngine:
             self._memory.sizes(len(task.encoders)),
             self._memory.packed(task.encoders, task.decoders).values,
             self._memory.scratch(1),
-            self._rows("train"),
+            self._rows(task.split),
             np.array(task.rows, np.int64),
             losses,
         )
