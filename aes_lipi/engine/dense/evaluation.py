@@ -10,7 +10,7 @@ from typing import Any
 from aes_lipi.engine.dense.batches import load_batch
 from aes_lipi.engine.dense.compiled import entry_point, inlined
 from aes_lipi.engine.dense.latent import mean_code, summed_divergence
-from aes_lipi.engine.dense.output import CROSS_ENTROPY, L1, summed_errors
+from aes_lipi.engine.dense.output import L1, summed_errors
 from aes_lipi.engine.dense.packing import SAMPLES
 from aes_lipi.engine.dense.passes import forward_layer
 from aes_lipi.engine.dense.scratch import element
@@ -22,20 +22,7 @@ def forward(layers: Any, first: int, stop: int, start: int, values: Any, scratch
     """Layers `first` to `stop` of a network packed at `start`, for one group."""
     for k in range(first, stop):
         target = scratch.deltas if k == len(layers) - 1 else scratch.planes
-        if layers[k].sampled:
-            mean_code(layers[k - 1], layers[k], scratch)
         forward_layer(layers[k], start + layers[k].weights, values, target, 1, scratch)
-
-
-@inlined
-def divergence_of(
-    layers: Any, n_encoder_layers: int, loss: int, n_rows: int, scratch: Any
-) -> float:
-    """What the encoder of a group adds to the loss: its divergence, where it is variational."""
-    if loss != CROSS_ENTROPY:
-        return 0.0
-    heads, decoder = layers[n_encoder_layers - 1], layers[n_encoder_layers]
-    return summed_divergence(heads, decoder, n_rows, scratch)
 
 
 @entry_point
@@ -71,7 +58,8 @@ def loss_matrix(
         load_batch(layers[0], data, rows[first : first + n_rows], n_rows, scratch.planes)
         for i in range(n_encoders):
             forward(layers, 0, n_encoder_layers, i * sizes[0], values, scratch)
-            divergence = divergence_of(layers, n_encoder_layers, loss, n_rows, scratch)
+            mean_code(layers, n_encoder_layers, scratch)
+            divergence = summed_divergence(layers, n_encoder_layers, n_rows, scratch)
             for j in range(n_decoders):
                 start = n_encoders * sizes[0] + j * sizes[1]
                 forward(layers, n_encoder_layers, len(layers), start, values, scratch)
@@ -98,6 +86,7 @@ def batch_losses(
     Args:
         layers: as for `loss_matrix`, as the other arguments.
         n_encoder_layers: how many are the encoder's.
+        loss: `output.L1`, or `output.CROSS_ENTROPY`, to which the divergence is added.
         sizes: packed floats of an encoder and of a decoder.
         values: packed encoder, then packed decoder.
         scratch: see `scratch.Scratch`.
@@ -117,9 +106,12 @@ def batch_losses(
                 rows[b] = first + b
             load_batch(layers[0], data, rows, n_rows, scratch.planes)
             forward(layers, 0, n_encoder_layers, 0, values, scratch)
+            mean_code(layers, n_encoder_layers, scratch)
             forward(layers, n_encoder_layers, len(layers), sizes[0], values, scratch)
             errors = summed_errors(last, loss, scratch.planes, n_rows, scratch)
-            total += errors + divergence_of(layers, n_encoder_layers, loss, n_rows, scratch)
+            total += errors
+            if loss != L1:
+                total += summed_divergence(layers, n_encoder_layers, n_rows, scratch)
         if loss == L1:
             total /= (end - begin) * last.n_out
         losses[batch] = total
@@ -158,6 +150,7 @@ def activations(
         n_rows = min(SAMPLES, len(rows) - first)
         load_batch(layers[0], data, rows[first : first + n_rows], n_rows, scratch.planes)
         forward(layers, 0, n_encoder_layers, 0, values, scratch)
+        mean_code(layers, n_encoder_layers, scratch)
         forward(layers, n_encoder_layers, len(layers), sizes[0], values, scratch)
         record(encoder_parts, scratch.planes, scratch.planes, first, n_rows, encoder)
         record(decoder_parts, scratch.planes, scratch.deltas, first, n_rows, decoder)

@@ -53,9 +53,7 @@ def vector_to_genome(packed: Any, place: int, genome: Any, entry: int) -> None:
 
 
 @inlined
-def exchange(
-    parts: Any, genome: Any, packed: Any, start: int, copy: Any, copy_vector: Any
-) -> None:
+def exchange(parts: Any, genome: Any, packed: Any, start: int, copy: Any, copy_vector: Any) -> None:
     """Copy every entry of a network, one way or the other."""
     entry = 0
     for k in range(len(parts)):

@@ -28,7 +28,7 @@ _NINTH, _ELEVENTH, _THIRTEENTH = np.float32(1 / 9), np.float32(1 / 11), np.float
 
 @inlined
 def between(z: Any, low: Any, high: Any) -> Any:
-    """z cut to an interval; NaN where z is NaN."""
+    """Cut z to an interval; NaN where z is NaN."""
     return minimum(maximum(z, splat(low)), splat(high))
 
 

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from aes_lipi.engine.dense.batches import load_row
 from aes_lipi.engine.dense.blocks import BLOCK
 from aes_lipi.engine.dense.compiled import inlined, kernel
 from aes_lipi.engine.dense.exponential import between, exponential_of_minus
@@ -25,9 +24,9 @@ from aes_lipi.engine.dense.scratch import element, whole_vectors
 from aes_lipi.engine.dense.simd import LANES, first_lanes, load, splat, store, total
 
 _ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
-# In training a variance is held between 1e-26 and 1e26, and its gradient with it: enough to drive
-# it back, and far from overflow in sums and products. Losses follow it as far as float32 can.
-_HELD, _LIMIT = np.float32(60.0), np.float32(87.0)
+# In training a variance is held between 4e-18 and 2e17, and its gradient with it: enough to drive
+# it back, and the gradient's square does not overflow. Losses follow it as far as float32 can.
+_HELD, _LIMIT = np.float32(40.0), np.float32(87.0)
 
 
 @inlined
@@ -60,17 +59,16 @@ def draw_code(
         scratch: planes of activations and gradients.
     """
     planes, deltas = scratch.planes, scratch.deltas
+    first = noise.shape[1] - decoder.n_in
     for slot in range(groups * SAMPLES):
         means, log_variances, code = places(
             heads, decoder, slot // SAMPLES, slot % SAMPLES, scratch
         )
+        for v in range(decoder.source_vectors):
+            store(planes, code + v * BLOCK, splat(_ZERO))
         if slot < n_rows and len(noise):
-            values = noise[drawn + slot, noise.shape[1] - decoder.n_in :]
-            load_row(decoder, values, planes, code)
-            planes[code + element(decoder.n_in)] = _ZERO
-        else:
-            for v in range(decoder.source_vectors):
-                store(planes, code + v * BLOCK, splat(_ZERO))
+            for j in range(decoder.n_in):
+                planes[code + element(j)] = noise[drawn + slot, first + j]
         for v in range(whole_vectors(decoder.n_in)):
             at = v * BLOCK
             e = load(planes, code + at)
@@ -101,9 +99,12 @@ def code_gradient(heads: Any, decoder: Any, groups: int, scratch: Any) -> None:
             store(deltas, log_variances + at, first_lanes(by_log_variance, real))
 
 
-@inlined
-def mean_code(heads: Any, decoder: Any, scratch: Any) -> None:
-    """Write z = m, the code outside training, for one group."""
+@kernel
+def mean_code(layers: Any, n_encoder_layers: int, scratch: Any) -> None:
+    """Write z = m for one group, the code of a variational encoder outside training."""
+    heads, decoder = layers[n_encoder_layers - 1], layers[n_encoder_layers]
+    if not decoder.sampled:
+        return
     for b in range(SAMPLES):
         means, _, code = places(heads, decoder, 0, b, scratch)
         for v in range(whole_vectors(decoder.n_in)):
@@ -112,9 +113,15 @@ def mean_code(heads: Any, decoder: Any, scratch: Any) -> None:
 
 
 @kernel
-def summed_divergence(heads: Any, decoder: Any, n_rows: int, scratch: Any) -> float:
-    """The divergence, summed over latent dimensions and `n_rows` samples of one group."""
+def summed_divergence(layers: Any, n_encoder_layers: int, n_rows: int, scratch: Any) -> float:
+    """The divergence, summed over latent dimensions and `n_rows` samples of one group.
+
+    Zero for an encoder that is not variational.
+    """
+    heads, decoder = layers[n_encoder_layers - 1], layers[n_encoder_layers]
     divergence = 0.0
+    if not decoder.sampled:
+        return divergence
     for b in range(n_rows):
         means, log_variances, _ = places(heads, decoder, 0, b, scratch)
         for v in range(whole_vectors(decoder.n_in)):

@@ -41,7 +41,7 @@ L1, CROSS_ENTROPY = 0, 1
 
 @inlined
 def sigmoid_parts(z: Any) -> Any:
-    """e = exp(-z), with z cut to +-60, and sigmoid(z) = 1 / (1 + e)."""
+    """Both e = exp(-z), with z cut to +-60, and sigmoid(z) = 1 / (1 + e)."""
     e = exponential_of_minus(between(z, -_LIMIT, _LIMIT))
     return e, splat(_ONE) / (splat(_ONE) + e)
 

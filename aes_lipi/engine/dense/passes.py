@@ -42,12 +42,12 @@ def dot_all_rows(layer: Any, values: Any, start: int, x: Any, x_place: int, scra
 
 
 @inlined
-def nodes_from_sums(layer: Any, scratch: Any, target: Any, place: int) -> None:
+def nodes_from_sums(layer: Any, scratch: Any, target: Any, place: int, rectified: int) -> None:
     """Finish `dot` of every node, with ReLU where the layer has it."""
     for v in range(whole_vectors(layer.n_out)):
         for b in range(SAMPLES):
             nodes = lane_sums(scratch.sums, v * LANES * BLOCK + b * LANES, BLOCK)
-            if layer.rectified:
+            if rectified:
                 nodes = maximum(nodes, splat(_ZERO))
             store(target, place + v * BLOCK + b * LANES, nodes)
 
@@ -107,6 +107,7 @@ def forward_layer(
     """
     source_start = layer.source * scratch.capacity
     target_start = layer.target * scratch.capacity
+    rectified = layer.rectified  # once: stores to planes might change it for all a compiler knows
     active = ActiveRows(0, scratch.active, scratch.places)
     if not layer.wide_in:
         active = active_rows(
@@ -117,10 +118,10 @@ def forward_layer(
         out = target_start + g * layer.target_vectors * BLOCK
         if layer.wide_in:
             dot_all_rows(layer, values, start, scratch.planes, source, scratch)
-            nodes_from_sums(layer, scratch, target, out)
+            nodes_from_sums(layer, scratch, target, out, rectified)
         else:
             spread_all_tiles(layer, values, start, scratch.planes, source, active, target, out)
-            if layer.rectified:
+            if rectified:
                 rectify(target, out, layer.target_vectors)
         for b in range(SAMPLES):
             one = scratch.planes[source + element(layer.n_in) + b * LANES]

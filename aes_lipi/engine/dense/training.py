@@ -92,7 +92,9 @@ def train(
         stop: one after the last.
     """
     n_layers = len(layers)
-    drawn = 0
+    drawn = np.int64(
+        0
+    )  # a bare 0 would be a type of its own, and compile twice what it is given to
     for s in range(start, stop):
         n_rows = rows_there(plan.rows, s)
         groups = (n_rows + SAMPLES - 1) // SAMPLES
