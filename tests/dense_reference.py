@@ -12,7 +12,7 @@ from aes_lipi.autoencoders.environments import Architecture, Environment, build_
 from aes_lipi.autoencoders.layout import NetworkLayout
 from aes_lipi.autoencoders.networks import Mask, Network
 from aes_lipi.datasets.dataset import Dataset
-from aes_lipi.engine.protocol import ADAM_BETAS, ADAM_EPSILON, TrainTask, Updates
+from aes_lipi.engine.protocol import ADAM_BETAS, ADAM_EPSILON, Measure, TrainTask, Updates
 
 Array = npt.NDArray[Any]
 
@@ -41,20 +41,23 @@ class ReferenceNetwork:
         values = [x]
         for k, layer in enumerate(self.layout.layers):
             weight, bias = self._weight(k), self.genome[self.layout.bias_slice(k)]
-            z = values[-1] @ weight.T + bias
+            z = values[layer.reads + 1] @ weight.T + bias
             values.append(np.maximum(z, 0) if layer.activation == "relu" else z)
         return values
 
-    def backward(self, values: list[Array], delta: Array) -> tuple[Array, Array]:
-        """Gradient by the genome and by the input, from that by the last layer's logits."""
+    def backward(self, values: list[Array], *deltas: Array) -> tuple[Array, Array]:
+        """Gradient by the genome and by the input, from those by the last layers' logits."""
         gradient = np.zeros_like(self.genome)
-        for k in range(len(self.layout.layers) - 1, -1, -1):
-            if self.layout.layers[k].activation == "relu":
+        by_value = [np.zeros_like(v) for v in values]
+        by_value[-len(deltas) :] = deltas
+        for k, layer in reversed(list(enumerate(self.layout.layers))):
+            delta = by_value[k + 1]
+            if layer.activation == "relu":
                 delta = delta * (values[k + 1] > 0)
-            gradient[self.layout.weight_slice(k)] = (delta.T @ values[k]).ravel()
+            gradient[self.layout.weight_slice(k)] = (delta.T @ values[layer.reads + 1]).ravel()
             gradient[self.layout.bias_slice(k)] = delta.sum(axis=0)
-            delta = delta @ self._weight(k)
-        return gradient, delta
+            by_value[layer.reads + 1] += delta @ self._weight(k)
+        return gradient, by_value[0]
 
     def move(self, gradient: Array, rate: float, kept: bool) -> None:
         """Adam's step."""
@@ -79,10 +82,31 @@ def sigmoid(z: Array) -> Array:
     return np.where(z >= 0, 1 / (1 + e), e / (1 + e)).astype(z.dtype)
 
 
-def reference_loss(encoder: ReferenceNetwork, decoder: ReferenceNetwork, rows: Array) -> float:
-    """Mean absolute error of a pair."""
-    y = sigmoid(decoder.forward(encoder.forward(rows)[-1])[-1])
-    return float(np.abs(y - rows).mean())
+def reference_loss(
+    architecture: Architecture,
+    encoder: ReferenceNetwork,
+    decoder: ReferenceNetwork,
+    rows: Array,
+    measure: Measure = "loss",
+) -> float:
+    """Mean absolute error or negative ELBO of a pair."""
+    coded = encoder.forward(rows)
+    z = decoder.forward(reference_code(architecture, coded))[-1]
+    if measure == "l1" or architecture.loss == "l1":
+        return float(np.abs(sigmoid(z) - rows).mean())
+    mean, log_variance = coded[-2:]
+    divergence = 0.5 * (mean**2 + np.exp(log_variance) - 1 - log_variance)
+    return float((np.logaddexp(0, z) - z * rows).sum() + divergence.sum())
+
+
+def reference_code(
+    architecture: Architecture, coded: list[Array], noise: Array | float = 0.0
+) -> Array:
+    """What the decoder reads."""
+    if not architecture.variational:
+        return coded[-1]
+    code: Array = coded[-2] + np.exp(coded[-1] / 2) * noise
+    return code
 
 
 def train_reference(
@@ -96,27 +120,43 @@ def train_reference(
     for s, slots in enumerate(updates.rows):
         target = data[slots[slots >= 0]].astype(dtype)
         x = target
+        noise: Array = np.zeros((len(target), architecture.noise_width), dtype)
         if task.noise is not None:
-            noise = task.noise.standard_normal(target.shape, dtype=np.float32)
-            x = target + np.asarray(architecture.input_noise * noise.astype(dtype), dtype)
+            noise = np.asarray(task.noise.standard_normal(noise.shape, dtype=np.float32), dtype)
+        if architecture.input_noise:
+            x = target + np.asarray(
+                architecture.input_noise * noise[:, : architecture.n_dim], dtype
+            )
         encoder, decoder = encoders[updates.encoder[s]], decoders[updates.decoder[s]]
         coded = encoder.forward(x)
-        decoded = decoder.forward(coded[-1])
+        code_noise = noise[:, -architecture.latent_size :] if architecture.variational else 0.0
+        code = reference_code(architecture, coded, code_noise)
+        decoded = decoder.forward(code)
         encoder.seen.append(np.concatenate(coded[1:], axis=1))
         decoder.seen.append(np.concatenate(decoded[1:], axis=1))
         y = sigmoid(decoded[-1])
         delta = np.sign(y - target) * y * (1 - y) / dtype(target.size)
+        if architecture.loss == "negative_elbo":
+            delta = y - target
         decoder_gradient, delta = decoder.backward(decoded, delta)
-        encoder_gradient, _ = encoder.backward(coded, delta)
+        deltas = [delta]
+        if architecture.variational:
+            mean, log_variance = coded[-2:]
+            by_variance = (delta * (code - mean) + np.exp(log_variance) - 1) / 2
+            deltas = [delta + mean, by_variance]
+        encoder_gradient, _ = encoder.backward(coded, *deltas)
         encoder.move(encoder_gradient, updates.learning_rate[s], kept)
         decoder.move(decoder_gradient, updates.learning_rate[s], kept)
     return encoders, decoders
 
 
 def make_architecture(
-    n_dim: int, hidden: tuple[int, ...] = (30,), latent: int = 10, input_noise: float = 0.0
+    n_dim: int, hidden: tuple[int, ...] = (30,), latent: int = 10, *, variational: bool = False
 ) -> Architecture:
-    return build_architecture(Environment(input_noise=input_noise), n_dim, hidden, latent)
+    environment = Environment(
+        variational=variational, loss="negative_elbo" if variational else "l1"
+    )
+    return build_architecture(environment, n_dim, hidden, latent)
 
 
 def clustered(n_rows: int, n_dim: int, seed: int = 0) -> npt.NDArray[np.float32]:

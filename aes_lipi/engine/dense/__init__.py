@@ -1,4 +1,4 @@
-"""The dense engine: chains of ReLU layers with sigmoid output and L1 loss, fused on the CPU."""
+"""The dense engine: chains of ReLU layers, variational ones too, fused on the CPU."""
 
 from aes_lipi.engine.dense.engine import DenseEngine, fits
 from aes_lipi.engine.dense.warm import compile_kernels

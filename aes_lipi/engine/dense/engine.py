@@ -8,11 +8,12 @@ from typing import TypeVar
 import numpy as np
 
 from aes_lipi.autoencoders.environments import Architecture
-from aes_lipi.autoencoders.layout import Float32
+from aes_lipi.autoencoders.layout import Float32, Layer
 from aes_lipi.autoencoders.networks import Pair
 from aes_lipi.datasets.dataset import Dataset, Split
 from aes_lipi.engine.dense import evaluation, training
 from aes_lipi.engine.dense.memory import Memory, read_only
+from aes_lipi.engine.dense.output import CROSS_ENTROPY, L1
 from aes_lipi.engine.dense.scratch import Scratch
 from aes_lipi.engine.dense.tiles import Weights
 from aes_lipi.engine.protocol import (
@@ -34,21 +35,34 @@ def fits(architecture: Architecture) -> bool:
     """Whether the dense engine can train this architecture.
 
     It can if the layers are a plain chain, ReLU after all but the last, which has a sigmoid and as
-    many nodes as the data has dimensions, and the loss is L1.
+    many nodes as the data has dimensions, and the loss is L1; or the same with two linear heads
+    in place of the code's layer, and the negative ELBO.
     """
-    chained = all(
-        layer.reads == k - 1
-        for network in (architecture.encoder, architecture.decoder)
-        for k, layer in enumerate(network.layers)
-    )
-    *hidden, output = (*architecture.encoder.layers, *architecture.decoder.layers)
+    variational = architecture.variational
+    encoder = architecture.encoder.layers
+    trunk, heads = (encoder[:-2], encoder[-2:]) if variational else (encoder, ())
+    *hidden, output = (*trunk, *architecture.decoder.layers)
     return (
-        chained
+        _chained(trunk)
+        and _chained(architecture.decoder.layers)
         and all(layer.activation == "relu" for layer in hidden)
+        and (not variational or _are_heads(heads, len(trunk) - 1, architecture.latent_size))
         and output.activation == "sigmoid"
         and output.n_out == architecture.n_dim
-        and architecture.loss == "l1"
-        and not architecture.variational
+        and architecture.loss == ("negative_elbo" if variational else "l1")
+    )
+
+
+def _chained(layers: Sequence[Layer]) -> bool:
+    """Whether every layer reads the one before it."""
+    return all(layer.reads == k - 1 for k, layer in enumerate(layers))
+
+
+def _are_heads(heads: Sequence[Layer], reads: int, latent_size: int) -> bool:
+    """Whether there are two linear layers as wide as the code that read layer `reads`."""
+    expected = ("linear", reads, latent_size)
+    return len(heads) == 2 and all(
+        (head.activation, head.reads, head.n_out) == expected for head in heads
     )
 
 
@@ -74,13 +88,15 @@ class DenseEngine:
     def __init__(self, architecture: Architecture, dataset: Dataset, batch_size: int) -> None:
         if not fits(architecture):
             msg = (
-                "the dense engine trains chains of ReLU layers with a sigmoid output and L1 loss;"
-                " use the autograd engine for this architecture"
+                "the dense engine trains chains of ReLU layers with a sigmoid output and L1 loss,"
+                " or variational ones with the negative ELBO; use the autograd engine for this"
+                " architecture"
             )
             raise ValueError(msg)
         self._architecture = architecture
         self._batch_size = batch_size
         self._dataset = dataset
+        self._loss = L1 if architecture.loss == "l1" else CROSS_ENTROPY
         self._memory = Memory(architecture)
         self._splits: dict[Split, Float32] = {}
 
@@ -89,12 +105,13 @@ class DenseEngine:
         return [self._train(task) for task in tasks]
 
     def loss_matrices(self, tasks: Sequence[EvaluateTask]) -> list[Float64]:
-        """Mean absolute error of encoder i with decoder j, per task; see `Engine.loss_matrices`."""
+        """Loss of encoder i with decoder j, per task; see `Engine.loss_matrices`."""
         return [self._loss_matrix(task) for task in tasks]
 
     def batch_losses(self, pairs: Sequence[Pair], split: Split, measure: Measure) -> list[Float64]:
-        """Mean absolute error of every batch, per pair; both measures are the same here."""
-        return [self._batch_losses(pair, split) for pair in pairs]
+        """Loss or L1 of every batch, per pair; see `Engine.batch_losses`."""
+        loss = self._loss if measure == "loss" else L1
+        return [self._batch_losses(pair, split, loss) for pair in pairs]
 
     def activations(self, pairs: Sequence[Pair], split: Split, rows: Int32) -> list[Activations]:
         """Recorded activations on the given rows, per pair; see `Engine.activations`."""
@@ -112,6 +129,7 @@ class DenseEngine:
             training.train(
                 memory.chain.layers,
                 memory.chain.n_encoder_layers,
+                self._loss,
                 memory.sizes(n_encoders),
                 weights,
                 plan,
@@ -159,36 +177,38 @@ class DenseEngine:
         self, rows: Int32, generator: np.random.Generator | None
     ) -> Iterator[tuple[int, int, Float32]]:
         """The noise of all updates in order, a bounded piece at a time: first, stop, values."""
-        n_dim, n_updates = self._architecture.n_dim, len(rows)
-        if generator is None or not self._architecture.input_noise:
-            yield 0, n_updates, np.empty((0, n_dim), np.float32)
+        width, n_updates = self._architecture.noise_width, len(rows)
+        if generator is None or not width:
+            yield 0, n_updates, np.empty((0, width), np.float32)
             return
-        piece = max(1, NOISE_FLOATS // (n_dim * rows.shape[1]))
+        piece = max(1, NOISE_FLOATS // (width * rows.shape[1]))
         for first in range(0, n_updates, piece):
             stop = min(first + piece, n_updates)
             n_rows = int((rows[first:stop] >= 0).sum())
-            yield first, stop, generator.standard_normal((n_rows, n_dim), dtype=np.float32)
+            yield first, stop, generator.standard_normal((n_rows, width), dtype=np.float32)
 
     def _loss_matrix(self, task: EvaluateTask) -> Float64:
         losses = np.empty((len(task.encoders), len(task.decoders)))
         evaluation.loss_matrix(
             self._memory.chain.layers,
             self._memory.chain.n_encoder_layers,
+            self._loss,
             self._memory.sizes(len(task.encoders)),
             self._memory.packed(task.encoders, task.decoders).values,
             self._memory.scratch(1),
-            self._rows("train"),
+            self._rows(task.split),
             np.array(task.rows, np.int64),
             losses,
         )
         return losses
 
-    def _batch_losses(self, pair: Pair, split: Split) -> Float64:
+    def _batch_losses(self, pair: Pair, split: Split, loss: int) -> Float64:
         rows = self._rows(split)
         losses = np.empty(-(-len(rows) // self._batch_size))
         evaluation.batch_losses(
             self._memory.chain.layers,
             self._memory.chain.n_encoder_layers,
+            loss,
             self._memory.sizes(1),
             self._memory.packed((pair.encoder,), (pair.decoder,)).values,
             self._memory.scratch(1),
@@ -204,6 +224,8 @@ class DenseEngine:
         evaluation.activations(
             self._memory.chain.layers,
             self._memory.chain.n_encoder_layers,
+            self._memory.chain.encoder_parts,
+            self._memory.chain.decoder_parts,
             self._memory.sizes(1),
             self._memory.packed((pair.encoder,), (pair.decoder,)).values,
             self._memory.scratch(1),

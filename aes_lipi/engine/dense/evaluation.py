@@ -9,7 +9,8 @@ from typing import Any
 
 from aes_lipi.engine.dense.batches import load_batch
 from aes_lipi.engine.dense.compiled import entry_point, inlined
-from aes_lipi.engine.dense.output import summed_errors
+from aes_lipi.engine.dense.latent import mean_code, summed_divergence
+from aes_lipi.engine.dense.output import L1, summed_errors
 from aes_lipi.engine.dense.packing import SAMPLES
 from aes_lipi.engine.dense.passes import forward_layer
 from aes_lipi.engine.dense.scratch import element
@@ -20,15 +21,15 @@ from aes_lipi.engine.dense.simd import LANES, load, read, store, write
 def forward(layers: Any, first: int, stop: int, start: int, values: Any, scratch: Any) -> None:
     """Layers `first` to `stop` of a network packed at `start`, for one group."""
     for k in range(first, stop):
-        last = k == len(layers) - 1
-        target = scratch.deltas if last else scratch.planes
-        forward_layer(layers[k], start + layers[k].weights, values, target, 1, last, scratch)
+        target = scratch.deltas if k == len(layers) - 1 else scratch.planes
+        forward_layer(layers[k], start + layers[k].weights, values, target, 1, scratch)
 
 
 @entry_point
 def loss_matrix(
     layers: Any,
     n_encoder_layers: int,
+    loss: int,
     sizes: Any,
     values: Any,
     scratch: Any,
@@ -36,11 +37,12 @@ def loss_matrix(
     rows: Any,
     losses: Any,
 ) -> None:
-    """Mean absolute error of every encoder with every decoder on the given rows.
+    """Loss of every encoder with every decoder on the given rows.
 
     Args:
         layers: `LAYER` records, encoder then decoder.
         n_encoder_layers: how many are the encoder's.
+        loss: `output.L1`, or `output.CROSS_ENTROPY`, to which the divergence is added.
         sizes: packed floats of an encoder and of a decoder.
         values: packed networks, encoders first.
         scratch: see `scratch.Scratch`.
@@ -56,17 +58,22 @@ def loss_matrix(
         load_batch(layers[0], data, rows[first : first + n_rows], n_rows, scratch.planes)
         for i in range(n_encoders):
             forward(layers, 0, n_encoder_layers, i * sizes[0], values, scratch)
+            mean_code(layers, n_encoder_layers, scratch)
+            divergence = summed_divergence(layers, n_encoder_layers, n_rows, scratch)
             for j in range(n_decoders):
                 start = n_encoders * sizes[0] + j * sizes[1]
                 forward(layers, n_encoder_layers, len(layers), start, values, scratch)
-                losses[i, j] += summed_errors(last, scratch.planes, n_rows, scratch)
-    losses /= len(rows) * last.n_out
+                errors = summed_errors(last, loss, scratch.planes, n_rows, scratch)
+                losses[i, j] += errors + divergence
+    if loss == L1:
+        losses /= len(rows) * last.n_out
 
 
 @entry_point
 def batch_losses(
     layers: Any,
     n_encoder_layers: int,
+    loss: int,
     sizes: Any,
     values: Any,
     scratch: Any,
@@ -74,11 +81,12 @@ def batch_losses(
     batch_size: int,
     losses: Any,
 ) -> None:
-    """Mean absolute error of one pair on every batch of the data, in order.
+    """Loss of one pair on every batch of the data, in order.
 
     Args:
         layers: as for `loss_matrix`, as the other arguments.
         n_encoder_layers: how many are the encoder's.
+        loss: `output.L1`, or `output.CROSS_ENTROPY`, to which the divergence is added.
         sizes: packed floats of an encoder and of a decoder.
         values: packed encoder, then packed decoder.
         scratch: see `scratch.Scratch`.
@@ -98,15 +106,23 @@ def batch_losses(
                 rows[b] = first + b
             load_batch(layers[0], data, rows, n_rows, scratch.planes)
             forward(layers, 0, n_encoder_layers, 0, values, scratch)
+            mean_code(layers, n_encoder_layers, scratch)
             forward(layers, n_encoder_layers, len(layers), sizes[0], values, scratch)
-            total += summed_errors(last, scratch.planes, n_rows, scratch)
-        losses[batch] = total / ((end - begin) * last.n_out)
+            errors = summed_errors(last, loss, scratch.planes, n_rows, scratch)
+            total += errors
+            if loss != L1:
+                total += summed_divergence(layers, n_encoder_layers, n_rows, scratch)
+        if loss == L1:
+            total /= (end - begin) * last.n_out
+        losses[batch] = total
 
 
 @entry_point
 def activations(
     layers: Any,
     n_encoder_layers: int,
+    encoder_parts: Any,
+    decoder_parts: Any,
     sizes: Any,
     values: Any,
     scratch: Any,
@@ -120,6 +136,8 @@ def activations(
     Args:
         layers: as for `loss_matrix`, as the other arguments.
         n_encoder_layers: how many are the encoder's.
+        encoder_parts: see `packing.Chain`.
+        decoder_parts: the same.
         sizes: packed floats of an encoder and of a decoder.
         values: packed encoder, then packed decoder.
         scratch: see `scratch.Scratch`.
@@ -132,22 +150,23 @@ def activations(
         n_rows = min(SAMPLES, len(rows) - first)
         load_batch(layers[0], data, rows[first : first + n_rows], n_rows, scratch.planes)
         forward(layers, 0, n_encoder_layers, 0, values, scratch)
+        mean_code(layers, n_encoder_layers, scratch)
         forward(layers, n_encoder_layers, len(layers), sizes[0], values, scratch)
-        record(layers[:n_encoder_layers], scratch.planes, scratch.planes, first, n_rows, encoder)
-        record(layers[n_encoder_layers:], scratch.planes, scratch.deltas, first, n_rows, decoder)
+        record(encoder_parts, scratch.planes, scratch.planes, first, n_rows, encoder)
+        record(decoder_parts, scratch.planes, scratch.deltas, first, n_rows, decoder)
 
 
 @inlined
-def record(layers: Any, planes: Any, last: Any, first: int, n_rows: int, out: Any) -> None:
+def record(parts: Any, planes: Any, last: Any, first: int, n_rows: int, out: Any) -> None:
     """Copy one group's nodes of all layers to rows `first` and on of `out`."""
     column = 0
-    for k in range(len(layers)):
-        layer = layers[k]
-        plane = last if k == len(layers) - 1 else planes
+    for k in range(len(parts)):
+        layer = parts[k]
+        plane = last if k == len(parts) - 1 else planes
         whole = layer.n_out - layer.n_out % LANES
         for b in range(n_rows):
             row = out[first + b]
-            place = layer.target + b * LANES
+            place = layer.target + element(layer.node) + b * LANES
             for node in range(0, whole, LANES):
                 store(row, column + node, load(plane, place + element(node)))
             for node in range(whole, layer.n_out):

@@ -10,22 +10,22 @@ from aes_lipi.engine.dense.simd import LANES, load, read, store, write
 
 
 @entry_point
-def pack(layers: Any, genome: Any, packed: Any, start: int) -> None:
+def pack(parts: Any, genome: Any, packed: Any, start: int) -> None:
     """Write a genome into `packed`, which holds zeros, from `start` on.
 
     Args:
-        layers: the network's `LAYER` records.
+        parts: see `packing.Chain.encoder_parts`.
         genome: float32, (P,), read-only.
         packed: packed networks.
         start: where this one starts.
     """
-    exchange(layers, genome, packed, start, to_packed, vector_to_packed)
+    exchange(parts, genome, packed, start, to_packed, vector_to_packed)
 
 
 @entry_point
-def unpack(layers: Any, genome: Any, packed: Any, start: int) -> None:
+def unpack(parts: Any, genome: Any, packed: Any, start: int) -> None:
     """Fill a genome from `packed`; the reverse of `pack`."""
-    exchange(layers, genome, packed, start, to_genome, vector_to_genome)
+    exchange(parts, genome, packed, start, to_genome, vector_to_genome)
 
 
 @inlined
@@ -53,13 +53,11 @@ def vector_to_genome(packed: Any, place: int, genome: Any, entry: int) -> None:
 
 
 @inlined
-def exchange(
-    layers: Any, genome: Any, packed: Any, start: int, copy: Any, copy_vector: Any
-) -> None:
+def exchange(parts: Any, genome: Any, packed: Any, start: int, copy: Any, copy_vector: Any) -> None:
     """Copy every entry of a network, one way or the other."""
     entry = 0
-    for k in range(len(layers)):
-        layer = layers[k]
+    for k in range(len(parts)):
+        layer = parts[k]
         bias = entry + layer.n_out * layer.n_in
         for v in range(0, layer.vectors, layer.tile):
             first, width = v * LANES, min(layer.tile, layer.vectors - v) * LANES
@@ -67,18 +65,21 @@ def exchange(
             if layer.wide_in:
                 stop = min(first + width, layer.n_in)
                 for node in range(layer.n_out):
-                    row, matrix_row = tile + node * width, entry + node * layer.n_in + first
+                    row = tile + (layer.node + node) * width
+                    matrix_row = entry + node * layer.n_in + first
                     exchange_row(
                         packed, row, genome, matrix_row, max(0, stop - first), copy, copy_vector
                     )
                     if first <= layer.n_in < first + width:
                         copy(packed, row + layer.n_in - first, genome, bias + node)
             else:
-                stop = min(first + width, layer.n_out)
-                exchange_columns(layer, packed, tile, width, genome, entry, first, stop, copy)
-                row = tile + layer.n_in * width
-                for node in range(first, stop):
-                    copy(packed, row + node - first, genome, bias + node)
+                column = tile + layer.node - first
+                begin = max(0, first - layer.node)
+                stop = min(first + width - layer.node, layer.n_out)
+                exchange_columns(layer, packed, column, width, genome, entry, begin, stop, copy)
+                row = column + layer.n_in * width
+                for node in range(begin, stop):
+                    copy(packed, row + node, genome, bias + node)
         entry = bias + layer.n_out
 
 
@@ -97,7 +98,7 @@ def exchange_row(
 def exchange_columns(
     layer: Any,
     packed: Any,
-    tile: int,
+    column: int,
     width: int,
     genome: Any,
     entry: int,
@@ -105,9 +106,12 @@ def exchange_columns(
     stop: int,
     copy: Any,
 ) -> None:
-    """The columns of the matrix that are a tile's rows; few nodes at a time stay in cache."""
+    """Nodes `first` to `stop`, columns of a tile with node 0 at `column`.
+
+    Few nodes at a time stay in cache.
+    """
     for block in range(first, stop, LANES):
         for i in range(layer.n_in):
-            row = tile + i * width - first
+            row = column + i * width
             for node in range(block, min(block + LANES, stop)):
                 copy(packed, row + node, genome, entry + node * layer.n_in + i)

@@ -30,8 +30,7 @@ class Memory:
     def __init__(self, architecture: Architecture) -> None:
         self.chain = Chain.of(architecture)
         self._genomes = (architecture.encoder.size, architecture.decoder.size)
-        n = self.chain.n_encoder_layers
-        self._layers = (self.chain.layers[:n], self.chain.layers[n:])
+        self._parts = (self.chain.encoder_parts, self.chain.decoder_parts)
         self._floats = (self.chain.encoder_floats, self.chain.decoder_floats)
         self._buffers: dict[str, Float32] = {}
         self._scratch: dict[int, Scratch] = {}
@@ -80,7 +79,7 @@ class Memory:
         arrays = []
         for kind, start in self._starts(n_encoders, n_networks):
             array = np.empty(self._genomes[kind], np.float32)
-            unpack(self._layers[kind], array, packed, start)
+            unpack(self._parts[kind], array, packed, start)
             arrays.append(array)
         return arrays
 
@@ -96,10 +95,10 @@ class Memory:
         """One value per network, in order."""
         answers = []
         for k, count in enumerate(statistics.batches):
-            layers = self._layers[int(k >= n_encoders)]
+            parts = self._parts[int(k >= n_encoders)]
             part = slice(k * len(scratch.planes), (k + 1) * len(scratch.planes))
             mean, m2 = (
-                _nodes(layers, values[part], scratch.capacity, len(count))
+                _nodes(parts, values[part], scratch.capacity, len(count))
                 for values in (statistics.mean, statistics.m2)
             )
             answers.append(ActivationStatistics(count, mean, m2))
@@ -115,7 +114,7 @@ class Memory:
         buffer[:floats] = 0.0
         for array, (kind, start) in zip(arrays, starts, strict=True):
             ones = np.ones(self._genomes[kind], np.float32) if array is None else array
-            pack(self._layers[kind], read_only(ones), buffer, start)
+            pack(self._parts[kind], read_only(ones), buffer, start)
         return buffer
 
     def _buffer(self, name: str, floats: int) -> Float32:
@@ -143,13 +142,14 @@ def read_only(array: npt.NDArray[np.generic]) -> Float32:
     return view
 
 
-def _nodes(layers: npt.NDArray[np.void], planes: Float32, capacity: int, slots: int) -> Float64:
+def _nodes(parts: npt.NDArray[np.void], planes: Float32, capacity: int, slots: int) -> Float64:
     """Values of all nodes, taken from planes: shape (slots, nodes)."""
     columns = []
-    for layer in layers:
+    for layer in parts:
         vectors, start = int(layer["target_vectors"]), int(layer["target"]) * capacity
         plane = planes[start : start + capacity * vectors * BLOCK]
         blocks = plane.reshape(capacity, vectors, SAMPLES, LANES).transpose(0, 2, 1, 3)
         rows = blocks.reshape(capacity * SAMPLES, vectors * LANES)
-        columns.append(rows[:slots, : layer["n_out"]])
+        first = int(layer["node"])
+        columns.append(rows[:slots, first : first + int(layer["n_out"])])
     return np.concatenate(columns, axis=1, dtype=np.float64)

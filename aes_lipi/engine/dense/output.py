@@ -1,4 +1,8 @@
-"""The decoder's output: sigmoid, mean absolute error and its gradient."""
+"""The decoder's output: sigmoid, the losses of it and their gradients.
+
+Losses are of logits z, targets t and the output y = sigmoid(z): `L1`, the mean |y - t|, or
+`CROSS_ENTROPY`, the sum of -t log(y) - (1 - t) log(1 - y).
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,14 @@ import numpy as np
 
 from aes_lipi.engine.dense.blocks import BLOCK
 from aes_lipi.engine.dense.compiled import inlined, kernel
+from aes_lipi.engine.dense.exponential import (
+    between,
+    exponential_of_minus,
+    logarithm_of_one_plus,
+)
 from aes_lipi.engine.dense.packing import SAMPLES
 from aes_lipi.engine.dense.simd import (
     LANES,
-    ROUNDING,
     absolute,
     first_lanes,
     load,
@@ -19,7 +27,6 @@ from aes_lipi.engine.dense.simd import (
     minimum,
     splat,
     store,
-    times_power_of_two,
     times_sign,
     total,
 )
@@ -27,46 +34,52 @@ from aes_lipi.engine.dense.simd import (
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 # Beyond +-60 a sigmoid is 0 or 1 to within 1e-26, and nothing overflows or becomes denormal.
 _LIMIT = np.float32(60.0)
-_LOG2_E, _ROUNDING = np.float32(1.44269504088896341), np.float32(ROUNDING)
-_LN2_HIGH, _LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)
-_P2, _P3, _P4 = (
-    np.float32(5.0000001201e-1),
-    np.float32(1.6666665459e-1),
-    np.float32(4.1665795894e-2),
-)
-_P5, _P6, _P7 = (
-    np.float32(8.3334519073e-3),
-    np.float32(1.3981999507e-3),
-    np.float32(1.9875691500e-4),
-)
+# Logits are cut to this where a loss is unbounded, lest infinite ones make it NaN.
+_HUGE = np.float32(1e30)
+L1, CROSS_ENTROPY = 0, 1
 
 
 @inlined
-def exponential_of_minus(z: Any) -> Any:
-    """e**-z to about 1e-7, with z cut to +-60: after `expf` of Cephes (Moshier, 1989).
+def sigmoid_parts(z: Any) -> Any:
+    """Both e = exp(-z), with z cut to +-60, and sigmoid(z) = 1 / (1 + e)."""
+    e = exponential_of_minus(between(z, -_LIMIT, _LIMIT))
+    return e, splat(_ONE) / (splat(_ONE) + e)
 
-    e**-z = 2**n e**-r with n the whole number nearest to -z / ln 2 and r = z + n ln 2, for which
-    a polynomial will do: |r| <= ln 2 / 2.
+
+@inlined
+def l1_gradient(z: Any, t: Any, scale: Any) -> Any:
+    """Gradient of the mean |y - t| by z, where y = sigmoid(z).
+
+    With e = exp(-z): dy/dz = y (1 - y) = y y e, so the gradient is
+    sign(y - t) y y e / (rows * n_out).
     """
-    z = minimum(maximum(z, splat(-_LIMIT)), splat(_LIMIT))
-    shifted = splat(_ROUNDING) - z * splat(_LOG2_E)
-    n = shifted - splat(_ROUNDING)
-    r = (z + n * splat(_LN2_HIGH)) + n * splat(_LN2_LOW)
-    p = splat(_P6) - r * splat(_P7)
-    p = splat(_P5) - r * p
-    p = splat(_P4) - r * p
-    p = splat(_P3) - r * p
-    p = splat(_P2) - r * p
-    return times_power_of_two((splat(_ONE) - r) + (r * r) * p, shifted)
+    e, y = sigmoid_parts(z)
+    return times_sign(y * y * e * scale, y - t)
+
+
+@inlined
+def cross_entropy_gradient(z: Any, t: Any, scale: Any) -> Any:
+    """Gradient of the summed cross-entropy by z: y - t, where y = sigmoid(z)."""
+    _, y = sigmoid_parts(z)
+    return y - t
 
 
 @kernel
-def output_gradient(layer: Any, targets: Any, n_rows: int, groups: int, scratch: Any) -> None:
-    """Replace the logits z by the gradient of the mean |y - t| by them, y = sigmoid(z).
+def output_gradient(
+    layer: Any, loss: int, targets: Any, n_rows: int, groups: int, scratch: Any
+) -> None:
+    """Replace the logits by the gradient of the loss by them."""
+    if loss == L1:
+        replace_logits(layer, targets, n_rows, groups, scratch, l1_gradient)
+    else:
+        replace_logits(layer, targets, n_rows, groups, scratch, cross_entropy_gradient)
 
-    With e = exp(-z): y = 1 / (1 + e) and dy/dz = y (1 - y) = y y e, so the gradient is
-    sign(y - t) y y e / (rows * n_out).
-    """
+
+@inlined
+def replace_logits(
+    layer: Any, targets: Any, n_rows: int, groups: int, scratch: Any, gradient: Any
+) -> None:
+    """Replace every logit by its gradient, and padding by zero."""
     scale = splat(np.float32(1.0 / (n_rows * layer.n_out)))
     for g in range(groups):
         target = g * layer.target_vectors * BLOCK
@@ -75,10 +88,8 @@ def output_gradient(layer: Any, targets: Any, n_rows: int, groups: int, scratch:
         for v in range(layer.target_vectors):
             for b in range(there):
                 at = v * BLOCK + b * LANES
-                e = exponential_of_minus(load(scratch.deltas, place + at))
-                y = splat(_ONE) / (splat(_ONE) + e)
-                difference = y - load(targets, target + at)
-                store(scratch.deltas, place + at, times_sign(y * y * e * scale, difference))
+                z, t = load(scratch.deltas, place + at), load(targets, target + at)
+                store(scratch.deltas, place + at, gradient(z, t, scale))
             for b in range(there, SAMPLES):
                 store(scratch.deltas, place + v * BLOCK + b * LANES, splat(_ZERO))
         clear_padding(layer, scratch.deltas, place)
@@ -94,25 +105,44 @@ def clear_padding(layer: Any, plane: Any, place: int) -> None:
 
 
 @inlined
-def absolute_error(logits: Any, place: int, targets: Any, target: int) -> Any:
-    """|y - t| of one vector, y = sigmoid(z)."""
-    y = splat(_ONE) / (splat(_ONE) + exponential_of_minus(load(logits, place)))
-    return absolute(y - load(targets, target))
+def absolute_error(z: Any, t: Any) -> Any:
+    """|y - t| of one vector."""
+    _, y = sigmoid_parts(z)
+    return absolute(y - t)
+
+
+@inlined
+def cross_entropy(z: Any, t: Any) -> Any:
+    """-t log(y) - (1 - t) log(1 - y) = max(z, 0) - z t + log(1 + exp(-|z|)) of one vector."""
+    z = between(z, -_HUGE, _HUGE)
+    e = exponential_of_minus(minimum(absolute(z), splat(_LIMIT)))
+    return (maximum(z, splat(_ZERO)) - z * t) + logarithm_of_one_plus(e)
 
 
 @kernel
-def summed_errors(layer: Any, targets: Any, n_rows: int, scratch: Any) -> float:
-    """Sum of |y - t| over `n_rows` samples of one group, whose logits are in `scratch.deltas`."""
+def summed_errors(layer: Any, loss: int, targets: Any, n_rows: int, scratch: Any) -> float:
+    """Sum of the errors over `n_rows` samples of one group, whose logits are in `scratch.deltas`.
+
+    Of |y - t| for `L1`, whose mean it is up to the caller to take.
+    """
+    if loss == L1:
+        return sum_over_outputs(layer, targets, n_rows, scratch, absolute_error)
+    return sum_over_outputs(layer, targets, n_rows, scratch, cross_entropy)
+
+
+@inlined
+def sum_over_outputs(layer: Any, targets: Any, n_rows: int, scratch: Any, error: Any) -> float:
+    """Sum of `error(z, t)` over all outputs of a group's first `n_rows` samples."""
     place = layer.target * scratch.capacity
     last = layer.target_vectors - 1
     real = layer.n_out - last * LANES
-    error = 0.0
+    errors = 0.0
     for b in range(n_rows):
         sums = splat(_ZERO)
         for v in range(last):
             at = v * BLOCK + b * LANES
-            sums = sums + absolute_error(scratch.deltas, place + at, targets, at)
+            sums = sums + error(load(scratch.deltas, place + at), load(targets, at))
         at = last * BLOCK + b * LANES
-        rest = absolute_error(scratch.deltas, place + at, targets, at)
-        error += total(sums + first_lanes(rest, real))
-    return error
+        rest = error(load(scratch.deltas, place + at), load(targets, at))
+        errors += total(sums + first_lanes(rest, real))
+    return errors

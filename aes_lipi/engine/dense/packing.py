@@ -12,6 +12,10 @@ Activations are kept as planes, one for the input and one for the output of ever
 is `groups` x `vectors` x `SAMPLES` x `LANES` floats: of each group of samples vector 0 of every
 sample, then vector 1 of every sample, and so on. After a sample's values comes its constant 1
 (0 for a sample that only pads its group), then zeros.
+
+The two heads of a variational encoder read the same layer, and are one packed layer: first the
+nodes of the mean, padded with nodes of weight zero to whole vectors, then those of the
+log-variance. The code drawn from them has a plane of its own, which the decoder reads.
 """
 
 from __future__ import annotations
@@ -48,6 +52,9 @@ LAYER = np.dtype(
             "source_vectors",  # vectors of a sample in that plane
             "target",  # where the plane it writes starts, for one group
             "target_vectors",  # vectors of a sample in that plane
+            "rectified",  # 1: ReLU follows
+            "sampled",  # 1: reads a code that is drawn from the layer before
+            "node",  # of a part: where its nodes start among those of the packed layer
         )
     ],
     align=True,
@@ -64,8 +71,11 @@ class Chain:
     """An architecture's layers, encoder then decoder, laid out for the kernels.
 
     Attributes:
-        layers: one `LAYER` record per layer.
+        layers: one `LAYER` record per packed layer.
         n_encoder_layers: how many of them are the encoder's.
+        encoder_parts: one per layer of the encoder's genome: the record of the packed layer that
+            it is in, with `n_out` its own.
+        decoder_parts: the same for the decoder.
         encoder_floats: floats of a packed encoder, with padding.
         decoder_floats: floats of a packed decoder, with padding.
         plane_floats: floats of all planes together, for one group.
@@ -73,6 +83,8 @@ class Chain:
 
     layers: npt.NDArray[np.void]
     n_encoder_layers: int
+    encoder_parts: npt.NDArray[np.void]
+    decoder_parts: npt.NDArray[np.void]
     encoder_floats: int
     decoder_floats: int
     plane_floats: int
@@ -81,18 +93,45 @@ class Chain:
     def of(architecture: Architecture) -> Chain:
         """Lay out the layers of an architecture."""
         encoder, decoder = architecture.encoder.layers, architecture.decoder.layers
+        if architecture.variational:
+            encoder = (*encoder[:-2], _both_heads(encoder[-1]))
         layers = np.zeros(len(encoder) + len(decoder), LAYER)
-        plane = 0
-        for record, layer in zip(layers, (*encoder, *decoder), strict=True):
-            plane = _describe(record, layer, plane)
-        n = len(encoder)
+        n, plane = len(encoder), 0
+        for k, layer in enumerate((*encoder, *decoder)):
+            if k == n and architecture.variational:
+                layers[k]["sampled"] = 1
+                plane += _plane_floats(layers[k - 1]["target_vectors"])
+            plane = _describe(layers[k], layer, plane)
+        encoder_floats, decoder_floats = _place_weights(layers[:n]), _place_weights(layers[n:])
         return Chain(
             layers=layers,
             n_encoder_layers=n,
-            encoder_floats=_place_weights(layers[:n]),
-            decoder_floats=_place_weights(layers[n:]),
-            plane_floats=plane + SAMPLES * LANES * int(layers[-1]["target_vectors"]),
+            encoder_parts=_parts(layers[:n], architecture.encoder.layers),
+            decoder_parts=_parts(layers[n:], architecture.decoder.layers),
+            encoder_floats=encoder_floats,
+            decoder_floats=decoder_floats,
+            plane_floats=plane + _plane_floats(layers[-1]["target_vectors"]),
         )
+
+
+def _both_heads(head: Layer) -> Layer:
+    """Both heads of a variational encoder as one layer."""
+    n_out = vectors_for(head.n_out) * LANES + head.n_out
+    return Layer("heads", head.n_in, n_out, "linear", head.reads)
+
+
+def _plane_floats(vectors: Any) -> int:
+    """Floats of a plane for one group."""
+    return SAMPLES * LANES * int(vectors)
+
+
+def _parts(packed: npt.NDArray[np.void], layers: tuple[Layer, ...]) -> npt.NDArray[np.void]:
+    """Where each layer of a genome lies: see `Chain.encoder_parts`."""
+    n_heads = len(layers) - len(packed) + 1  # 2 if the last packed layer is both heads, else 1
+    parts = packed[[*range(len(packed) - 1), *[-1] * n_heads]]
+    parts["n_out"] = [layer.n_out for layer in layers]
+    parts["node"][-1] = (n_heads - 1) * vectors_for(layers[-1].n_out) * LANES
+    return parts
 
 
 def _describe(record: Any, layer: Layer, plane: int) -> int:
@@ -100,7 +139,7 @@ def _describe(record: Any, layer: Layer, plane: int) -> int:
     wide_in = layer.n_in + 1 >= layer.n_out
     rows = layer.n_out if wide_in else layer.n_in + 1
     source_vectors, target_vectors = vectors_for(layer.n_in + 1), vectors_for(layer.n_out + 1)
-    target = plane + SAMPLES * LANES * source_vectors
+    target = plane + _plane_floats(source_vectors)
     fitting = max(1, TILE_FLOATS // (rows * LANES))
     record["n_in"], record["n_out"], record["wide_in"] = layer.n_in, layer.n_out, wide_in
     record["rows"] = rows
@@ -109,6 +148,7 @@ def _describe(record: Any, layer: Layer, plane: int) -> int:
     record["tile"] = min(TILE_VECTORS, record["vectors"], max(2, fitting))
     record["source"], record["source_vectors"] = plane, source_vectors
     record["target"], record["target_vectors"] = target, target_vectors
+    record["rectified"] = layer.activation == "relu"
     return target
 
 

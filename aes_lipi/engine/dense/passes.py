@@ -2,7 +2,7 @@
 
 Planes of activations (`planes`) and of gradients by them before ReLU (`deltas`) are laid out alike,
 see `packing`. The last layer's logits are kept in its plane of `deltas`, where their gradient
-replaces them.
+replaces them. The gradient by a code that was drawn is left to `latent`.
 """
 
 from __future__ import annotations
@@ -42,24 +42,25 @@ def dot_all_rows(layer: Any, values: Any, start: int, x: Any, x_place: int, scra
 
 
 @inlined
-def nodes_from_sums(layer: Any, scratch: Any, target: Any, place: int, last: bool) -> None:
-    """Finish `dot` of every node, with ReLU for all but the last layer."""
+def nodes_from_sums(layer: Any, scratch: Any, target: Any, place: int, rectified: int) -> None:
+    """Finish `dot` of every node, with ReLU where the layer has it."""
     for v in range(whole_vectors(layer.n_out)):
         for b in range(SAMPLES):
             nodes = lane_sums(scratch.sums, v * LANES * BLOCK + b * LANES, BLOCK)
-            if not last:
+            if rectified:
                 nodes = maximum(nodes, splat(_ZERO))
             store(target, place + v * BLOCK + b * LANES, nodes)
 
 
 @inlined
 def inputs_from_sums(layer: Any, place: int, scratch: Any) -> None:
-    """Finish `dot` of every input and pass the gradient through its ReLU."""
+    """Finish `dot` of every input and pass the gradient through its ReLU, if it has one."""
     for v in range(whole_vectors(layer.n_in)):
         for b in range(SAMPLES):
             inputs = lane_sums(scratch.sums, v * LANES * BLOCK + b * LANES, BLOCK)
             store(scratch.deltas, place + v * BLOCK + b * LANES, inputs)
-    gate_by_activation(layer, place, scratch)
+    if not layer.sampled:
+        gate_by_activation(layer, place, scratch)
 
 
 @inlined
@@ -92,9 +93,9 @@ def rectify(plane: Any, place: int, vectors: int) -> None:
 
 @kernel
 def forward_layer(
-    layer: Any, start: int, values: Any, target: Any, groups: int, last: bool, scratch: Any
+    layer: Any, start: int, values: Any, target: Any, groups: int, scratch: Any
 ) -> None:
-    """`target = ReLU(W a + b)`, without ReLU for the last layer.
+    """`target = ReLU(W a + b)`, without ReLU for the heads and the last layer.
 
     Args:
         layer: its `LAYER` record.
@@ -102,11 +103,11 @@ def forward_layer(
         values: packed weights.
         target: planes to write to.
         groups: groups of samples in this batch.
-        last: whether this is the decoder's output layer.
         scratch: the planes to read from, and room to work.
     """
     source_start = layer.source * scratch.capacity
     target_start = layer.target * scratch.capacity
+    rectified = layer.rectified  # once: stores to planes might change it for all a compiler knows
     active = ActiveRows(0, scratch.active, scratch.places)
     if not layer.wide_in:
         active = active_rows(
@@ -117,10 +118,10 @@ def forward_layer(
         out = target_start + g * layer.target_vectors * BLOCK
         if layer.wide_in:
             dot_all_rows(layer, values, start, scratch.planes, source, scratch)
-            nodes_from_sums(layer, scratch, target, out, last)
+            nodes_from_sums(layer, scratch, target, out, rectified)
         else:
             spread_all_tiles(layer, values, start, scratch.planes, source, active, target, out)
-            if not last:
+            if rectified:
                 rectify(target, out, layer.target_vectors)
         for b in range(SAMPLES):
             one = scratch.planes[source + element(layer.n_in) + b * LANES]
@@ -159,7 +160,8 @@ def backward_layer(
         if layer.wide_in:
             c, x = scratch.deltas, scratch.deltas
             spread_all_tiles(layer, weights.values, start, c, c_place, active, x, x_place)
-            gate_by_activation(layer, x_place, scratch)
+            if not layer.sampled:
+                gate_by_activation(layer, x_place, scratch)
         else:
             dot_all_rows(layer, weights.values, start, scratch.deltas, x_place, scratch)
             inputs_from_sums(layer, c_place, scratch)

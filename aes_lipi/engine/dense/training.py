@@ -11,6 +11,7 @@ from aes_lipi.autoencoders.layout import Float32
 from aes_lipi.engine.dense.batches import load_batch, load_noisy_batch
 from aes_lipi.engine.dense.blocks import BLOCK
 from aes_lipi.engine.dense.compiled import entry_point, inlined
+from aes_lipi.engine.dense.latent import code_gradient, draw_code
 from aes_lipi.engine.dense.output import output_gradient
 from aes_lipi.engine.dense.packing import SAMPLES
 from aes_lipi.engine.dense.passes import backward_layer, forward_layer
@@ -60,6 +61,7 @@ class Statistics(NamedTuple):
 def train(
     layers: Any,
     n_encoder_layers: int,
+    loss: int,
     sizes: Any,
     weights: Any,
     plan: Any,
@@ -76,29 +78,30 @@ def train(
     Args:
         layers: `LAYER` records, encoder then decoder.
         n_encoder_layers: how many are the encoder's.
+        loss: `output.L1` or `output.CROSS_ENTROPY`.
         sizes: packed floats of an encoder, of a decoder, and the number of encoders.
         weights: all networks of the task, encoders first.
         plan: see `Plan`.
         scratch: see `scratch.Scratch`.
         statistics: see `Statistics`; empty where `plan.observe` is 0.
         data: training rows, float32, (n, n_dim), read-only.
-        noise: standard normal values of these updates' rows, float32, (rows, n_dim); no rows where
-            the input is clean.
-        noise_scale: standard deviation of the input noise, float32.
+        noise: standard normal values of these updates' rows, float32, (rows, noise_width), the
+            input's before the code's; no rows where none are wanted.
+        noise_scale: standard deviation of the input noise, float32; 0 where the input is clean.
         start: first update.
         stop: one after the last.
     """
     n_layers = len(layers)
-    drawn = 0
+    # A bare 0 would be a type of its own, and compile twice what it is given to.
+    drawn: Any = np.int64(0)
     for s in range(start, stop):
         n_rows = rows_there(plan.rows, s)
         groups = (n_rows + SAMPLES - 1) // SAMPLES
-        if len(noise):
+        if len(noise) and noise_scale > 0.0:
             load_noisy_batch(
                 layers[0], data, plan.rows[s], n_rows, noise, drawn, noise_scale, scratch
             )
             targets = scratch.targets
-            drawn += n_rows
         else:
             load_batch(layers[0], data, plan.rows[s], n_rows, scratch.planes)
             targets = scratch.planes
@@ -107,17 +110,18 @@ def train(
         decoder_start = sizes[2] * sizes[0] + plan.decoder[s] * sizes[1]
         for k in range(n_layers):
             base = encoder_start if k < n_encoder_layers else decoder_start
-            last = k == n_layers - 1
-            target = scratch.deltas if last else scratch.planes
+            target = scratch.deltas if k == n_layers - 1 else scratch.planes
+            if layers[k].sampled:
+                draw_code(layers[k - 1], layers[k], noise, drawn, n_rows, groups, scratch)
             forward_layer(
-                layers[k], base + layers[k].weights, weights.values, target, groups, last, scratch
+                layers[k], base + layers[k].weights, weights.values, target, groups, scratch
             )
         if plan.observe:
             observe(layers, 0, n_encoder_layers, encoder, n_rows, groups, statistics, scratch)
             observe(
                 layers, n_encoder_layers, n_layers, decoder, n_rows, groups, statistics, scratch
             )
-        output_gradient(layers[n_layers - 1], targets, n_rows, groups, scratch)
+        output_gradient(layers[n_layers - 1], loss, targets, n_rows, groups, scratch)
         encoder_step = next_step(plan, encoder, plan.rate[s])
         decoder_step = next_step(plan, decoder, plan.rate[s])
         for k in range(n_layers - 1, -1, -1):
@@ -126,6 +130,9 @@ def train(
             backward_layer(
                 layers[k], base + layers[k].weights, weights, step, groups, k > 0, scratch
             )
+            if layers[k].sampled:
+                code_gradient(layers[k - 1], layers[k], groups, scratch)
+        drawn += n_rows
 
 
 @inlined
