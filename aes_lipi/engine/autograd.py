@@ -90,7 +90,7 @@ class AutogradEngine:
             encoded = run(layout.encoder, parameters, x)
             code = code_of(layout, encoded, None).expand(len(task.decoders), -1, -1)
             decoded = run(layout.decoder, decoders, code)
-            matrix[i] = losses_of(layout, encoded, decoded.outputs[-1], x).cpu().numpy()
+            matrix[i] = losses_of(layout, encoded, decoded, x).cpu().numpy()
         return matrix
 
     @torch.no_grad()
@@ -110,10 +110,9 @@ class AutogradEngine:
     def _batch_loss(self, pair: Pair, rows: torch.Tensor, measure: Measure) -> float:
         x = rows.unsqueeze(0)
         encoded, decoded = self._passed(pair, x)
-        output = decoded.outputs[-1]
         if measure == "l1":
-            return float(l1_of(output, x))
-        return float(losses_of(self._architecture, encoded, output, x))
+            return float(l1_of(decoded.outputs[-1], x))
+        return float(losses_of(self._architecture, encoded, decoded, x))
 
     @torch.no_grad()
     def activations(self, pairs: Sequence[Pair], split: Split, rows: Int32) -> list[Activations]:

@@ -188,7 +188,7 @@ class TrainingStack:
         encoded = run(self._architecture.encoder, encoder_leaves, noisy)
         code = code_of(self._architecture, encoded, code_noise)
         decoded = run(self._architecture.decoder, decoder_leaves, code)
-        loss = losses_of(self._architecture, encoded, decoded.outputs[-1], x).sum()
+        loss = losses_of(self._architecture, encoded, decoded, x).sum()
         parameters = [part for layer in (*encoder_leaves, *decoder_leaves) for part in layer]
         gradients = torch.autograd.grad(loss, parameters)
         split = 2 * len(encoder_leaves)

@@ -75,19 +75,22 @@ def code_of(architecture: Architecture, encoded: Passed, noise: Tensor | None) -
 
 
 def losses_of(
-    architecture: Architecture, encoded: Passed, reconstruction: Tensor, target: Tensor
+    architecture: Architecture, encoded: Passed, decoded: Passed, target: Tensor
 ) -> Tensor:
     """The environment's loss of every model, (C,).
 
-    `l1`: mean |x - y| over rows and dimensions. `negative_elbo`: binary cross-entropy with the
-    reconstruction clamped to [0, 1], plus KL(N(mean, variance) || N(0, I)), both summed over rows
-    and dimensions (Kingma and Welling 2014, appendix B).
+    `l1`: mean |x - y| over rows and dimensions. `negative_elbo`: binary cross-entropy plus
+    KL(N(mean, variance) || N(0, I)), both summed over rows and dimensions (Kingma and Welling 2014,
+    appendix B). The cross-entropy is taken from the values before the sigmoid, whose output lies in
+    [0, 1] by itself: taken from the output, it would lose its gradient where float32 rounds it to
+    0 or 1.
     """
     if architecture.loss == "l1":
-        return l1_of(reconstruction, target)
+        return l1_of(decoded.outputs[-1], target)
     mean, log_variance = encoded.outputs[-2:]
-    cross_entropy = functional.binary_cross_entropy(
-        reconstruction.clamp(0.0, 1.0), target.expand_as(reconstruction), reduction="none"
+    logits = decoded.recorded[-1]
+    cross_entropy = functional.binary_cross_entropy_with_logits(
+        logits, target.expand_as(logits), reduction="none"
     )
     divergence = -0.5 * (1.0 + log_variance - mean.square() - log_variance.exp())
     return cross_entropy.sum((1, 2)) + divergence.sum((1, 2))

@@ -82,7 +82,7 @@ def test_gradients_of_every_environment_pass_gradcheck(architecture: Architectur
         encoded = run(architecture.encoder, parameters_of(encoder, architecture.encoder), x)
         code = code_of(architecture, encoded, noise if architecture.variational else None)
         decoded = run(architecture.decoder, parameters_of(decoder, architecture.decoder), code)
-        return losses_of(architecture, encoded, decoded.outputs[-1], x)
+        return losses_of(architecture, encoded, decoded, x)
 
     genomes = [
         torch.from_numpy(network.genome).double().unsqueeze(0).requires_grad_()

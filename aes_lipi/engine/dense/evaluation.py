@@ -52,14 +52,17 @@ def loss_matrix(
     """
     n_encoders, n_decoders = losses.shape
     last = layers[len(layers) - 1]
+    variational = layers[n_encoder_layers].sampled
     losses[:] = 0.0
     for first in range(0, len(rows), SAMPLES):
         n_rows = min(SAMPLES, len(rows) - first)
         load_batch(layers[0], data, rows[first : first + n_rows], n_rows, scratch.planes)
         for i in range(n_encoders):
             forward(layers, 0, n_encoder_layers, i * sizes[0], values, scratch)
-            mean_code(layers, n_encoder_layers, scratch)
-            divergence = summed_divergence(layers, n_encoder_layers, n_rows, scratch)
+            divergence = 0.0
+            if variational:
+                mean_code(layers, n_encoder_layers, scratch)
+                divergence = summed_divergence(layers, n_encoder_layers, n_rows, scratch)
             for j in range(n_decoders):
                 start = n_encoders * sizes[0] + j * sizes[1]
                 forward(layers, n_encoder_layers, len(layers), start, values, scratch)
@@ -95,6 +98,7 @@ def batch_losses(
         losses: where to write them, float64, (batches,).
     """
     last = layers[len(layers) - 1]
+    variational = layers[n_encoder_layers].sampled
     for batch in range(len(losses)):
         total = 0.0
         begin = batch * batch_size
@@ -106,10 +110,10 @@ def batch_losses(
                 rows[b] = first + b
             load_batch(layers[0], data, rows, n_rows, scratch.planes)
             forward(layers, 0, n_encoder_layers, 0, values, scratch)
-            mean_code(layers, n_encoder_layers, scratch)
+            if variational:
+                mean_code(layers, n_encoder_layers, scratch)
             forward(layers, n_encoder_layers, len(layers), sizes[0], values, scratch)
-            errors = summed_errors(last, loss, scratch.planes, n_rows, scratch)
-            total += errors
+            total += summed_errors(last, loss, scratch.planes, n_rows, scratch)
             if loss != L1:
                 total += summed_divergence(layers, n_encoder_layers, n_rows, scratch)
         if loss == L1:
@@ -150,7 +154,8 @@ def activations(
         n_rows = min(SAMPLES, len(rows) - first)
         load_batch(layers[0], data, rows[first : first + n_rows], n_rows, scratch.planes)
         forward(layers, 0, n_encoder_layers, 0, values, scratch)
-        mean_code(layers, n_encoder_layers, scratch)
+        if layers[n_encoder_layers].sampled:
+            mean_code(layers, n_encoder_layers, scratch)
         forward(layers, n_encoder_layers, len(layers), sizes[0], values, scratch)
         record(encoder_parts, scratch.planes, scratch.planes, first, n_rows, encoder)
         record(decoder_parts, scratch.planes, scratch.deltas, first, n_rows, decoder)

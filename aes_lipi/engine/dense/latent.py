@@ -101,10 +101,8 @@ def code_gradient(heads: Any, decoder: Any, groups: int, scratch: Any) -> None:
 
 @kernel
 def mean_code(layers: Any, n_encoder_layers: int, scratch: Any) -> None:
-    """Write z = m for one group, the code of a variational encoder outside training."""
+    """Write z = m for one group, the code outside training."""
     heads, decoder = layers[n_encoder_layers - 1], layers[n_encoder_layers]
-    if not decoder.sampled:
-        return
     for b in range(SAMPLES):
         means, _, code = places(heads, decoder, 0, b, scratch)
         for v in range(whole_vectors(decoder.n_in)):
@@ -114,14 +112,9 @@ def mean_code(layers: Any, n_encoder_layers: int, scratch: Any) -> None:
 
 @kernel
 def summed_divergence(layers: Any, n_encoder_layers: int, n_rows: int, scratch: Any) -> float:
-    """The divergence, summed over latent dimensions and `n_rows` samples of one group.
-
-    Zero for an encoder that is not variational.
-    """
+    """The divergence, summed over latent dimensions and `n_rows` samples of one group."""
     heads, decoder = layers[n_encoder_layers - 1], layers[n_encoder_layers]
     divergence = 0.0
-    if not decoder.sampled:
-        return divergence
     for b in range(n_rows):
         means, log_variances, _ = places(heads, decoder, 0, b, scratch)
         for v in range(whole_vectors(decoder.n_in)):

@@ -92,8 +92,8 @@ def train(
         stop: one after the last.
     """
     n_layers = len(layers)
-    # A bare 0 would be a type of its own, and compile twice what it is given to.
-    drawn: Any = np.int64(0)
+    # A plain 0 is a type of its own, and what takes it would be compiled twice.
+    drawn = int(np.int64(0))
     for s in range(start, stop):
         n_rows = rows_there(plan.rows, s)
         groups = (n_rows + SAMPLES - 1) // SAMPLES
