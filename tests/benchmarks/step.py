@@ -79,7 +79,7 @@ def main() -> None:
         engine = DenseEngine(fresh.architecture, fresh.dataset, fresh.variant.batch_size)
         trained = fresh.trained(engine, WARM_PASSES, WARM_RATE)
         if name == PUBLISHED:
-            measured = measure(contenders(fresh, everything=False), arguments.rounds)
+            measured = measure(contenders(fresh, everything=True), arguments.rounds)
             print_table(f"{name}, at initial weights", measured)
         measured = measure(contenders(trained, name == PUBLISHED), arguments.rounds)
         print_table(f"{name}, after {WARM_PASSES} passes", measured)
