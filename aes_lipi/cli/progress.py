@@ -17,6 +17,7 @@ from aes_lipi.execution.local import Observer
 from aes_lipi.execution.trial import Job
 
 PLAIN_INTERVAL_S = 10.0
+SETTLED_AFTER_S = 2.0  # before that, a speed would be a guess
 
 
 class StudyProgress(Observer, Protocol):
@@ -45,19 +46,19 @@ class Tally:
         self.trials = self.trials_done = self.failed = 0
         self.generations = self.generations_done = 0
         self._of_job: dict[tuple[str, int], int] = {}
-        self._started = time.monotonic()
+        self._first_news: float | None = None
 
     def start(self, todo: Sequence[Job], done: int) -> None:
         """Take in what is to be done."""
         self.trials, self.trials_done = len(todo) + done, done
         self.generations = sum(job.variant.epochs for job in todo)
-        self._started = time.monotonic()
 
     def advance(self, job: Job, generations: int) -> None:
         """Take in that a trial went on."""
         key = (job.id.variant, job.id.trial)
         self._of_job[key] = self._of_job.get(key, 0) + generations
         self.generations_done += generations
+        self._first_news = self._first_news or time.monotonic()
 
     def finish(self, job: Job, error: str | None) -> None:
         """Take in that a trial ended; generations not reported one by one count now."""
@@ -70,16 +71,14 @@ class Tally:
 
     def line(self) -> str:
         """Trials done, speed and time left."""
-        elapsed = time.monotonic() - self._started
-        rate = self.generations_done / elapsed if elapsed > 0 else 0.0
         failed = f", {self.failed} failed" if self.failed else ""
-        left = "?"
-        if rate > 0:
-            left = duration((self.generations - self.generations_done) / rate)
-        return (
-            f"{self.trials_done} of {self.trials} trials{failed}, "
-            f"{rate:.1f} generations/s, {left} left"
-        )
+        done = f"{self.trials_done} of {self.trials} trials{failed}"
+        elapsed = 0.0 if self._first_news is None else time.monotonic() - self._first_news
+        if elapsed < SETTLED_AFTER_S:
+            return f"{done}, starting"
+        rate = self.generations_done / elapsed
+        left = duration((self.generations - self.generations_done) / rate)
+        return f"{done}, {rate:.1f} generations/s, {left} left"
 
 
 class PlainProgress:
