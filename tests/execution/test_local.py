@@ -25,19 +25,24 @@ ENVIRONMENT_NAMES = [
     "DenoisingAutoencoderBinaryClustering",
     "VariationalAutoencoderBinaryClustering",
 ]
+SWEEP: dict[str, Any] = {
+    "environment": ENVIRONMENT_NAMES,
+    "engine": ["dense", "autograd"],
+    "prune_method": "random",
+}
 
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Path]:
-    study = tiny_study(environment=ENVIRONMENT_NAMES, prune_method="random", prune_probability=0.5)
+    study = tiny_study(**SWEEP, prune_probability=0.5)
     directory = tmp_path_factory.mktemp("reference") / "study"
-    assert run_study(study, directory, jobs=1) == Summary(committed=6, failed=0)
+    assert run_study(study, directory, jobs=1) == Summary(committed=12, failed=0)
     return study, directory
 
 
 def test_two_processes_give_the_bits_of_one(reference: tuple[Study, Path], tmp_path: Path) -> None:
     study, directory = reference
-    assert run_study(study, tmp_path / "jobs", jobs=2) == Summary(6, 0)
+    assert run_study(study, tmp_path / "jobs", jobs=2) == Summary(12, 0)
     assert_same_study(directory, tmp_path / "jobs")
 
 
@@ -56,9 +61,9 @@ def test_a_finished_study_is_not_run_again_and_more_trials_extend_it(
 ) -> None:
     study, _ = reference
     small = study.model_copy(update={"trials": 1})
-    assert run_study(small, tmp_path / "a") == Summary(3, 0)
+    assert run_study(small, tmp_path / "a") == Summary(6, 0)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "a/trials").rglob("*.parquet")}
-    assert run_study(study, tmp_path / "a") == Summary(6, 0)
+    assert run_study(study, tmp_path / "a") == Summary(12, 0)
     assert all(path.stat().st_mtime_ns == at for path, at in before.items())
     assert_same_study(reference[1], tmp_path / "a")
 
@@ -67,7 +72,7 @@ def test_a_folder_with_a_different_study_is_refused(
     reference: tuple[Study, Path], tmp_path: Path
 ) -> None:
     _, directory = reference
-    other = tiny_study(environment=ENVIRONMENT_NAMES, prune_method="random", prune_probability=0.25)
+    other = tiny_study(**SWEEP, prune_probability=0.25)
     with pytest.raises(UserError, match=r"different study \(prune_probability: 0.5 there, 0.25"):
         run_study(other, directory)
     (tmp_path / ".writing-0123").write_text("left by a killed run")
@@ -106,8 +111,8 @@ def test_results_are_plain_tables(reference: tuple[Study, Path]) -> None:
     study, directory = reference
     trials = pd.read_parquet(directory / "trials")
     generations = pd.read_parquet(f"{directory}/generations")
-    assert len(trials) == 6
-    assert len(generations) == 6 * 3 * 4
+    assert len(trials) == 12
+    assert len(generations) == 12 * 3 * 4
     assert set(trials["variant"]) == {variant.id for variant in study.variants}
     for column in (
         *("best_cell", "test_loss", "mean_L1", "capacity", "n_parameters"),
@@ -122,7 +127,7 @@ def test_results_are_plain_tables(reference: tuple[Study, Path]) -> None:
         f"select * from read_parquet('{directory}/generations/**/*.parquet') where cell = 3"
     )
     assert last_cells is not None
-    assert len(last_cells.fetchall()) == 6 * 3
+    assert len(last_cells.fetchall()) == 12 * 3
 
 
 def test_the_saved_model_is_the_best_cell(reference: tuple[Study, Path]) -> None:
