@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from aes_lipi.execution.local import Summary
 
 PLAIN_WIDTH = 120
+WIDE = 110  # columns that the closing table takes with everything in it
 
 
 def console() -> Console:
@@ -64,31 +65,36 @@ def print_summary(study: Study, directory: Path, summary: Summary) -> None:
     from aes_lipi.analysis.summary import summarise  # noqa: PLC0415 - pandas is slow to import
 
     rows = summarise(directory)
-    title = escape(f"{study.name}: median [quartiles] over trials")
-    table = Table(title=title, title_justify="left")
-    table.add_column("variant")
-    for heading in ("id", "trials", "mean L1", "test L1", "capacity", "wall time"):
+    output = console()
+    wide = output.width >= WIDE
+    title = "median [quartiles]" if wide else "median"
+    table = Table(title=escape(f"{study.name}: {title} over trials"), title_justify="left")
+    table.add_column("variant", min_width=12)
+    headings = ("id", "trials", "mean L1", "test L1", "capacity", "wall time")
+    for heading in headings if wide else headings[1:]:
         table.add_column(heading, justify="right", no_wrap=True)
     for variant in study.variants:
         if variant.id in rows.index:
-            table.add_row(study.label(variant), variant.id, *_cells(rows.loc[[variant.id]].iloc[0]))
-    console().print(table)
+            cells = _cells(rows.loc[[variant.id]].iloc[0], wide)
+            table.add_row(study.label(variant), *([variant.id] if wide else []), *cells)
+    output.print(table)
     if summary.failed:
         print(f"{summary.failed} trials failed: see {directory}/failures (--retry_failed)")
     print(f"results: {directory}")
 
 
-def _cells(row: pd.Series[float]) -> list[str]:
+def _cells(row: pd.Series[float], wide: bool) -> list[str]:
     count = f"{row['trials']}" + (f" ({row['failed']} failed)" if row["failed"] else "")
     return [
         count,
-        *(_quartiles(row, measure, ".3f") for measure in ("mean_L1", "test_L1", "capacity")),
+        *(_quartiles(row, measure, wide) for measure in ("mean_L1", "test_L1", "capacity")),
         duration(row["wall_time_s_median"]) if row["trials"] else "",
     ]
 
 
-def _quartiles(row: pd.Series[float], measure: str, form: str) -> str:
+def _quartiles(row: pd.Series[float], measure: str, wide: bool) -> str:
+    """The median, with the quartiles where there is room for them."""
     if not row["trials"]:
         return ""
     median, low, high = (row[f"{measure}_{name}"] for name in ("median", "q1", "q3"))
-    return f"{median:{form}} [{low:{form}}, {high:{form}}]"
+    return f"{median:.3f} [{low:.3f}, {high:.3f}]" if wide else f"{median:.3f}"
