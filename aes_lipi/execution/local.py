@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from multiprocessing.connection import wait
@@ -15,7 +15,7 @@ from aes_lipi.engine.choice import compile_ahead
 from aes_lipi.errors import UserError
 from aes_lipi.execution.digests import with_digests
 from aes_lipi.execution.setup import check_feasible
-from aes_lipi.execution.trial import Job, jobs_of, record_failure, run_job
+from aes_lipi.execution.trial import Computed, Failed, Job, failed, jobs_of, run_trial, settle
 from aes_lipi.execution.workers import (
     Advanced,
     Finished,
@@ -25,6 +25,8 @@ from aes_lipi.execution.workers import (
 from aes_lipi.results.store import ResultStore, TrialId
 
 ATTEMPTS = 3
+
+OnEnding = Callable[[Job, Computed | Failed], None]
 
 
 class Observer(Protocol):
@@ -96,32 +98,38 @@ def run_study(
         check_feasible(variant)
     store = ResultStore(directory)
     store.open(study)
-    everything = jobs_of(study, directory)
+    everything = jobs_of(study)
     todo = [
         job
         for job in everything
         if not store.is_committed(job.id) and (retry_failed or not store.has_failed(job.id))
     ]
     watcher.started(todo, sum(store.is_committed(job.id) for job in everything))
+
+    def finished(job: Job, ending: Computed | Failed) -> None:
+        watcher.finished(job, settle(store, job, ending))
+
     if jobs == 1 or len(todo) <= 1:
-        _run_here(todo, watcher)
+        _run_here(todo, watcher, finished)
     elif todo:
-        _run_side_by_side(todo, min(jobs, len(todo)), watcher)
+        _run_side_by_side(todo, min(jobs, len(todo)), watcher, finished)
     committed = sum(store.is_committed(job.id) for job in everything)
-    failed = sum(store.has_failed(job.id) for job in everything)
-    return Summary(committed, failed)
+    n_failed = sum(store.has_failed(job.id) for job in everything)
+    return Summary(committed, n_failed)
 
 
-def _run_here(todo: Sequence[Job], observer: Observer) -> None:
+def _run_here(todo: Sequence[Job], observer: Observer, finished: OnEnding) -> None:
     for job in todo:
 
         def advanced(job: Job = job) -> None:
             observer.advanced(job, 1)
 
-        observer.finished(job, run_job(job, advanced))
+        finished(job, run_trial(job, advanced))
 
 
-def _run_side_by_side(todo: Sequence[Job], n_workers: int, observer: Observer) -> None:
+def _run_side_by_side(
+    todo: Sequence[Job], n_workers: int, observer: Observer, finished: OnEnding
+) -> None:
     """Keep every worker busy until all trials are done; replace workers that die."""
     compile_ahead({job.variant for job in todo})
     waiting = deque(todo)
@@ -133,8 +141,8 @@ def _run_side_by_side(todo: Sequence[Job], n_workers: int, observer: Observer) -
         while busy := [worker for worker in workers if worker.job is not None]:
             ready = wait([worker.connection for worker in busy])
             for worker in [worker for worker in busy if worker.connection in ready]:
-                if not _handle(worker, waiting, attempts, observer):
-                    _give_back(worker, waiting, attempts, observer)
+                if not _handle(worker, waiting, attempts, observer, finished):
+                    _give_back(worker, waiting, attempts, finished)
                     workers[workers.index(worker)] = fresh = Worker()
                     _assign_next(fresh, waiting, attempts)
     finally:
@@ -151,7 +159,11 @@ def _assign_next(worker: Worker, waiting: deque[Job], attempts: Counter[TrialId]
 
 
 def _handle(
-    worker: Worker, waiting: deque[Job], attempts: Counter[TrialId], observer: Observer
+    worker: Worker,
+    waiting: deque[Job],
+    attempts: Counter[TrialId],
+    observer: Observer,
+    finished: OnEnding,
 ) -> bool:
     """Act on a worker's next word; False if the worker is dead."""
     job, message = worker.job, worker.receive()
@@ -160,8 +172,8 @@ def _handle(
     match message:
         case Advanced(generations):
             observer.advanced(job, generations)
-        case Finished(error):
-            observer.finished(job, error)
+        case Finished(ending):
+            finished(job, ending)
             _assign_next(worker, waiting, attempts)
         case Refused(text):
             raise UserError(text)
@@ -169,7 +181,7 @@ def _handle(
 
 
 def _give_back(
-    worker: Worker, waiting: deque[Job], attempts: Counter[TrialId], observer: Observer
+    worker: Worker, waiting: deque[Job], attempts: Counter[TrialId], finished: OnEnding
 ) -> None:
     """Take the trial of a dead worker: it goes first now, or has failed if that is its habit."""
     job, reason = worker.job, worker.exit_reason
@@ -183,4 +195,4 @@ def _give_back(
         f"its worker process was {reason} {ATTEMPTS} times; is there enough memory? "
         "Try fewer --jobs"
     )
-    observer.finished(job, record_failure(job, error, datetime.now(UTC)))
+    finished(job, failed(job, error, datetime.now(UTC)))

@@ -1,4 +1,4 @@
-"""One trial from its first generation to its committed files."""
+"""One trial from its first generation to the contents of its files."""
 
 from __future__ import annotations
 
@@ -17,37 +17,34 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import aes_lipi
-from aes_lipi.atomic import write_atomically
 from aes_lipi.coevolution.plan import Record, Setup
 from aes_lipi.coevolution.ring import Ring, advance, initial_ring
 from aes_lipi.coevolution.verdict import Verdict, judge
 from aes_lipi.config import Study, Variant
 from aes_lipi.errors import UserError
 from aes_lipi.execution.setup import prepare, warm_start
-from aes_lipi.models import Model, describe_layers, save_model
+from aes_lipi.models import Model, describe_layers, model_bytes
 from aes_lipi.results.schema import settings_row
-from aes_lipi.results.store import ResultStore, TrialId
+from aes_lipi.results.store import ResultStore, TrialFiles, TrialId, trial_files
 
 OnGeneration = Callable[[], None]
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One trial to run and where its results go.
+    """One trial to run.
 
     Attributes:
         study: name of the study.
         label: the variant's name within the study.
         variant: its settings.
         trial: number of the trial.
-        directory: the study's output folder.
     """
 
     study: str
     label: str
     variant: Variant
     trial: int
-    directory: Path
 
     @property
     def id(self) -> TrialId:
@@ -55,17 +52,37 @@ class Job:
         return TrialId(self.variant.id, self.trial)
 
 
-def jobs_of(study: Study, directory: Path) -> list[Job]:
+@dataclasses.dataclass(frozen=True)
+class Computed:
+    """A trial that ran to its end: what there is to commit."""
+
+    files: TrialFiles
+
+
+@dataclasses.dataclass(frozen=True)
+class Failed:
+    """A trial that failed.
+
+    Attributes:
+        error: what happened, in a line.
+        row: the columns of `failures_schema`.
+    """
+
+    error: str
+    row: dict[str, Any]
+
+
+def jobs_of(study: Study) -> list[Job]:
     """All trials of a study: the first of every variant, then the second, and so on."""
     return [
-        Job(study.name, study.label(variant), variant, trial, directory)
+        Job(study.name, study.label(variant), variant, trial)
         for trial in range(study.trials)
         for variant in study.variants
     ]
 
 
-def run_job(job: Job, on_generation: OnGeneration) -> str | None:
-    """Run a trial and commit its results, or record that it failed.
+def run_trial(job: Job, on_generation: OnGeneration) -> Computed | Failed:
+    """Run a trial.
 
     One thread computes, whatever the machine, so that the bits are the same everywhere.
 
@@ -73,15 +90,11 @@ def run_job(job: Job, on_generation: OnGeneration) -> str | None:
         job: the trial.
         on_generation: called after every generation.
 
-    Returns:
-        None, or the error of a trial that failed.
-
     Raises:
-        UserError: the trial cannot run or its results cannot be written, through no fault of its
-            own: the same would befall the other trials.
+        UserError: the trial cannot run, through no fault of its own: the same would befall the
+            other trials.
     """
     started_at, started = datetime.now(UTC), time.perf_counter()
-    store = ResultStore(job.directory)
     try:
         with threadpool_limits(limits=1):
             setup = prepare(job.variant)
@@ -90,29 +103,41 @@ def run_job(job: Job, on_generation: OnGeneration) -> str | None:
     except UserError:
         raise
     except Exception as error:
-        return record_failure(job, error, started_at)
-    write_atomically(
-        store.model_path(job.id), lambda path: save_model(path, _model(job, setup, ring, verdict))
-    )
+        return failed(job, error, started_at)
     row = _trial_row(job, setup, verdict) | {
         "wall_time_s": time.perf_counter() - started,
         "started_at": started_at,
     }
     generations = [{"variant_name": job.label, **_fields(record)} for record in records]
-    store.commit(job.id, row, generations)
-    return None
+    model = model_bytes(_model(job, setup, ring, verdict))
+    return Computed(trial_files(row, generations, model))
 
 
-def record_failure(job: Job, error: Exception, started_at: datetime) -> str:
-    """Write down that a trial failed, and give the error in a line."""
+def settle(store: ResultStore, job: Job, ending: Computed | Failed) -> str | None:
+    """Commit a trial, or write down that it failed.
+
+    Returns:
+        None, or the error of a trial that failed.
+
+    Raises:
+        UserError: the results cannot be written.
+    """
+    if isinstance(ending, Computed):
+        store.commit(job.id, ending.files)
+        return None
+    store.record_failure(job.id, ending.row)
+    return ending.error
+
+
+def failed(job: Job, error: Exception, started_at: datetime) -> Failed:
+    """How a trial ended that an error stopped."""
     told = f"{type(error).__name__}: {error}"
     row = _identity(job) | {
         "error": told,
         "traceback": "".join(traceback.format_exception(error)),
         "started_at": started_at,
     }
-    ResultStore(job.directory).record_failure(job.id, row)
-    return told
+    return Failed(told, row)
 
 
 def evolve(setup: Setup, trial: int, on_generation: OnGeneration) -> tuple[Ring, list[Record]]:

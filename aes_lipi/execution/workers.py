@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnContext, SpawnProcess
 
 from aes_lipi.errors import UserError
-from aes_lipi.execution.trial import Job, run_job
+from aes_lipi.execution.trial import Computed, Failed, Job, run_trial
 
 PROGRESS_INTERVAL_S = 0.25
 THREAD_VARIABLES = (
@@ -38,9 +38,9 @@ class Advanced:
 
 @dataclass(frozen=True)
 class Finished:
-    """A worker's word that its trial is committed, or failed with an error."""
+    """A worker's word how its trial ended."""
 
-    error: str | None
+    ending: Computed | Failed
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _work(connection: Connection) -> None:
         except (EOFError, OSError):
             return
         try:
-            message: Finished | Refused = Finished(run_job(job, _Reporter(connection)))
+            message: Finished | Refused = Finished(run_trial(job, _Reporter(connection)))
         except UserError as error:
             message = Refused(str(error))
         try:

@@ -36,13 +36,18 @@ _MALFORMED = (
 
 def save_model(path: Path, model: Model) -> None:
     """Write a model to a safetensors file."""
+    path.write_bytes(model_bytes(model))
+
+
+def model_bytes(model: Model) -> bytes:
+    """The content of a model's safetensors file; the same bytes for the same model."""
     tensors = _tensors(model.architecture, model.pair, "")
     for cell, pair in enumerate(model.others):
         tensors |= _tensors(model.architecture, pair, f"cell_{cell:03d}.")
     # One entry only: safetensors writes several in an order that differs from run to run.
     description = write_description(model.architecture, dict(model.provenance), len(model.others))
     metadata = {METADATA_KEY: description}
-    path.write_bytes(save(tensors, metadata=metadata))
+    return save(tensors, metadata=metadata)
 
 
 def load_model(path: str | Path) -> Model:

@@ -9,6 +9,7 @@ failures/variant=<id>/trial=<nnnn>.parquet     one row for a trial that failed
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -40,6 +41,36 @@ class TrialId:
     def file(self, suffix: str) -> str:
         """Path of the trial's file inside a folder of the store."""
         return f"variant={self.variant}/trial={self.trial:04d}.{suffix}"
+
+
+@dataclass(frozen=True)
+class TrialFiles:
+    """A finished trial as the contents of its files: computed anywhere, committed by the driver.
+
+    Attributes:
+        generations: Parquet, a row per generation and cell.
+        model: safetensors, the best pair.
+        trial: Parquet, one row.
+    """
+
+    generations: bytes
+    model: bytes
+    trial: bytes
+
+
+def trial_files(row: Row, generations: Sequence[Row], model: bytes) -> TrialFiles:
+    """Encode a finished trial.
+
+    Args:
+        row: the columns of `trials_schema`.
+        generations: rows with the columns of `generations_schema`.
+        model: the content of the model's file.
+    """
+    return TrialFiles(
+        generations=_parquet(generations, generations_schema()),
+        model=model,
+        trial=_parquet([row], trials_schema()),
+    )
 
 
 class ResultStore:
@@ -99,31 +130,24 @@ class ResultStore:
         recorded = (self.directory / "failures" / trial.file("parquet")).exists()
         return recorded and not self.is_committed(trial)
 
-    def model_path(self, trial: TrialId) -> Path:
-        """Where the trial's model is saved."""
-        return self.directory / "models" / trial.file("safetensors")
-
-    def commit(self, trial: TrialId, row: Row, generations: Sequence[Row]) -> None:
-        """Write a finished trial's tables; its row in `trials` comes last.
-
-        The model is saved before, by whoever has it.
+    def commit(self, trial: TrialId, files: TrialFiles) -> None:
+        """Write a finished trial's files; its row in `trials` comes last.
 
         Raises:
             UserError: the disk is full, or the folder cannot be written.
         """
-        self._write("generations", trial, generations, generations_schema())
-        self._write("trials", trial, [row], trials_schema())
+        self._write("models", trial.file("safetensors"), files.model)
+        self._write("generations", trial.file("parquet"), files.generations)
+        self._write("trials", trial.file("parquet"), files.trial)
         (self.directory / "failures" / trial.file("parquet")).unlink(missing_ok=True)
 
     def record_failure(self, trial: TrialId, row: Row) -> None:
         """Write down that a trial failed, and why."""
-        self._write("failures", trial, [row], failures_schema())
+        self._write("failures", trial.file("parquet"), _parquet([row], failures_schema()))
 
-    def _write(self, table: str, trial: TrialId, rows: Sequence[Row], schema: pa.Schema) -> None:
-        content = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
+    def _write(self, folder: str, name: str, content: bytes) -> None:
         write_atomically(
-            self.directory / table / trial.file("parquet"),
-            lambda temporary: _write_table(temporary, content),
+            self.directory / folder / name, lambda temporary: _write_bytes(temporary, content)
         )
 
 
@@ -171,9 +195,16 @@ def _difference(known: dict[str, dict[str, Any]], asked: dict[str, dict[str, Any
     return "; ".join(differences[:3]) or f"{len(known)} variants there, {len(asked)} asked for"
 
 
-def _write_table(path: Path, content: pa.Table) -> None:
-    with path.open("xb") as stream:  # not by its name, which Arrow may take for an address
-        pq.write_table(content, stream, compression="zstd")
+def _parquet(rows: Sequence[Row], schema: pa.Schema) -> bytes:
+    table = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
+    stream = io.BytesIO()
+    pq.write_table(table, stream, compression="zstd")
+    return stream.getvalue()
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
+    with path.open("xb") as stream:
+        stream.write(content)
 
 
 def _write_text(path: Path, text: str) -> None:
