@@ -8,7 +8,8 @@ from typing import Any
 
 from aes_lipi.config import Study, load_preset, load_study_file, resolve_study
 from aes_lipi.execution.digests import with_digests
-from aes_lipi.execution.local import run_study
+from aes_lipi.execution.local import LocalRunner
+from aes_lipi.execution.study import run_study
 from aes_lipi.results.reading import Results, load_results
 
 
@@ -42,5 +43,5 @@ def run(study: Study, output_dir: str | Path | None = None, jobs: int = 1) -> Re
         UserError: the folder holds another study, the data are unfit, or results cannot be written.
     """
     directory = Path("results") / study.name if output_dir is None else Path(output_dir)
-    run_study(study, directory, jobs)
+    run_study(study, directory, LocalRunner(jobs))
     return load_results(directory)

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from aes_lipi.execution.trial import Job
+from aes_lipi.config import Study
+from aes_lipi.execution.jobs import Job
+from aes_lipi.execution.local import LocalRunner
+from aes_lipi.execution.study import Observer, SilentObserver, Summary
+from aes_lipi.execution.study import run_study as run_on
 from aes_lipi.results.reading import load_results
 from aes_lipi.results.schema import TIMING_COLUMNS
+
+
+def run_study(
+    study: Study,
+    directory: Path,
+    jobs: int = 1,
+    observer: Observer | None = None,
+    retry_failed: bool = False,
+) -> Summary:
+    """Run a study on this machine."""
+    return run_on(study, directory, LocalRunner(jobs), observer, retry_failed=retry_failed)
 
 
 def without_timing(table: pd.DataFrame) -> pd.DataFrame:
@@ -34,22 +48,16 @@ def assert_same_study(left: Path, right: Path) -> None:
         assert (left / path).read_bytes() == (right / path).read_bytes()
 
 
-class Killer:
+class Killer(SilentObserver):
     """An observer that kills a worker whenever it hears of one, some times."""
 
     def __init__(self, kills: int) -> None:
         self.kills = kills
 
-    def started(self, todo: Sequence[Job], done: int) -> None:
-        pass
-
     def advanced(self, job: Job, generations: int) -> None:
         if self.kills > 0:
             self.kills -= 1
             os.kill(_a_child(), signal.SIGKILL)
-
-    def finished(self, job: Job, error: str | None) -> None:
-        pass
 
 
 def _a_child() -> int:

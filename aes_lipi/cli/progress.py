@@ -13,8 +13,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from aes_lipi.cli.durations import duration
 from aes_lipi.config import Study
-from aes_lipi.execution.local import Observer
-from aes_lipi.execution.trial import Job
+from aes_lipi.execution.jobs import Job
+from aes_lipi.execution.study import Observer
 
 PLAIN_INTERVAL_S = 10.0
 SETTLED_AFTER_S = 2.0  # before that, a speed would be a guess
@@ -47,6 +47,11 @@ class Tally:
         self.generations = self.generations_done = 0
         self._of_job: dict[tuple[str, int], int] = {}
         self._first_news: float | None = None
+        self.where = ""
+
+    def place(self, nodes: int, cpus: float) -> None:
+        """Take in how large the cluster is."""
+        self.where = f", {nodes} {'node' if nodes == 1 else 'nodes'}, {cpus:g} CPUs"
 
     def start(self, todo: Sequence[Job], done: int) -> None:
         """Take in what is to be done."""
@@ -70,11 +75,14 @@ class Tally:
             self.failed += 1
 
     def line(self) -> str:
-        """Trials done, speed and time left."""
+        """Trials done, speed, time left, and on a cluster its size."""
+        return f"{self._state()}{self.where}"
+
+    def _state(self) -> str:
         failed = f", {self.failed} failed" if self.failed else ""
         done = f"{self.trials_done} of {self.trials} trials{failed}"
         elapsed = 0.0 if self._first_news is None else time.monotonic() - self._first_news
-        if elapsed < SETTLED_AFTER_S:
+        if elapsed < SETTLED_AFTER_S or self.generations_done <= 0:
             return f"{done}, starting"
         rate = self.generations_done / elapsed
         left = duration((self.generations - self.generations_done) / rate)
@@ -113,6 +121,14 @@ class PlainProgress:
         if error is not None:
             _say(failure_line(job, error))
 
+    def noticed(self, text: str) -> None:
+        """Say it."""
+        _say(f"{self._study.name}: {text}")
+
+    def placed(self, nodes: int, cpus: float) -> None:
+        """Say it with the next line."""
+        self._tally.place(nodes, cpus)
+
 
 class LiveProgress:
     """One line that moves."""
@@ -150,6 +166,15 @@ class LiveProgress:
         self._tally.finish(job, error)
         if error is not None:
             self._progress.console.print(failure_line(job, error))
+        self._show()
+
+    def noticed(self, text: str) -> None:
+        """It stays on the screen."""
+        self._progress.console.print(text, markup=False)
+
+    def placed(self, nodes: int, cpus: float) -> None:
+        """Show it."""
+        self._tally.place(nodes, cpus)
         self._show()
 
     def _show(self) -> None:

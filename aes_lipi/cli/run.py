@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +21,11 @@ from aes_lipi.config import (
 )
 from aes_lipi.config.variant import DATA_FIELDS
 from aes_lipi.errors import UserError
+
+if TYPE_CHECKING:
+    from aes_lipi.execution.study import Runner
+
+    Place = Callable[[], AbstractContextManager[Runner]]
 
 OWN_DATA_PRESET = "own_data"
 DEFAULT_RESULTS = Path("results")
@@ -63,15 +70,62 @@ def run(
     jobs: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Trials at a time, a process each: all cores.", rich_help_panel=_HOW
+            min=1,
+            help="Trials at a time: as many as there are cores, or as the cluster holds.",
+            rich_help_panel=_HOW,
         ),
     ] = None,
     local: Annotated[
         bool,
         typer.Option(
-            "--local", help="On this machine, which is the default.", rich_help_panel=_HOW
+            "--local",
+            help="On this machine alone, even if there is a Ray cluster.",
+            rich_help_panel=_HOW,
         ),
     ] = False,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT|auto|local",
+            help="Ray cluster to run on: by default the one of RAY_ADDRESS or of this machine, if "
+            "any. `local` starts Ray here.",
+            rich_help_panel=_HOW,
+        ),
+    ] = None,
+    placement: Annotated[
+        str | None,
+        typer.Option(
+            metavar="cell|trial",
+            help="On a cluster: every cell an actor (default), or whole rings inside trial tasks.",
+            rich_help_panel=_HOW,
+        ),
+    ] = None,
+    cells_per_actor: Annotated[
+        str | None,
+        typer.Option(
+            "--cells_per_actor",
+            metavar="NUMBER|auto",
+            help="Cells that one actor holds: a divisor of the ring, or chosen from the measured "
+            "generation time.",
+            rich_help_panel=_HOW,
+        ),
+    ] = None,
+    cell_resources: Annotated[
+        str | None,
+        typer.Option(
+            "--cell_resources",
+            metavar="CPU=1,GPU=0.25",
+            help="What each cell actor (or each trial task) reserves on the cluster.",
+            rich_help_panel=_HOW,
+        ),
+    ] = None,
+    replay: Annotated[
+        Path | None,
+        typer.Option(
+            help="Results of an asynchronous run of the same study: repeat what its cells read.",
+            rich_help_panel=_HOW,
+        ),
+    ] = None,
     retry_failed: Annotated[
         bool,
         typer.Option(
@@ -95,8 +149,10 @@ def run(
         folders = [_folder(study, output_dir, all_rqs) for study in studies]
         if dry_run:
             _print_trials(studies)
-        else:
-            _run_all(studies, folders, jobs or _cores(), retry_failed)
+            return
+        _one_thread()
+        wishes = _Wishes(placement, cells_per_actor, cell_resources, jobs)
+        _run_all(studies, folders, wishes.place(local, address), retry_failed, replay)
 
 
 def _studies(
@@ -144,21 +200,68 @@ def _local_path(output_dir: str) -> Path:
     return Path(output_dir)
 
 
-def _run_all(studies: list[Study], folders: list[Path], jobs: int, retry_failed: bool) -> None:
-    """Run the studies one after another; exit with 1 if a trial failed."""
-    from aes_lipi.execution.workers import one_thread_per_process  # noqa: PLC0415
+@dataclass(frozen=True)
+class _Wishes:
+    """What the flags say of where and how trials run."""
 
-    one_thread_per_process()
+    placement: str | None
+    cells_per_actor: str | None
+    cell_resources: str | None
+    jobs: int | None
+
+    def place(self, local: bool, address: str | None) -> Place:
+        """Find the cluster, if there is one, and check what is asked of it.
+
+        Raises:
+            UserError: a flag is wrong, or the cluster cannot be used.
+        """
+        from aes_lipi.execution.cluster.options import (  # noqa: PLC0415 - numpy is slow to import
+            ClusterOptions,
+            parse_cells_per_actor,
+            parse_resources,
+        )
+        from aes_lipi.execution.runners import (  # noqa: PLC0415
+            cluster_runner,
+            local_runner,
+            where_to_run,
+        )
+
+        if self.placement not in (None, "cell", "trial"):
+            raise UserError(f"--placement {self.placement}: give cell or trial")
+        options = ClusterOptions(
+            placement="trial" if self.placement == "trial" else "cell",
+            cells_per_actor=parse_cells_per_actor(self.cells_per_actor or "auto"),
+            resources=parse_resources(self.cell_resources) if self.cell_resources else (),
+            trials_at_a_time=self.jobs,
+        )
+        asked = any((self.placement, self.cells_per_actor, self.cell_resources))
+        found = where_to_run(local, address, asked)
+        if found is None:
+            return lambda: local_runner(self.jobs or _cores())
+        return lambda: cluster_runner(found, options)
+
+
+def _run_all(
+    studies: list[Study],
+    folders: list[Path],
+    place: Place,
+    retry_failed: bool,
+    replay: Path | None,
+) -> None:
+    """Run the studies one after another; exit with 1 if a trial failed."""
     from aes_lipi.cli.progress import progress_for  # noqa: PLC0415 - numpy is slow to import
     from aes_lipi.cli.tables import print_summary  # noqa: PLC0415
-    from aes_lipi.execution.local import run_study  # noqa: PLC0415
+    from aes_lipi.execution.study import run_study  # noqa: PLC0415
 
     failed = 0
-    for study, folder in zip(studies, folders, strict=True):
-        with progress_for(study) as progress:
-            summary = run_study(study, folder, jobs, progress, retry_failed)
-        print_summary(study, folder, summary)
-        failed += summary.failed
+    with place() as runner:
+        for study, folder in zip(studies, folders, strict=True):
+            with progress_for(study) as progress:
+                summary = run_study(
+                    study, folder, runner, progress, retry_failed=retry_failed, replay=replay
+                )
+            print_summary(study, folder, summary)
+            failed += summary.failed
     if failed:
         raise typer.Exit(1)
 
@@ -171,6 +274,13 @@ def _create_data(directory: Path, overrides: Mapping[str, str]) -> None:
     if "data" in wanted:
         raise UserError("--create_data: generates data; leave out --data")
     create_data(directory, resolve_study("data", StudyFile(), wanted), named)
+
+
+def _one_thread() -> None:
+    """Before numpy is imported, which reads how many threads it may use only once."""
+    from aes_lipi.execution.workers import one_thread_per_process  # noqa: PLC0415
+
+    one_thread_per_process()
 
 
 def _print_presets(overrides: Mapping[str, str]) -> None:

@@ -17,7 +17,7 @@ from aes_lipi.execution.estimate import estimated_seconds
 if TYPE_CHECKING:
     import pandas as pd
 
-    from aes_lipi.execution.local import Summary
+    from aes_lipi.execution.study import Summary
 
 PLAIN_WIDTH = 120
 WIDE = 110  # columns that the closing table takes with everything in it

@@ -117,5 +117,7 @@ def _record(
         std_L1=None if train_l1 is None else float(train_l1.std()),
         test_L1=None if test_l1 is None else float(test_l1.mean()),
         std_test_L1=None if test_l1 is None else float(test_l1.std()),
+        read_generations=hand.task.reads,
+        staleness=plan.address.generation - 1 - min(hand.task.reads),
         wall_time_s=0.0,
     )

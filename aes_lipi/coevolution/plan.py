@@ -72,12 +72,14 @@ class Task:
         cell: the cell's own state.
         neighbourhood: pairs of the neighbourhood, own centre first.
         members: cell indices of the neighbourhood.
+        reads: of every member the generation whose centre it is; -1 before the first.
         plan: the driver's decisions.
     """
 
     cell: Cell
     neighbourhood: tuple[Pair, ...]
     members: tuple[int, ...]
+    reads: tuple[int, ...]
     plan: Plan
 
 
@@ -88,7 +90,9 @@ class Record:
     Losses are the environment's; `*_L1` are L1; None where not measured in this generation.
     `winner` is the place in the neighbourhood, and `winner_cell` the cell, of the member that the
     new centre descends from: the tournament's winner, or in `epoch-node` the best of the
-    sub-population.
+    sub-population. `read_generations` says of every member of the neighbourhood which generation's
+    centre was read (-1 before the first), and `staleness` by how many generations the oldest of
+    them lies behind the cell's own.
     """
 
     trial: int
@@ -111,6 +115,8 @@ class Record:
     std_L1: float | None  # noqa: N815
     test_L1: float | None  # noqa: N815
     std_test_L1: float | None  # noqa: N815
+    read_generations: tuple[int, ...]
+    staleness: int
     wall_time_s: float
 
 

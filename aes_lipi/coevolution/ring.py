@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from aes_lipi.autoencoders.initialise import initial_genome
 from aes_lipi.autoencoders.networks import Network, Pair
 from aes_lipi.coevolution.generation import generation
-from aes_lipi.coevolution.learning_rate import next_learning_rate
-from aes_lipi.coevolution.plan import Cell, Outcome, Record, Setup, Task, make_plan
-from aes_lipi.coevolution.topology import Neighbourhoods, neighbourhoods
-from aes_lipi.config import Variant
+from aes_lipi.coevolution.order import BEFORE_FIRST, Flow, Reads, Step, Version, waves
+from aes_lipi.coevolution.plan import Cell, Outcome, Record, Setup, Task
 from aes_lipi.randomness import Address, Purpose
 
 
@@ -76,81 +75,82 @@ def advance(ring: Ring, setup: Setup) -> tuple[Ring, list[Record]]:
     Returns:
         the ring after it, and the records in cell order.
     """
-    variant, t = setup.variant, ring.generation
-    members = reachable(variant)
-    addresses = [Address(variant.rng_seed, ring.trial, i, t) for i in range(len(ring.cells))]
-    outcomes: dict[int, Outcome] = {}
-    for wave in waves(variant, ring.trial, t, members):
-        tasks = [
-            Task(
-                cell=ring.cells[i],
-                neighbourhood=tuple(
-                    (outcomes[j].cell if j in wave.seen[i] else ring.cells[j]).pair
-                    for j in members[i]
-                ),
-                members=members[i],
-                plan=make_plan(variant, addresses[i], ring.learning_rates[i], len(members[i])),
-            )
-            for i in wave.cells
-        ]
-        outcomes |= zip(wave.cells, generation(tasks, setup), strict=True)
-    done = [outcomes[i] for i in range(len(ring.cells))]
-    rates = zip(ring.learning_rates, addresses, strict=True)
+    t = ring.generation
+    flow = Flow(setup.variant, ring.trial, t, ring.learning_rates)
+    known = {(i, t - 1): cell for i, cell in enumerate(ring.cells)}
+    outcomes = perform(next(iter(flow)), known, setup)
+    done = [outcomes[i, t] for i in range(len(ring.cells))]
     following = Ring(
         trial=ring.trial,
         generation=t + 1,
         cells=tuple(outcome.cell for outcome in done),
-        learning_rates=tuple(next_learning_rate(rate, variant, at) for rate, at in rates),
+        learning_rates=tuple(flow.learning_rates),
     )
     return following, [outcome.record for outcome in done]
 
 
-def reachable(variant: Variant) -> Neighbourhoods:
-    """Every cell's neighbourhood, own first; without space it is the whole population."""
-    if variant.cell_evaluation != "all_vs_all":
-        return neighbourhoods(variant)
-    everyone = range(variant.population_size)
-    return tuple((i, *(j for j in everyone if j != i)) for i in everyone)
+def replayed(
+    ring: Ring, setup: Setup, replay: Reads
+) -> Generator[int, None, tuple[Ring, list[Record]]]:
+    """All generations of an asynchronous trial, with the reads that it recorded.
 
+    Args:
+        ring: before the first generation.
+        setup: what the cells share.
+        replay: what every cell read, int32, shape (epochs, cells, members).
 
-@dataclass(frozen=True)
-class Wave:
-    """Cells that can compute at the same time.
+    Yields:
+        how many generations' worth of steps were computed since the last time.
 
-    Attributes:
-        cells: their indices.
-        seen: per cell the neighbours whose new centre it reads.
+    Returns:
+        the last ring, and the records ordered by generation and cell.
     """
+    epochs, n_cells = setup.variant.epochs, len(ring.cells)
+    flow = Flow(setup.variant, ring.trial, 0, ring.learning_rates, replay)
+    rounds = list(flow)
+    pending = Counter(need for steps in rounds for step in steps for need in step.needs)
+    known = {(i, BEFORE_FIRST): cell for i, cell in enumerate(ring.cells)}
+    records: list[Record] = []
+    for steps in rounds:
+        outcomes = perform(steps, known, setup)
+        known |= {version: outcome.cell for version, outcome in outcomes.items()}
+        pending.subtract(need for step in steps for need in step.needs)
+        known = {at: cell for at, cell in known.items() if pending[at] or at[1] == epochs - 1}
+        before = len(records) // n_cells
+        records += [outcome.record for outcome in outcomes.values()]
+        yield len(records) // n_cells - before
+    cells = tuple(known[i, epochs - 1] for i in range(n_cells))
+    after = Ring(ring.trial, epochs, cells, tuple(flow.learning_rates))
+    return after, sorted(records, key=lambda record: (record.generation, record.cell))
 
-    cells: tuple[int, ...]
-    seen: dict[int, frozenset[int]]
 
+def perform(
+    steps: Sequence[Step], known: Mapping[Version, Cell], setup: Setup
+) -> dict[Version, Outcome]:
+    """Compute steps: the one place where a ring's generations happen, wherever it runs.
 
-def waves(variant: Variant, trial: int, t: int, members: Neighbourhoods) -> list[Wave]:
-    """Group a generation's cells by what they wait for (algorithm section 4, `update_order`).
-
-    With `synchronous`, and without space, all cells form one wave. With `sequential`, a cell reads
-    the new centres of the neighbours before it in the generation's order, so it follows the last of
-    them; cells of one wave do not read each other, and computing them together changes nothing.
+    Args:
+        steps: each after those it needs.
+        known: the other versions that they need; of a version that is only read, the pair will do.
+        setup: what the cells share.
     """
-    n_cells = len(members)
-    if variant.update_order == "synchronous" or variant.cell_evaluation == "all_vs_all":
-        return [Wave(tuple(range(n_cells)), {i: frozenset() for i in range(n_cells)})]
-    place = {i: k for k, i in enumerate(update_order(variant, trial, t, n_cells))}
-    seen = {i: frozenset(j for j in members[i] if place[j] < place[i]) for i in range(n_cells)}
-    level: dict[int, int] = {}
-    for i in sorted(place, key=place.__getitem__):
-        level[i] = 1 + max((level[j] for j in seen[i]), default=-1)
-    return [
-        Wave(cells, {i: seen[i] for i in cells})
-        for depth in range(max(level.values()) + 1)
-        if (cells := tuple(i for i in range(n_cells) if level[i] == depth))
-    ]
+    outcomes: dict[Version, Outcome] = {}
 
+    def cell_at(version: Version) -> Cell:
+        made = outcomes.get(version)
+        return known[version] if made is None else made.cell
 
-def update_order(variant: Variant, trial: int, t: int, n_cells: int) -> list[int]:
-    """The order of the cells in generation t: by index in the first, shuffled afterwards."""
-    if t == 0:
-        return list(range(n_cells))
-    shuffle = Address(variant.rng_seed, trial, generation=t).stream(Purpose.UPDATE_ORDER)
-    return [int(i) for i in shuffle.permutation(n_cells)]
+    for wave in waves(steps):
+        tasks = [
+            Task(
+                cell=cell_at(step.own),
+                neighbourhood=tuple(cell_at(version).pair for version in step.read),
+                members=step.members,
+                reads=step.reads,
+                plan=step.plan,
+            )
+            for step in wave
+        ]
+        versions = [step.version for step in wave]
+        outcomes |= zip(versions, generation(tasks, setup), strict=True)
+    return outcomes

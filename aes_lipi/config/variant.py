@@ -30,7 +30,7 @@ PruneSchedule = Literal[
 ]
 SolutionConcept = Literal["best_case", "worst_case", "mean_expected_utility"]
 Topology = Literal["ring", "grid"]
-UpdateOrder = Literal["sequential", "synchronous"]
+UpdateOrder = Literal["sequential", "synchronous", "asynchronous"]
 OptimizerState = Literal["step", "generation", "cell"]
 LearningRatePolicy = Literal["walk", "step", "constant"]
 
@@ -151,8 +151,8 @@ class Variant(BaseModel):
     update_order: UpdateOrder = setting(
         "sequential",
         "Coevolution",
-        "Cells one after another, seeing this generation's centres (published), or all from the "
-        "last generation's.",
+        "Cells one after another, seeing this generation's centres (published), all from the last "
+        "generation's, or (on a cluster) each as soon as it can, from the newest there are.",
     )
     solution_concept: SolutionConcept = setting(
         "best_case", "Coevolution", "How an encoder's losses over the decoders become one."

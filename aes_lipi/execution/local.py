@@ -1,130 +1,72 @@
-"""A study on one machine: its trials in this process, or in several side by side."""
+"""Trials on one machine: in this process, or in several side by side."""
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from multiprocessing.connection import wait
-from pathlib import Path
-from typing import Protocol
 
-from aes_lipi.config import Study
+from aes_lipi.config import Variant
 from aes_lipi.engine.choice import compile_ahead
 from aes_lipi.errors import UserError
-from aes_lipi.execution.digests import with_digests
+from aes_lipi.execution.jobs import Advanced, Computed, Failed, Job, Message, Refused
 from aes_lipi.execution.setup import check_feasible
-from aes_lipi.execution.trial import Computed, Failed, Job, failed, jobs_of, run_trial, settle
-from aes_lipi.execution.workers import (
-    Advanced,
-    Finished,
-    Refused,
-    Worker,
-)
-from aes_lipi.results.store import ResultStore, TrialId
+from aes_lipi.execution.study import Observer, OnEnding
+from aes_lipi.execution.trial import failed, run_trial
+from aes_lipi.execution.workers import Worker
+from aes_lipi.results.store import TrialId
 
 ATTEMPTS = 3
 
-OnEnding = Callable[[Job, Computed | Failed], None]
 
-
-class Observer(Protocol):
-    """Is told how a study goes on."""
-
-    def started(self, todo: Sequence[Job], done: int) -> None:
-        """The study begins: trials to run, and how many were committed before."""
-        ...
-
-    def advanced(self, job: Job, generations: int) -> None:
-        """A trial went on by some generations."""
-        ...
-
-    def finished(self, job: Job, error: str | None) -> None:
-        """A trial is committed, or failed."""
-        ...
-
-
-class SilentObserver:
-    """An observer that says nothing."""
-
-    def started(self, todo: Sequence[Job], done: int) -> None:
-        """Ignore."""
-
-    def advanced(self, job: Job, generations: int) -> None:
-        """Ignore."""
-
-    def finished(self, job: Job, error: str | None) -> None:
-        """Ignore."""
-
-
-@dataclass(frozen=True)
-class Summary:
-    """How a study ended.
-
-    Attributes:
-        committed: trials whose results are there, of this run or earlier ones.
-        failed: trials recorded as failed, of this run or earlier ones.
-    """
-
-    committed: int
-    failed: int
-
-
-def run_study(
-    study: Study,
-    directory: Path,
-    jobs: int = 1,
-    observer: Observer | None = None,
-    retry_failed: bool = False,
-) -> Summary:
-    """Run what is missing of a study.
+class LocalRunner:
+    """Runs trials on this machine.
 
     Args:
-        study: what to run.
-        directory: output folder; made if need be.
         jobs: trials at a time; with 1, they run in this process.
-        observer: is told how it goes on.
-        retry_failed: also run trials that failed before.
 
     Raises:
-        UserError: the folder holds another study, the data are unfit, or results cannot be written.
+        UserError: there would be no trial at a time.
     """
-    if jobs < 1:
-        raise UserError(f"--jobs {jobs}: at least one trial must run at a time")
-    study = with_digests(study)
-    watcher = observer or SilentObserver()
-    for variant in study.variants:
-        check_feasible(variant)
-    store = ResultStore(directory)
-    store.open(study)
-    everything = jobs_of(study)
-    todo = [
-        job
-        for job in everything
-        if not store.is_committed(job.id) and (retry_failed or not store.has_failed(job.id))
-    ]
-    watcher.started(todo, sum(store.is_committed(job.id) for job in everything))
 
-    def finished(job: Job, ending: Computed | Failed) -> None:
-        watcher.finished(job, settle(store, job, ending))
+    def __init__(self, jobs: int = 1) -> None:
+        if jobs < 1:
+            raise UserError(f"--jobs {jobs}: at least one trial must run at a time")
+        self._jobs = jobs
 
-    if jobs == 1 or len(todo) <= 1:
-        _run_here(todo, watcher, finished)
-    elif todo:
-        _run_side_by_side(todo, min(jobs, len(todo)), watcher, finished)
-    committed = sum(store.is_committed(job.id) for job in everything)
-    n_failed = sum(store.has_failed(job.id) for job in everything)
-    return Summary(committed, n_failed)
+    def check(self, variants: Sequence[Variant]) -> None:
+        """Find out whether this machine has what variants need; see `Runner.check`."""
+        for variant in variants:
+            check_feasible(variant)
+
+    def run(self, todo: Sequence[Job], observer: Observer, finished: OnEnding) -> None:
+        """Run trials; see `Runner.run`."""
+        if self._jobs == 1 or len(todo) <= 1:
+            _run_here(todo, observer, finished)
+        else:
+            _run_side_by_side(todo, min(self._jobs, len(todo)), observer, finished)
 
 
 def _run_here(todo: Sequence[Job], observer: Observer, finished: OnEnding) -> None:
     for job in todo:
+        for message in run_trial(job):
+            act_on(message, job, observer, finished)
 
-        def advanced(job: Job = job) -> None:
-            observer.advanced(job, 1)
 
-        finished(job, run_trial(job, advanced))
+def act_on(message: Message, job: Job, observer: Observer, finished: OnEnding) -> None:
+    """Pass on what a trial says of itself.
+
+    Raises:
+        UserError: no trial can go on.
+    """
+    match message:
+        case Advanced(generations):
+            observer.advanced(job, generations)
+        case Refused(text):
+            raise UserError(text)
+        case Computed() | Failed():
+            finished(job, message)
 
 
 def _run_side_by_side(
@@ -169,14 +111,9 @@ def _handle(
     job, message = worker.job, worker.receive()
     if job is None or message is None:
         return False
-    match message:
-        case Advanced(generations):
-            observer.advanced(job, generations)
-        case Finished(ending):
-            finished(job, ending)
-            _assign_next(worker, waiting, attempts)
-        case Refused(text):
-            raise UserError(text)
+    act_on(message, job, observer, finished)
+    if isinstance(message, Computed | Failed):
+        _assign_next(worker, waiting, attempts)
     return True
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -28,9 +29,45 @@ def prepare(variant: Variant) -> Setup:
 
 @lru_cache(maxsize=8)
 def _prepared(variant: Variant) -> Setup:
+    return prepare_with(variant, Materials(_dataset(_data_settings(variant))))
+
+
+@dataclass(frozen=True)
+class Materials:
+    """What a variant's trials start from, to be sent to where they run.
+
+    Attributes:
+        dataset: its data.
+        warm_start: saved pairs that its cells start from; none for initial weights.
+    """
+
+    dataset: Dataset
+    warm_start: tuple[Pair, ...] = ()
+
+
+def materials_of(variant: Variant) -> Materials:
+    """Read or generate what a variant's trials start from; the last two data sets are kept.
+
+    Raises:
+        UserError: a file cannot be read or is unfit.
+    """
+    check_unchanged(variant)
     dataset = _dataset(_data_settings(variant))
+    if variant.ann_path is None:
+        return Materials(dataset)
     architecture = architecture_of(variant, dataset.n_dim)
-    return Setup(variant, architecture, dataset, choose_engine(variant, architecture, dataset))
+    return Materials(dataset, tuple(load_pairs(Path(variant.ann_path), architecture)))
+
+
+def prepare_with(variant: Variant, materials: Materials) -> Setup:
+    """Everything that a variant's trials share, with data that are at hand.
+
+    Raises:
+        UserError: the engine or the device cannot be had here.
+    """
+    architecture = architecture_of(variant, materials.dataset.n_dim)
+    engine = choose_engine(variant, architecture, materials.dataset)
+    return Setup(variant, architecture, materials.dataset, engine)
 
 
 def _data_settings(variant: Variant) -> Variant:
@@ -46,8 +83,12 @@ def _dataset(data_settings: Variant) -> Dataset:
     return load_dataset(data_settings)
 
 
-def check_feasible(variant: Variant) -> None:
+def check_feasible(variant: Variant, here: bool = True) -> None:
     """Find out, before anything is computed or written, whether a variant can be set up.
+
+    Args:
+        variant: settings.
+        here: whether this machine is the one to compute it.
 
     Raises:
         UserError: its data file, its saved models or its device cannot be had or are unfit.
@@ -59,7 +100,8 @@ def check_feasible(variant: Variant) -> None:
     architecture = architecture_of(variant, n_dim)
     if variant.ann_path is not None:
         load_pairs(Path(variant.ann_path), architecture)
-    check_engine(variant, architecture)
+    if here:
+        check_engine(variant, architecture)
 
 
 def architecture_of(variant: Variant, n_dim: int) -> Architecture:
@@ -69,14 +111,3 @@ def architecture_of(variant: Variant, n_dim: int) -> Architecture:
     return build_architecture(
         environment, n_dim, sizes, variant.latent_size or environment.latent_size
     )
-
-
-def warm_start(setup: Setup) -> list[Pair]:
-    """The saved pairs that a variant starts from, if any.
-
-    Raises:
-        UserError: they cannot be read, or do not fit.
-    """
-    check_unchanged(setup.variant)
-    path = setup.variant.ann_path
-    return [] if path is None else load_pairs(Path(path), setup.architecture)

@@ -7,7 +7,7 @@ import platform
 import socket
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -17,103 +17,105 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import aes_lipi
+from aes_lipi.autoencoders.networks import Pair
 from aes_lipi.coevolution.plan import Record, Setup
-from aes_lipi.coevolution.ring import Ring, advance, initial_ring
+from aes_lipi.coevolution.ring import Ring, advance, initial_ring, replayed
 from aes_lipi.coevolution.verdict import Verdict, judge
-from aes_lipi.config import Study, Variant
+from aes_lipi.config import Variant
 from aes_lipi.errors import UserError
-from aes_lipi.execution.setup import prepare, warm_start
+from aes_lipi.execution.jobs import Advanced, Computed, Ending, Failed, Job, Message, Refused
+from aes_lipi.execution.setup import materials_of, prepare
 from aes_lipi.models import Model, describe_layers, model_bytes
 from aes_lipi.results.schema import settings_row
-from aes_lipi.results.store import ResultStore, TrialFiles, TrialId, trial_files
+from aes_lipi.results.store import ResultStore, trial_files
 
-OnGeneration = Callable[[], None]
+Provide = Callable[[Variant], tuple[Setup, Sequence[Pair]]]
+"""Gives what a variant's trials share, and the saved pairs that they start from."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """One trial to run.
+def from_files(variant: Variant) -> tuple[Setup, Sequence[Pair]]:
+    """Data and saved models as this machine's files hold them.
 
-    Attributes:
-        study: name of the study.
-        label: the variant's name within the study.
-        variant: its settings.
-        trial: number of the trial.
+    Raises:
+        UserError: they cannot be had.
     """
-
-    study: str
-    label: str
-    variant: Variant
-    trial: int
-
-    @property
-    def id(self) -> TrialId:
-        """Variant and number."""
-        return TrialId(self.variant.id, self.trial)
+    return prepare(variant), materials_of(variant).warm_start
 
 
-@dataclasses.dataclass(frozen=True)
-class Computed:
-    """A trial that ran to its end: what there is to commit."""
-
-    files: TrialFiles
-
-
-@dataclasses.dataclass(frozen=True)
-class Failed:
-    """A trial that failed.
-
-    Attributes:
-        error: what happened, in a line.
-        row: the columns of `failures_schema`.
-    """
-
-    error: str
-    row: dict[str, Any]
-
-
-def jobs_of(study: Study) -> list[Job]:
-    """All trials of a study: the first of every variant, then the second, and so on."""
-    return [
-        Job(study.name, study.label(variant), variant, trial)
-        for trial in range(study.trials)
-        for variant in study.variants
-    ]
-
-
-def run_trial(job: Job, on_generation: OnGeneration) -> Computed | Failed:
-    """Run a trial.
+def run_trial(job: Job, provide: Provide = from_files) -> Iterator[Message]:
+    """Run a trial in this process.
 
     One thread computes, whatever the machine, so that the bits are the same everywhere.
 
     Args:
         job: the trial.
-        on_generation: called after every generation.
+        provide: where data and saved models come from.
 
-    Raises:
-        UserError: the trial cannot run, through no fault of its own: the same would befall the
-            other trials.
+    Yields:
+        its progress, and last how it ended: `Refused` where it cannot run through no fault of its
+        own, so that the same would befall the other trials.
     """
     started_at, started = datetime.now(UTC), time.perf_counter()
     try:
         with threadpool_limits(limits=1):
-            setup = prepare(job.variant)
-            ring, records = evolve(setup, job.trial, on_generation)
-            verdict = judge(ring, records[-len(ring.cells) :], setup)
-    except UserError:
-        raise
+            setup, warm = provide(job.variant)
+            ring, records = yield from _evolve(job, setup, warm)
+            elapsed = time.perf_counter() - started
+            yield conclude(job, setup, ring, records, started_at=started_at, wall_time_s=elapsed)
+    except UserError as error:
+        yield Refused(str(error))
     except Exception as error:
-        return failed(job, error, started_at)
-    row = _trial_row(job, setup, verdict) | {
-        "wall_time_s": time.perf_counter() - started,
-        "started_at": started_at,
-    }
+        yield failed(job, error, started_at)
+
+
+def _evolve(
+    job: Job, setup: Setup, warm: Sequence[Pair]
+) -> Generator[Advanced, None, tuple[Ring, list[Record]]]:
+    """The last ring, and the records of all generations and cells in order."""
+    ring = initial_ring(setup, job.trial, warm)
+    if job.replay is not None:
+        again = replayed(ring, setup, job.replay)
+        while True:
+            try:
+                yield Advanced(next(again))
+            except StopIteration as end:
+                last, all_records = end.value
+                return last, all_records
+    records: list[Record] = []
+    while ring.generation < setup.variant.epochs:
+        ring, new = advance(ring, setup)
+        records += new
+        yield Advanced(1)
+    return ring, records
+
+
+def conclude(
+    job: Job,
+    setup: Setup,
+    ring: Ring,
+    records: Sequence[Record],
+    *,
+    started_at: datetime,
+    wall_time_s: float,
+) -> Computed:
+    """Judge a trial's last ring and encode its results.
+
+    Args:
+        job: the trial.
+        setup: what its cells shared.
+        ring: after the last generation.
+        records: of all generations and cells, in order.
+        started_at: when the trial started.
+        wall_time_s: how long it took.
+    """
+    verdict = judge(ring, records[-len(ring.cells) :], setup)
+    row = _trial_row(job, setup, verdict) | {"wall_time_s": wall_time_s, "started_at": started_at}
     generations = [{"variant_name": job.label, **_fields(record)} for record in records]
     model = model_bytes(_model(job, setup, ring, verdict))
     return Computed(trial_files(row, generations, model))
 
 
-def settle(store: ResultStore, job: Job, ending: Computed | Failed) -> str | None:
+def settle(store: ResultStore, job: Job, ending: Ending) -> str | None:
     """Commit a trial, or write down that it failed.
 
     Returns:
@@ -129,30 +131,22 @@ def settle(store: ResultStore, job: Job, ending: Computed | Failed) -> str | Non
     return ending.error
 
 
-def failed(job: Job, error: Exception, started_at: datetime) -> Failed:
-    """How a trial ended that an error stopped."""
-    told = f"{type(error).__name__}: {error}"
+def failed(job: Job, error: Exception, started_at: datetime, told: str | None = None) -> Failed:
+    """How a trial ended that an error stopped.
+
+    Args:
+        job: the trial.
+        error: what stopped it.
+        started_at: when the trial started.
+        told: the traceback, if it is not the error's own.
+    """
+    line = f"{type(error).__name__}: {error}"
     row = _identity(job) | {
-        "error": told,
-        "traceback": "".join(traceback.format_exception(error)),
+        "error": line,
+        "traceback": told or "".join(traceback.format_exception(error)),
         "started_at": started_at,
     }
-    return Failed(told, row)
-
-
-def evolve(setup: Setup, trial: int, on_generation: OnGeneration) -> tuple[Ring, list[Record]]:
-    """Run a ring from its first generation to its last.
-
-    Returns:
-        the last ring, and the records of all generations and cells in order.
-    """
-    ring = initial_ring(setup, trial, warm_start(setup))
-    records: list[Record] = []
-    while ring.generation < setup.variant.epochs:
-        ring, new = advance(ring, setup)
-        records += new
-        on_generation()
-    return ring, records
+    return Failed(line, row)
 
 
 def _model(job: Job, setup: Setup, ring: Ring, verdict: Verdict) -> Model:

@@ -11,14 +11,12 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnContext, SpawnProcess
 
-from aes_lipi.errors import UserError
-from aes_lipi.execution.trial import Computed, Failed, Job, run_trial
+from aes_lipi.execution.jobs import Job, Message, now_and_then
+from aes_lipi.execution.trial import run_trial
 
 PROGRESS_INTERVAL_S = 0.25
 THREAD_VARIABLES = (
@@ -27,27 +25,6 @@ THREAD_VARIABLES = (
     "MKL_NUM_THREADS",
     "NUMBA_NUM_THREADS",
 )
-
-
-@dataclass(frozen=True)
-class Advanced:
-    """A worker's word that its trial went on by some generations."""
-
-    generations: int
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A worker's word how its trial ended."""
-
-    ending: Computed | Failed
-
-
-@dataclass(frozen=True)
-class Refused:
-    """A worker's word that no trial can go on: the message is for the user."""
-
-    message: str
 
 
 def one_thread_per_process() -> None:
@@ -100,10 +77,10 @@ class Worker:
         with contextlib.suppress(OSError):  # it has just died: `receive` will tell
             self.connection.send(job)
 
-    def receive(self) -> Advanced | Finished | Refused | None:
+    def receive(self) -> Message | None:
         """The worker's next word; None if it is dead."""
         try:
-            message: Advanced | Finished | Refused = self.connection.recv()
+            message: Message = self.connection.recv()
         except (EOFError, OSError):
             return None
         return message
@@ -133,32 +110,7 @@ def _work(connection: Connection) -> None:
     while True:
         try:
             job: Job = connection.recv()
-        except (EOFError, OSError):
+            for message in now_and_then(run_trial(job), PROGRESS_INTERVAL_S):
+                connection.send(message)
+        except (EOFError, OSError):  # the driver is gone: nobody wants the trial any more
             return
-        try:
-            message: Finished | Refused = Finished(run_trial(job, _Reporter(connection)))
-        except UserError as error:
-            message = Refused(str(error))
-        try:
-            connection.send(message)
-        except OSError:
-            return
-
-
-class _Reporter:
-    """Counts generations and tells the driver now and then."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._count = 0
-        self._told = time.monotonic()
-
-    def __call__(self) -> None:
-        self._count += 1
-        if time.monotonic() - self._told >= PROGRESS_INTERVAL_S:
-            try:
-                self._connection.send(Advanced(self._count))
-            except OSError:
-                # The driver is gone: the trial has not failed, nobody wants it any more.
-                raise SystemExit(0) from None
-            self._count, self._told = 0, time.monotonic()

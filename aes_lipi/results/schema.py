@@ -88,11 +88,16 @@ def _run_fields() -> list[pa.Field]:
 def _dataclass_fields(table: type, leave_out: tuple[str, ...] = ()) -> list[pa.Field]:
     hints = typing.get_type_hints(table)
     names = [field.name for field in dataclasses.fields(table)]
-    return [pa.field(name, arrow_type(hints[name])) for name in names if name not in leave_out]
+    return [pa.field(name, _result_type(hints[name])) for name in names if name not in leave_out]
+
+
+def _result_type(hint: Any) -> pa.DataType:
+    """The column type of a result's annotation; a tuple of numbers is a list."""
+    return pa.list_(pa.int32()) if hint == tuple[int, ...] else arrow_type(hint)
 
 
 def arrow_type(hint: Any) -> pa.DataType:
-    """The column type of a field's annotation; a tuple is kept as text, as in `60,30`."""
+    """The column type of a setting's annotation; a tuple is kept as text, as in `60,30`."""
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
         [hint] = [part for part in typing.get_args(hint) if part is not type(None)]

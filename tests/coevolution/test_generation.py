@@ -13,8 +13,9 @@ from helpers import setup_of, tiny_variant
 from aes_lipi.autoencoders.layout import NetworkLayout
 from aes_lipi.autoencoders.networks import Pair
 from aes_lipi.coevolution.generation import generation
+from aes_lipi.coevolution.order import Flow, reachable, update_order, waves
 from aes_lipi.coevolution.plan import Cell, Plan, Record, Setup, Task, make_plan
-from aes_lipi.coevolution.ring import Ring, advance, initial_ring, reachable, update_order, waves
+from aes_lipi.coevolution.ring import Ring, advance, initial_ring
 from aes_lipi.coevolution.topology import ring as ring_topology
 from aes_lipi.config import Variant
 from aes_lipi.pruning.operators import OPERATORS
@@ -92,7 +93,7 @@ def test_a_generation_followed_by_hand_in_float64() -> None:
     after, records = advance(ring, setup)
     data = setup.dataset.train.astype(np.float64)
     centres = [as_float64(cell.pair, setup) for cell in ring.cells]
-    for i in update_order(variant, 0, 1, 3):
+    for i in update_order(variant, 0, 1):
         at = Address(variant.rng_seed, 0, i, 1)
         members = [i, (i + 1) % 3, (i - 1) % 3]
         x = data[at.stream(Purpose.SELECTION_BATCH).choice(12, 5, replace=False)]
@@ -150,10 +151,10 @@ def reached(update_order: str, trial: int) -> set[int]:
 
 def test_sequential_cells_see_this_generations_neighbours() -> None:
     """In generation 0, in index order, a change at cell 0 spreads through cell 1 beyond it."""
-    first = waves(tiny_variant(population_size=6), 0, 0, ring_topology(6, 1))
-    assert [wave.cells for wave in first] == [(0,), (1,), (2,), (3,), (4,), (5,)]
-    assert first[1].seen[1] == {0}
-    assert first[5].seen[5] == {4, 0}
+    steps = next(iter(Flow(tiny_variant(population_size=6), 0, 0, [0.01] * 6)))
+    assert [[step.cell for step in wave] for wave in waves(steps)] == [[0], [1], [2], [3], [4], [5]]
+    assert steps[1].read == ((1, -1), (2, -1), (0, 0))
+    assert steps[5].read == ((5, -1), (0, 0), (4, 0))
     assert any(reached("sequential", trial) & {2, 3, 4} for trial in range(10))
 
 
@@ -170,6 +171,7 @@ def test_a_wave_has_the_bits_of_its_cells_one_by_one() -> None:
             cell=ring.cells[i],
             neighbourhood=tuple(ring.cells[j].pair for j in members),
             members=members,
+            reads=(-1,) * 3,
             plan=make_plan(setup.variant, Address(1, 0, i, 0), 0.01, 3),
         )
         for i, members in enumerate(ring_topology(4, 1))
@@ -198,18 +200,23 @@ def timeless(record: Record) -> Record:
 
 
 def test_waves_respect_the_order_and_never_hold_neighbours_together() -> None:
-    variant = tiny_variant(population_size=10)
+    variant = tiny_variant(population_size=10, radius=2, epochs=20)
     members = ring_topology(10, 2)
-    for t in range(20):
-        order = update_order(variant, 3, t, 10)
-        seen_before: set[int] = set()
-        for wave in waves(variant, 3, t, members):
-            for i in wave.cells:
-                assert not set(members[i][1:]) & set(wave.cells)
-                assert wave.seen[i] <= seen_before
-                assert wave.seen[i] == {j for j in members[i] if order.index(j) < order.index(i)}
-            seen_before |= set(wave.cells)
-        assert seen_before == set(range(10))
+    for t, steps in enumerate(Flow(variant, 3, 0, [0.01] * 10)):
+        order = update_order(variant, 3, t)
+        assert [step.cell for step in steps] == order
+        done: set[int] = set()
+        for wave in waves(steps):
+            cells = {step.cell for step in wave}
+            for step in wave:
+                assert step.members == members[step.cell]
+                assert not set(step.members[1:]) & cells
+                new = {j for j, g in step.read if g == t}
+                assert new == {j for j in step.members if order.index(j) < order.index(step.cell)}
+                assert new <= done
+                assert min(step.reads) == t - 1
+            done |= cells
+        assert done == set(range(10))
 
 
 def evolve(variant: Variant, trial: int = 0) -> tuple[Ring, list[Record], Setup]:

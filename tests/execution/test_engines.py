@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers import tiny_study, tiny_variant
+from studies import run_study
 
 from aes_lipi.autoencoders.environments import ENVIRONMENTS
 from aes_lipi.config import Study, Variant
 from aes_lipi.errors import UserError
-from aes_lipi.execution.local import run_study
 from aes_lipi.execution.setup import prepare
 from aes_lipi.results.reading import load_results
 

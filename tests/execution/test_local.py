@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import setup_of, tiny_study
-from studies import Killer, assert_same_study
+from studies import Killer, assert_same_study, run_study
 
 from aes_lipi.coevolution.generation import generation
 from aes_lipi.config import Study
 from aes_lipi.errors import UserError
-from aes_lipi.execution.local import Summary, run_study
+from aes_lipi.execution.study import Summary
 from aes_lipi.models import load_model
 from aes_lipi.results.reading import load_results
 from aes_lipi.results.store import ResultStore

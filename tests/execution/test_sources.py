@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers import TINY, tiny_study
-from studies import Killer
+from studies import Killer, run_study
 
 import aes_lipi
 from aes_lipi.datasets.choice import load_dataset
 from aes_lipi.errors import UserError
-from aes_lipi.execution.local import Summary, run_study
+from aes_lipi.execution.study import Summary
 from aes_lipi.models import load_model
 from aes_lipi.models.files import model_files
 from aes_lipi.results.reading import load_results

@@ -1,0 +1,145 @@
+"""The actor that holds cells of a ring: a thin shell around the pure generation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import ray
+from threadpoolctl import threadpool_limits
+
+from aes_lipi.autoencoders.networks import Pair
+from aes_lipi.coevolution.order import Step, Version
+from aes_lipi.coevolution.plan import Cell, Record, Setup
+from aes_lipi.coevolution.ring import Ring, initial_ring, perform
+from aes_lipi.config import Variant
+from aes_lipi.execution.cluster.nodes import NodeFacts, facts_of_this_node, use_only_what_is_ours
+from aes_lipi.execution.jobs import Computed, Job
+from aes_lipi.execution.setup import Materials, prepare_with
+from aes_lipi.execution.trial import conclude
+
+Parcel = dict[Version, Cell]
+"""States by cell and generation, as actors hand them to each other."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What an actor is asked to compute.
+
+    Attributes:
+        steps: each after those it needs.
+        exported: cells whose centres other actors read.
+    """
+
+    steps: tuple[Step, ...]
+    exported: frozenset[int]
+
+
+class CellActor:
+    """Holds a group of a ring's cells, their data and their engine.
+
+    What a step starts from comes with every call, so that an actor that had to be started again
+    is right by construction: it holds nothing that cannot be made anew.
+    """
+
+    def __init__(self, n_gpus: float) -> None:
+        use_only_what_is_ours(n_gpus)
+        self._setup: Setup | None = None
+        self._warm: Sequence[Pair] = ()
+
+    def facts(self) -> NodeFacts:
+        """Where the actor lives."""
+        return facts_of_this_node()
+
+    def prepare(self, variant: Variant, materials: Materials) -> None:
+        """Take in what the cells of the next trial share.
+
+        Raises:
+            UserError: the node lacks what the variant needs.
+        """
+        self._setup = prepare_with(variant, materials)
+        self._warm = materials.warm_start
+
+    def begin(self, trial: int, cells: Sequence[int]) -> Parcel:
+        """The states of cells before their first generation."""
+        ring = initial_ring(self._ready(), trial, self._warm)
+        return {(i, -1): ring.cells[i] for i in cells}
+
+    def compute(self, work: Work, *parcels: Parcel) -> tuple[Parcel, Parcel, list[Record]]:
+        """Compute steps.
+
+        Args:
+            work: the steps.
+            parcels: hold every version that they need and do not make.
+
+        Returns:
+            the centres that other actors read, all else that the group's next steps start from,
+            and the records.
+        """
+        known: Parcel = {}
+        for parcel in parcels:
+            for version, cell in parcel.items():
+                if version not in known or not has_private_state(known[version]):
+                    known[version] = cell
+        with threadpool_limits(limits=1):
+            outcomes = perform(work.steps, known, self._ready())
+        edge, rest = split({v: o.cell for v, o in outcomes.items()}, work.exported)
+        return edge, rest, [outcome.record for outcome in outcomes.values()]
+
+    def conclude(
+        self,
+        job: Job,
+        records: list[Record],
+        learning_rates: tuple[float, ...],
+        started_at: datetime,
+        wall_time_s: float,
+        *parcels: Parcel,
+    ) -> Computed:
+        """Judge the last ring, and encode the trial's results."""
+        cells: dict[int, Cell] = {}
+        epochs = job.variant.epochs
+        for parcel in parcels:
+            for (i, generation), cell in parcel.items():
+                if generation == epochs - 1 and not (i in cells and has_private_state(cells[i])):
+                    cells[i] = cell
+        in_order = tuple(cells[i] for i in range(len(learning_rates)))
+        ring = Ring(job.trial, epochs, in_order, learning_rates)
+        with threadpool_limits(limits=1):
+            return conclude(
+                job,
+                self._ready(),
+                ring,
+                records,
+                started_at=started_at,
+                wall_time_s=wall_time_s,
+            )
+
+    def _ready(self) -> Setup:
+        if self._setup is None:
+            raise RuntimeError("the actor was not prepared for the trial")
+        return self._setup
+
+
+def split(made: Parcel, exported: frozenset[int]) -> tuple[Parcel, Parcel]:
+    """Cut new states into centres that other actors read and what the group keeps to itself."""
+    edge = {v: Cell(cell.pair) for v, cell in made.items() if v[0] in exported}
+    rest = {v: cell for v, cell in made.items() if v[0] not in exported or has_private_state(cell)}
+    return edge, rest
+
+
+def has_private_state(cell: Cell) -> bool:
+    """Whether a state is more than the centre that neighbours read."""
+    return any(
+        part is not None
+        for part in (
+            cell.encoder_moments,
+            cell.decoder_moments,
+            cell.encoder_statistics,
+            cell.decoder_statistics,
+        )
+    )
+
+
+RemoteCellActor: Any = ray.remote(CellActor)

@@ -1,0 +1,63 @@
+"""How a study is placed on a cluster: choices that never change a result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from aes_lipi.errors import UserError
+
+Placement = Literal["cell", "trial"]
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class ClusterOptions:
+    """What the user asks of the cluster.
+
+    Attributes:
+        placement: every cell an actor, or whole rings inside trial tasks.
+        cells_per_actor: cells that one actor holds; None chooses by the measured generation time.
+        resources: what one cell actor, or one trial task, reserves; a CPU share is chosen where
+            `CPU` is missing.
+        trials_at_a_time: at most so many; None for as many as the cluster holds.
+        window: generations in flight before the oldest one's records are waited for.
+    """
+
+    placement: Placement = "cell"
+    cells_per_actor: int | None = None
+    resources: tuple[tuple[str, float], ...] = ()
+    trials_at_a_time: int | None = None
+    window: int = 4
+
+
+def parse_cells_per_actor(text: str) -> int | None:
+    """`auto`, or a number from 1.
+
+    Raises:
+        UserError: it is neither.
+    """
+    if text == AUTO:
+        return None
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:10]) < 2**20:
+        raise UserError(f"--cells_per_actor {text[:40]}: give auto, or a number from 1")
+    return int(text)
+
+
+def parse_resources(text: str) -> tuple[tuple[str, float], ...]:
+    """Resources as Ray names them, from `CPU=1,GPU=0.25`.
+
+    Raises:
+        UserError: it is not of that form.
+    """
+    resources: dict[str, float] = {}
+    for part in text.split(","):
+        name, equals, amount = part.strip().partition("=")
+        try:
+            value = float(amount)
+        except ValueError:
+            value = -1.0
+        if not name or not equals or not 0 <= value < 1e6 or name in resources:
+            raise UserError(f"--cell_resources {text[:60]}: give amounts, as in CPU=1,GPU=0.25")
+        resources[name] = value
+    return tuple(resources.items())

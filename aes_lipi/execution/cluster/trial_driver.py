@@ -1,0 +1,377 @@
+"""The driver of a trial whose cells are actors: it decides, and passes references.
+
+Weights never come here: what the driver holds of a centre is the reference to the parcel that it
+is in. Cells start as soon as the parcels that they need exist, so that generations overlap; the
+driver waits only for the records of the oldest generation in flight.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import ray
+from ray.exceptions import GetTimeoutError, RayError
+
+from aes_lipi.coevolution.order import BEFORE_FIRST, Flow, Step, reachable
+from aes_lipi.coevolution.plan import Record
+from aes_lipi.errors import UserError
+from aes_lipi.execution.cluster.cells import RemoteCellActor, Work
+from aes_lipi.execution.cluster.faults import Backoff, cause_of, is_lost
+from aes_lipi.execution.cluster.metrics import TrialMetrics
+from aes_lipi.execution.cluster.nodes import NodeFacts
+from aes_lipi.execution.cluster.partition import Call, Partition, calls_of
+from aes_lipi.execution.jobs import Advanced, Computed, Job, Message, Refused, now_and_then
+from aes_lipi.execution.trial import failed
+
+PROGRESS_INTERVAL_S = 0.5
+COPY_INTERVAL_S = 20.0
+ANSWER_TIMEOUT_S = 60.0
+
+Ref = Any
+"""A reference to an object in the cluster."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """A cell's newest state that is known to exist.
+
+    Attributes:
+        generation: the last that it has computed.
+        learning_rate: of its next generation.
+        parcels: references to what its next step starts from: the centre that others read first.
+    """
+
+    generation: int
+    learning_rate: float
+    parcels: tuple[Ref, ...]
+
+
+@dataclass
+class Progress:
+    """How far a trial has come.
+
+    Attributes:
+        held: every cell's state; of one generation, unless cells are asynchronous.
+        records: of all generations up to there.
+    """
+
+    held: list[Held]
+    records: list[Record] = field(default_factory=list)
+
+    @property
+    def generations(self) -> int:
+        """Generations of the whole ring."""
+        return len(self.records) // len(self.held)
+
+
+@dataclass(frozen=True)
+class InFlight:
+    """A generation whose calls are on their way.
+
+    Attributes:
+        records: references to the records of every call.
+        held: what every cell will hold once they are there.
+    """
+
+    records: list[Ref]
+    held: list[Held]
+
+
+class TrialDriver:
+    """Drives one trial after another over the same cell actors.
+
+    Args:
+        strategies: where to place the actors, one scheduling strategy each.
+        resources: what each actor reserves, in Ray's names.
+        window: generations in flight.
+    """
+
+    def __init__(self, strategies: Sequence[Any], resources: dict[str, float], window: int) -> None:
+        self._strategies = list(strategies)
+        self._resources = dict(resources)
+        self._window = window
+        self._actors: list[Any] = [self._start(k) for k in range(len(strategies))]
+
+    def hello(self) -> list[NodeFacts]:
+        """Where the actors live, once they do."""
+        facts: list[NodeFacts] = ray.get([actor.facts.remote() for actor in self._actors])
+        return facts
+
+    def run(self, job: Job, materials: Sequence[Ref], cells_per_actor: int) -> Iterator[Message]:
+        """Run a trial.
+
+        Args:
+            job: the trial.
+            materials: one reference, to the trial's `Materials`.
+            cells_per_actor: a divisor of the ring.
+
+        Yields:
+            its progress, and last how it ended.
+        """
+        yield from now_and_then(
+            _Trial(job, materials[0], cells_per_actor, self).messages(), PROGRESS_INTERVAL_S
+        )
+
+    @property
+    def window(self) -> int:
+        """Generations in flight."""
+        return self._window
+
+    def actors(self, n_groups: int) -> list[Any]:
+        """The actors of a ring of so many groups."""
+        return self._actors[:n_groups]
+
+    def replace_the_dead(self) -> int:
+        """Start actors anew in the place of those that do not answer; how many there were."""
+        asked = {actor.facts.remote(): k for k, actor in enumerate(self._actors)}
+        ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER_TIMEOUT_S)
+        dead = [k for answer, k in asked.items() if not _answered(answer)]
+        for k in dead:
+            ray.kill(self._actors[k])
+            self._actors[k] = self._start(k)
+        return len(dead)
+
+    def _start(self, k: int) -> Any:
+        others = {n: a for n, a in self._resources.items() if n not in ("CPU", "GPU")}
+        n_gpus = self._resources.get("GPU", 0.0)
+        return RemoteCellActor.options(
+            num_cpus=self._resources.get("CPU", 0.0),
+            num_gpus=n_gpus,
+            resources=others,
+            scheduling_strategy=self._strategies[k],
+            max_restarts=0,
+        ).remote(n_gpus)
+
+
+def _answered(answer: Ref) -> bool:
+    try:
+        ray.get(answer, timeout=0)
+    except (RayError, GetTimeoutError):
+        return False
+    return True
+
+
+class _Trial:
+    """One trial on its way."""
+
+    def __init__(self, job: Job, materials: Ref, cells_per_actor: int, driver: TrialDriver) -> None:
+        members = reachable(job.variant)
+        self._job = job
+        self._materials = materials
+        self._driver = driver
+        self._partition = Partition.of(members, cells_per_actor)
+        self._metrics = TrialMetrics(job)
+        self._copy: Progress | None = None
+        self._copied = time.monotonic()
+        self._pulse = time.perf_counter()
+
+    def messages(self) -> Iterator[Message]:
+        """Run it: after losses again from the newest generation that is whole."""
+        started_at, started = datetime.now(UTC), time.perf_counter()
+        backoff, lost = Backoff(), False
+        progress: Progress | None = None
+        while True:
+            reached = 0 if progress is None else progress.generations
+            try:
+                if lost:
+                    progress = self._recovered(progress)
+                    yield Advanced((0 if progress is None else progress.generations) - reached)
+                if progress is None:
+                    progress = self._begin()
+                yield from self._advance(progress)
+                elapsed = time.perf_counter() - started
+                yield self._conclude(progress, started_at, elapsed)
+                return
+            except Exception as error:
+                reached = 0 if progress is None else progress.generations
+                lost = is_lost(error)
+                if not lost or not backoff.another_try(reached):
+                    yield self._ended_by(error, started_at)
+                    return
+                backoff.wait()
+
+    def _ended_by(self, error: Exception, started_at: datetime) -> Message:
+        cause = cause_of(error)
+        if isinstance(cause, UserError):
+            return Refused(str(cause))
+        return failed(self._job, cause, started_at, told=str(error))
+
+    def _begin(self) -> Progress:
+        """Every cell before its first generation, made where it will live."""
+        self._prepare()
+        variant = self._job.variant
+        groups = self._partition.group_of
+        parcels = [
+            actor.begin.remote(self._job.trial, [i for i, at in enumerate(groups) if at == k])
+            for k, actor in enumerate(self._actors)
+        ]
+        return Progress(
+            [Held(BEFORE_FIRST, variant.learning_rate, (parcels[at],)) for at in groups]
+        )
+
+    def _prepare(self) -> None:
+        ray.get(
+            [actor.prepare.remote(self._job.variant, self._materials) for actor in self._actors]
+        )
+
+    @property
+    def _actors(self) -> list[Any]:
+        return self._driver.actors(self._partition.n_groups)
+
+    def _advance(self, progress: Progress) -> Iterator[Message]:
+        """All generations that are left."""
+        self._pulse = time.perf_counter()
+        if self._job.variant.update_order == "asynchronous":
+            return self._asynchronous(progress)
+        return self._in_step(progress)
+
+    # Generations in step: synchronous and sequential updates
+
+    def _in_step(self, progress: Progress) -> Iterator[Message]:
+        """Submit generation after generation, a few ahead of the records that have come back."""
+        variant = self._job.variant
+        first = progress.held[0].generation + 1
+        flow = Flow(variant, self._job.trial, first, [held.learning_rate for held in progress.held])
+        where = {(i, held.generation): held.parcels for i, held in enumerate(progress.held)}
+        on_the_way: deque[InFlight] = deque()
+        for steps in flow:
+            t = steps[0].generation
+            records = []
+            for call in calls_of(steps, self._partition):
+                parcels, record = self._submit(call, where)
+                where |= {step.version: parcels for step in call.steps}
+                records.append(record)
+            held = [Held(t, rate, where[i, t]) for i, rate in enumerate(flow.learning_rates)]
+            where = {version: parcels for version, parcels in where.items() if version[1] == t}
+            on_the_way.append(InFlight(records, held))
+            if len(on_the_way) >= self._driver.window:
+                yield self._settle(on_the_way.popleft(), progress)
+        while on_the_way:
+            yield self._settle(on_the_way.popleft(), progress)
+
+    def _submit(
+        self, call: Call, where: dict[tuple[int, int], tuple[Ref, ...]]
+    ) -> tuple[tuple[Ref, ...], Ref]:
+        """Send a call on its way; where the parcels that it makes and its records will be."""
+        group_of = self._partition.group_of
+        needed: dict[Ref, None] = {}
+        for step in call.steps:
+            for version in sorted(step.needs):
+                at = where.get(version)
+                if at is not None:  # else the call makes it itself
+                    own = group_of[version[0]] == call.group
+                    needed |= dict.fromkeys(at if own else at[:1])
+        work = Work(call.steps, self._partition.read_outside)
+        edge, rest, records = (
+            self._actors[call.group].compute.options(num_returns=3).remote(work, *needed)
+        )
+        return (edge, rest), records
+
+    def _settle(self, generation: InFlight, progress: Progress) -> Message:
+        """Wait for a generation's records: what it made exists, what came before may go."""
+        batches: list[list[Record]] = ray.get(generation.records)
+        records = sorted((record for batch in batches for record in batch), key=_in_order)
+        progress.records += records
+        progress.held = generation.held
+        now = time.perf_counter()
+        computing = sum(record.wall_time_s for record in records) / len(batches)
+        self._metrics.exchanged(now - self._pulse - computing)
+        self._pulse = now
+        self._metrics.advanced(1)
+        self._metrics.recorded(records)
+        self._keep_a_copy(progress)
+        return Advanced(1)
+
+    # No step: asynchronous updates
+
+    def _asynchronous(self, progress: Progress) -> Iterator[Message]:
+        """Let every cell go on as soon as it can, from the newest centres that there are."""
+        variant = self._job.variant
+        flow = Flow(variant, self._job.trial, 0, [held.learning_rate for held in progress.held])
+        running: dict[Ref, tuple[Step, tuple[Ref, ...]]] = {}
+
+        def go_on(cells: Iterable[int]) -> None:
+            for i in cells:
+                t = progress.held[i].generation + 1
+                if t < variant.epochs:
+                    reads = [progress.held[j].generation for j in flow.members[i]]
+                    step = flow.step(i, t, reads)
+                    where = {(j, h.generation): h.parcels for j, h in enumerate(progress.held)}
+                    call = Call(self._partition.group_of[i], (step,))
+                    parcels, record = self._submit(call, where)
+                    running[record] = step, parcels
+
+        go_on(range(len(progress.held)))
+        while running:
+            ray.wait(list(running), num_returns=1)
+            ready, _ = ray.wait(list(running), num_returns=len(running), timeout=0)
+            before, moved = progress.generations, []
+            for answer in ready:
+                records: list[Record] = ray.get(answer)
+                step, parcels = running.pop(answer)
+                rate = flow.learning_rates[step.cell]
+                progress.held[step.cell] = Held(step.generation, rate, parcels)
+                progress.records += records
+                moved.append(step.cell)
+            go_on(moved)
+            self._metrics.advanced(progress.generations - before)
+            self._keep_a_copy(progress)
+            yield Advanced(progress.generations - before)
+        progress.records.sort(key=_in_order)
+
+    def _conclude(self, progress: Progress, started_at: datetime, wall_time_s: float) -> Computed:
+        rates = tuple(held.learning_rate for held in progress.held)
+        parcels = dict.fromkeys(ref for held in progress.held for ref in held.parcels)
+        computed: Computed = ray.get(
+            self._actors[0].conclude.remote(
+                self._job, progress.records, rates, started_at, wall_time_s, *parcels
+            )
+        )
+        return computed
+
+    # Losses
+
+    def _keep_a_copy(self, progress: Progress) -> None:
+        """Now and then copy the states to this process, where a lost node does not take them."""
+        if time.monotonic() - self._copied >= COPY_INTERVAL_S:
+            self._copied = time.monotonic()
+            self._copy = self._brought_here(progress)
+
+    def _brought_here(self, progress: Progress) -> Progress:
+        """The same progress, its states put into the cluster anew by this process.
+
+        Raises:
+            RayError: one of them is lost.
+        """
+        parcels = list(dict.fromkeys(ref for held in progress.held for ref in held.parcels))
+        values = ray.get(parcels, timeout=ANSWER_TIMEOUT_S)
+        anew = {ref: ray.put(value) for ref, value in zip(parcels, values, strict=True)}
+        held = [
+            Held(h.generation, h.learning_rate, tuple(anew[ref] for ref in h.parcels))
+            for h in progress.held
+        ]
+        return Progress(held, list(progress.records))
+
+    def _recovered(self, progress: Progress | None) -> Progress | None:
+        """The newest progress of which nothing is lost; None to begin anew."""
+        self._driver.replace_the_dead()
+        self._prepare()
+        for kept in (progress, self._copy):
+            if kept is not None:
+                try:
+                    return self._brought_here(kept)
+                except (RayError, GetTimeoutError):
+                    continue
+        return None
+
+
+def _in_order(record: Record) -> tuple[int, int]:
+    return record.generation, record.cell
+
+
+RemoteTrialDriver: Any = ray.remote(TrialDriver)
