@@ -17,10 +17,10 @@ demo: $(VENV)/.run  ## run the quickstart study and print its table
 	$(BIN)/python run.py --rq quickstart --output_dir $(DEMO_DIR)
 
 test: $(VENV)/.dev lint  ## lint, check types, run the test suite
-	$(BIN)/python -m pytest -n auto -m "not slow"
+	$(BIN)/python -m pytest -n auto --dist loadgroup -m "not slow"
 
 test-slow: $(VENV)/.dev  ## run the long tests too
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 lint: $(VENV)/.dev  ## check style and types
 	$(BIN)/ruff check .

@@ -126,8 +126,11 @@ class PlainProgress:
         _say(f"{self._study.name}: {text}")
 
     def placed(self, nodes: int, cpus: float) -> None:
-        """Say it with the next line."""
+        """Say it if it is news."""
+        before = self._tally.where
         self._tally.place(nodes, cpus)
+        if self._tally.where != before:
+            _say(f"{self._study.name}: on {self._tally.where.removeprefix(', ')}")
 
 
 class LiveProgress:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -238,6 +239,7 @@ class _Wishes:
         found = where_to_run(local, address, asked)
         if found is None:
             return lambda: local_runner(self.jobs or _cores())
+        print(f"on the Ray cluster at {found} (--local to run here)", file=sys.stderr, flush=True)
         return lambda: cluster_runner(found, options)
 
 

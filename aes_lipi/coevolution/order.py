@@ -148,6 +148,14 @@ class Flow:
                 following[i] += 1
 
 
+def runs_freely(variant: Variant) -> bool:
+    """Whether cells that are beside each other need not wait for each other.
+
+    A generation without space is one of the whole population, so that there is nothing to set free.
+    """
+    return variant.update_order == "asynchronous" and variant.cell_evaluation != "all_vs_all"
+
+
 def reads_this_generation(variant: Variant) -> bool:
     """Whether cells see new centres of neighbours before them (algorithm section 4).
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from aes_lipi.coevolution.order import runs_freely
 from aes_lipi.config import Study, Variant
 from aes_lipi.errors import UserError
 from aes_lipi.execution.digests import with_digests
@@ -153,9 +154,9 @@ def _replaying(job: Job, directory: Path) -> Job:
     Raises:
         UserError: that run does not hold the trial, or it was not asynchronous.
     """
-    if job.variant.update_order != "asynchronous":
+    if not runs_freely(job.variant):
         raise UserError(
-            f"--replay: {job.label} is {job.variant.update_order}, so it has the same bits in "
-            "every run; only asynchronous trials are replayed"
+            f"--replay: {job.label} ({job.variant.cell_evaluation}, {job.variant.update_order}) "
+            "has the same bits in every run; only asynchronous trials are replayed"
         )
     return replace(job, replay=load_reads(directory, job.id, job.variant.epochs))

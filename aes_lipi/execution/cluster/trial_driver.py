@@ -17,7 +17,7 @@ from typing import Any
 import ray
 from ray.exceptions import GetTimeoutError, RayError
 
-from aes_lipi.coevolution.order import BEFORE_FIRST, Flow, Step, reachable
+from aes_lipi.coevolution.order import BEFORE_FIRST, Flow, Step, reachable, runs_freely
 from aes_lipi.coevolution.plan import Record
 from aes_lipi.errors import UserError
 from aes_lipi.execution.cluster.cells import RemoteCellActor, Work
@@ -226,7 +226,7 @@ class _Trial:
     def _advance(self, progress: Progress) -> Iterator[Message]:
         """All generations that are left."""
         self._pulse = time.perf_counter()
-        if self._job.variant.update_order == "asynchronous":
+        if runs_freely(self._job.variant):
             return self._asynchronous(progress)
         return self._in_step(progress)
 

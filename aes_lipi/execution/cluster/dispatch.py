@@ -1,0 +1,168 @@
+"""Gives trials to places until all have ended."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+
+from aes_lipi.errors import UserError
+from aes_lipi.execution.cluster.capacity import living_nodes
+from aes_lipi.execution.cluster.faults import Backoff, cause_of, is_lost
+from aes_lipi.execution.cluster.nodes import NodeFacts
+from aes_lipi.execution.cluster.places import Places
+from aes_lipi.execution.cluster.vetting import Vetting
+from aes_lipi.execution.jobs import Computed, Failed, Job
+from aes_lipi.execution.local import act_on
+from aes_lipi.execution.study import Observer, OnEnding
+from aes_lipi.execution.trial import failed
+
+WAIT_S = 1.0
+LOOK_INTERVAL_S = 5.0
+PATIENCE_S = 30.0
+
+
+@dataclass
+class _Running:
+    """A trial on its way: how far it has come, and how often it was lost."""
+
+    job: Job
+    cells_per_actor: int
+    backoff: Backoff
+    generations: int = 0
+    not_before: float = 0.0
+
+
+class Dispatch:
+    """Starts trials as places become free, and starts those again whose workers are lost.
+
+    Args:
+        places: for the trials.
+        jobs: the trials, and how many cells an actor holds of each.
+        vetting: looks at the nodes that they run on.
+        observer: is told of their progress.
+        finished: is told how each of them ended.
+    """
+
+    def __init__(
+        self,
+        places: Places,
+        jobs: Sequence[tuple[Job, int]],
+        vetting: Vetting,
+        observer: Observer,
+        finished: OnEnding,
+    ) -> None:
+        self._places = places
+        self._waiting = deque(_Running(job, k, Backoff()) for job, k in jobs)
+        self._running: dict[Any, _Running] = {}
+        self._vetting = vetting
+        self._observer = observer
+        self._finished = finished
+        self._looked = self._heard = time.monotonic()
+
+    def run(self) -> None:
+        """Until all trials have ended."""
+        try:
+            while self._waiting or self._running:
+                self._start_what_fits()
+                self._look_around()
+                for ready in self._news():
+                    self._heard = time.monotonic()
+                    if ready in self._places.forming:
+                        self._places.formed(ready, self._vetting)
+                    else:
+                        self._hear(ready)
+        finally:
+            self._places.stop()
+
+    def _start_what_fits(self) -> None:
+        for _ in range(len(self._waiting)):
+            if not self._places.has_room:
+                return
+            trial = self._waiting.popleft()
+            if trial.not_before > time.monotonic():
+                self._waiting.append(trial)
+            else:
+                self._running[self._places.start(trial.job, trial.cells_per_actor)] = trial
+
+    def _news(self) -> Iterator[Any]:
+        """What has something to say."""
+        watched = [*self._running, *self._places.forming]
+        if not watched:
+            time.sleep(0.1)
+            return
+        ready, _ = ray.wait(watched, num_returns=1, timeout=WAIT_S)
+        if ready:
+            ready, _ = ray.wait(watched, num_returns=len(watched), timeout=0)
+        yield from ready
+
+    def _hear(self, stream: Any) -> None:
+        """Take one message of a trial."""
+        trial = self._running[stream]
+        try:
+            message = ray.get(next(stream))
+        except StopIteration:
+            self._lose(stream, trial, RuntimeError("the trial ended without a result"))
+            return
+        except RayError as error:
+            self._lose(stream, trial, error)
+            return
+        if isinstance(message, NodeFacts):
+            self._vetting.add(message)
+            return
+        if isinstance(message, Computed | Failed):
+            del self._running[stream]
+            self._places.ended(stream, lost=False)
+        else:
+            trial.generations += getattr(message, "generations", 0)
+        act_on(message, trial.job, self._observer, self._finished)
+
+    def _lose(self, stream: Any, trial: _Running, error: Exception) -> None:
+        """A trial's process or node is gone: run it again, or give it up."""
+        del self._running[stream]
+        self._places.ended(stream, lost=True)
+        cause = cause_of(error)
+        if isinstance(cause, ModuleNotFoundError | ImportError):
+            raise UserError(
+                f"a node of the cluster cannot import what it needs ({cause}); install the project "
+                "with its pins on every node"
+            )
+        self._observer.advanced(trial.job, -trial.generations)
+        if is_lost(error) and trial.backoff.another_try(0):
+            wait = trial.backoff.wait_s
+            self._waiting.appendleft(
+                replace(trial, generations=0, not_before=time.monotonic() + wait)
+            )
+            return
+        reason = RuntimeError(f"its worker was lost again and again: {_line(cause)}")
+        told = reason if is_lost(error) else cause
+        self._finished(trial.job, failed(trial.job, told, datetime.now(UTC), told=str(error)))
+
+    def _look_around(self) -> None:
+        """Now and then say how large the cluster is, and if nothing moves, what is waited for."""
+        now = time.monotonic()
+        if now - self._looked < LOOK_INTERVAL_S:
+            return
+        self._looked = now
+        self._observer.placed(len(living_nodes()), _cpus_now())
+        if now - self._heard > PATIENCE_S:
+            self._heard = now
+            self._observer.noticed(
+                "waiting for the cluster: its processors are taken by others, or it is growing "
+                "(ray status shows it)"
+            )
+
+
+def _cpus_now() -> float:
+    """Processors of the nodes that are there."""
+    return float(sum(node["Resources"].get("CPU", 0.0) for node in living_nodes()))
+
+
+def _line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

@@ -1,0 +1,36 @@
+"""A real Ray cluster of three nodes on this machine, for all tests of this folder."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from ray_processes import NodeProcesses
+
+TWO_SECONDS = {"health_check_period_ms": 500, "health_check_failure_threshold": 4}
+
+
+@pytest.fixture(scope="session")
+def three_nodes() -> Iterator[NodeProcesses]:
+    """Three nodes of two CPUs; this process is connected."""
+    import ray  # noqa: PLC0415 - slow, and not for those who run other tests
+    from ray.cluster_utils import Cluster  # noqa: PLC0415
+
+    monkeypatch = pytest.MonkeyPatch()
+    short = tempfile.mkdtemp(prefix="ray-")  # sockets below it allow no long path
+    monkeypatch.setenv("RAY_TMPDIR", short)
+    monkeypatch.setenv("RAY_max_direct_call_object_size", "1000000")
+    head: dict[str, Any] = {"num_cpus": 2, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=head | {"_system_config": TWO_SECONDS})
+    for _ in range(2):
+        cluster.add_node(num_cpus=2)
+    monkeypatch.undo()
+    ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
+    yield NodeProcesses(cluster)
+    ray.shutdown()
+    cluster.shutdown()
+    shutil.rmtree(short, ignore_errors=True)

@@ -1,0 +1,176 @@
+"""Workers and nodes are killed while a study runs: it ends with the bits of an undisturbed run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from helpers import tiny_study
+from ray_processes import NodeProcesses, WorkerKiller, parent_of
+from studies import assert_same_study
+from studies import run_study as run_here
+
+from aes_lipi.config import Study
+from aes_lipi.execution.cluster.options import ClusterOptions
+from aes_lipi.execution.cluster.runner import ClusterRunner
+from aes_lipi.execution.jobs import Job
+from aes_lipi.execution.study import SilentObserver, Summary, run_study
+from aes_lipi.results.reading import load_results
+
+pytestmark = pytest.mark.xdist_group("ray")
+
+A_CELL_PER_ACTOR = ClusterOptions(cells_per_actor=1, trials_at_a_time=1)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Path]:
+    study = tiny_study(trials=1, epochs=600, prune_method="random", record_interval=50)
+    directory = tmp_path_factory.mktemp("undisturbed") / "study"
+    run_here(study, directory)
+    return study, directory
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("CellActor", A_CELL_PER_ACTOR),
+        ("TrialDriver", A_CELL_PER_ACTOR),
+        ("run_whole_trial", ClusterOptions(placement="trial")),
+    ],
+    ids=["a cell", "a driver of a trial", "a trial's task"],
+)
+def test_a_killed_worker_costs_no_trial_and_no_bit(
+    name: str,
+    options: ClusterOptions,
+    three_nodes: NodeProcesses,
+    undisturbed: tuple[Study, Path],
+    tmp_path: Path,
+) -> None:
+    study, directory = undisturbed
+    killer = WorkerKiller(three_nodes, name, kills=2 if name == "CellActor" else 1, every=5)
+    assert run_study(study, tmp_path / "s", ClusterRunner(options), killer) == Summary(1, 0)
+    assert killer.killed
+    assert_same_study(directory, tmp_path / "s")
+
+
+class _NodeKiller(SilentObserver):
+    """Takes away, once, the node that leads a ring, or one that only holds cells of it."""
+
+    def __init__(self, nodes: NodeProcesses, leading: bool) -> None:
+        self._nodes, self._leading = nodes, leading
+        self.killed: int | None = None
+
+    def advanced(self, job: Job, generations: int) -> None:
+        if self.killed is None and generations > 0:
+            [leader] = {parent_of(pid) for pid in self._nodes.workers("TrialDriver")}
+            with_cells = {parent_of(pid) for pid in self._nodes.workers("CellActor")}
+            assert len(with_cells) == 2
+            self.killed = leader if self._leading else (with_cells - {leader}).pop()
+            os.kill(self.killed, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("leading", [True, False], ids=["the leading node", "another node"])
+def test_a_lost_node_costs_no_trial_and_no_bit(
+    leading: bool, three_nodes: NodeProcesses, undisturbed: tuple[Study, Path], tmp_path: Path
+) -> None:
+    study, directory = undisturbed
+    extra = [three_nodes.cluster.add_node(num_cpus=1, resources={"here": 1}) for _ in range(3)]
+    options = ClusterOptions(cells_per_actor=2, resources=(("CPU", 1.0), ("here", 1.0)))
+    killer = _NodeKiller(three_nodes, leading)
+    assert run_study(study, tmp_path / "s", ClusterRunner(options), killer) == Summary(1, 0)
+    assert killer.killed is not None
+    assert_same_study(directory, tmp_path / "s")
+    for node in extra:
+        three_nodes.cluster.remove_node(node)
+
+
+def test_asynchronous_cells_go_on_after_a_loss_and_can_be_replayed(
+    three_nodes: NodeProcesses, tmp_path: Path
+) -> None:
+    study = tiny_study(trials=1, epochs=200, update_order="asynchronous", record_interval=50)
+    killer = WorkerKiller(three_nodes, "CellActor", kills=1, every=20)
+    free = ClusterRunner(A_CELL_PER_ACTOR)
+    assert run_study(study, tmp_path / "free", free, killer) == Summary(1, 0)
+    assert killer.killed
+    run_study(study, tmp_path / "again", ClusterRunner(ClusterOptions()), replay=tmp_path / "free")
+    assert_same_study(tmp_path / "free", tmp_path / "again")
+
+
+def test_a_slow_cell_holds_nobody_up(three_nodes: NodeProcesses, tmp_path: Path) -> None:
+    """One of four asynchronous cells is stopped for two seconds: the others go on."""
+    study = tiny_study(
+        trials=1, epochs=400, update_order="asynchronous", population_size=4, record_interval=100
+    )
+
+    def hold_up() -> None:
+        while not (living := three_nodes.workers("CellActor.compute")):
+            time.sleep(0.05)
+        os.kill(living[0], signal.SIGSTOP)
+        time.sleep(2.0)
+        os.kill(living[0], signal.SIGCONT)
+
+    holder = threading.Thread(target=hold_up)
+    holder.start()
+    run_study(study, tmp_path / "s", ClusterRunner(A_CELL_PER_ACTOR))
+    holder.join()
+    staleness = load_results(tmp_path / "s").generations["staleness"]
+    assert staleness.max() >= 10
+
+
+def _command(study_file: Path, output: Path, address: str) -> list[str]:
+    return [
+        *(sys.executable, "-m", "aes_lipi", "run", "--config", str(study_file)),
+        *("--output_dir", str(output), "--address", address, "--cells_per_actor", "1"),
+    ]
+
+
+def test_a_killed_driver_leaves_a_study_that_the_same_command_finishes(
+    three_nodes: NodeProcesses, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        "trials: 4\nsettings: {n_clusters: 2, n_examples_per_cluster: 6, n_dim: 7, "
+        "hidden_sizes: [4], latent_size: 3, population_size: 4, epochs: 150, batch_size: 5}\n"
+    )
+    command = _command(file, tmp_path / "killed", three_nodes.address)
+    first = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    while not list((tmp_path / "killed").glob("trials/*/trial=*.parquet")):
+        assert first.poll() is None, first.communicate()[0]
+        time.sleep(0.05)
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    assert 1 <= len(load_results(tmp_path / "killed").trials) < 4
+    second = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    assert second.returncode == 0, second.stderr
+    whole = [*_command(file, tmp_path / "whole", "")[:-4], "--local", "--jobs", "1"]
+    subprocess.run(whole, check=True, capture_output=True, timeout=200)
+    assert_same_study(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_an_interrupted_driver_says_so_and_resumes(
+    three_nodes: NodeProcesses, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        "trials: 2\nsettings: {n_clusters: 2, n_examples_per_cluster: 6, n_dim: 7, "
+        "hidden_sizes: [4], latent_size: 3, population_size: 4, epochs: 3000, batch_size: 5}\n"
+    )
+    command = _command(file, tmp_path / "s", three_nodes.address)
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    while not three_nodes.workers("CellActor.compute"):
+        assert running.poll() is None, running.communicate()[0]
+        time.sleep(0.05)
+    running.send_signal(signal.SIGINT)
+    said, _ = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "Traceback" not in said
+    until = time.monotonic() + 30
+    while three_nodes.workers("CellActor") and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not three_nodes.workers("CellActor")
