@@ -32,5 +32,5 @@ def three_nodes() -> Iterator[NodeProcesses]:
     ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
     yield NodeProcesses(cluster)
     ray.shutdown()
-    cluster.shutdown()
+    cluster.shutdown()  # type: ignore[no-untyped-call]
     shutil.rmtree(short, ignore_errors=True)
