@@ -13,6 +13,7 @@ from aes_lipi.coevolution.batches import random_batch
 from aes_lipi.coevolution.cell import InHand, lipi_simple, lipi_simple_pte
 from aes_lipi.coevolution.epoch_node import epoch_node
 from aes_lipi.coevolution.plan import Cell, Outcome, Record, Setup, Task, capacity
+from aes_lipi.config import Variant
 from aes_lipi.engine.protocol import EvaluateTask, Float64
 from aes_lipi.randomness import Purpose
 
@@ -81,6 +82,11 @@ def _test_losses(hands: Sequence[InHand], setup: Setup) -> list[float | None]:
         ]
     )
     return [float(matrix[0, 0]) for matrix in matrices]
+
+
+def carries_private_state(variant: Variant) -> bool:
+    """Whether a cell carries more from one generation to the next than its neighbours may read."""
+    return variant.optimizer_state == "cell" or variant.is_canonical
 
 
 def _carried(cell: Cell, setup: Setup) -> Cell:

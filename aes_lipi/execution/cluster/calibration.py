@@ -9,16 +9,22 @@ from threadpoolctl import threadpool_limits
 from aes_lipi.coevolution.order import Flow
 from aes_lipi.coevolution.plan import Setup
 from aes_lipi.coevolution.ring import initial_ring, perform
+from aes_lipi.config import Variant
+from aes_lipi.execution.cluster.forecast import Costs, seconds_per_generation
 
-CALL_CPU_S = 0.004
-"""Processor time that Ray spends on one call of a step, over all processes
-(tests/benchmarks/NOTES.md)."""
+CALL_S, SEND_S = 0.0015, 0.0006
+"""Processor time of a call of a step beyond the step, at the actor and at the driver, for networks
+of the published size (tests/benchmarks/NOTES.md)."""
 
-CHAIN_PER_CELL = 0.45
-"""Share of a sequential generation's cells that lie on its longest chain, for rings of about ten
-(tests/benchmarks/NOTES.md)."""
+SECONDS_PER_BYTE = 4e-9
+"""Processor time of exchanging centres per byte of a pair's weights (tests/benchmarks/NOTES.md)."""
+
+DECIDE_S = 5e-5
+"""Processor time of one cell's plan at the driver (tests/benchmarks/NOTES.md)."""
 
 SAMPLE_S = 0.2
+CELLS_TO_SIMULATE = 4000
+SIZES_TO_COMPARE = 8
 
 
 def seconds_per_cell(setup: Setup) -> float:
@@ -36,8 +42,18 @@ def seconds_per_cell(setup: Setup) -> float:
     return (time.perf_counter() - started) / rounds / len(chosen)
 
 
+def costs_of(cell_s: float, pair_bytes: int) -> Costs:
+    """What the parts of a generation cost.
+
+    Args:
+        cell_s: seconds that one cell takes for a generation.
+        pair_bytes: of its encoder and decoder.
+    """
+    return Costs(cell_s, CALL_S + SECONDS_PER_BYTE * pair_bytes, SEND_S, DECIDE_S)
+
+
 def choose_cells_per_actor(
-    n_cells: int, cell_s: float, cpus: float, trials_waiting: int, sequential: bool
+    variant: Variant, costs: Costs, processors: float, trials_waiting: int
 ) -> int:
     """The divisor of a ring that makes a study's trials end soonest.
 
@@ -46,27 +62,22 @@ def choose_cells_per_actor(
     the calls cost.
 
     Args:
-        n_cells: cells of the ring.
-        cell_s: seconds that one cell takes for a generation.
-        cpus: processors of the cluster.
+        variant: settings of the ring.
+        costs: of a generation's parts.
+        processors: of the cluster.
         trials_waiting: trials to run.
-        sequential: whether cells wait for neighbours of the same generation.
     """
-    if trials_waiting >= cpus:
+    n_cells = variant.population_size
+    if trials_waiting >= processors:
         return n_cells
-    share = max(1.0, cpus // max(1, trials_waiting))
+    share = max(1.0, processors // max(1, trials_waiting))
+    generations = max(2, min(20, CELLS_TO_SIMULATE // n_cells))
+
+    def forecast(k: int) -> float:
+        if k == n_cells:
+            return n_cells * costs.cell
+        return seconds_per_generation(variant, k, share, costs, generations=generations)
+
     divisors = [k for k in range(1, n_cells + 1) if n_cells % k == 0]
-    return min(divisors, key=lambda k: (_generation_s(n_cells, k, cell_s, share, sequential), -k))
-
-
-def _generation_s(n_cells: int, k: int, cell_s: float, cpus: float, sequential: bool) -> float:
-    """Seconds of a generation when actors hold k cells each, by a simple model."""
-    groups = n_cells // k
-    if groups == 1:
-        return n_cells * cell_s
-    side_by_side = min(cpus, groups)
-    if sequential:
-        side_by_side = min(side_by_side, max(1.0, groups / (1 + CHAIN_PER_CELL * (groups - 1))))
-    calls = groups * (2 if sequential and k > 1 else 1)
-    rounds = -(-groups // side_by_side)
-    return rounds * k * cell_s + calls * CALL_CPU_S / side_by_side
+    every = -(-len(divisors) // SIZES_TO_COMPARE)
+    return min({*divisors[::every], n_cells}, key=lambda k: (forecast(k), -k))

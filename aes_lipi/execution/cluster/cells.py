@@ -31,10 +31,12 @@ class Work:
     Attributes:
         steps: each after those it needs.
         exported: cells whose centres other actors read.
+        keeps: whether the group's next steps start from anything else, too.
     """
 
     steps: tuple[Step, ...]
     exported: frozenset[int]
+    keeps: bool
 
 
 class CellActor:
@@ -60,6 +62,7 @@ class CellActor:
             UserError: the node lacks what the variant needs.
         """
         self._setup = prepare_with(variant, materials)
+        threadpool_limits(limits=1)  # for good; to ask at every step would take longer than Ray
         self._warm = materials.warm_start
 
     def begin(self, trial: int, cells: Sequence[int]) -> Parcel:
@@ -67,7 +70,9 @@ class CellActor:
         ring = initial_ring(self._ready(), trial, self._warm)
         return {(i, -1): ring.cells[i] for i in cells}
 
-    def compute(self, work: Work, *parcels: Parcel) -> tuple[Parcel, Parcel, list[Record]]:
+    def compute(
+        self, work: Work, *parcels: Parcel
+    ) -> tuple[Parcel, list[Record]] | tuple[Parcel, Parcel, list[Record]]:
         """Compute steps.
 
         Args:
@@ -75,18 +80,22 @@ class CellActor:
             parcels: hold every version that they need and do not make.
 
         Returns:
-            the centres that other actors read, all else that the group's next steps start from,
-            and the records.
+            the centres that other actors read, all else that the group's next steps start from
+            unless there is nothing, and the records.
         """
         known: Parcel = {}
         for parcel in parcels:
             for version, cell in parcel.items():
                 if version not in known or not has_private_state(known[version]):
                     known[version] = cell
-        with threadpool_limits(limits=1):
-            outcomes = perform(work.steps, known, self._ready())
+        outcomes = perform(work.steps, known, self._ready())
         edge, rest = split({v: o.cell for v, o in outcomes.items()}, work.exported)
-        return edge, rest, [outcome.record for outcome in outcomes.values()]
+        records = [outcome.record for outcome in outcomes.values()]
+        if work.keeps:
+            return edge, rest, records
+        if rest:
+            raise RuntimeError(f"cells {sorted(rest)} hold something that nobody would keep")
+        return edge, records
 
     def conclude(
         self,
@@ -106,15 +115,9 @@ class CellActor:
                     cells[i] = cell
         in_order = tuple(cells[i] for i in range(len(learning_rates)))
         ring = Ring(job.trial, epochs, in_order, learning_rates)
-        with threadpool_limits(limits=1):
-            return conclude(
-                job,
-                self._ready(),
-                ring,
-                records,
-                started_at=started_at,
-                wall_time_s=wall_time_s,
-            )
+        return conclude(
+            job, self._ready(), ring, records, started_at=started_at, wall_time_s=wall_time_s
+        )
 
     def _ready(self) -> Setup:
         if self._setup is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -16,10 +17,12 @@ class Partition:
     Attributes:
         group_of: of every cell the index of its group.
         read_outside: cells that a cell of another group reads.
+        with_inner_cells: groups with a cell that no other group reads.
     """
 
     group_of: tuple[int, ...]
     read_outside: frozenset[int]
+    with_inner_cells: frozenset[int]
 
     @staticmethod
     def of(members: Neighbourhoods, cells_per_actor: int) -> Partition:
@@ -28,7 +31,8 @@ class Partition:
         outside = frozenset(
             j for i, own in enumerate(members) for j in own if group_of[i] != group_of[j]
         )
-        return Partition(group_of, outside)
+        inner = frozenset(group for i, group in enumerate(group_of) if i not in outside)
+        return Partition(group_of, outside, inner)
 
     @property
     def n_groups(self) -> int:
@@ -59,17 +63,26 @@ def calls_of(steps: Sequence[Step], partition: Partition) -> list[Call]:
     for step in steps:
         waiting.setdefault(partition.group_of[step.cell], []).append(step)
     to_come = {step.version for step in steps}
+    waiting_for: dict[Version, set[int]] = {}
+    for group, queue in waiting.items():
+        for need in (need for step in queue for need in step.needs if need in to_come):
+            waiting_for.setdefault(need, set()).add(group)
+    ready = {group: _computable(queue, to_come) for group, queue in waiting.items()}
+    most_first = [(-len(taken), group) for group, taken in ready.items()]
+    heapq.heapify(most_first)
     calls: list[Call] = []
-    while waiting:
-        ready = {group: _computable(queue, to_come) for group, queue in waiting.items()}
-        group = max(ready, key=lambda g: len(ready[g]))
+    while most_first:
+        size, group = heapq.heappop(most_first)
         taken = ready[group]
+        if size == 0 or -size != len(taken):
+            continue  # outdated: it waits, or was pushed again
         calls.append(Call(group, tuple(taken)))
         made = {step.version for step in taken}
         to_come -= made
-        left = [step for step in waiting.pop(group) if step.version not in made]
-        if left:
-            waiting[group] = left
+        waiting[group] = [step for step in waiting[group] if step.version not in made]
+        for other in {group}.union(*(waiting_for.get(version, ()) for version in made)):
+            ready[other] = _computable(waiting[other], to_come)
+            heapq.heappush(most_first, (-len(ready[other]), other))
     return calls
 
 

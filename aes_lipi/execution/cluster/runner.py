@@ -18,6 +18,7 @@ from aes_lipi.execution.cluster.capacity import (
     shared_cpu,
 )
 from aes_lipi.execution.cluster.dispatch import Dispatch
+from aes_lipi.execution.cluster.forecast import Costs
 from aes_lipi.execution.cluster.nodes import facts_of_this_node
 from aes_lipi.execution.cluster.options import ClusterOptions
 from aes_lipi.execution.cluster.places import Layout, Places, as_options
@@ -39,7 +40,7 @@ class ClusterRunner:
     def __init__(self, options: ClusterOptions) -> None:
         self._options = options
         self._shelf = Shelf()
-        self._seconds: dict[Variant, float] = {}
+        self._costs: dict[Variant, Costs] = {}
 
     def check(self, variants: Sequence[Variant]) -> None:
         """Refuse what this cluster can never run; see `Runner.check`."""
@@ -81,22 +82,21 @@ class ClusterRunner:
         if n_cells == 1 or variant.cell_evaluation == "all_vs_all":
             return 0
         k = choose_cells_per_actor(
-            n_cells,
+            variant,
             self._measured(variant, capacity),
             capacity.total("CPU"),
             min(trials, self._options.trials_at_a_time or trials),
-            sequential=variant.update_order == "sequential",
         )
         return 0 if k == n_cells else k
 
-    def _measured(self, variant: Variant, capacity: Capacity) -> float:
-        """Seconds of a cell's generation, measured once for variants that train alike."""
+    def _measured(self, variant: Variant, capacity: Capacity) -> Costs:
+        """What a generation costs, measured once for variants that train alike."""
         alike = variant.model_copy(update={"prune_method": "None", "rng_seed": 0, "epochs": 1})
-        if alike not in self._seconds:
+        if alike not in self._costs:
             request = dict(self._layout(variant, 0, capacity).resources)
             timing = RemoteTiming.options(**as_options(request))
-            self._seconds[alike] = ray.get(timing.remote(variant, self._shelf.reference(variant)))
-        return self._seconds[alike]
+            self._costs[alike] = ray.get(timing.remote(variant, self._shelf.reference(variant)))
+        return self._costs[alike]
 
     def _layout(self, variant: Variant, n_actors: int, capacity: Capacity) -> Layout:
         """What a variant's actors or tasks reserve.

@@ -11,6 +11,8 @@ import ray
 from aes_lipi.autoencoders.networks import Pair
 from aes_lipi.coevolution.plan import Setup
 from aes_lipi.config import Variant
+from aes_lipi.execution.cluster.calibration import costs_of, seconds_per_cell
+from aes_lipi.execution.cluster.forecast import Costs
 from aes_lipi.execution.cluster.metrics import TrialMetrics
 from aes_lipi.execution.cluster.nodes import NodeFacts, facts_of_this_node, use_only_what_is_ours
 from aes_lipi.execution.jobs import Advanced, Job, Message, now_and_then
@@ -54,12 +56,12 @@ def _setup(variant: Variant) -> Setup:
 RemoteTrial: Any = ray.remote(max_retries=0, num_returns="streaming")(run_whole_trial)
 
 
-def time_one_generation(variant: Variant, materials: Materials) -> float:
-    """Seconds that one cell of a variant takes for a generation on this worker."""
+def measure_costs(variant: Variant, materials: Materials) -> Costs:
+    """What the parts of a generation of a variant cost on this worker."""
     use_only_what_is_ours(0.0)
-    from aes_lipi.execution.cluster.calibration import seconds_per_cell  # noqa: PLC0415
+    setup = prepare_with(variant, materials)
+    n_weights = setup.architecture.encoder.size + setup.architecture.decoder.size
+    return costs_of(seconds_per_cell(setup), 4 * n_weights)
 
-    return seconds_per_cell(prepare_with(variant, materials))
 
-
-RemoteTiming: Any = ray.remote(time_one_generation)
+RemoteTiming: Any = ray.remote(measure_costs)

@@ -17,6 +17,7 @@ from typing import Any
 import ray
 from ray.exceptions import GetTimeoutError, RayError
 
+from aes_lipi.coevolution.generation import carries_private_state
 from aes_lipi.coevolution.order import BEFORE_FIRST, Flow, Step, reachable, runs_freely
 from aes_lipi.coevolution.plan import Record
 from aes_lipi.errors import UserError
@@ -165,6 +166,7 @@ class _Trial:
         self._materials = materials
         self._driver = driver
         self._partition = Partition.of(members, cells_per_actor)
+        self._private = carries_private_state(job.variant)
         self._metrics = TrialMetrics(job)
         self._copy: Progress | None = None
         self._copied = time.monotonic()
@@ -266,11 +268,14 @@ class _Trial:
                 if at is not None:  # else the call makes it itself
                     own = group_of[version[0]] == call.group
                     needed |= dict.fromkeys(at if own else at[:1])
-        work = Work(call.steps, self._partition.read_outside)
-        edge, rest, records = (
-            self._actors[call.group].compute.options(num_returns=3).remote(work, *needed)
+        keeps = self._private or call.group in self._partition.with_inner_cells
+        work = Work(call.steps, self._partition.read_outside, keeps)
+        *parcels, records = (
+            self._actors[call.group]
+            .compute.options(num_returns=3 if keeps else 2)
+            .remote(work, *needed)
         )
-        return (edge, rest), records
+        return tuple(parcels), records
 
     def _settle(self, generation: InFlight, progress: Progress) -> Message:
         """Wait for a generation's records: what it made exists, what came before may go."""

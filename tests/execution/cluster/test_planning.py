@@ -11,11 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aes_lipi.coevolution.order import Flow, Version, reachable
+from aes_lipi.config import Variant
 from aes_lipi.errors import UserError
-from aes_lipi.execution.cluster.calibration import choose_cells_per_actor
+from aes_lipi.execution.cluster.calibration import choose_cells_per_actor, costs_of
 from aes_lipi.execution.cluster.capacity import Capacity, check_possible, shared_cpu
 from aes_lipi.execution.cluster.discovery import find_cluster
 from aes_lipi.execution.cluster.faults import Backoff
+from aes_lipi.execution.cluster.forecast import Costs, seconds_per_generation
 from aes_lipi.execution.cluster.options import parse_cells_per_actor, parse_resources
 from aes_lipi.execution.cluster.partition import Partition, calls_of
 
@@ -65,12 +67,39 @@ def test_calls_compute_every_step_once_after_what_it_needs(
 
 
 def test_many_trials_take_whole_rings_and_long_generations_a_cell_per_actor() -> None:
-    assert choose_cells_per_actor(10, 0.01, 2, 30, sequential=True) == 10
-    assert choose_cells_per_actor(10, 10.0, 16, 1, sequential=False) == 1
-    assert choose_cells_per_actor(10, 0.01, 2, 1, sequential=False) == 5
-    assert choose_cells_per_actor(10, 1e-5, 16, 1, sequential=True) == 10
-    for k in (choose_cells_per_actor(12, s, 8, 2, sequential=True) for s in (1e-4, 1e-2, 1, 100)):
-        assert 12 % k == 0
+    sequential = tiny_variant(population_size=10)
+    synchronous = tiny_variant(population_size=10, update_order="synchronous")
+
+    def choice(variant: Variant, cell_s: float, processors: int, trials: int) -> int:
+        return choose_cells_per_actor(variant, costs_of(cell_s, 247_000), processors, trials)
+
+    assert choice(sequential, 0.01, 2, 30) == 10
+    assert choice(synchronous, 10.0, 16, 1) == 1
+    assert choice(synchronous, 0.01, 2, 1) == 5
+    assert choice(sequential, 1.0, 2, 1) == 1
+    assert choice(sequential, 1e-5, 16, 1) == 10
+    large = tiny_variant(population_size=3600, update_order="synchronous")
+    assert choice(large, 1.0, 3600, 1) == 1
+
+
+def test_a_forecast_is_right_where_it_can_be_reckoned_by_hand() -> None:
+    ring = tiny_variant(population_size=12, update_order="synchronous")
+    free = Costs(cell=1.0, call=0.0, send=0.0)
+    assert seconds_per_generation(ring, 1, 3, free) == pytest.approx(4.0)
+    assert seconds_per_generation(ring, 4, 3, free) == pytest.approx(4.0)
+    assert seconds_per_generation(ring, 4, 2, free) == pytest.approx(8.0)  # all read all
+    assert seconds_per_generation(ring, 12, 9, free) == pytest.approx(12.0)
+    dear = Costs(cell=1.0, call=0.5, send=0.0)
+    assert seconds_per_generation(ring, 4, 3, dear) == pytest.approx(4.5)
+    slow_driver = Costs(cell=1.0, call=0.0, send=2.0)
+    assert seconds_per_generation(ring, 1, 100, slow_driver) == pytest.approx(24.0)
+    far = Costs(cell=1.0, call=0.0, send=0.0, travel=3.0)
+    assert seconds_per_generation(ring, 1, 12, far) == pytest.approx(4.0)
+    alone = tiny_variant(population_size=12, radius=0, update_order="synchronous")
+    assert seconds_per_generation(alone, 1, 12, far) == pytest.approx(1.0)
+    published = tiny_variant(population_size=12)
+    assert 2.0 <= seconds_per_generation(published, 1, 12, free) <= 5.0
+    assert seconds_per_generation(published, 1, 1, free) == pytest.approx(12.0)
 
 
 TWO_NODES = Capacity(({"CPU": 2.0}, {"CPU": 2.0, "GPU": 1.0}))

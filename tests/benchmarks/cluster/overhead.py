@@ -1,0 +1,127 @@
+"""Time per generation of a ring on two CPUs, over what its computing alone takes.
+
+The published network (61,670 weights, 247 KB), as many training rows as give a cell so much work.
+The bound is what two processes without Ray do side by side: one trial each, per generation of one
+trial, so that it holds whatever two busy processes cost each other. Trials come in turn, round
+after round; the first round warms up. `python -m benchmarks.cluster.overhead`, tests on PYTHONPATH.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import statistics
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import ray
+
+from aes_lipi.config import Study, StudyFile, resolve_study
+from aes_lipi.execution.cluster.calibration import seconds_per_cell
+from aes_lipi.execution.cluster.options import ClusterOptions
+from aes_lipi.execution.cluster.runner import ClusterRunner
+from aes_lipi.execution.local import LocalRunner
+from aes_lipi.execution.setup import prepare
+from aes_lipi.execution.study import Runner, run_study
+from aes_lipi.execution.workers import one_thread_per_process
+from aes_lipi.results.reading import load_results
+
+N_CELLS = 10
+SECONDS = {"2 ms": 0.002, "10 ms": 0.01, "100 ms": 0.1, "1 s": 1.0}
+ROUND_S = 6.0
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way of running trials: so many at a time on two CPUs."""
+
+    name: str
+    runner: Callable[[], Runner]
+    at_a_time: int
+
+
+WAYS = (
+    Way("no Ray, two trials side by side", lambda: LocalRunner(2), 2),
+    Way("1 cell per actor, barrier", lambda: ClusterRunner(_with(window=1, cells=1)), 1),
+    Way("1 cell per actor, data flow", lambda: ClusterRunner(_with(window=4, cells=1)), 1),
+    Way("5 cells per actor, data flow", lambda: ClusterRunner(_with(window=4, cells=5)), 1),
+    Way("auto", lambda: ClusterRunner(ClusterOptions(trials_at_a_time=1)), 1),
+    Way("placement trial", lambda: ClusterRunner(ClusterOptions(placement="trial")), 2),
+)
+
+
+def _with(window: int, cells: int) -> ClusterOptions:
+    return ClusterOptions(cells_per_actor=cells, window=window, trials_at_a_time=1)
+
+
+def study_of(n_rows: int, epochs: int, trials: int, order: str) -> Study:
+    """The published network on so many training rows."""
+    settings = {
+        "update_order": order,
+        "population_size": N_CELLS,
+        "n_clusters": 1,
+        "n_examples_per_cluster": n_rows,
+        "record_interval": epochs,
+        "epochs": epochs,
+        "engine": "dense",
+    }
+    return resolve_study("overhead", StudyFile(trials=trials, settings=settings), {})
+
+
+def rows_for(seconds: float) -> int:
+    """Training rows with which a cell works so long on a generation."""
+    per_row = seconds_per_cell(prepare(study_of(1000, 1, 1, "synchronous").variants[0])) / 1000
+    return max(10, round(seconds / per_row / 5) * 5)
+
+
+def seconds_per_generation(way: Way, study: Study) -> float:
+    """Of one trial, when as many run as the two CPUs hold; the first of each place warms up."""
+    with tempfile.TemporaryDirectory() as folder:
+        run_study(study, Path(folder) / "s", way.runner())
+        trials = load_results(Path(folder) / "s").trials
+    measured = trials[trials["trial"] >= way.at_a_time]
+    epochs = study.variants[0].epochs
+    return float(measured["wall_time_s"].median()) / epochs / way.at_a_time
+
+
+def table(work: dict[str, float], order: str, rounds: int) -> None:
+    """Print the medians of the rounds' ratios."""
+    names = [way.name for way in WAYS]
+    print(f"\n{order}: ms a generation, and over the bound")
+    for label, seconds in work.items():
+        n_rows = rows_for(seconds)
+        epochs = max(3, min(400, round(ROUND_S / (seconds * N_CELLS / 2))))
+        times: dict[str, list[float]] = {name: [] for name in names}
+        for _ in range(rounds):
+            for way in WAYS:
+                study = study_of(n_rows, epochs, 2 * way.at_a_time, order)
+                times[way.name].append(seconds_per_generation(way, study))
+        bound = times[names[0]]
+        print(f"{label} of work ({n_rows} rows, {epochs} generations)")
+        for name in names:
+            ratio = statistics.median(t / b for t, b in zip(times[name], bound, strict=True))
+            ms = statistics.median(times[name]) * 1e3
+            print(f"  {name:34s}{ms:10.1f}{100 * (ratio - 1):+8.0f} %", flush=True)
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--work", nargs="+", choices=SECONDS, default=list(SECONDS))
+    parser.add_argument("--orders", nargs="+", default=["synchronous", "sequential"])
+    arguments = parser.parse_args()
+    one_thread_per_process()
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    os.environ.setdefault("RAY_max_direct_call_object_size", "1000000")
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    for order in arguments.orders:
+        table({label: SECONDS[label] for label in arguments.work}, order, arguments.rounds)
+    ray.shutdown()
+
+
+if __name__ == "__main__":
+    main()
