@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from threadpoolctl import threadpool_limits
 
@@ -27,19 +28,24 @@ CELLS_TO_SIMULATE = 4000
 SIZES_TO_COMPARE = 8
 
 
-def seconds_per_cell(setup: Setup) -> float:
-    """Seconds that one cell takes for a generation without recording, after a first one."""
+def seconds_per_cell(setup: Setup, clock: Callable[[], float] = time.perf_counter) -> float:
+    """Seconds that one cell takes for a generation without recording, after a first one.
+
+    Args:
+        setup: what cells share.
+        clock: that the seconds are of.
+    """
     ring = initial_ring(setup, 0)
     steps = next(iter(Flow(setup.variant, 0, 0, ring.learning_rates)))
     known = {(i, -1): cell for i, cell in enumerate(ring.cells)}
     chosen = steps if setup.variant.cell_evaluation == "all_vs_all" else steps[:1]
     with threadpool_limits(limits=1):
         perform(chosen, known, setup)
-        started, rounds = time.perf_counter(), 0
-        while rounds == 0 or time.perf_counter() - started < SAMPLE_S:
+        started, rounds = clock(), 0
+        while rounds == 0 or clock() - started < SAMPLE_S:
             perform(chosen, known, setup)
             rounds += 1
-    return (time.perf_counter() - started) / rounds / len(chosen)
+    return (clock() - started) / rounds / len(chosen)
 
 
 def costs_of(cell_s: float, pair_bytes: int) -> Costs:

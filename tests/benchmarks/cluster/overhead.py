@@ -9,15 +9,11 @@ after round; the first round warms up. `python -m benchmarks.cluster.overhead`, 
 from __future__ import annotations
 
 import argparse
-import logging
-import os
 import statistics
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-import ray
 
 from aes_lipi.config import Study, StudyFile, resolve_study
 from aes_lipi.execution.cluster.calibration import seconds_per_cell
@@ -26,8 +22,8 @@ from aes_lipi.execution.cluster.runner import ClusterRunner
 from aes_lipi.execution.local import LocalRunner
 from aes_lipi.execution.setup import prepare
 from aes_lipi.execution.study import Runner, run_study
-from aes_lipi.execution.workers import one_thread_per_process
 from aes_lipi.results.reading import load_results
+from benchmarks.cluster.one_node import ray_here
 
 N_CELLS = 10
 SECONDS = {"2 ms": 0.002, "10 ms": 0.01, "100 ms": 0.1, "1 s": 1.0}
@@ -57,11 +53,11 @@ def _with(window: int, cells: int) -> ClusterOptions:
     return ClusterOptions(cells_per_actor=cells, window=window, trials_at_a_time=1)
 
 
-def study_of(n_rows: int, epochs: int, trials: int, order: str) -> Study:
+def study_of(n_rows: int, epochs: int, trials: int, order: str, n_cells: int = N_CELLS) -> Study:
     """The published network on so many training rows."""
     settings = {
         "update_order": order,
-        "population_size": N_CELLS,
+        "population_size": n_cells,
         "n_clusters": 1,
         "n_examples_per_cluster": n_rows,
         "record_interval": epochs,
@@ -114,13 +110,9 @@ def main() -> None:
     parser.add_argument("--work", nargs="+", choices=SECONDS, default=list(SECONDS))
     parser.add_argument("--orders", nargs="+", default=["synchronous", "sequential"])
     arguments = parser.parse_args()
-    one_thread_per_process()
-    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-    os.environ.setdefault("RAY_max_direct_call_object_size", "1000000")
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    for order in arguments.orders:
-        table({label: SECONDS[label] for label in arguments.work}, order, arguments.rounds)
-    ray.shutdown()
+    with ray_here():
+        for order in arguments.orders:
+            table({label: SECONDS[label] for label in arguments.work}, order, arguments.rounds)
 
 
 if __name__ == "__main__":
