@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray._private.state import state as ray_state
 
 from aes_lipi.errors import UserError
+from aes_lipi.execution.cluster.growth import nodes_to_come
 
-Resources = dict[str, float]
 MOST_PER_CPU = 1000
 """Actors that may share a processor."""
 
@@ -23,9 +22,11 @@ class Capacity:
 
     Attributes:
         nodes: what each of them holds, in Ray's names.
+        open_ended: whether there may come more of which nothing is known.
     """
 
     nodes: tuple[Mapping[str, float], ...]
+    open_ended: bool = False
 
     def total(self, name: str) -> float:
         """How much of a resource all nodes hold together."""
@@ -49,7 +50,8 @@ def _times(node: Mapping[str, float], request: Mapping[str, float]) -> int:
 def capacity_now() -> Capacity:
     """The nodes that are there, and those that the autoscaler may start."""
     alive = [node["Resources"] for node in living_nodes()]
-    return Capacity((*alive, *_nodes_to_come(len(alive))))
+    to_come = nodes_to_come(len(alive) - 1)
+    return Capacity((*alive, *(to_come or ())), open_ended=to_come is None)
 
 
 def living_nodes() -> list[dict[str, Any]]:
@@ -58,17 +60,9 @@ def living_nodes() -> list[dict[str, Any]]:
     return [node for node in nodes if node["Alive"]]
 
 
-def _nodes_to_come(n_alive: int) -> list[Resources]:
-    """Nodes that the autoscaler's configuration allows beyond those that are there, roughly."""
-    config: Any = ray_state.get_cluster_config()
-    if config is None:
-        return []
-    allowed = [
-        dict(group.resources)
-        for group in config.node_group_configs
-        for _ in range(min(int(group.max_count), 10_000))
-    ]
-    return allowed[max(0, n_alive - 1) :]  # the head is no worker
+def cpus_now() -> float:
+    """Processors of the nodes that are there."""
+    return float(sum(node["Resources"].get("CPU", 0.0) for node in living_nodes()))
 
 
 def check_possible(
@@ -85,6 +79,8 @@ def check_possible(
     Raises:
         UserError: it would wait for ever.
     """
+    if capacity.open_ended:
+        return
     fits = capacity.slots(request)
     asked = ", ".join(f"{amount:g} {name}" for name, amount in request.items() if amount)
     if fits == 0:

@@ -13,7 +13,7 @@ import ray
 from ray.exceptions import RayError
 
 from aes_lipi.errors import UserError
-from aes_lipi.execution.cluster.capacity import living_nodes
+from aes_lipi.execution.cluster.capacity import capacity_now, cpus_now, living_nodes
 from aes_lipi.execution.cluster.faults import Backoff, cause_of, is_lost
 from aes_lipi.execution.cluster.nodes import NodeFacts
 from aes_lipi.execution.cluster.places import Places
@@ -145,23 +145,19 @@ class Dispatch:
         self._finished(trial.job, failed(trial.job, told, datetime.now(UTC), told=str(error)))
 
     def _look_around(self) -> None:
-        """Now and then say how large the cluster is, and if nothing moves, what is waited for."""
+        """Now and then see how large the cluster is; if nothing moves, say what is waited for."""
         now = time.monotonic()
         if now - self._looked < LOOK_INTERVAL_S:
             return
         self._looked = now
-        self._observer.placed(len(living_nodes()), _cpus_now())
+        self._observer.placed(len(living_nodes()), cpus_now())
+        self._places.grow(capacity_now())
         if now - self._heard > PATIENCE_S:
             self._heard = now
             self._observer.noticed(
                 "waiting for the cluster: its processors are taken by others, or it is growing "
                 "(ray status shows it)"
             )
-
-
-def _cpus_now() -> float:
-    """Processors of the nodes that are there."""
-    return float(sum(node["Resources"].get("CPU", 0.0) for node in living_nodes()))
 
 
 def _line(error: Exception) -> str:

@@ -16,6 +16,9 @@ from aes_lipi.execution.cluster.tasks import RemoteTrial
 from aes_lipi.execution.cluster.vetting import Vetting
 from aes_lipi.execution.jobs import Job
 
+MOST_ON_TRUST = 8
+"""Places where nobody knows how far the cluster will grow."""
+
 QUEUED_PER_SLOT = 2
 """Trial tasks submitted for each that can run, so that a worker need not wait for its next."""
 
@@ -69,14 +72,23 @@ class Places:
         self._resources = dict(layout.resources)
         self._shelf = shelf
         self._window = options.window
-        slots = capacity.slots(self._resources) // max(1, layout.n_actors)
-        most = options.trials_at_a_time or (slots if layout.n_actors else slots * QUEUED_PER_SLOT)
-        self._most = max(1, min(n_trials, most))
+        self._wanted = min(n_trials, options.trials_at_a_time or n_trials)
+        self._most = 1
         self.forming: dict[Any, Ring] = {}
         self._idle: list[Ring] = []
         self._busy: dict[Any, Ring | None] = {}
-        if layout.n_actors:
-            for _ in range(min(self._most, max(1, slots))):
+        self.grow(capacity)
+
+    def grow(self, capacity: Capacity) -> None:
+        """Make places in what the cluster holds now; those that there are stay."""
+        slots = capacity.slots(self._resources) // max(1, self._layout.n_actors)
+        if capacity.open_ended:
+            slots = max(slots + 1, MOST_ON_TRUST)  # what waits is what an autoscaler goes by
+        if not self._layout.n_actors:
+            slots *= QUEUED_PER_SLOT
+        self._most = max(self._most, min(self._wanted, slots))
+        if self._layout.n_actors:
+            for _ in range(self._most - len(self.forming) - len(self._idle) - len(self._busy)):
                 self._form()
 
     def _form(self) -> None:

@@ -14,6 +14,7 @@ from aes_lipi.execution.cluster.capacity import (
     Capacity,
     capacity_now,
     check_possible,
+    cpus_now,
     living_nodes,
     shared_cpu,
 )
@@ -56,7 +57,7 @@ class ClusterRunner:
     def run(self, todo: Sequence[Job], observer: Observer, finished: OnEnding) -> None:
         """Run trials; see `Runner.run`."""
         capacity = capacity_now()
-        observer.placed(len(living_nodes()), capacity.total("CPU"))
+        observer.placed(len(living_nodes()), cpus_now())
         batches: dict[Layout, list[tuple[Job, int]]] = {}
         per_variant = Counter(job.variant for job in todo)
         chosen = {

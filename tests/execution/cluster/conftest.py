@@ -11,7 +11,11 @@ from typing import Any
 import pytest
 from ray_processes import NodeProcesses
 
-TWO_SECONDS = {"health_check_period_ms": 500, "health_check_failure_threshold": 4}
+QUICK = {  # to notice that a node is gone, and to report metrics
+    "health_check_period_ms": 500,
+    "health_check_failure_threshold": 4,
+    "metrics_report_interval_ms": 1000,
+}
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +29,7 @@ def three_nodes() -> Iterator[NodeProcesses]:
     monkeypatch.setenv("RAY_TMPDIR", short)
     monkeypatch.setenv("RAY_max_direct_call_object_size", "1000000")
     head: dict[str, Any] = {"num_cpus": 2, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=head | {"_system_config": TWO_SECONDS})
+    cluster = Cluster(initialize_head=True, head_node_args=head | {"_system_config": QUICK})
     for _ in range(2):
         cluster.add_node(num_cpus=2)
     monkeypatch.undo()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from studies import assert_same_study
 from studies import run_study as run_here
 
 from aes_lipi.errors import UserError
+from aes_lipi.execution.cluster.capacity import capacity_now, living_nodes
 from aes_lipi.execution.cluster.nodes import NodeFacts
 from aes_lipi.execution.cluster.options import ClusterOptions
 from aes_lipi.execution.cluster.runner import ClusterRunner
@@ -67,6 +70,105 @@ def test_what_can_never_be_met_is_refused_before_anything_is_written(
         run_study(tiny_study(**settings), tmp_path / "s", ClusterRunner(options))
     assert "\n" not in str(error.value)
     assert not (tmp_path / "s").exists()
+
+
+LATER = ClusterOptions(cells_per_actor=1, resources=(("CPU", 0.25), ("later", 1.0)))
+
+
+class _Growing(SilentObserver):
+    """Adds a node once the study waits for one, and another once a trial has ended."""
+
+    def __init__(self, nodes: NodeProcesses) -> None:
+        self._nodes = nodes
+        self.added: list[Any] = []
+        self.most_rings = 0
+
+    def placed(self, nodes: int, cpus: float) -> None:
+        if not self.added and nodes == 3 and not self._nodes.workers("TrialDriver"):
+            self.add()
+
+    def finished(self, job: Job, error: str | None) -> None:
+        if len(self.added) == 1:
+            self.add()
+        self.most_rings = max(self.most_rings, len(self._nodes.workers("TrialDriver")))
+
+    def add(self) -> None:
+        self.added.append(self._nodes.cluster.add_node(num_cpus=1, resources={"later": 4}))
+
+
+def test_a_cluster_that_grows_is_waited_for_and_made_use_of(
+    three_nodes: NodeProcesses, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = tiny_study(trials=14, epochs=150)
+    with pytest.raises(UserError, match=r"a cell actor asks for 0.25 CPU, 1 later, more than"):
+        run_study(study, tmp_path / "s", ClusterRunner(LATER))
+    monkeypatch.setenv("KUBERAY_GEN_RAY_START_CMD", "ray start --head --no-monitor")
+    growing = _Growing(three_nodes)
+    try:
+        assert run_study(study, tmp_path / "s", ClusterRunner(LATER), growing) == Summary(14, 0)
+    finally:
+        for node in growing.added:
+            three_nodes.cluster.remove_node(node)
+    assert growing.most_rings >= 2
+
+
+def test_what_an_autoscaler_may_start_counts(
+    three_nodes: NodeProcesses, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "ray_bootstrap_config.yaml").write_text(
+        "{max_workers: 5, head_node_type: head, available_node_types: {"
+        "head: {resources: {CPU: 9}}, small: {resources: {CPU: 1}},"
+        "large: {resources: {CPU: 16, later: 2}, max_workers: 4}}}"
+    )
+    capacity = capacity_now()
+    assert [node["CPU"] for node in capacity.nodes] == [2, 2, 2, 16, 16, 1]
+    assert not capacity.open_ended
+    ClusterRunner(LATER).check(tiny_study().variants)
+    with pytest.raises(UserError, match=r"5 actors of 0.25 CPU, 1 later each must run"):
+        ClusterRunner(LATER).check(tiny_study(population_size=5).variants)
+    (tmp_path / "ray_bootstrap_config.yaml").write_text("available_node_types: {a: {}}")
+    assert capacity_now().open_ended
+    (tmp_path / "ray_bootstrap_config.yaml").write_text("{")
+    assert capacity_now().total("CPU") == 6
+
+
+def test_a_part_of_a_gpu_is_reserved_where_there_is_one(
+    three_nodes: NodeProcesses, tmp_path: Path
+) -> None:
+    study = tiny_study(trials=1)
+    node = three_nodes.cluster.add_node(num_cpus=1, num_gpus=1)
+    options = ClusterOptions(cells_per_actor=1, resources=(("CPU", 0.1), ("GPU", 0.25)))
+    assert run_study(study, tmp_path / "gpu", ClusterRunner(options)) == Summary(1, 0)
+    run_here(study, tmp_path / "one")
+    assert_same_study(tmp_path / "one", tmp_path / "gpu")
+    five = tiny_study(trials=1, population_size=5)
+    with pytest.raises(UserError, match=r"5 actors of 0.1 CPU, 0.25 GPU each"):
+        run_study(five, tmp_path / "no", ClusterRunner(options))
+    three_nodes.cluster.remove_node(node)
+
+
+def test_a_study_shows_in_the_metrics_of_ray(three_nodes: NodeProcesses, tmp_path: Path) -> None:
+    study = tiny_study(trials=1, epochs=100)
+    run_study(study, tmp_path / "s", ClusterRunner(ClusterOptions(cells_per_actor=1)))
+    expected = ("generations", "min_replacement_loss", "exchange_s")
+    missing, until = set(expected), time.monotonic() + 30
+    while missing and time.monotonic() < until:
+        pages = "".join(_metrics_of(node) for node in living_nodes())
+        missing = {name for name in expected if f"ray_aes_lipi_{name}" not in pages}
+        time.sleep(0.5)
+    assert not missing
+
+
+def _metrics_of(node: dict[str, Any]) -> str:
+    """What Prometheus would read from a node."""
+    address = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
+    try:
+        with urllib.request.urlopen(address, timeout=5) as page:
+            text: str = page.read().decode()
+            return text
+    except OSError:
+        return ""
 
 
 class _Processes(SilentObserver):
