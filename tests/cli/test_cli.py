@@ -179,9 +179,9 @@ def test_a_stopped_study_goes_on_where_it_stopped(deadly: signal.Signals, tmp_pa
         cwd=ROOT,
         start_new_session=True,
     )
-    trials = tmp_path / "out" / "trials"
+    markers = tmp_path / "out" / "committed"
     deadline = time.monotonic() + 120
-    while not list(trials.glob("*/*.parquet")) and time.monotonic() < deadline:
+    while not list(markers.glob("*/*.json")) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(deadly)
     _, errors = process.communicate(timeout=60)
@@ -191,20 +191,21 @@ def test_a_stopped_study_goes_on_where_it_stopped(deadly: signal.Signals, tmp_pa
         assert process.returncode == 130
         assert errors.splitlines()[-1].startswith("error: interrupted; run the same command again")
     assert "Traceback" not in errors
-    done = settled_count(trials)
+    done = settled_count(markers)
     assert 0 < done < 12
     again = run_py(*arguments)
     assert again.returncode == 0, again.stderr
     assert f"{12 - done} trials to run, {done} done before" in again.stderr
-    assert len(pd.read_parquet(trials)) == 12
+    assert len(pd.read_parquet(tmp_path / "out" / "trials")) == 12
+    assert not list((tmp_path / "out").glob("claim-*"))
     assert not (tmp_path / "out" / "failures").exists()
 
 
-def settled_count(trials: Path) -> int:
+def settled_count(markers: Path) -> int:
     """Committed trials once the workers have noticed that their driver is gone."""
     count, same_since = -1, time.monotonic()
     while time.monotonic() - same_since < 3:
-        now = len(list(trials.glob("*/*.parquet")))
+        now = len(list(markers.glob("*/*.json")))
         if now != count:
             count, same_since = now, time.monotonic()
         time.sleep(0.1)

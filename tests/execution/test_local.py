@@ -25,6 +25,7 @@ ENVIRONMENT_NAMES = [
     "DenoisingAutoencoderBinaryClustering",
     "VariationalAutoencoderBinaryClustering",
 ]
+LEFT_OVER = ".writing-" + "0123456789abcdef" * 2
 SWEEP: dict[str, Any] = {
     "environment": ENVIRONMENT_NAMES,
     "engine": ["dense", "autograd"],
@@ -75,13 +76,13 @@ def test_a_folder_with_a_different_study_is_refused(
     other = tiny_study(**SWEEP, prune_probability=0.25)
     with pytest.raises(UserError, match=r"different study \(prune_probability: 0.5 there, 0.25"):
         run_study(other, directory)
-    (tmp_path / ".writing-0123").write_text("left by a killed run")
+    (tmp_path / LEFT_OVER).write_text("left by a killed run")
     ResultStore(tmp_path).open(other)
     (tmp_path / "study.json").unlink()
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(UserError, match="not empty and holds no study"):
         run_study(other, tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"notes.txt", ".writing-0123"}
+    assert {path.name for path in tmp_path.iterdir()} == {"notes.txt", LEFT_OVER}
 
 
 def test_a_failed_trial_is_recorded_and_the_study_goes_on(
@@ -168,6 +169,6 @@ def test_retrieval_measures_on_request(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UserError, match=r"cannot be written \(Not a directory\); ") as error:
+    with pytest.raises(UserError, match=r"cannot be read \(Not a directory\); ") as error:
         run_study(tiny_study(), tmp_path / "file" / "below")
     assert "\n" not in str(error.value)
