@@ -205,7 +205,7 @@ def _read(storage: Storage, entry: Entry) -> Claim | None:
         return None
     token = entry.name.removeprefix("claim-").removesuffix(".json")
     document = decode(content) or {}
-    with suppress(TypeError, ValueError):
+    with suppress(KeyError, TypeError):
         process = Process(**document["process"])
         known = all(isinstance(value, str) for value in (process.host, process.machine))
         if known and type(process.pid) is int and isinstance(process.started, str):

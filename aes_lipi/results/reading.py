@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aes_lipi.errors import UserError
+from aes_lipi.results.description import STUDY_FILE
 from aes_lipi.results.inventory import (
     CORRUPT,
     READERS,
@@ -64,7 +65,7 @@ def load_results(location: str | Path, tables: Iterable[str] = tuple(SCHEMAS)) -
     """
     storage = open_storage(location)
     inventory = take_inventory(storage)
-    if inventory.is_empty():
+    if inventory.is_empty() and storage.read(STUDY_FILE, 1) is None:
         raise UserError(f"{storage.shown}: holds no results; give the --output_dir of a study")
     trials = sorted(inventory.committed)
     contents = {table: _committed(storage, inventory, table, trials) for table in tables}

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import setup_of, tiny_study
-from studies import Killer, assert_same_study, run_study
+from studies import Killer, assert_same_study, names, run_study
 
 from aes_lipi.coevolution.generation import generation
 from aes_lipi.config import Study
 from aes_lipi.errors import UserError
-from aes_lipi.execution.study import Summary
+from aes_lipi.execution.study import SilentObserver, Summary
 from aes_lipi.models import load_model
 from aes_lipi.results.reading import load_results
 from aes_lipi.results.store import ResultStore
@@ -172,3 +172,47 @@ def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path: Path) -> Non
     with pytest.raises(UserError, match=r"cannot be read \(Not a directory\); ") as error:
         run_study(tiny_study(), tmp_path / "file" / "below")
     assert "\n" not in str(error.value)
+
+
+def test_a_study_is_started_again_on_request_and_says_what_it_removed(tmp_path: Path) -> None:
+    heard = Listener()
+    run_study(tiny_study(trials=1), tmp_path / "s")
+    (tmp_path / "s" / "notes.txt").write_text("mine")
+    other = tiny_study(trials=2, epochs=2)
+    assert run_study(other, tmp_path / "s", observer=heard, fresh=True) == Summary(2, 0)
+    assert heard.notices == ["removed 4 files of earlier results, and none of others"]
+    (tmp_path / "s" / "notes.txt").unlink()
+    run_study(other, tmp_path / "whole")
+    assert_same_study(tmp_path / "whole", tmp_path / "s")
+
+
+def test_what_is_run_again_for_want_of_a_marker_is_said(tmp_path: Path) -> None:
+    heard = Listener()
+    run_study(tiny_study(trials=2), tmp_path / "s")
+    [marker] = (tmp_path / "s" / "committed").rglob("trial=0001.json")
+    marker.unlink()
+    assert run_study(tiny_study(trials=2), tmp_path / "s", observer=heard) == Summary(2, 0)
+    [line] = heard.notices
+    assert line.startswith("skipped a trial without a commit marker (variant=v")
+    assert line.endswith("trial=0001); to be run again")
+
+
+def test_a_finished_study_needs_neither_room_nor_the_folder_to_itself(tmp_path: Path) -> None:
+    study = tiny_study(trials=1)
+    run_study(study, tmp_path / "s")
+    before = names(tmp_path / "s")
+    with ResultStore(tmp_path / "s").claimed():
+        assert run_study(study, tmp_path / "s") == Summary(1, 0)
+        with pytest.raises(UserError, match="in use by process"):
+            run_study(tiny_study(trials=2), tmp_path / "s")
+    assert names(tmp_path / "s") == before
+
+
+class Listener(SilentObserver):
+    """An observer that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.notices: list[str] = []
+
+    def noticed(self, text: str) -> None:
+        self.notices.append(text)
