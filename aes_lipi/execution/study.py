@@ -135,7 +135,7 @@ def run_study(
         everything = [_replaying(job, replay) for job in everything]
     store = ResultStore(directory)
     work = _Work(everything, retry_failed)
-    if not fresh and store.holds(study):
+    if store.holds(study, fresh):
         work.take_stock(store.inventory())
         if not work.todo:
             watcher.started([], len(work.committed))

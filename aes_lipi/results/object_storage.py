@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -90,14 +91,22 @@ class ObjectStorage:
 
     def write(self, name: str, content: bytes) -> None:
         """See `Storage.write`."""
-        with self._told(name, "be written", missing=True):
-            if self._makes_bucket:
-                self._files.create_dir(self._root.partition("/")[0])
-                self._makes_bucket = False
-            # Not `with`, which would complete the upload of a part after an error.
-            stream = self._files.open_output_stream(f"{self._root}/{name}", compression=None)
-            stream.write(content)
-            stream.close()
+        # In a thread, where no interrupt comes between opening and writing: a stream that is given
+        # up then would leave an empty object.
+        with (
+            self._told(name, "be written", missing=True),
+            ThreadPoolExecutor(1, thread_name_prefix="upload") as uploader,
+        ):
+            uploader.submit(self._upload, name, content).result()
+
+    def _upload(self, name: str, content: bytes) -> None:
+        if self._makes_bucket:
+            self._files.create_dir(self._root.partition("/")[0])
+            self._makes_bucket = False
+        # Not `with`, which would complete the upload of a part after an error.
+        stream = self._files.open_output_stream(f"{self._root}/{name}", compression=None)
+        stream.write(content)
+        stream.close()
 
     def refresh(self, name: str, content: bytes) -> bool:
         """See `Storage.refresh`."""

@@ -48,19 +48,22 @@ class ResultStore:
         self.storage = open_storage(location)
         self._hold: Hold | None = None
 
-    def holds(self, study: Study) -> bool:
+    def holds(self, study: Study, fresh: bool = False) -> bool:
         """Whether the folder was made for this study; False if it is still to be made.
+
+        Args:
+            study: the study.
+            fresh: whether it may be made from the folder of any study.
 
         Raises:
             UserError: it holds something else, or cannot be read.
         """
         content = self.storage.read(STUDY_FILE, LONGEST)
-        if content is None:
-            if not all(is_own(entry.name) for entry in self.storage.children()):
-                raise UserError(
-                    f"{self.storage.shown}: not empty and holds no study; choose another "
-                    "--output_dir"
-                )
+        if content is None and not all(is_own(each.name) for each in self.storage.children()):
+            raise UserError(
+                f"{self.storage.shown}: not empty and holds no study; choose another --output_dir"
+            )
+        if content is None or fresh:
             return False
         known, asked = read_variants(content), variants_of(study)
         if known is None:
@@ -104,11 +107,8 @@ class ResultStore:
             UserError: the folder holds a different study, or cannot be written.
         """
         known = self.storage.read(STUDY_FILE, LONGEST)
-        removed = 0
-        if fresh and known is not None:
-            removed = remove_results(self.storage)
-        else:
-            self.holds(study)
+        self.holds(study, fresh)
+        removed = remove_results(self.storage) if fresh and known is not None else 0
         asked = describe_study(study)
         if known != asked:
             self.storage.write(STUDY_FILE, asked)

@@ -139,6 +139,8 @@ def test_fresh_removes_a_study_and_leaves_what_is_not_its_own(folder: Path, tmp_
 def test_fresh_does_not_take_a_folder_that_holds_no_study(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(UserError, match="not empty and holds no study"):
+        ResultStore(tmp_path).holds(STUDY, fresh=True)
+    with pytest.raises(UserError, match="not empty and holds no study"):
         ResultStore(tmp_path).open(STUDY, fresh=True)
     assert names(tmp_path) == {"notes.txt"}
 
@@ -153,8 +155,14 @@ def test_a_link_in_the_way_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="trials: is a link; move it away"):
         store.commit(FIRST, prepared_files(FIRST))
     assert list(outside.iterdir()) == []
+    (outside / LEFT_OVER).write_bytes(b"precious")
+    assert store.storage.files("trials") == []
+    assert clean(folder).removed == {
+        FIRST.path(each): "of no committed trial" for each in ("models", "generations")
+    }
+    (outside / LEFT_OVER).unlink()
     (folder / "trials").unlink()
-    (folder / FIRST.path("models")).unlink()
+    (folder / FIRST.path("models")).parent.mkdir(parents=True)
     (folder / FIRST.path("models")).symlink_to(outside / "file")
     with pytest.raises(UserError, match="is a link; move it away"):
         store.commit(FIRST, prepared_files(FIRST))

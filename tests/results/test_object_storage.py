@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 
 import pandas as pd
@@ -25,6 +27,7 @@ from aes_lipi.execution.study import Summary
 from aes_lipi.results.claims import STALE_AFTER_S, claimed
 from aes_lipi.results.cleaning import clean
 from aes_lipi.results.locations import join, open_storage, shown
+from aes_lipi.results.object_storage import ObjectStorage
 from aes_lipi.results.reading import load_results
 from aes_lipi.results.store import ResultStore
 
@@ -163,6 +166,29 @@ def test_a_late_duplicate_changes_nothing(options: str) -> None:
     before = {name: store.storage.read(name) for name in names(address)}
     store.commit(trial, prepared_files(trial, run=1))
     assert {name: store.storage.read(name) for name in names(address)} == before
+
+
+def test_an_interrupt_does_not_leave_half_an_object(options: str) -> None:
+    address = f"s3://interrupts/study?{options}{NEW_BUCKET}"
+    open_storage(address).write("file", b"before")
+    files, root = fs.FileSystem.from_uri(address)
+    storage = ObjectStorage(InterruptingFiles(files), root, address, makes_bucket=False)
+    with pytest.raises(KeyboardInterrupt):
+        storage.write("file", b"after" * 1000)
+    assert open_storage(address).read("file") == b"after" * 1000
+
+
+class InterruptingFiles:
+    """Opens files for writing, and is interrupted before anything is written."""
+
+    def __init__(self, files: Any) -> None:
+        self._files = files
+
+    def open_output_stream(self, path: str, compression: str | None) -> Any:
+        stream = self._files.open_output_stream(path, compression=compression)
+        _thread.interrupt_main()
+        time.sleep(0.1)
+        return stream
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,22 @@ def test_a_flipped_bit_in_a_table_is_found_by_readers(table: str, folder: Path) 
     assert "a file of other content than its commit marker says" in line
 
 
+@pytest.mark.parametrize("table", ["generations", "trials"])
+def test_a_file_of_another_run_is_found_by_its_digest(table: str, folder: Path) -> None:
+    """Even where it has the same size, so that only its content tells."""
+    path = folder / FIRST.path(table)
+    trials = trial_ids(prepared_study(9))
+    others = [prepared_files(each, run).contents()[table] for each in trials for run in range(3)]
+    original = path.read_bytes()
+    other = next(each for each in others if len(each) == len(original) and each != original)
+    path.write_bytes(other)
+    results = load_results(folder)
+    assert results.trials["trial"].tolist() == [1]
+    assert len(results.generations) == 100
+    assert "a file of other content" in results.skipped[0]
+    assert not ResultStore(folder).is_committed(FIRST)
+
+
 HOSTILE = [
     b"",
     b"{",
