@@ -18,10 +18,11 @@ from prepared import (
     run_prepared,
     trial_ids,
 )
-from studies import assert_same_study, contents, names
+from studies import assert_same_study, contents, names, run_study
 
 from aes_lipi.config import Study
 from aes_lipi.errors import UserError
+from aes_lipi.execution.study import Summary
 from aes_lipi.results.documents import decode, encode
 from aes_lipi.results.reading import load_results
 from aes_lipi.results.store import ResultStore
@@ -308,3 +309,5 @@ def test_a_read_only_folder_is_told_and_a_finished_study_in_it_is_read(
     subprocess.run(["mount", "-o", "remount,rw,size=16m", str(small_disk)], check=True)
     assert len(run_prepared(prepared_study(40), folder)) == 40 - done
     assert len(contents(folder, "committed")) == 40
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    assert run_study(prepared_study(40), folder) == Summary(40, 0)
