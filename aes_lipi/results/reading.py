@@ -116,9 +116,14 @@ def _read_many(trials: Sequence[TrialId], read: Callable[[TrialId], pa.Table | N
 def _decode(content: bytes | None) -> pa.Table | None:
     """A Parquet file's table; None if it holds none."""
     try:
-        return None if content is None else pq.read_table(pa.BufferReader(content))
+        return None if content is None else _whole_table(content)
     except (pa.ArrowException, OSError):
         return None
+
+
+def _whole_table(content: bytes) -> pa.Table:
+    with pq.ParquetFile(pa.BufferReader(content)) as file:
+        return file.read(use_threads=False)  # files are read side by side already
 
 
 def _frame(tables: Tables, schema: pa.Schema) -> pd.DataFrame:
@@ -131,11 +136,13 @@ def _frame(tables: Tables, schema: pa.Schema) -> pd.DataFrame:
 
 def _fitted(table: pa.Table, variant: str, schema: pa.Schema) -> pa.Table:
     """The columns of a schema, empty where a table of an earlier version lacks them."""
-    columns = [
-        table[field.name].cast(field.type)
-        if field.name in table.column_names
-        else pa.nulls(len(table), field.type)
-        for field in schema
-    ]
+    if table.schema != schema:
+        columns = [
+            table[field.name].cast(field.type)
+            if field.name in table.column_names
+            else pa.nulls(len(table), field.type)
+            for field in schema
+        ]
+        table = pa.table(columns, schema=schema)
     ids = pa.array([variant] * len(table), pa.string())
-    return pa.table([*columns, ids], schema=schema.append(pa.field("variant", pa.string())))
+    return table.append_column(pa.field("variant", pa.string()), ids)
