@@ -30,18 +30,29 @@ def load_study(source: str | Path, overrides: Mapping[str, Any] | None = None) -
     return with_digests(resolve_study(str(source), load_preset(str(source)), overrides or {}))
 
 
-def run(study: Study, output_dir: str | Path | None = None, jobs: int = 1) -> Results:
+def run(
+    study: Study,
+    output_dir: str | Path | None = None,
+    jobs: int = 1,
+    *,
+    retry_failed: bool = False,
+    fresh: bool = False,
+) -> Results:
     """Run what is missing of a study and read its results.
 
     Args:
         study: from `load_study`.
-        output_dir: folder of the results; `results/<name of the study>` by default.
+        output_dir: folder of the results, or an address as in `s3://bucket/results`;
+            `results/<name of the study>` by default.
         jobs: trials at a time. With more than one, a script must be guarded by
             `if __name__ == "__main__":`, since worker processes import it.
+        retry_failed: also run trials that failed before.
+        fresh: remove the results that the folder holds, and start again.
 
     Raises:
-        UserError: the folder holds another study, the data are unfit, or results cannot be written.
+        UserError: the folder holds another study or is in use by another driver, the data are
+            unfit, or results cannot be written.
     """
-    directory = Path("results") / study.name if output_dir is None else Path(output_dir)
-    run_study(study, directory, LocalRunner(jobs))
-    return load_results(directory)
+    location = Path("results") / study.name if output_dir is None else output_dir
+    run_study(study, location, LocalRunner(jobs), retry_failed=retry_failed, fresh=fresh)
+    return load_results(location)

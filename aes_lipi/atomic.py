@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import uuid
 from collections.abc import Callable
@@ -11,6 +12,9 @@ from pathlib import Path
 from aes_lipi.errors import UserError
 
 TEMPORARY_PREFIX = ".writing-"
+
+# What file systems answer that know no syncing of folders, or that let nobody read a parent.
+_NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM})
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
@@ -25,11 +29,11 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """
     temporary = path.parent / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         write(temporary)
         _sync(temporary)
         temporary.replace(path)
-        _sync(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         _discard(temporary)
         reason = error.strerror or str(error)
@@ -40,6 +44,27 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     except BaseException:
         _discard(temporary)
         raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's entries to the disk, where the file system can.
+
+    Raises:
+        OSError: the disk fails.
+    """
+    try:
+        _sync(folder)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC:
+            raise
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and those above it, so that they outlive a crash of the machine."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for made in reversed(missing):
+        sync_folder(made.parent)
 
 
 def _discard(temporary: Path) -> None:

@@ -13,39 +13,59 @@ from aes_lipi.execution.jobs import Job
 from aes_lipi.execution.local import LocalRunner
 from aes_lipi.execution.study import Observer, SilentObserver, Summary
 from aes_lipi.execution.study import run_study as run_on
+from aes_lipi.results.locations import open_storage
 from aes_lipi.results.reading import load_results
 from aes_lipi.results.schema import TIMING_COLUMNS
+from aes_lipi.results.trial_files import FOLDERS
 
 
 def run_study(
     study: Study,
-    directory: Path,
+    directory: str | Path,
     jobs: int = 1,
     observer: Observer | None = None,
+    *,
     retry_failed: bool = False,
+    fresh: bool = False,
 ) -> Summary:
     """Run a study on this machine."""
-    return run_on(study, directory, LocalRunner(jobs), observer, retry_failed=retry_failed)
+    return run_on(
+        study, directory, LocalRunner(jobs), observer, retry_failed=retry_failed, fresh=fresh
+    )
 
 
 def without_timing(table: pd.DataFrame) -> pd.DataFrame:
     return table.drop(columns=[name for name in TIMING_COLUMNS if name in table])
 
 
-def assert_same_study(left: Path, right: Path) -> None:
-    """Every non-timing value and every byte of the models are the same."""
+def assert_same_study(left: str | Path, right: str | Path) -> None:
+    """Every non-timing value, every byte of the models and every file's name are the same."""
     ours, theirs = load_results(left), load_results(right)
     assert len(ours.trials) > 0
+    assert ours.skipped == theirs.skipped == ()
     for table in ("trials", "generations"):
         pd.testing.assert_frame_equal(
             without_timing(getattr(ours, table)),
             without_timing(getattr(theirs, table)),
             check_exact=True,
         )
-    models = sorted(path.relative_to(left) for path in left.glob("models/*/*"))
+    models = contents(left, "models")
     assert len(models) == len(ours.trials)
-    for path in models:
-        assert (left / path).read_bytes() == (right / path).read_bytes()
+    assert models == contents(right, "models")
+    assert names(left) == names(right)
+
+
+def contents(location: str | Path, folder: str) -> dict[str, bytes | None]:
+    """The files of a folder of a study."""
+    storage = open_storage(location)
+    return {entry.name: storage.read(entry.name) for entry in storage.files(folder)}
+
+
+def names(location: str | Path) -> set[str]:
+    """All files in a study's folder: results, and what should not be left there."""
+    storage = open_storage(location)
+    tops = {entry.name for entry in storage.children()} - FOLDERS.keys()
+    return tops | {entry.name for folder in FOLDERS for entry in storage.files(folder)}
 
 
 class Killer(SilentObserver):

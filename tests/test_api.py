@@ -26,6 +26,18 @@ def test_a_study_runs_and_its_model_loads(tmp_path: Path) -> None:
     assert len(aes_lipi.load_results(tmp_path / "out").generations) == 4 * 3 * 4
 
 
+def test_a_changed_study_replaces_another_on_request(tmp_path: Path) -> None:
+    first, second = (
+        aes_lipi.load_study("capacity", {**FIELDS, "epochs": epochs}) for epochs in (1, 2)
+    )
+    aes_lipi.run(first, str(tmp_path / "out"))
+    with pytest.raises(aes_lipi.UserError, match=r"epochs: 1 there, 2 asked for"):
+        aes_lipi.run(second, str(tmp_path / "out"))
+    results = aes_lipi.run(second, str(tmp_path / "out"), fresh=True)
+    assert set(results.trials["epochs"]) == {2}
+    assert results.skipped == ()
+
+
 def test_a_study_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("settings: {epochs: [1, 2]}\n")
     study = aes_lipi.load_study(tmp_path / "mine.yaml", {"trials": 2})

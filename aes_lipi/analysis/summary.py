@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 
-from aes_lipi.results.reading import read_table
-from aes_lipi.results.schema import failures_schema, trials_schema
+from aes_lipi.results.reading import Results
 
 MEASURES = ("mean_L1", "test_L1", "capacity", "wall_time_s")
 
 
-def summarise(directory: Path) -> pd.DataFrame:
+def summarise(results: Results) -> pd.DataFrame:
     """Count trials and take quartiles of their results.
 
     Args:
-        directory: a study's output folder.
+        results: of a study; its `generations` are not needed.
 
     Returns:
         indexed by variant id in the order of first trials, columns `variant_name`, `trials`,
         `failed`, and `<measure>_q1`, `<measure>_median`, `<measure>_q3` per measure of `MEASURES`.
         The unit is the trial.
     """
-    trials = read_table(directory, "trials", trials_schema())
-    failures = read_table(directory, "failures", failures_schema())
+    trials, failures = results.trials, results.failures
     names = pd.concat([trials, failures])[["variant", "variant_name"]].drop_duplicates()
     table = names.set_index("variant")
     table["trials"] = trials.groupby("variant").size().reindex(table.index, fill_value=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from aes_lipi.cli.clean import clean
 from aes_lipi.cli.options import normalise, with_field_flags
 from aes_lipi.cli.run import run
 
@@ -24,6 +25,7 @@ run_app.command("run", context_settings=SETTINGS)(with_field_flags(run))
 
 app = _make("Coevolution of autoencoders that are pruned while they train.")
 app.add_typer(run_app)
+app.command("clean", context_settings=SETTINGS)(clean)
 
 
 @app.callback()

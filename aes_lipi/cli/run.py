@@ -22,6 +22,7 @@ from aes_lipi.config import (
 )
 from aes_lipi.config.variant import DATA_FIELDS
 from aes_lipi.errors import UserError
+from aes_lipi.results.locations import is_address, join, shown
 
 if TYPE_CHECKING:
     from aes_lipi.execution.study import Runner
@@ -65,7 +66,10 @@ def run(
     output_dir: Annotated[
         str | None,
         typer.Option(
-            "--output_dir", help="Folder of the results: results/NAME.", rich_help_panel=_HOW
+            "--output_dir",
+            metavar="DIR|s3://BUCKET/DIR",
+            help="Folder of the results, here or in an object store: results/NAME.",
+            rich_help_panel=_HOW,
         ),
     ] = None,
     jobs: Annotated[
@@ -121,8 +125,9 @@ def run(
         ),
     ] = None,
     replay: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
+            metavar="DIR",
             help="Results of an asynchronous run of the same study: repeat what its cells read.",
             rich_help_panel=_HOW,
         ),
@@ -131,6 +136,14 @@ def run(
         bool,
         typer.Option(
             "--retry_failed", help="Also run trials that failed before.", rich_help_panel=_HOW
+        ),
+    ] = False,
+    fresh: Annotated[
+        bool,
+        typer.Option(
+            "--fresh",
+            help="Remove the results that --output_dir holds, and start again.",
+            rich_help_panel=_HOW,
         ),
     ] = False,
     **fields: str | None,
@@ -153,7 +166,8 @@ def run(
             return
         _one_thread()
         wishes = _Wishes(placement, cells_per_actor, cell_resources, jobs)
-        _run_all(studies, folders, wishes.place(local, address), retry_failed, replay)
+        again = _Again(retry_failed, replay, fresh)
+        _run_all(studies, folders, wishes.place(local, address), again)
 
 
 def _studies(
@@ -188,17 +202,25 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def _folder(study: Study, output_dir: str | None, one_each: bool) -> Path:
+def _folder(study: Study, output_dir: str | None, one_each: bool) -> str | Path:
     if output_dir is None:
         return DEFAULT_RESULTS / study.name
-    folder = _local_path(output_dir)
-    return folder / study.name if one_each else folder
+    return join(output_dir, study.name) if one_each else output_dir
 
 
 def _local_path(output_dir: str) -> Path:
-    if "://" in output_dir:
-        raise UserError(f"--output_dir {output_dir}: only folders of this machine can be written")
+    if is_address(output_dir):
+        raise UserError(f"--output_dir {shown(output_dir)}: data are written to a folder here")
     return Path(output_dir)
+
+
+@dataclass(frozen=True)
+class _Again:
+    """What the flags say of results that are there."""
+
+    retry_failed: bool
+    replay: str | None
+    fresh: bool
 
 
 @dataclass(frozen=True)
@@ -245,10 +267,9 @@ class _Wishes:
 
 def _run_all(
     studies: list[Study],
-    folders: list[Path],
+    folders: list[str | Path],
     place: Place,
-    retry_failed: bool,
-    replay: Path | None,
+    again: _Again,
 ) -> None:
     """Run the studies one after another; exit with 1 if a trial failed."""
     from aes_lipi.cli.progress import progress_for  # noqa: PLC0415 - numpy is slow to import
@@ -260,7 +281,13 @@ def _run_all(
         for study, folder in zip(studies, folders, strict=True):
             with progress_for(study) as progress:
                 summary = run_study(
-                    study, folder, runner, progress, retry_failed=retry_failed, replay=replay
+                    study,
+                    folder,
+                    runner,
+                    progress,
+                    retry_failed=again.retry_failed,
+                    replay=again.replay,
+                    fresh=again.fresh,
                 )
             print_summary(study, folder, summary)
             failed += summary.failed

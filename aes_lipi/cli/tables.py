@@ -13,6 +13,7 @@ from rich.table import Table
 from aes_lipi.cli.durations import duration
 from aes_lipi.config import Study
 from aes_lipi.execution.estimate import estimated_seconds
+from aes_lipi.results.locations import shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,11 +61,13 @@ def print_trials(studies: Sequence[Study]) -> None:
     print(f"{total} trials, about {duration(seconds)} on one core; nothing was run")
 
 
-def print_summary(study: Study, directory: Path, summary: Summary) -> None:
+def print_summary(study: Study, location: str | Path, summary: Summary) -> None:
     """The closing table of a study, and where its results are."""
     from aes_lipi.analysis.summary import summarise  # noqa: PLC0415 - pandas is slow to import
+    from aes_lipi.results.reading import load_results  # noqa: PLC0415
 
-    rows = summarise(directory)
+    results = load_results(location, ["trials"])
+    rows = summarise(results)
     output = console()
     wide = output.width >= WIDE
     title = "median [quartiles]" if wide else "median"
@@ -79,8 +82,10 @@ def print_summary(study: Study, directory: Path, summary: Summary) -> None:
             table.add_row(study.label(variant), *([variant.id] if wide else []), *cells)
     output.print(table)
     if summary.failed:
-        print(f"{summary.failed} trials failed: see {directory}/failures (--retry_failed)")
-    print(f"results: {directory}")
+        print(f"{summary.failed} trials failed: see {shown(location)}/failures (--retry_failed)")
+    for line in results.skipped:
+        print(line)
+    print(f"results: {shown(location)}")
 
 
 def _cells(row: pd.Series[float], wide: bool) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from aes_lipi.coevolution.order import Reads
 from aes_lipi.config import Study, Variant
-from aes_lipi.results.store import TrialFiles, TrialId
+from aes_lipi.results.trial_files import TrialFiles, TrialId
 
 
 @dataclass(frozen=True)

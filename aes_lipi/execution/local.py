@@ -15,7 +15,7 @@ from aes_lipi.execution.setup import check_feasible
 from aes_lipi.execution.study import Observer, OnEnding
 from aes_lipi.execution.trial import failed, run_trial
 from aes_lipi.execution.workers import Worker
-from aes_lipi.results.store import TrialId
+from aes_lipi.results.trial_files import TrialId
 
 ATTEMPTS = 3
 

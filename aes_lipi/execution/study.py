@@ -13,8 +13,10 @@ from aes_lipi.errors import UserError
 from aes_lipi.execution.digests import with_digests
 from aes_lipi.execution.jobs import Ending, Job, jobs_of
 from aes_lipi.execution.trial import settle
+from aes_lipi.results.inventory import Inventory, skipped_lines
 from aes_lipi.results.reads import load_reads
 from aes_lipi.results.store import ResultStore
+from aes_lipi.results.trial_files import TrialId
 
 OnEnding = Callable[[Job, Ending], None]
 
@@ -102,26 +104,29 @@ class Summary:
 
 def run_study(
     study: Study,
-    directory: Path,
+    directory: str | Path,
     runner: Runner,
     observer: Observer | None = None,
     *,
     retry_failed: bool = False,
-    replay: Path | None = None,
+    replay: str | Path | None = None,
+    fresh: bool = False,
 ) -> Summary:
     """Run what is missing of a study.
 
     Args:
         study: what to run.
-        directory: output folder; made if need be.
+        directory: output folder, or an address as in `s3://bucket/results`; made if need be.
         runner: where its trials run.
         observer: is told how it goes on.
         retry_failed: also run trials that failed before.
         replay: output folder of the same study, run before with asynchronous updates; its cells'
             reads are repeated, so that the results are the same.
+        fresh: remove the results that the folder holds, and start again.
 
     Raises:
-        UserError: the folder holds another study, the data are unfit, or results cannot be written.
+        UserError: the folder holds another study or is in use by another driver, the data are
+            unfit, or results cannot be written.
     """
     study = with_digests(study)
     watcher = observer or SilentObserver()
@@ -130,25 +135,73 @@ def run_study(
     if replay is not None:
         everything = [_replaying(job, replay) for job in everything]
     store = ResultStore(directory)
-    store.open(study)
-    todo = [
-        job
-        for job in everything
-        if not store.is_committed(job.id) and (retry_failed or not store.has_failed(job.id))
-    ]
-    watcher.started(todo, sum(store.is_committed(job.id) for job in everything))
+    work = _Work(everything, retry_failed)
+    if store.holds(study, fresh):
+        work.take_stock(store.inventory())
+        if not work.todo:
+            watcher.started([], len(work.committed))
+            return work.summary()
+    with store.claimed() as hold:
+        removed = store.open(study, fresh)
+        inventory = store.inventory()
+        work.take_stock(inventory)
+        for line in _notices(removed, hold.stale, inventory):
+            watcher.noticed(line)
+        watcher.started(work.todo, len(work.committed))
 
-    def finished(job: Job, ending: Ending) -> None:
-        watcher.finished(job, settle(store, job, ending))
+        def finished(job: Job, ending: Ending) -> None:
+            error = settle(store, job, ending)
+            work.settled(job, error)
+            watcher.finished(job, error)
 
-    if todo:
-        runner.run(todo, watcher, finished)
-    committed = sum(store.is_committed(job.id) for job in everything)
-    n_failed = sum(store.has_failed(job.id) for job in everything)
-    return Summary(committed, n_failed)
+        if work.todo:
+            runner.run(work.todo, watcher, finished)
+    return work.summary()
 
 
-def _replaying(job: Job, directory: Path) -> Job:
+class _Work:
+    """What there is to do of a study, and what is done.
+
+    Args:
+        everything: all trials of the study.
+        retry_failed: whether trials that failed before are to do.
+    """
+
+    def __init__(self, everything: Sequence[Job], retry_failed: bool) -> None:
+        self._everything = everything
+        self._retry_failed = retry_failed
+        self.todo: list[Job] = []
+        self.committed: set[TrialId] = set()
+        self.failed: set[TrialId] = set()
+
+    def take_stock(self, inventory: Inventory) -> None:
+        """Find out what is done."""
+        ours = {job.id for job in self._everything}
+        self.committed = ours & inventory.committed.keys()
+        self.failed = ours & inventory.failed
+        done = self.committed if self._retry_failed else self.committed | self.failed
+        self.todo = [job for job in self._everything if job.id not in done]
+
+    def settled(self, job: Job, error: str | None) -> None:
+        """Take in how a trial ended."""
+        (self.committed if error is None else self.failed).add(job.id)
+        (self.failed if error is None else self.committed).discard(job.id)
+
+    def summary(self) -> Summary:
+        """What is done so far."""
+        return Summary(len(self.committed), len(self.failed))
+
+
+def _notices(removed: int, stale: Sequence[str], inventory: Inventory) -> list[str]:
+    """What a user should know of the folder before the study goes on in it."""
+    notices = [f"took over from {whose}, which is gone" for whose in stale]
+    if removed:
+        notices.append(f"removed {removed} files of earlier results, and none of others")
+    again = [f"{line}; to be run again" for line in skipped_lines(inventory.skipped)]
+    return notices + again
+
+
+def _replaying(job: Job, directory: str | Path) -> Job:
     """The same trial, made to read what it read in an earlier run.
 
     Raises:

@@ -27,7 +27,8 @@ from aes_lipi.execution.jobs import Advanced, Computed, Ending, Failed, Job, Mes
 from aes_lipi.execution.setup import materials_of, prepare
 from aes_lipi.models import Model, describe_layers, model_bytes
 from aes_lipi.results.schema import settings_row
-from aes_lipi.results.store import ResultStore, trial_files
+from aes_lipi.results.store import ResultStore
+from aes_lipi.results.trial_files import trial_files
 
 Provide = Callable[[Variant], tuple[Setup, Sequence[Pair]]]
 """Gives what a variant's trials share, and the saved pairs that they start from."""

@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.dataset as pads
+import pyarrow.parquet as pq
 
 from aes_lipi.errors import UserError
+from aes_lipi.results.description import STUDY_FILE
+from aes_lipi.results.inventory import (
+    CORRUPT,
+    READERS,
+    Inventory,
+    skipped_lines,
+    take_inventory,
+)
+from aes_lipi.results.locations import open_storage
+from aes_lipi.results.markers import FileFacts
 from aes_lipi.results.schema import failures_schema, generations_schema, trials_schema
+from aes_lipi.results.storage import Storage
+from aes_lipi.results.trial_files import FAILURES, TrialId
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Tables = dict[TrialId, pa.Table]
+
+SCHEMAS = {"trials": trials_schema, "generations": generations_schema}
 
 
 @dataclass(frozen=True)
@@ -22,46 +40,109 @@ class Results:
 
     Attributes:
         trials: one row per trial: settings and results.
-        generations: one row per trial, generation and cell.
+        generations: one row per trial, generation and cell; empty if they were not asked for.
         failures: one row per failed trial.
+        skipped: lines that say which trials were passed over, and why: not committed, or damaged.
     """
 
     trials: pd.DataFrame
     generations: pd.DataFrame
     failures: pd.DataFrame
+    skipped: tuple[str, ...] = ()
 
 
-def load_results(directory: str | Path) -> Results:
-    """Read the tables of a study's output folder; the column `variant` holds the variant's id.
+def load_results(location: str | Path, tables: Iterable[str] = tuple(SCHEMAS)) -> Results:
+    """Read the tables of a study; the column `variant` holds the variant's id.
+
+    Only committed trials are read, and only if the files are what was committed, bit for bit.
+
+    Args:
+        location: the study's output folder, or its address, as in `s3://bucket/results`.
+        tables: which of `trials` and `generations` to read.
 
     Raises:
-        UserError: there is no study in the folder.
+        UserError: there is no study, or it cannot be read.
     """
-    folder = Path(directory)
-    if not (folder / "trials").is_dir() and not (folder / "failures").is_dir():
-        raise UserError(f"{folder}: holds no results; give the --output_dir of a study")
-    trials = read_table(folder, "trials", trials_schema())
-    key = ["variant", "trial"]
+    storage = open_storage(location)
+    inventory = take_inventory(storage)
+    if inventory.is_empty() and storage.read(STUDY_FILE, 1) is None:
+        raise UserError(f"{storage.shown}: holds no results; give the --output_dir of a study")
+    trials = sorted(inventory.committed)
+    contents = {table: _committed(storage, inventory, table, trials) for table in tables}
+    whole = set(trials).intersection(*contents.values())
+    corrupt = {trial: CORRUPT for trial in trials if trial not in whole}
+    kept = [trial for trial in trials if trial in whole]
     return Results(
-        trials=trials,
-        generations=read_table(folder, "generations", generations_schema()).merge(trials[key]),
-        failures=read_table(folder, "failures", failures_schema()),
+        **{
+            table: _frame({trial: contents[table][trial] for trial in kept}, schema())
+            if table in contents
+            else _frame({}, schema())
+            for table, schema in SCHEMAS.items()
+        },
+        failures=_frame(_failures(storage, sorted(inventory.failed)), failures_schema()),
+        skipped=skipped_lines({**inventory.skipped, **corrupt}),
     )
 
 
-def read_table(directory: Path, table: str, schema: pa.Schema) -> pd.DataFrame:
-    """One table of a study, sorted by variant and trial; empty where nothing was written yet."""
-    files = sorted((directory / table).glob("variant=*/trial=*.parquet"))
-    partitioned = schema.append(pa.field("variant", pa.string()))
-    if not files:
-        empty: pd.DataFrame = partitioned.empty_table().to_pandas()
-        return empty
-    partitioning = pads.partitioning(pa.schema([("variant", pa.string())]), flavor="hive")
-    dataset = pads.dataset(
-        [str(path) for path in files],
-        schema=partitioned,
-        format="parquet",
-        partitioning=partitioning,
+def read_committed(storage: Storage, facts: FileFacts) -> pa.Table | None:
+    """A committed Parquet file; None if it is not, bit for bit, what was committed.
+
+    Raises:
+        UserError: the folder cannot be read.
+    """
+    content = storage.read(facts.path)
+    return _decode(content) if facts.match(content) else None
+
+
+def _committed(
+    storage: Storage, inventory: Inventory, table: str, trials: Sequence[TrialId]
+) -> Tables:
+    return _read_many(
+        trials, lambda trial: read_committed(storage, inventory.committed[trial][table])
     )
-    frame: pd.DataFrame = dataset.to_table().to_pandas()
+
+
+def _failures(storage: Storage, trials: Sequence[TrialId]) -> Tables:
+    return _read_many(trials, lambda trial: _decode(storage.read(trial.path(FAILURES))))
+
+
+def _read_many(trials: Sequence[TrialId], read: Callable[[TrialId], pa.Table | None]) -> Tables:
+    """What can be read of the trials, several at a time."""
+    with ThreadPoolExecutor(READERS) as readers:
+        found = zip(trials, readers.map(read, trials), strict=True)
+        return {trial: table for trial, table in found if table is not None}
+
+
+def _decode(content: bytes | None) -> pa.Table | None:
+    """A Parquet file's table; None if it holds none."""
+    try:
+        return None if content is None else _whole_table(content)
+    except (pa.ArrowException, OSError):
+        return None
+
+
+def _whole_table(content: bytes) -> pa.Table:
+    with pq.ParquetFile(pa.BufferReader(content)) as file:
+        return file.read(use_threads=False)  # files are read side by side already
+
+
+def _frame(tables: Tables, schema: pa.Schema) -> pd.DataFrame:
+    """The tables in one, in the order of their trials, with the variant's id as a column."""
+    parts = [_fitted(table, trial.variant, schema) for trial, table in tables.items()]
+    whole = pa.concat_tables(parts) if parts else _fitted(schema.empty_table(), "", schema)
+    frame: pd.DataFrame = whole.to_pandas()
     return frame
+
+
+def _fitted(table: pa.Table, variant: str, schema: pa.Schema) -> pa.Table:
+    """The columns of a schema, empty where a table of an earlier version lacks them."""
+    if table.schema != schema:
+        columns = [
+            table[field.name].cast(field.type)
+            if field.name in table.column_names
+            else pa.nulls(len(table), field.type)
+            for field in schema
+        ]
+        table = pa.table(columns, schema=schema)
+    ids = pa.array([variant] * len(table), pa.string())
+    return table.append_column(pa.field("variant", pa.string()), ids)

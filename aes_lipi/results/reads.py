@@ -5,21 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from aes_lipi.coevolution.order import Reads
 from aes_lipi.errors import UserError
-from aes_lipi.results.store import TrialId
+from aes_lipi.results.locations import open_storage
+from aes_lipi.results.markers import LONGEST_MARKER, marker_path, read_marker
+from aes_lipi.results.reading import read_committed
+from aes_lipi.results.trial_files import TrialId
 
 _COLUMNS = ["generation", "cell", "read_generations"]
 
 
-def load_reads(directory: Path, trial: TrialId, epochs: int) -> Reads:
+def load_reads(location: str | Path, trial: TrialId, epochs: int) -> Reads:
     """The generations that a trial's cells read, in its results.
 
     Args:
-        directory: the study's output folder.
+        location: the study's output folder, or its address.
         trial: which trial.
         epochs: its generations.
 
@@ -29,13 +32,16 @@ def load_reads(directory: Path, trial: TrialId, epochs: int) -> Reads:
     Raises:
         UserError: the trial is not there, or its table is not whole.
     """
-    path = directory / "generations" / trial.file("parquet")
+    storage = open_storage(location)
+    marker = read_marker(storage.read(marker_path(trial), LONGEST_MARKER), trial)
+    found = None if marker is None else read_committed(storage, marker["generations"])
+    path = f"{storage.shown}/{trial.path('generations')}"
+    if found is None:
+        raise UserError(f"--replay: {path}: no committed trial; give the folder of its study")
     try:
-        with path.open("rb") as stream:
-            table = pq.read_table(stream, columns=_COLUMNS).to_pandas()
-    except (OSError, pa.ArrowException, KeyError) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:100]
-        raise UserError(f"--replay: {path}: cannot be read ({reason}); give its study") from None
+        table = found.select(_COLUMNS).to_pandas()
+    except (KeyError, pa.ArrowException):
+        table = pd.DataFrame(columns=_COLUMNS)
     table = table.sort_values(["generation", "cell"])
     try:
         reads: Reads = np.stack(table["read_generations"].to_list()).astype(np.int32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -77,10 +78,12 @@ def test_seed_is_another_name_of_rng_seed() -> None:
         ([], "nothing to run"),
         (["--create_data", "--data", "x.csv"], "leave out --data"),
         (["--rq", "environment", "--engine", "dense", "--device", "cuda"], "dense"),
+        (["--create_data", "--output_dir", "s3://bucket/data"], "s3://bucket/data"),
+        (["--rq", "quickstart", "--output_dir", "foo://bucket"], "foo://bucket"),
     ],
 )
 def test_a_mistake_is_told_in_one_line(arguments: list[str], told: str, tmp_path: Path) -> None:
-    done = run_py(*arguments, "--output_dir", str(tmp_path / "out"))
+    done = run_py("--output_dir", str(tmp_path / "out"), *arguments)
     assert done.returncode == 2
     assert done.stdout == ""
     [line] = done.stderr.splitlines()
@@ -179,9 +182,9 @@ def test_a_stopped_study_goes_on_where_it_stopped(deadly: signal.Signals, tmp_pa
         cwd=ROOT,
         start_new_session=True,
     )
-    trials = tmp_path / "out" / "trials"
+    markers = tmp_path / "out" / "committed"
     deadline = time.monotonic() + 120
-    while not list(trials.glob("*/*.parquet")) and time.monotonic() < deadline:
+    while not list(markers.glob("*/*.json")) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(deadly)
     _, errors = process.communicate(timeout=60)
@@ -191,20 +194,53 @@ def test_a_stopped_study_goes_on_where_it_stopped(deadly: signal.Signals, tmp_pa
         assert process.returncode == 130
         assert errors.splitlines()[-1].startswith("error: interrupted; run the same command again")
     assert "Traceback" not in errors
-    done = settled_count(trials)
+    done = settled_count(markers)
     assert 0 < done < 12
     again = run_py(*arguments)
     assert again.returncode == 0, again.stderr
     assert f"{12 - done} trials to run, {done} done before" in again.stderr
-    assert len(pd.read_parquet(trials)) == 12
+    assert len(pd.read_parquet(tmp_path / "out" / "trials")) == 12
+    assert not list((tmp_path / "out").glob("claim-*"))
     assert not (tmp_path / "out" / "failures").exists()
 
 
-def settled_count(trials: Path) -> int:
+def test_two_command_lines_share_no_folder_and_fresh_starts_again(tmp_path: Path) -> None:
+    arguments = [
+        *("--rq", "quickstart", "--trials", "1", "--epochs", "20000", *TINY, "--jobs", "1"),
+        *("--population_size", "3", "--output_dir", str(tmp_path / "out"), "--local"),
+    ]
+    with subprocess.Popen([sys.executable, str(ROOT / "run.py"), *arguments], cwd=ROOT) as first:
+        deadline = time.monotonic() + 60
+        while not list((tmp_path / "out").glob("study.json")):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        second = run_py(*arguments)
+        first.terminate()
+    assert second.returncode == 2
+    [line] = second.stderr.splitlines()
+    assert f"in use by process {first.pid} on {socket.gethostname()}" in line
+    changed = [*arguments, "--epochs", "2"]
+    refused = run_py(*changed)
+    assert refused.returncode == 2
+    [line] = refused.stderr.splitlines()
+    assert "epochs: 20000 there, 2 asked for" in line
+    assert run_py(*changed, "--fresh").returncode == 0
+    assert set(pd.read_parquet(tmp_path / "out" / "trials")["epochs"]) == {2}
+    cleaned = subprocess.run(
+        [sys.executable, "-m", "aes_lipi", "clean", str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    assert cleaned.stdout == "nothing to remove\n"
+
+
+def settled_count(markers: Path) -> int:
     """Committed trials once the workers have noticed that their driver is gone."""
     count, same_since = -1, time.monotonic()
     while time.monotonic() - same_since < 3:
-        now = len(list(trials.glob("*/*.parquet")))
+        now = len(list(markers.glob("*/*.json")))
         if now != count:
             count, same_since = now, time.monotonic()
         time.sleep(0.1)

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import setup_of, tiny_study
-from studies import Killer, assert_same_study, run_study
+from studies import Killer, assert_same_study, names, run_study
 
 from aes_lipi.coevolution.generation import generation
 from aes_lipi.config import Study
 from aes_lipi.errors import UserError
-from aes_lipi.execution.study import Summary
+from aes_lipi.execution.study import SilentObserver, Summary
 from aes_lipi.models import load_model
 from aes_lipi.results.reading import load_results
 from aes_lipi.results.store import ResultStore
@@ -25,6 +25,7 @@ ENVIRONMENT_NAMES = [
     "DenoisingAutoencoderBinaryClustering",
     "VariationalAutoencoderBinaryClustering",
 ]
+LEFT_OVER = ".writing-" + "0123456789abcdef" * 2
 SWEEP: dict[str, Any] = {
     "environment": ENVIRONMENT_NAMES,
     "engine": ["dense", "autograd"],
@@ -75,13 +76,13 @@ def test_a_folder_with_a_different_study_is_refused(
     other = tiny_study(**SWEEP, prune_probability=0.25)
     with pytest.raises(UserError, match=r"different study \(prune_probability: 0.5 there, 0.25"):
         run_study(other, directory)
-    (tmp_path / ".writing-0123").write_text("left by a killed run")
+    (tmp_path / LEFT_OVER).write_text("left by a killed run")
     ResultStore(tmp_path).open(other)
     (tmp_path / "study.json").unlink()
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(UserError, match="not empty and holds no study"):
         run_study(other, tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"notes.txt", ".writing-0123"}
+    assert {path.name for path in tmp_path.iterdir()} == {"notes.txt", LEFT_OVER}
 
 
 def test_a_failed_trial_is_recorded_and_the_study_goes_on(
@@ -168,6 +169,50 @@ def test_retrieval_measures_on_request(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UserError, match=r"cannot be written \(Not a directory\); ") as error:
+    with pytest.raises(UserError, match=r"cannot be read \(Not a directory\); ") as error:
         run_study(tiny_study(), tmp_path / "file" / "below")
     assert "\n" not in str(error.value)
+
+
+def test_a_study_is_started_again_on_request_and_says_what_it_removed(tmp_path: Path) -> None:
+    heard = Listener()
+    run_study(tiny_study(trials=1), tmp_path / "s")
+    (tmp_path / "s" / "notes.txt").write_text("mine")
+    other = tiny_study(trials=2, epochs=2)
+    assert run_study(other, tmp_path / "s", observer=heard, fresh=True) == Summary(2, 0)
+    assert heard.notices == ["removed 4 files of earlier results, and none of others"]
+    (tmp_path / "s" / "notes.txt").unlink()
+    run_study(other, tmp_path / "whole")
+    assert_same_study(tmp_path / "whole", tmp_path / "s")
+
+
+def test_what_is_run_again_for_want_of_a_marker_is_said(tmp_path: Path) -> None:
+    heard = Listener()
+    run_study(tiny_study(trials=2), tmp_path / "s")
+    [marker] = (tmp_path / "s" / "committed").rglob("trial=0001.json")
+    marker.unlink()
+    assert run_study(tiny_study(trials=2), tmp_path / "s", observer=heard) == Summary(2, 0)
+    [line] = heard.notices
+    assert line.startswith("skipped a trial without a commit marker (variant=v")
+    assert line.endswith("trial=0001); to be run again")
+
+
+def test_a_finished_study_needs_neither_room_nor_the_folder_to_itself(tmp_path: Path) -> None:
+    study = tiny_study(trials=1)
+    run_study(study, tmp_path / "s")
+    before = names(tmp_path / "s")
+    with ResultStore(tmp_path / "s").claimed():
+        assert run_study(study, tmp_path / "s") == Summary(1, 0)
+        with pytest.raises(UserError, match="in use by process"):
+            run_study(tiny_study(trials=2), tmp_path / "s")
+    assert names(tmp_path / "s") == before
+
+
+class Listener(SilentObserver):
+    """An observer that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.notices: list[str] = []
+
+    def noticed(self, text: str) -> None:
+        self.notices.append(text)

@@ -1,0 +1,222 @@
+"""One driver at a time on a study's folder.
+
+Every driver that wants the folder puts down a claim, a file whose name nobody else uses, and then
+looks for claims of others. The first that sees none marks its own as holding. Of two that start at
+once, the one that looks later sees the other's claim, since it looks after the other wrote; if both
+see each other, both withdraw and try again after a random while. So there is never more than one
+holder, and all that it takes is a store that lists what was written: local disks, NFS (which looks
+anew at a folder after a write of its own) and today's object stores, without locks, links or
+conditional requests, which not all of them have.
+
+A claim is stale if its process is gone. On the same machine that is known: no such process id, or
+one that started at another time. (The kernel's locks would say the same, but not on all network
+file systems, and never in an object store.) A claim of another machine is stale when its last sign
+of life lies `STALE_AFTER_S` behind the new claim's, both by the clock of whatever keeps the files,
+so machines whose clocks differ or jump do not matter. Removing a stale claim cannot hit a live one:
+no name is used twice.
+
+What this does not promise: a driver on another machine that was stopped for longer than that, and
+goes on later, finds its claim gone before its next commit, and gives up; only if it is stopped in
+the middle of a commit can a file of it still arrive. The digests in the trial's marker tell
+readers, and the same command runs that trial again.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
+
+from aes_lipi.errors import UserError
+from aes_lipi.results.documents import decode, encode
+from aes_lipi.results.processes import Process, this_process
+from aes_lipi.results.storage import Entry, Storage
+
+HEARTBEAT_S = 20.0
+STALE_AFTER_S = 120.0
+ATTEMPTS = 20
+
+_CLAIM_FORMAT = 1
+_LONGEST_CLAIM = 4096  # bytes
+_NAME = re.compile(r"claim-([0-9a-f]{32})\.json")
+_UNKNOWN = Process("another machine", "", 0, "")
+
+_own_tokens: set[str] = set()  # of claims that this process has put down and not withdrawn
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a driver's claim says.
+
+    Attributes:
+        token: what its file is named after.
+        process: the driver.
+        holding: whether the driver has the folder, or still looks for others.
+    """
+
+    token: str
+    process: Process
+    holding: bool = False
+
+    @property
+    def name(self) -> str:
+        """The claim's file."""
+        return f"claim-{self.token}.json"
+
+    def content(self) -> bytes:
+        """What the file holds."""
+        return encode({"format": _CLAIM_FORMAT, **asdict(self)})
+
+    def is_stale(self, age_s: float) -> bool:
+        """Whether its driver is gone.
+
+        Args:
+            age_s: since its last sign of life.
+        """
+        if not self.process.is_local():
+            return age_s > STALE_AFTER_S
+        if self.process == this_process():
+            return self.token not in _own_tokens
+        return not self.process.is_running()
+
+    def whose(self) -> str:
+        """The driver, for messages."""
+        if self.process == _UNKNOWN:
+            return f"an unknown driver ({self.name} cannot be read)"
+        return f"process {self.process.pid} on {self.process.host}"
+
+
+@dataclass
+class Hold:
+    """A folder that this driver has.
+
+    Attributes:
+        storage: the folder.
+        claim: the driver's claim.
+        stale: whose claims were removed because they are gone.
+    """
+
+    storage: Storage
+    claim: Claim
+    stale: tuple[str, ...] = ()
+    _ended: threading.Event = field(default_factory=threading.Event)
+
+    def check(self) -> None:
+        """Make sure that nobody else has taken the folder over.
+
+        Raises:
+            UserError: somebody has, since this driver gave no sign of life for long.
+        """
+        if self.storage.read(self.claim.name, _LONGEST_CLAIM) is None:
+            raise UserError(
+                f"{self.storage.shown}: another driver has taken over, since this one was stopped "
+                f"for more than {STALE_AFTER_S:.0f} seconds; run the same command again later"
+            )
+
+    def keep_alive(self) -> None:
+        """Give a sign of life now and then, until released."""
+        while not self._ended.wait(HEARTBEAT_S):
+            with suppress(UserError):  # the next one may get through
+                if not self.storage.refresh(self.claim.name, self.claim.content()):
+                    return
+
+    def release(self) -> None:
+        """End the signs of life."""
+        self._ended.set()
+
+
+def is_claim(name: str) -> bool:
+    """Whether a file at the top of a study's folder is a driver's claim."""
+    return _NAME.fullmatch(name) is not None
+
+
+@contextmanager
+def claimed(storage: Storage) -> Iterator[Hold]:
+    """Have a folder while a block runs.
+
+    Raises:
+        UserError: another driver has it; the message names its machine and process.
+    """
+    token = uuid.uuid4().hex
+    _own_tokens.add(token)
+    try:
+        hold = _acquire(storage, Claim(token, this_process()))
+        heart = threading.Thread(target=hold.keep_alive, name="heartbeat", daemon=True)
+        heart.start()
+        try:
+            yield hold
+        finally:
+            hold.release()
+            heart.join()
+    finally:
+        _own_tokens.discard(token)
+        with suppress(UserError):  # then it is stale, for its process ends
+            storage.remove(f"claim-{token}.json")
+
+
+def _acquire(storage: Storage, claim: Claim) -> Hold:
+    stale: list[str] = []
+    others: list[Claim] = []
+    for attempt in range(ATTEMPTS):
+        storage.write(claim.name, claim.content())
+        others = _others(storage, claim, stale)
+        if not others:
+            holding = replace(claim, holding=True)
+            storage.write(claim.name, holding.content())
+            return Hold(storage, holding, tuple(stale))
+        storage.remove(claim.name)
+        if any(other.holding for other in others):
+            break
+        time.sleep(random.uniform(0, 0.05 * (attempt + 1)))
+    raise _refusal(storage, min(others, key=lambda other: not other.holding))
+
+
+def _others(storage: Storage, claim: Claim, stale: list[str]) -> list[Claim]:
+    """Living claims of others; those that are stale are removed, and named in `stale`."""
+    entries = {entry.name: entry for entry in storage.children() if is_claim(entry.name)}
+    if claim.name not in entries:
+        raise UserError(
+            f"{storage.shown}: does not list what was just written to it; choose another "
+            "--output_dir"
+        )
+    now = entries[claim.name].modified
+    living = []
+    for name, entry in entries.items():
+        other = None if name == claim.name else _read(storage, entry)
+        if other is None:
+            continue
+        if other.is_stale(now - entry.modified):
+            storage.remove(name)
+            stale.append(other.whose())
+        else:
+            living.append(other)
+    return living
+
+
+def _read(storage: Storage, entry: Entry) -> Claim | None:
+    """A claim; None if it was withdrawn since. One that cannot be read counts as holding."""
+    content = storage.read(entry.name, _LONGEST_CLAIM)
+    if content is None:
+        return None
+    token = entry.name.removeprefix("claim-").removesuffix(".json")
+    document = decode(content) or {}
+    with suppress(KeyError, TypeError):
+        process = Process(**document["process"])
+        known = all(isinstance(value, str) for value in (process.host, process.machine))
+        if known and type(process.pid) is int and isinstance(process.started, str):
+            return Claim(token, process, document.get("holding") is True)
+    return Claim(token, _UNKNOWN, holding=True)
+
+
+def _refusal(storage: Storage, other: Claim) -> UserError:
+    patience = "wait for it, or stop it"
+    if not other.process.is_local():
+        patience += f" (once it is gone, its claim ends within {STALE_AFTER_S:.0f} seconds)"
+    return UserError(
+        f"{storage.shown}: in use by {other.whose()}; {patience}, or choose another --output_dir"
+    )

@@ -1,0 +1,103 @@
+"""Removing what a study left behind, and nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from aes_lipi.atomic import TEMPORARY_PREFIX
+from aes_lipi.errors import UserError
+from aes_lipi.results.claims import claimed, is_claim
+from aes_lipi.results.description import STUDY_FILE
+from aes_lipi.results.inventory import UNMARKED, Inventory, skipped_lines, take_inventory
+from aes_lipi.results.locations import open_storage
+from aes_lipi.results.storage import Storage
+from aes_lipi.results.trial_files import FAILURES, FOLDERS, MARKERS, RESULTS
+
+_TEMPORARY = re.compile(re.escape(TEMPORARY_PREFIX) + "[0-9a-f]{32}")
+_PLACE = re.compile(r"variant=v[0-9a-f]{10}")
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """What was cleaned.
+
+    Attributes:
+        removed: files, and why they were removed.
+        claims: whose stale claims were removed.
+        kept: what else is not right, in lines.
+    """
+
+    removed: dict[str, str]
+    claims: tuple[str, ...]
+    kept: tuple[str, ...]
+
+
+def clean(location: str | Path) -> Cleaned:
+    """Remove temporary files, files of uncommitted trials and stale claims of a study.
+
+    Only files that a study makes are removed, by their names and places; links are not followed.
+    A trial that has a marker keeps its files, even if they are damaged: running the study again
+    mends it.
+
+    Raises:
+        UserError: there is no study, a driver is at work, or files cannot be removed.
+    """
+    storage = open_storage(location)
+    tops = [entry.name for entry in storage.children()]
+    if STUDY_FILE not in tops and not any(map(is_own, tops)):
+        raise UserError(f"{storage.shown}: holds no study; give the --output_dir of one")
+    with claimed(storage) as hold:
+        inventory = take_inventory(storage)
+        orphans = dict.fromkeys(_temporary(storage), "half written") | _orphans(inventory)
+        for path in orphans:
+            storage.remove(path)
+        damaged = {trial: why for trial, why in inventory.skipped.items() if why != UNMARKED}
+        return Cleaned(orphans, hold.stale, skipped_lines(damaged))
+
+
+def _orphans(inventory: Inventory) -> dict[str, str]:
+    """Files that belong to no trial, and why."""
+    unmarked = [trial for trial, why in inventory.skipped.items() if why == UNMARKED]
+    paths = [trial.path(folder) for trial in unmarked for folder in RESULTS]
+    orphans = {path: "of no committed trial" for path in paths if path in inventory.sizes}
+    settled = [trial.path(FAILURES) for trial in sorted(inventory.settled_failures)]
+    return orphans | dict.fromkeys(settled, "of a trial that was committed since")
+
+
+def remove_results(storage: Storage) -> int:
+    """Remove all files of a study but its description.
+
+    Markers go first, so that what is left in between are files of uncommitted trials.
+
+    Returns:
+        how many files were removed.
+
+    Raises:
+        UserError: files cannot be removed.
+    """
+    own = take_inventory(storage).sizes
+    paths = sorted(own, key=lambda path: not path.startswith(f"{MARKERS}/"))
+    for path in [*paths, *_temporary(storage)]:
+        storage.remove(path)
+    return len(paths)
+
+
+def is_own(name: str) -> bool:
+    """Whether a file at the top of a folder is one that a killed driver may have left."""
+    return is_claim(name) or _TEMPORARY.fullmatch(name) is not None
+
+
+def _temporary(storage: Storage) -> Iterator[str]:
+    """Half-written files, where a study writes."""
+    for entry in storage.children():
+        if _TEMPORARY.fullmatch(entry.name):
+            yield entry.name
+    for folder in FOLDERS:
+        for entry in storage.files(folder):
+            *places, name = entry.name.split("/")[1:]
+            fits = len(places) == 1 and _PLACE.fullmatch(places[0])
+            if fits and _TEMPORARY.fullmatch(name):
+                yield entry.name

@@ -1,0 +1,107 @@
+"""What a study's folder was made for, and how another study differs from it."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from aes_lipi.config import Study
+from aes_lipi.config.study import printable
+from aes_lipi.results.documents import decode, encode
+
+STUDY_FILE = "study.json"
+STUDY_FORMAT = 1
+
+Variants = Mapping[str, Mapping[str, Any]]
+
+_SHOWN = 3
+_NEARBY = 20  # variants that are compared with each: sweeps keep their order
+
+
+def describe_study(study: Study) -> bytes:
+    """The content of `study.json`."""
+    return encode(
+        {
+            "format": STUDY_FORMAT,
+            "name": study.name,
+            "description": study.description,
+            "trials": study.trials,
+            "variants": variants_of(study),
+        }
+    )
+
+
+def variants_of(study: Study) -> Variants:
+    """A study's variants as they are described, by id."""
+    return {
+        variant.id: {"name": study.label(variant), **variant.model_dump(mode="json")}
+        for variant in study.variants
+    }
+
+
+def read_variants(content: bytes) -> Variants | None:
+    """The variants of a `study.json`; None if the content is not one."""
+    variants = (decode(content) or {}).get("variants")
+    if not isinstance(variants, dict) or not all(isinstance(v, dict) for v in variants.values()):
+        return None
+    return variants
+
+
+def difference(known: Variants, asked: Variants) -> str:
+    """How the variants asked for differ from those known, field by field, in a line."""
+    gone = {key: value for key, value in known.items() if key not in asked}
+    new = {key: value for key, value in asked.items() if key not in known}
+    if not gone or not new:
+        return "; ".join(_only("adds", new) + _only("lacks", gone))
+    changes = Counter(_changes(new, gone))
+    lines = [
+        f"{text}" if count == len(asked) else f"{text} in {_count(count)}"
+        for text, count in changes.most_common(_SHOWN)
+    ]
+    if len(changes) > _SHOWN:
+        lines.append(f"and {len(changes) - _SHOWN} more such differences")
+    return "; ".join(lines)
+
+
+def _changes(new: Variants, gone: Variants) -> list[str]:
+    """For each new variant what tells it from the nearest that is gone."""
+    remaining = dict(gone)
+    texts = []
+    for name, variant in new.items():
+        if not remaining:
+            texts.append(f"new: {printable(variant.get('name', name))}")
+            continue
+        nearby = itertools.islice(remaining, _NEARBY)
+        before = remaining.pop(_nearest(variant, {key: gone[key] for key in nearby}))
+        changes = [_change(field, before, variant) for field in _fields(before, variant)]
+        texts.append(", ".join(changes))
+    texts += [f"gone: {printable(value.get('name', key))}" for key, value in remaining.items()]
+    return texts
+
+
+def _nearest(variant: Mapping[str, Any], others: Variants) -> str:
+    return min(others, key=lambda key: len(_fields(others[key], variant)))
+
+
+def _fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    every = dict.fromkeys([*before, *after])
+    return [name for name in every if name != "name" and before.get(name) != after.get(name)]
+
+
+def _change(field: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    there, asked = printable(before.get(field)), printable(after.get(field))
+    return f"{printable(field)}: {there} there, {asked} asked for"
+
+
+def _only(verb: str, variants: Variants) -> list[str]:
+    if not variants:
+        return []
+    names = [printable(value.get("name", key)) for key, value in variants.items()]
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return [f"it only {verb} {_count(len(names))}: {', '.join(names[:_SHOWN])}{more}"]
+
+
+def _count(number: int) -> str:
+    return f"{number} variant{'' if number == 1 else 's'}"

@@ -1,0 +1,44 @@
+"""A process that commits trials in children of its own, each stopped until it is let go.
+
+It is told a folder and the number of a run, a line each, and answers with the process id of a child
+that will commit the first trial of the prepared study there, and then with the child's exit status.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from prepared import prepared_files, prepared_study, trial_ids
+
+from aes_lipi.results.store import ResultStore
+
+STUDY = prepared_study()
+TRIAL = trial_ids(STUDY)[0]
+
+
+def commit(directory: Path, run: int) -> None:
+    files = prepared_files(TRIAL, run)
+    os.kill(os.getpid(), signal.SIGSTOP)
+    store = ResultStore(directory)
+    with store.claimed():
+        store.open(STUDY)
+        store.commit(TRIAL, files)
+
+
+def main() -> None:
+    for line in sys.stdin:
+        directory, run = line.rstrip("\n").split("\t")
+        child = os.fork()
+        if child == 0:
+            commit(Path(directory), int(run))
+            os._exit(0)
+        os.waitpid(child, os.WUNTRACED)
+        print(child, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,240 @@
+"""One driver at a time, and what becomes of the claims of drivers that are gone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from prepared import prepared_files, prepared_study, run_prepared, trial_ids
+from studies import assert_same_study, names
+
+from aes_lipi.errors import UserError
+from aes_lipi.results import claims
+from aes_lipi.results.claims import STALE_AFTER_S, Claim, claimed, is_claim
+from aes_lipi.results.documents import decode, encode
+from aes_lipi.results.local_storage import LocalStorage
+from aes_lipi.results.processes import Process, this_process
+from aes_lipi.results.store import ResultStore
+
+TESTS = Path(__file__).resolve().parents[1]
+DRIVER = [sys.executable, str(TESTS / "results" / "driver.py")]
+ELSEWHERE = Process("node7", "another boot/pid:[1]", 4242, "1")
+TOKEN = "0123456789abcdef" * 2
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*DRIVER, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": f"{TESTS}:{TESTS.parent}"},
+    )
+
+
+def put_down(folder: Path, claim: Claim, age_s: float = 0.0) -> Path:
+    folder.mkdir(exist_ok=True)
+    path = folder / claim.name
+    path.write_bytes(claim.content())
+    at = time.time() - age_s
+    os.utime(path, (at, at))
+    return path
+
+
+def race(folder: Path) -> int:
+    """Start two drivers at once; how many of them were refused."""
+    drivers = [start(folder, run) for run in range(2)]
+    outcomes = [(*driver.communicate(timeout=120), driver.returncode) for driver in drivers]
+    committed = [int(line) for out, _, _ in outcomes for line in out.split()]
+    assert sorted(committed) == list(range(6))
+    refused = [errors for _, errors, code in outcomes if code == 2]
+    assert all(code in (0, 2) for _, _, code in outcomes)
+    for errors in refused:
+        [line] = errors.splitlines()
+        assert "in use by process" in line
+        assert f"on {socket.gethostname()}" in line
+    return len(refused)
+
+
+def races(number: int, tmp_path: Path) -> None:
+    run_prepared(prepared_study(6), tmp_path / "whole")
+    refused = 0
+    for count in range(number):
+        refused += race(tmp_path / str(count))
+        assert_same_study(tmp_path / "whole", tmp_path / str(count))
+    print(f"{number} races, {refused} drivers refused")
+
+
+def test_of_two_drivers_at_once_one_wins(tmp_path: Path) -> None:
+    races(5, tmp_path)
+
+
+@pytest.mark.slow
+def test_of_two_drivers_at_once_one_wins_every_time(tmp_path: Path) -> None:
+    races(50, tmp_path)
+
+
+def test_no_two_of_many_threads_have_a_folder_together(tmp_path: Path) -> None:
+    """The claims of one process exclude each other as those of two do."""
+    inside, most, wins = 0, 0, 0
+    counting = threading.Lock()
+
+    def contend() -> None:
+        nonlocal inside, most, wins
+        for _ in range(10):
+            try:
+                with claimed(LocalStorage(tmp_path)):
+                    with counting:
+                        inside += 1
+                        most, wins = max(most, inside), wins + 1
+                    time.sleep(0.002)
+                    with counting:
+                        inside -= 1
+            except UserError:
+                continue
+
+    threads = [threading.Thread(target=contend) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 1
+    assert wins > 0
+    assert names(tmp_path) == set()
+
+
+def test_a_killed_driver_is_followed_by_the_next(tmp_path: Path) -> None:
+    first = start(tmp_path / "s", 0, "hang")
+    assert first.stdout is not None
+    assert first.stdout.readline() == "committed\n"
+    second = start(tmp_path / "s", 1)
+    _, errors = second.communicate(timeout=60)
+    assert second.returncode == 2
+    assert f"in use by process {first.pid} on {socket.gethostname()}; " in errors
+    first.send_signal(signal.SIGKILL)
+    first.communicate(timeout=60)
+    third = start(tmp_path / "s", 1)
+    out, errors = third.communicate(timeout=60)
+    assert (third.returncode, errors) == (0, "")
+    assert out.split() == ["1", "2", "3", "4", "5"]
+    run_prepared(prepared_study(6), tmp_path / "whole")
+    assert_same_study(tmp_path / "whole", tmp_path / "s")
+
+
+def test_a_killed_driver_that_nobody_buried_is_gone_too(tmp_path: Path) -> None:
+    with start(tmp_path / "s", 0, "hang") as first:
+        assert first.stdout is not None
+        first.stdout.readline()
+        os.kill(first.pid, signal.SIGKILL)
+        deadline = time.monotonic() + 30
+        while ") Z " not in Path(f"/proc/{first.pid}/stat").read_text():
+            assert time.monotonic() < deadline
+        with ResultStore(tmp_path / "s").claimed() as hold:
+            assert hold.stale == (f"process {first.pid} on {socket.gethostname()}",)
+
+
+def test_a_process_id_given_again_does_not_keep_a_claim_alive(tmp_path: Path) -> None:
+    reused = replace(this_process(), pid=os.getppid(), started="1")
+    path = put_down(tmp_path, Claim(TOKEN, reused, holding=True))
+    with claimed(LocalStorage(tmp_path)):
+        assert not path.exists()
+
+
+def test_a_claim_that_this_process_left_behind_is_stale(tmp_path: Path) -> None:
+    path = put_down(tmp_path, Claim(TOKEN, this_process(), holding=True))
+    with claimed(LocalStorage(tmp_path)):
+        assert not path.exists()
+
+
+@pytest.mark.parametrize("age_s", [0.0, STALE_AFTER_S - 10, -1e9])
+def test_a_claim_of_another_machine_holds_while_it_gives_signs_of_life(
+    age_s: float, tmp_path: Path
+) -> None:
+    put_down(tmp_path, Claim(TOKEN, ELSEWHERE, holding=True), age_s)
+    with (
+        pytest.raises(UserError, match="in use by process 4242 on node7; wait for it") as error,
+        claimed(LocalStorage(tmp_path)),
+    ):
+        pass
+    assert "within 120 seconds" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert len(names(tmp_path)) == 1
+
+
+def test_a_claim_of_another_machine_ends_with_its_signs_of_life(tmp_path: Path) -> None:
+    put_down(tmp_path, Claim(TOKEN, ELSEWHERE, holding=True), STALE_AFTER_S + 10)
+    with claimed(LocalStorage(tmp_path)) as hold:
+        assert hold.stale == ("process 4242 on node7",)
+    assert names(tmp_path) == set()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"\xff\xfe", b'{"process": 3}', b"[" * 4000, b'{"process": {"host": 1}}'],
+)
+def test_a_claim_that_cannot_be_read_holds_until_it_is_old(content: bytes, tmp_path: Path) -> None:
+    path = put_down(tmp_path, Claim(TOKEN, ELSEWHERE))
+    path.write_bytes(content)
+    with (
+        pytest.raises(UserError, match=f"an unknown driver .claim-{TOKEN}.json cannot be read"),
+        claimed(LocalStorage(tmp_path)),
+    ):
+        pass
+    old = time.time() - STALE_AFTER_S - 10
+    os.utime(path, (old, old))
+    with claimed(LocalStorage(tmp_path)):
+        assert not path.exists()
+
+
+def test_a_claim_with_a_flipped_bit_still_holds(tmp_path: Path) -> None:
+    whole = Claim(TOKEN, ELSEWHERE, holding=True).content()
+    path = put_down(tmp_path, Claim(TOKEN, ELSEWHERE))
+    for position in range(0, len(whole), 11):
+        flipped = bytearray(whole)
+        flipped[position] ^= 1 << (position % 8)
+        path.write_bytes(bytes(flipped))
+        with pytest.raises(UserError, match=r"^[^\n]+$"), claimed(LocalStorage(tmp_path)):
+            pass
+
+
+def test_a_driver_gives_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "HEARTBEAT_S", 0.01)
+    with claimed(LocalStorage(tmp_path)):
+        [path] = tmp_path.glob("claim-*.json")
+        os.utime(path, (0, 0))
+        deadline = time.monotonic() + 10
+        while path.stat().st_mtime == 0:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert decode(path.read_bytes()) is not None
+
+
+def test_a_driver_that_lost_its_claim_commits_nothing(tmp_path: Path) -> None:
+    study = prepared_study()
+    [first, _] = trial_ids(study)
+    store = ResultStore(tmp_path)
+    with store.claimed():
+        store.open(study)
+        [path] = tmp_path.glob("claim-*.json")
+        path.unlink()
+        with pytest.raises(UserError, match="another driver has taken over"):
+            store.commit(first, prepared_files(first))
+        assert names(tmp_path) == {"study.json"}
+
+
+def test_a_claims_file_says_who_and_where(tmp_path: Path) -> None:
+    with claimed(LocalStorage(tmp_path)) as hold:
+        [path] = tmp_path.iterdir()
+        assert is_claim(path.name)
+        document = decode(path.read_bytes()) or {}
+        assert document["process"]["pid"] == os.getpid()
+        assert document["process"]["host"] == socket.gethostname()
+        assert encode(document) == hold.claim.content()

@@ -1,0 +1,158 @@
+"""A driver that is killed at a system call of a commit, at every one of them in turn."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from prepared import prepared_failure, prepared_files, prepared_study, run_prepared, trial_ids
+from studies import assert_same_study, contents
+
+from aes_lipi.results.cleaning import clean
+from aes_lipi.results.reading import load_results
+from aes_lipi.results.store import ResultStore
+
+STUDY = prepared_study()
+FIRST, SECOND = trial_ids(STUDY)
+TESTS = Path(__file__).resolve().parents[1]
+CALLS = (
+    "mkdir,mkdirat,openat,write,pwrite64,fsync,fdatasync,close,rename,renameat,renameat2,"
+    "link,linkat,unlink,unlinkat,rmdir,utimensat,ftruncate"
+)
+SAMPLE = 8
+
+pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="there is no strace")
+
+
+@dataclass
+class Committer:
+    """A process whose children commit the first trial; see `committer.py`."""
+
+    process: subprocess.Popen[str]
+
+    def commit(self, directory: Path, *options: str) -> int:
+        """Let a child commit under strace; return its exit status."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{directory}\t1\n")
+        self.process.stdin.flush()
+        child = int(self.process.stdout.readline())
+        command = ["strace", "-f", "-p", str(child), "-e", f"trace={CALLS}", *options]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as strace:
+            assert strace.stderr is not None
+            line = strace.stderr.readline()
+            assert "attached" in line, line
+            os.kill(child, signal.SIGCONT)
+            status = int(self.process.stdout.readline())
+            strace.stderr.read()
+        return status
+
+
+@pytest.fixture(scope="module")
+def committer() -> Iterator[Committer]:
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", str(TESTS / "results" / "committer.py")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": f"{TESTS}:{TESTS.parent}", "OPENBLAS_NUM_THREADS": "1"},
+    )
+    with process:
+        yield Committer(process)
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("undisturbed") / "study"
+    assert run_prepared(STUDY, directory) == [FIRST, SECOND]
+    return directory
+
+
+def before(directory: Path, kind: str) -> Path:
+    """A folder as the killed driver finds it."""
+    if kind == "littered":  # by a trial that failed, and that was killed when it was tried again
+        store = ResultStore(directory)
+        store.open(STUDY)
+        store.record_failure(FIRST, prepared_failure(FIRST))
+        files = prepared_files(FIRST, run=3).contents()
+        for folder in ("models", "generations", "trials"):
+            store.storage.write(FIRST.path(folder), files[folder])
+        store.storage.write(FIRST.path("committed"), b"{}")
+    return directory
+
+
+def boundaries(committer: Committer, directory: Path, kind: str) -> list[tuple[str, int]]:
+    """Each system call of an undisturbed commit, as its name and how often it was called so far."""
+    log = directory / "log"
+    assert committer.commit(before(directory / "whole", kind), "-o", str(log)) == 0
+    called: Counter[str] = Counter()
+    found = []
+    for line in log.read_text().splitlines():
+        call = re.match(r"\d+ +(\w+)\(", line)
+        if call is not None:
+            called[call[1]] += 1
+            found.append((call[1], called[call[1]]))
+    return found
+
+
+def killed_and_mended(
+    committer: Committer, directory: Path, kind: str, at: tuple[str, int], whole: Path
+) -> bool:
+    """Kill a commit, look at what is left, and go on; whether it was killed."""
+    call, number = at
+    before(directory, kind)
+    fault = f"inject={call}:signal=SIGKILL:when={number}"
+    status = committer.commit(directory, "-e", fault, "-o", "/dev/null")
+    if (directory / "study.json").exists():
+        seen_at_once(directory)
+    committed = contents(directory, "committed")
+    assert run_prepared(STUDY, directory, run=2) in ([FIRST, SECOND], [SECOND])
+    for name, marker in committed.items():
+        if marker != b"{}":
+            assert contents(directory, "committed")[name] == marker
+    clean(directory)
+    assert_same_study(whole, directory)
+    assert status in (0, -signal.SIGKILL)
+    return status != 0
+
+
+def seen_at_once(directory: Path) -> None:
+    """Readers that come right after the kill: a trial is whole or not there."""
+    results = load_results(directory)
+    assert len(results.trials) in (0, 1)
+    assert len(results.generations) == 100 * len(results.trials)
+    for table, rows in (("trials", 1), ("generations", 100)):
+        if list((directory / table).rglob("*.parquet")):
+            assert len(pd.read_parquet(directory / table)) == rows
+
+
+def test_a_commit_killed_at_some_system_calls_goes_on(
+    committer: Committer, undisturbed: Path, tmp_path: Path
+) -> None:
+    found = boundaries(committer, tmp_path, "empty")
+    assert {"mkdir", "openat", "write", "fsync", "rename", "unlink"} <= {call for call, _ in found}
+    for at in found[:: max(1, len(found) // SAMPLE)]:
+        assert killed_and_mended(committer, tmp_path / f"{at}", "empty", at, undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["empty", "littered"])
+def test_a_commit_killed_at_every_system_call_goes_on(
+    committer: Committer, undisturbed: Path, tmp_path: Path, kind: str
+) -> None:
+    found = boundaries(committer, tmp_path, kind)
+    for at in found:
+        assert killed_and_mended(committer, tmp_path / f"{at}", kind, at, undisturbed)
+    print(f"{kind}: killed at {len(found)} system calls: {dict(Counter(c for c, _ in found))}")

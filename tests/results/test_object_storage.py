@@ -1,0 +1,231 @@
+"""Results in an object store: a server of the S3 interface, on this machine."""
+
+from __future__ import annotations
+
+import _thread
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import pandas as pd
+import pytest
+from helpers import tiny_study
+from prepared import prepared_files, prepared_study, run_prepared, trial_ids
+from pyarrow import fs
+from studies import assert_same_study, names, run_study
+
+from aes_lipi.errors import UserError
+from aes_lipi.execution.study import Summary
+from aes_lipi.results.claims import STALE_AFTER_S, claimed
+from aes_lipi.results.cleaning import clean
+from aes_lipi.results.locations import join, open_storage, shown
+from aes_lipi.results.object_storage import ObjectStorage
+from aes_lipi.results.reading import load_results
+from aes_lipi.results.store import ResultStore
+
+ROOT = Path(__file__).resolve().parents[2]
+NEW_BUCKET = "&allow_bucket_creation=true"
+
+
+@pytest.fixture(scope="module")
+def options() -> Iterator[str]:
+    """What an address has after its question mark to reach the server."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    serve = f"from moto.server import main; main(['-p', '{port}'])"
+    process = subprocess.Popen(
+        [sys.executable, "-c", serve], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    with process, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", "key")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        patch.setenv("OBJECT_STORE", f"http://127.0.0.1:{port}")
+        try:
+            wait_for(f"http://127.0.0.1:{port}/moto-api/")
+            yield f"endpoint_override=127.0.0.1:{port}&scheme=http&region=us-east-1"
+        finally:
+            process.terminate()
+
+
+def wait_for(url: str) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            with urllib.request.urlopen(url):
+                return
+        except URLError:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+def test_a_study_in_an_object_store_has_the_bits_of_one_on_disk(
+    options: str, tmp_path: Path
+) -> None:
+    study = tiny_study(prune_method=["None", "random"])
+    address = f"s3://bits/results/tiny?{options}{NEW_BUCKET}"
+    assert run_study(study, address) == Summary(4, 0)
+    run_study(study, tmp_path / "local")
+    assert_same_study(tmp_path / "local", address)
+    assert run_study(study, address) == Summary(4, 0)
+    whole = load_results(tmp_path / "local")
+    for table in ("trials", "generations"):
+        frame = pd.read_parquet(join(address, table))
+        assert len(frame) == len(getattr(whole, table))
+    files, path = fs.FileSystem.from_uri(str(join(address, "trials")))
+    assert len(pd.read_parquet(path, filesystem=files)) == 4
+    assert not [name for name in names(address) if name.startswith("claim-")]
+
+
+def test_the_command_line_goes_on_in_an_object_store_after_a_kill(
+    options: str, tmp_path: Path
+) -> None:
+    """Found by the environment that other tools use, and without any option."""
+    open_storage(f"s3://kills/x?{options}{NEW_BUCKET}").write("any", b"")
+    arguments = [
+        *("--rq", "quickstart", "--trials", "4", "--epochs", "300", "--jobs", "1"),
+        *("--n_clusters", "2", "--n_examples_per_cluster", "4", "--n_dim", "6", "--local"),
+        *("--population_size", "3", "--device", "cpu", "--output_dir"),
+    ]
+    command = [sys.executable, str(ROOT / "run.py"), *arguments]
+    environment = os.environ | {"AWS_ENDPOINT_URL": os.environ["OBJECT_STORE"]}
+    storage = open_storage(f"s3://kills/study?{options}")
+    with subprocess.Popen([*command, "s3://kills/study"], env=environment, cwd=ROOT) as driver:
+        deadline = time.monotonic() + 120
+        while not storage.files("committed"):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        driver.send_signal(signal.SIGKILL)
+    done = len(storage.files("committed"))
+    assert 0 < done < 8
+    again = subprocess.run(
+        [*command, "s3://kills/study"],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert again.returncode == 0, again.stderr
+    assert f"{8 - done} trials to run, {done} done before" in again.stderr
+    assert "which is gone" in again.stderr
+    assert "results: s3://kills/study" in again.stdout
+    subprocess.run([*command, str(tmp_path / "local")], check=True, capture_output=True, cwd=ROOT)
+    assert_same_study(tmp_path / "local", f"s3://kills/study?{options}")
+
+
+def test_a_trial_without_a_marker_is_passed_over_run_again_and_cleaned(
+    options: str, tmp_path: Path
+) -> None:
+    study = prepared_study()
+    [first, second] = trial_ids(study)
+    address = f"s3://orphans/study?{options}{NEW_BUCKET}"
+    run_prepared(study, address)
+    storage = ResultStore(address).storage
+    storage.remove(second.path("committed"))
+    results = load_results(address)
+    assert results.trials["trial"].tolist() == [first.trial]
+    assert "without a commit marker" in results.skipped[0]
+    assert sorted(clean(address).removed) == sorted(
+        second.path(folder) for folder in ("models", "generations", "trials")
+    )
+    assert run_prepared(study, address) == [second]
+    run_prepared(study, tmp_path / "local")
+    assert_same_study(tmp_path / "local", address)
+
+
+def test_a_second_driver_on_an_object_store_is_refused(options: str) -> None:
+    storage = open_storage(f"s3://claims/study?{options}{NEW_BUCKET}")
+    with (
+        claimed(storage),
+        pytest.raises(UserError, match=f"s3://claims/study: in use by process {os.getpid()} on "),
+        claimed(storage),
+    ):
+        pass
+    with claimed(storage):
+        assert storage.refresh("claim-nobody", b"") is False
+        [entry] = storage.children()
+        assert abs(entry.modified - time.time()) < STALE_AFTER_S
+
+
+def test_a_late_duplicate_changes_nothing(options: str) -> None:
+    study = prepared_study(1)
+    address = f"s3://late/study?{options}{NEW_BUCKET}"
+    run_prepared(study, address, run=0)
+    [trial] = trial_ids(study)
+    store = ResultStore(address)
+    before = {name: store.storage.read(name) for name in names(address)}
+    store.commit(trial, prepared_files(trial, run=1))
+    assert {name: store.storage.read(name) for name in names(address)} == before
+
+
+def test_an_interrupt_does_not_leave_half_an_object(options: str) -> None:
+    address = f"s3://interrupts/study?{options}{NEW_BUCKET}"
+    open_storage(address).write("file", b"before")
+    files, root = fs.FileSystem.from_uri(address)
+    storage = ObjectStorage(InterruptingFiles(files), root, address, makes_bucket=False)
+    with pytest.raises(KeyboardInterrupt):
+        storage.write("file", b"after" * 1000)
+    assert open_storage(address).read("file") == b"after" * 1000
+
+
+class InterruptingFiles:
+    """Opens files for writing, and is interrupted before anything is written."""
+
+    def __init__(self, files: Any) -> None:
+        self._files = files
+
+    def open_output_stream(self, path: str, compression: str | None) -> Any:
+        stream = self._files.open_output_stream(path, compression=compression)
+        _thread.interrupt_main()
+        time.sleep(0.1)
+        return stream
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("foo://bucket/x", r"foo://bucket/x: cannot be used \(Unrecognized"),
+        ("s3://", "names no bucket"),
+        ("s3:///x", "Missing bucket"),
+        ("s3://bucket/x?nonsense=1", "nonsense"),
+        ("s3://key:secret@bad bucket/x", "cannot be used"),
+        ("s3://nowhere/x?{options}", "NO_SUCH_BUCKET"),
+        (
+            "s3://key:secret@bucket/x?endpoint_override=127.0.0.1:1&scheme=http",
+            "NETWORK_CONNECTION",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_store_is_told_in_one_line(
+    address: str, told: str, options: str
+) -> None:
+    with pytest.raises(UserError, match=told) as error:
+        run_prepared(prepared_study(), address.format(options=options))
+    line = str(error.value)
+    assert "\n" not in line
+    assert "secret" not in line
+    assert len(line) < 600
+
+
+def test_addresses_keep_their_options_and_hide_their_keys() -> None:
+    address = "s3://key:secret@bucket/results/?region=eu-west-1"
+    assert join(address, "capacity") == "s3://key:secret@bucket/results/capacity?region=eu-west-1"
+    assert shown(address) == "s3://bucket/results"
+    assert join("results", "capacity") == Path("results/capacity")
+    with pytest.raises(UserError, match="give the address as text"):
+        open_storage(Path("s3://bucket/results"))
+
+
+def test_an_address_of_a_local_folder_is_that_folder(tmp_path: Path) -> None:
+    run_prepared(prepared_study(), f"file://{tmp_path}/study")
+    assert len(load_results(tmp_path / "study").trials) == 2
