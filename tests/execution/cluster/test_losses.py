@@ -140,7 +140,7 @@ def test_a_killed_driver_leaves_a_study_that_the_same_command_finishes(
     )
     command = _command(file, tmp_path / "killed", three_nodes.address)
     first = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    while not list((tmp_path / "killed").glob("trials/*/trial=*.parquet")):
+    while not list((tmp_path / "killed").glob("committed/*/*.json")):
         assert first.poll() is None, first.communicate()[0]
         time.sleep(0.05)
     first.send_signal(signal.SIGKILL)
