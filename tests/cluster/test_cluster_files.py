@@ -73,6 +73,16 @@ def test_launchers_bring_the_project_with_its_pins_to_every_node(name: str) -> N
 
 
 @pytest.mark.parametrize("name", LAUNCHER_FILES)
+def test_nodes_run_no_other_commands_than_these(name: str) -> None:
+    config = launcher_file(name)
+    prepared = prepare_config(config)
+    for each in ("head", "worker"):
+        assert prepared[f"{each}_setup_commands"] == config["setup_commands"]
+        assert prepared[f"{each}_start_ray_commands"] == config[f"{each}_start_ray_commands"]
+    assert prepared["initialization_commands"] == config.get("initialization_commands", [])
+
+
+@pytest.mark.parametrize("name", LAUNCHER_FILES)
 def test_launchers_distribute_the_token_and_the_environment(name: str) -> None:
     config = launcher_file(name)
     assert config["file_mounts"]["~/.ray/auth_token"] == "~/.ray/auth_token"
