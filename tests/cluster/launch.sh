@@ -11,6 +11,7 @@
 set -euo pipefail
 
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+SELF=$TOP/tests/cluster/launch.sh
 BIN=${BIN:-$TOP/.venv/bin}
 LAPTOP_IP=10.77.0.1
 HEAD_IP=10.77.0.11
@@ -83,7 +84,7 @@ node() { # NAME IP: runs as the first process of its namespaces
 start_node() { # NAME IP: its process is $NODE_PID afterwards
   mkdir -p "$ROOM/$1"
   unshare --mount --pid --net --uts --fork --kill-child --mount-proc \
-    bash "${BASH_SOURCE[0]}" --node "$1" "$2" >"$ROOM/$1/log" 2>&1 &
+    bash "$SELF" --node "$1" "$2" >"$ROOM/$1/log" 2>&1 &
   NODE_PID=$!
   until [ "$(readlink "/proc/$NODE_PID/ns/net")" != "$(readlink /proc/self/ns/net)" ]; do
     sleep 0.1
@@ -100,7 +101,11 @@ on() { # NODE_PID COMMAND...: in the network of a node
 
 laptop() {
   mount --make-rprivate /
+  mkdir "$ROOM/top"
+  mount --bind "$TOP" "$ROOM/top"
   mount -t tmpfs tmpfs /tmp
+  mkdir -p "$TOP" # which may be below /tmp
+  mount --bind "$ROOM/top" "$TOP"
   ip link set lo up
   ip link add name bridge type bridge
   ip addr add "$LAPTOP_IP/24" dev bridge
@@ -230,11 +235,11 @@ case ${1:-} in
 *)
   check_needs
   export PATH=$PATH:/usr/sbin:/sbin
-  ROOM=$(mktemp -d "${TMPDIR:-/var/tmp}/aes-lipi-launch.XXXXXX")
+  ROOM=$(mktemp -d "/var/tmp/aes-lipi-launch.XXXXXX")
   export ROOM
   trap 'rm -rf "$ROOM"' EXIT
   timed 'packages' download
-  unshare --mount --pid --net --fork --kill-child --mount-proc bash "${BASH_SOURCE[0]}" --laptop
+  unshare --mount --pid --net --fork --kill-child --mount-proc bash "$SELF" --laptop
   ! grep -q "$ROOM" /proc/mounts || fail "mounts are left"
   ! grep -lsz "ROOM=$ROOM" /proc/[0-9]*/environ | grep -v "^/proc/$$/" | grep -q . || fail "processes are left"
   echo "passed; nothing is left"
