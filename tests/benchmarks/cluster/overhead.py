@@ -2,8 +2,9 @@
 
 The published network (61,670 weights, 247 KB), as many training rows as give a cell so much work.
 The bound is what two processes without Ray do side by side: one trial each, per generation of one
-trial, so that it holds whatever two busy processes cost each other. Trials come in turn, round
-after round; the first round warms up. `python -m benchmarks.cluster.overhead`, tests on PYTHONPATH.
+trial, so that it holds whatever two busy processes cost each other. Every time is that of a long
+trial less that of a short one, so that beginnings and ends do not count. The ways come in turn,
+round after round. `python -m benchmarks.cluster.overhead`, tests on PYTHONPATH.
 """
 
 from __future__ import annotations
@@ -16,18 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aes_lipi.config import Study, StudyFile, resolve_study
-from aes_lipi.execution.cluster.calibration import seconds_per_cell
 from aes_lipi.execution.cluster.options import ClusterOptions
 from aes_lipi.execution.cluster.runner import ClusterRunner
 from aes_lipi.execution.local import LocalRunner
-from aes_lipi.execution.setup import prepare
 from aes_lipi.execution.study import Runner, run_study
 from aes_lipi.results.reading import load_results
 from benchmarks.cluster.one_node import ray_here
 
 N_CELLS = 10
 SECONDS = {"2 ms": 0.002, "10 ms": 0.01, "100 ms": 0.1, "1 s": 1.0}
-ROUND_S = 6.0
+ROUND_S = 8.0
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,6 @@ WAYS = (
     Way("no Ray, two trials side by side", lambda: LocalRunner(2), 2),
     Way("1 cell per actor, barrier", lambda: ClusterRunner(_with(window=1, cells=1)), 1),
     Way("1 cell per actor, data flow", lambda: ClusterRunner(_with(window=4, cells=1)), 1),
-    Way("5 cells per actor, data flow", lambda: ClusterRunner(_with(window=4, cells=5)), 1),
     Way("auto", lambda: ClusterRunner(ClusterOptions(trials_at_a_time=1)), 1),
     Way("placement trial", lambda: ClusterRunner(ClusterOptions(placement="trial")), 2),
 )
@@ -53,8 +51,8 @@ def _with(window: int, cells: int) -> ClusterOptions:
     return ClusterOptions(cells_per_actor=cells, window=window, trials_at_a_time=1)
 
 
-def study_of(n_rows: int, epochs: int, trials: int, order: str, n_cells: int = N_CELLS) -> Study:
-    """The published network on so many training rows."""
+def study_of(n_rows: int, epochs: int, way: Way, order: str, n_cells: int = N_CELLS) -> Study:
+    """The published network on so many training rows, a trial for every place."""
     settings = {
         "update_order": order,
         "population_size": n_cells,
@@ -64,23 +62,34 @@ def study_of(n_rows: int, epochs: int, trials: int, order: str, n_cells: int = N
         "epochs": epochs,
         "engine": "dense",
     }
-    return resolve_study("overhead", StudyFile(trials=trials, settings=settings), {})
+    return resolve_study("overhead", StudyFile(trials=way.at_a_time, settings=settings), {})
 
 
-def rows_for(seconds: float) -> int:
-    """Training rows with which a cell works so long on a generation."""
-    per_row = seconds_per_cell(prepare(study_of(1000, 1, 1, "synchronous").variants[0])) / 1000
-    return max(10, round(seconds / per_row / 5) * 5)
+def seconds_per_generation(
+    way: Way, n_rows: int, epochs: int, order: str, n_cells: int = N_CELLS
+) -> float:
+    """Of one trial in the long run, when as many run as the two CPUs hold."""
+    short, long = (
+        _seconds(way, study_of(n_rows, e, way, order, n_cells)) for e in (epochs, 3 * epochs)
+    )
+    return (long - short) / (2 * epochs) / way.at_a_time
 
 
-def seconds_per_generation(way: Way, study: Study) -> float:
-    """Of one trial, when as many run as the two CPUs hold; the first of each place warms up."""
+def _seconds(way: Way, study: Study) -> float:
+    """Of a whole trial, with what it takes to begin and to conclude it."""
     with tempfile.TemporaryDirectory() as folder:
         run_study(study, Path(folder) / "s", way.runner())
-        trials = load_results(Path(folder) / "s").trials
-    measured = trials[trials["trial"] >= way.at_a_time]
-    epochs = study.variants[0].epochs
-    return float(measured["wall_time_s"].median()) / epochs / way.at_a_time
+        return float(load_results(Path(folder) / "s").trials["wall_time_s"].median())
+
+
+def rows_for(seconds: float, order: str) -> int:
+    """Training rows with which a cell works so long on a generation, two busy at a time."""
+    n_rows = max(10, round(seconds / 5e-6))
+    for _ in range(2):
+        epochs = max(2, round(0.5 / (seconds * N_CELLS)))
+        found = seconds_per_generation(WAYS[0], n_rows, epochs, order) / (N_CELLS / 2)
+        n_rows = max(10, round(n_rows * seconds / found / 5) * 5)
+    return n_rows
 
 
 def table(work: dict[str, float], order: str, rounds: int) -> None:
@@ -88,15 +97,14 @@ def table(work: dict[str, float], order: str, rounds: int) -> None:
     names = [way.name for way in WAYS]
     print(f"\n{order}: ms a generation, and over the bound")
     for label, seconds in work.items():
-        n_rows = rows_for(seconds)
-        epochs = max(3, min(400, round(ROUND_S / (seconds * N_CELLS / 2))))
+        n_rows = rows_for(seconds, order)
+        epochs = max(2, round(ROUND_S / 3 / (seconds * N_CELLS / 2)))
         times: dict[str, list[float]] = {name: [] for name in names}
         for _ in range(rounds):
             for way in WAYS:
-                study = study_of(n_rows, epochs, 2 * way.at_a_time, order)
-                times[way.name].append(seconds_per_generation(way, study))
+                times[way.name].append(seconds_per_generation(way, n_rows, epochs, order))
         bound = times[names[0]]
-        print(f"{label} of work ({n_rows} rows, {epochs} generations)")
+        print(f"{label} of work ({n_rows} rows, {epochs} and {3 * epochs} generations)")
         for name in names:
             ratio = statistics.median(t / b for t, b in zip(times[name], bound, strict=True))
             ms = statistics.median(times[name]) * 1e3

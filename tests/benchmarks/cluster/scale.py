@@ -185,13 +185,13 @@ def check(machine: Machine) -> None:
             (20, 1000, "synchronous", 4),
             (40, 400, "synchronous", 2),
         ):
-            study = study_of(n_rows, 60, 2, order, n_cells)
-            variant = study.variants[0]
-            cell = seconds_per_cell(prepare(variant))
+            options = ClusterOptions(cells_per_actor=k, trials_at_a_time=1)
+            way = Way("check", lambda o=options: ClusterRunner(o), 1)  # type: ignore[misc]
+            variant = study_of(n_rows, 20, way, order, n_cells).variants[0]
+            cell = seconds_per_cell(prepare(variant), time.process_time)
             parts = Costs(cell, machine.call(247e3), machine.send, machine.decide)
             foretold = seconds_per_generation(variant, k, 2, parts)
-            options = ClusterOptions(cells_per_actor=k, trials_at_a_time=1)
-            found = timed(Way("check", lambda o=options: ClusterRunner(o), 1), study)  # type: ignore[misc]
+            found = timed(way, n_rows, 20, order, n_cells)
             print(
                 f"  {n_cells:3d}, {1e3 * cell:5.1f} ms, {order:11s}, {k}: {1e3 * foretold:7.1f} "
                 f"{1e3 * found:7.1f}  ({100 * (foretold / found - 1):+.0f} %)",
