@@ -5,11 +5,15 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.live import Live
+from rich.markup import escape
+from rich.progress_bar import ProgressBar
+from rich.table import Table
 
 from aes_lipi.cli.durations import duration
 from aes_lipi.config import Study
@@ -18,6 +22,8 @@ from aes_lipi.execution.study import Observer
 
 PLAIN_INTERVAL_S = 10.0
 SETTLED_AFTER_S = 2.0  # before that, a speed would be a guess
+BAR_WIDTH = 20
+LINES_AROUND_ROWS = 5
 
 
 class StudyProgress(Observer, Protocol):
@@ -39,10 +45,24 @@ def progress_for(study: Study) -> StudyProgress:
     return LiveProgress(study, console) if console.is_terminal else PlainProgress(study)
 
 
+@dataclass
+class VariantTally:
+    """What is done of one variant, of what was to be done."""
+
+    label: str
+    trials: int = 0
+    done: int = 0
+    running: int = 0
+    failed: int = 0
+    generations: int = 0
+    generations_done: int = 0
+
+
 class Tally:
     """Counts what a study has done and foretells how long it will take."""
 
     def __init__(self) -> None:
+        self._of_variant: dict[str, VariantTally] = {}
         self.trials = self.trials_done = self.failed = 0
         self.generations = self.generations_done = 0
         self._of_job: dict[tuple[str, int], int] = {}
@@ -57,10 +77,17 @@ class Tally:
         """Take in what is to be done."""
         self.trials, self.trials_done = len(todo) + done, done
         self.generations = sum(job.variant.epochs for job in todo)
+        for job in todo:
+            row = self._of_variant.setdefault(job.id.variant, VariantTally(job.label))
+            row.trials += 1
+            row.generations += job.variant.epochs
 
     def advance(self, job: Job, generations: int) -> None:
         """Take in that a trial went on."""
         key = (job.id.variant, job.id.trial)
+        row = self._of_variant[job.id.variant]
+        row.running += key not in self._of_job
+        row.generations_done += generations
         self._of_job[key] = self._of_job.get(key, 0) + generations
         self.generations_done += generations
         self._first_news = self._first_news or time.monotonic()
@@ -68,11 +95,24 @@ class Tally:
     def finish(self, job: Job, error: str | None) -> None:
         """Take in that a trial ended; generations not reported one by one count now."""
         key = (job.id.variant, job.id.trial)
-        self.generations_done += job.variant.epochs - self._of_job.pop(key, 0)
+        row = self._of_variant[job.id.variant]
+        row.running -= key in self._of_job
+        left = job.variant.epochs - self._of_job.pop(key, 0)
+        self.generations_done += left
+        row.generations_done += left
         if error is None:
             self.trials_done += 1
+            row.done += 1
         else:
             self.failed += 1
+            row.failed += 1
+
+    def rows(self, at_most: int) -> list[VariantTally]:
+        """The variants to show: if not all fit, first those that run, then those that will."""
+        rows = list(self._of_variant.values())
+        if len(rows) > max(1, at_most):
+            rows.sort(key=lambda row: (row.running == 0, row.done + row.failed == row.trials))
+        return rows[: max(1, at_most)]
 
     def line(self) -> str:
         """Trials done, speed, time left, and on a cluster its size."""
@@ -134,56 +174,58 @@ class PlainProgress:
 
 
 class LiveProgress:
-    """One line that moves."""
+    """A table that moves: a row for every variant, and below it the whole study."""
 
     def __init__(self, study: Study, console: Console) -> None:
+        self._study = study
         self._tally = Tally()
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.fields[line]}"),
-            console=console,
-            transient=True,
+        self._console = console
+        self._live = Live(
+            get_renderable=self._table, console=console, refresh_per_second=4, transient=True
         )
-        self._task: TaskID = self._progress.add_task(study.name, total=None, line="")
 
     def __enter__(self) -> LiveProgress:
-        self._progress.start()
+        self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        self._live.stop()
 
     def started(self, todo: Sequence[Job], done: int) -> None:
         """Show what is to be done."""
         self._tally.start(todo, done)
-        self._progress.update(self._task, total=self._tally.generations)
 
     def advanced(self, job: Job, generations: int) -> None:
         """Move on."""
         self._tally.advance(job, generations)
-        self._show()
 
     def finished(self, job: Job, error: str | None) -> None:
         """Move on; a failure stays on the screen."""
         self._tally.finish(job, error)
         if error is not None:
-            self._progress.console.print(failure_line(job, error))
-        self._show()
+            self._console.print(failure_line(job, error), markup=False)
 
     def noticed(self, text: str) -> None:
         """It stays on the screen."""
-        self._progress.console.print(text, markup=False)
+        self._console.print(text, markup=False)
 
     def placed(self, nodes: int, cpus: float) -> None:
         """Show it."""
         self._tally.place(nodes, cpus)
-        self._show()
 
-    def _show(self) -> None:
-        self._progress.update(
-            self._task, completed=self._tally.generations_done, line=self._tally.line()
+    def _table(self) -> Table:
+        table = Table(
+            box=None, pad_edge=False, caption=escape(self._tally.line()), caption_justify="left"
         )
+        table.add_column(escape(self._study.name), no_wrap=True, overflow="ellipsis")
+        table.add_column("", width=BAR_WIDTH)
+        for title in ("done", "running", "failed"):
+            table.add_column(title, justify="right")
+        for row in self._tally.rows(self._console.height - LINES_AROUND_ROWS):
+            bar = ProgressBar(max(1, row.generations), row.generations_done, width=BAR_WIDTH)
+            counts = (f"{row.done} of {row.trials}", str(row.running), str(row.failed or ""))
+            table.add_row(escape(row.label), bar, *counts)
+        return table
 
 
 def failure_line(job: Job, error: str) -> str:
