@@ -6,7 +6,7 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt
 DEMO_DIR ?= results/quickstart
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint format bench clean
+.PHONY: help install demo test test-slow lint format bench bench-cluster clean
 
 help:  ## show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,13 @@ bench: $(VENV)/.dev  ## measure speed: steps, crossover, whole trials
 	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.step
 	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.crossover
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.trial
+
+bench-cluster: $(VENV)/.dev  ## measure what Ray costs here: half an hour, on a quiet machine
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.cluster.chain
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.cluster.costs
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.cluster.overhead
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.cluster.soak
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.cluster.scale
 
 clean:  ## remove .venv and caches; results stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

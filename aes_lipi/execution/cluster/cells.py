@@ -15,9 +15,15 @@ from aes_lipi.coevolution.order import Step, Version
 from aes_lipi.coevolution.plan import Cell, Record, Setup
 from aes_lipi.coevolution.ring import Ring, initial_ring, perform
 from aes_lipi.config import Variant
-from aes_lipi.execution.cluster.nodes import NodeFacts, facts_of_this_node, use_only_what_is_ours
+from aes_lipi.execution.cluster.nodes import (
+    NodeFacts,
+    facts_of_this_node,
+    memory_share,
+    use_only_what_is_ours,
+)
+from aes_lipi.execution.cluster.workshop import Workshop
 from aes_lipi.execution.jobs import Computed, Job
-from aes_lipi.execution.setup import Materials, prepare_with
+from aes_lipi.execution.setup import Materials
 from aes_lipi.execution.trial import conclude
 
 Parcel = dict[Version, Cell]
@@ -46,8 +52,9 @@ class CellActor:
     is right by construction: it holds nothing that cannot be made anew.
     """
 
-    def __init__(self, n_gpus: float) -> None:
+    def __init__(self, n_cpus: float, n_gpus: float) -> None:
         use_only_what_is_ours(n_gpus)
+        self._workshop = Workshop(memory_share(n_cpus))
         self._setup: Setup | None = None
         self._warm: Sequence[Pair] = ()
 
@@ -61,7 +68,7 @@ class CellActor:
         Raises:
             UserError: the node lacks what the variant needs.
         """
-        self._setup = prepare_with(variant, materials)
+        self._setup = self._workshop.setup(variant, materials)
         threadpool_limits(limits=1)  # for good; to ask at every step would take longer than Ray
         self._warm = materials.warm_start
 

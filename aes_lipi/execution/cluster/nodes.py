@@ -7,6 +7,7 @@ import socket
 from dataclasses import dataclass
 
 import numpy as np
+import ray
 
 import aes_lipi
 from aes_lipi.execution.trial import processor_name
@@ -31,6 +32,15 @@ class NodeFacts:
 def facts_of_this_node() -> NodeFacts:
     """What is true of the machine that this process runs on."""
     return NodeFacts(socket.gethostname(), processor_name(), (aes_lipi.__version__, np.__version__))
+
+
+def memory_share(n_cpus: float) -> int:
+    """Bytes of this node's memory, beside its object store, that go with so many of its CPUs."""
+    here = ray.get_runtime_context().get_node_id()
+    nodes = ray.nodes()  # type: ignore[no-untyped-call]
+    (resources,) = (node["Resources"] for node in nodes if node["NodeID"] == here)
+    share = min(1.0, n_cpus / max(1.0, resources.get("CPU", 0.0)))
+    return int(share * resources.get("memory", 0.0))
 
 
 def use_only_what_is_ours(n_gpus: float) -> None:

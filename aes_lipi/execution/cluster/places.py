@@ -118,7 +118,8 @@ class Places:
         ring = self._idle.pop() if self._layout.n_actors else None
         if ring is None:
             task = RemoteTrial.options(**as_options(self._resources))
-            stream = task.remote(job, materials, self._resources.get("GPU", 0.0))
+            mine = (self._resources.get(name, 0.0) for name in ("CPU", "GPU"))
+            stream = task.remote(job, materials, *mine)
         else:
             stream = ring.run(job, materials, cells_per_actor)
         self._busy[stream] = ring

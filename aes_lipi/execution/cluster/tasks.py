@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import ray
@@ -14,17 +14,29 @@ from aes_lipi.config import Variant
 from aes_lipi.execution.cluster.calibration import costs_of, seconds_per_cell
 from aes_lipi.execution.cluster.forecast import Costs
 from aes_lipi.execution.cluster.metrics import TrialMetrics
-from aes_lipi.execution.cluster.nodes import NodeFacts, facts_of_this_node, use_only_what_is_ours
+from aes_lipi.execution.cluster.nodes import (
+    NodeFacts,
+    facts_of_this_node,
+    memory_share,
+    use_only_what_is_ours,
+)
+from aes_lipi.execution.cluster.workshop import Workshop
 from aes_lipi.execution.jobs import Advanced, Job, Message, now_and_then
 from aes_lipi.execution.setup import Materials, prepare_with
 from aes_lipi.execution.trial import run_trial
 
 PROGRESS_INTERVAL_S = 0.5
 
-_materials_at_hand: dict[Variant, Materials] = {}
+
+@cache
+def _workshop(n_cpus: float) -> Workshop:
+    """What this process keeps at hand."""
+    return Workshop(memory_share(n_cpus))
 
 
-def run_whole_trial(job: Job, materials: Materials, n_gpus: float) -> Iterator[Message | NodeFacts]:
+def run_whole_trial(
+    job: Job, materials: Materials, n_cpus: float, n_gpus: float
+) -> Iterator[Message | NodeFacts]:
     """Run a trial in this worker process, which Ray uses again for the next.
 
     Yields:
@@ -34,23 +46,13 @@ def run_whole_trial(job: Job, materials: Materials, n_gpus: float) -> Iterator[M
     yield facts_of_this_node()
 
     def provide(variant: Variant) -> tuple[Setup, Sequence[Pair]]:
-        _materials_at_hand[variant] = materials
-        try:
-            return _setup(variant), materials.warm_start
-        finally:
-            del _materials_at_hand[variant]
+        return _workshop(n_cpus).setup(variant, materials), materials.warm_start
 
     metrics = TrialMetrics(job)
     for message in now_and_then(run_trial(job, provide), PROGRESS_INTERVAL_S):
         if isinstance(message, Advanced):
             metrics.advanced(message.generations)
         yield message
-
-
-@lru_cache(maxsize=4)
-def _setup(variant: Variant) -> Setup:
-    """A variant's engine and data, kept between the trials of a process."""
-    return prepare_with(variant, _materials_at_hand[variant])
 
 
 RemoteTrial: Any = ray.remote(max_retries=0, num_returns="streaming")(run_whole_trial)

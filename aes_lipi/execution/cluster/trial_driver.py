@@ -139,14 +139,14 @@ class TrialDriver:
 
     def _start(self, k: int) -> Any:
         others = {n: a for n, a in self._resources.items() if n not in ("CPU", "GPU")}
-        n_gpus = self._resources.get("GPU", 0.0)
+        n_cpus, n_gpus = (self._resources.get(name, 0.0) for name in ("CPU", "GPU"))
         return RemoteCellActor.options(
-            num_cpus=self._resources.get("CPU", 0.0),
+            num_cpus=n_cpus,
             num_gpus=n_gpus,
             resources=others,
             scheduling_strategy=self._strategies[k],
             max_restarts=0,
-        ).remote(n_gpus)
+        ).remote(n_cpus, n_gpus)
 
 
 def _answered(answer: Ref) -> bool:

@@ -2,9 +2,11 @@
 
 The published network (61,670 weights, 247 KB), as many training rows as give a cell so much work.
 The bound is what two processes without Ray do side by side: one trial each, per generation of one
-trial, so that it holds whatever two busy processes cost each other. Every time is that of a long
-trial less that of a short one, so that beginnings and ends do not count. The ways come in turn,
-round after round. `python -m benchmarks.cluster.overhead`, tests on PYTHONPATH.
+trial, so that it holds whatever two busy processes cost each other; what ten of them do side by
+side shows how much of the rest is the crowd's on two CPUs, not Ray's. A time is taken while trials
+run, from their first third on until the first of them ends, so that beginnings and ends do not
+count. The ways come in turn, round after round. `python -m benchmarks.cluster.overhead`, tests on
+PYTHONPATH.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +22,14 @@ from pathlib import Path
 from aes_lipi.config import Study, StudyFile, resolve_study
 from aes_lipi.execution.cluster.options import ClusterOptions
 from aes_lipi.execution.cluster.runner import ClusterRunner
+from aes_lipi.execution.jobs import Job
 from aes_lipi.execution.local import LocalRunner
-from aes_lipi.execution.study import Runner, run_study
-from aes_lipi.results.reading import load_results
+from aes_lipi.execution.study import Runner, SilentObserver, run_study
 from benchmarks.cluster.one_node import ray_here
 
 N_CELLS = 10
 SECONDS = {"2 ms": 0.002, "10 ms": 0.01, "100 ms": 0.1, "1 s": 1.0}
-ROUND_S = 8.0
+ROUND_S = 6.0
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Way:
 
 WAYS = (
     Way("no Ray, two trials side by side", lambda: LocalRunner(2), 2),
+    Way("no Ray, ten trials side by side", lambda: LocalRunner(N_CELLS), N_CELLS),
     Way("1 cell per actor, barrier", lambda: ClusterRunner(_with(window=1, cells=1)), 1),
     Way("1 cell per actor, data flow", lambda: ClusterRunner(_with(window=4, cells=1)), 1),
     Way("auto", lambda: ClusterRunner(ClusterOptions(trials_at_a_time=1)), 1),
@@ -65,28 +69,43 @@ def study_of(n_rows: int, epochs: int, way: Way, order: str, n_cells: int = N_CE
     return resolve_study("overhead", StudyFile(trials=way.at_a_time, settings=settings), {})
 
 
+class Pulse(SilentObserver):
+    """When trials advanced, and how far they were then."""
+
+    def __init__(self) -> None:
+        self._beats: dict[Job, list[tuple[float, int]]] = {}
+
+    def advanced(self, job: Job, generations: int) -> None:
+        """Note it."""
+        beats = self._beats.setdefault(job, [])
+        beats.append((time.perf_counter(), generations + (beats[-1][1] if beats else 0)))
+
+    def seconds_per_generation(self, epochs: int) -> float:
+        """Of one trial in the middle of a study, all trials running."""
+        end = min(beats[-1][0] for beats in self._beats.values())
+        slopes = []
+        for beats in self._beats.values():
+            (t0, g0), *_, (t1, g1) = [(t, g) for t, g in beats if 3 * g >= epochs and t <= end]
+            slopes.append((t1 - t0) / (g1 - g0))
+        return statistics.mean(slopes)
+
+
 def seconds_per_generation(
     way: Way, n_rows: int, epochs: int, order: str, n_cells: int = N_CELLS
 ) -> float:
     """Of one trial in the long run, when as many run as the two CPUs hold."""
-    short, long = (
-        _seconds(way, study_of(n_rows, e, way, order, n_cells)) for e in (epochs, 3 * epochs)
-    )
-    return (long - short) / (2 * epochs) / way.at_a_time
-
-
-def _seconds(way: Way, study: Study) -> float:
-    """Of a whole trial, with what it takes to begin and to conclude it."""
+    pulse = Pulse()
     with tempfile.TemporaryDirectory() as folder:
-        run_study(study, Path(folder) / "s", way.runner())
-        return float(load_results(Path(folder) / "s").trials["wall_time_s"].median())
+        study = study_of(n_rows, epochs, way, order, n_cells)
+        run_study(study, Path(folder) / "s", way.runner(), pulse)
+    return pulse.seconds_per_generation(epochs) / way.at_a_time
 
 
 def rows_for(seconds: float, order: str) -> int:
     """Training rows with which a cell works so long on a generation, two busy at a time."""
     n_rows = max(10, round(seconds / 5e-6))
     for _ in range(2):
-        epochs = max(2, round(0.5 / (seconds * N_CELLS)))
+        epochs = max(6, round(3 / (seconds * N_CELLS)))
         found = seconds_per_generation(WAYS[0], n_rows, epochs, order) / (N_CELLS / 2)
         n_rows = max(10, round(n_rows * seconds / found / 5) * 5)
     return n_rows
@@ -98,13 +117,13 @@ def table(work: dict[str, float], order: str, rounds: int) -> None:
     print(f"\n{order}: ms a generation, and over the bound")
     for label, seconds in work.items():
         n_rows = rows_for(seconds, order)
-        epochs = max(2, round(ROUND_S / 3 / (seconds * N_CELLS / 2)))
+        epochs = max(9, round(ROUND_S / (seconds * N_CELLS / 2)))
         times: dict[str, list[float]] = {name: [] for name in names}
         for _ in range(rounds):
             for way in WAYS:
                 times[way.name].append(seconds_per_generation(way, n_rows, epochs, order))
         bound = times[names[0]]
-        print(f"{label} of work ({n_rows} rows, {epochs} and {3 * epochs} generations)")
+        print(f"{label} of work ({n_rows} rows, {epochs} generations)")
         for name in names:
             ratio = statistics.median(t / b for t, b in zip(times[name], bound, strict=True))
             ms = statistics.median(times[name]) * 1e3
