@@ -13,14 +13,14 @@ from aes_lipi.coevolution.ring import initial_ring, perform
 from aes_lipi.config import Variant
 from aes_lipi.execution.cluster.forecast import Costs, seconds_per_generation
 
-CALL_S, SEND_S = 0.0015, 0.0006
+CALL_S, SEND_S = 0.0020, 0.0006
 """Processor time of a call of a step beyond the step, at the actor and at the driver, for networks
 of the published size (tests/benchmarks/NOTES.md)."""
 
-SECONDS_PER_BYTE = 4e-9
+SECONDS_PER_BYTE = 1.3e-9
 """Processor time of exchanging centres per byte of a pair's weights (tests/benchmarks/NOTES.md)."""
 
-DECIDE_S = 5e-5
+DECIDE_S = 2e-5
 """Processor time of one cell's plan at the driver (tests/benchmarks/NOTES.md)."""
 
 SAMPLE_S = 0.2

@@ -43,6 +43,7 @@ NETWORK_BYTES_PER_S = 10e9 / 8
 SHAPES = ((1000, 30), (2000, 150), (4000, 750), (10_000, 3000))
 TRAVEL_BYTES = (1_000, 250_000, 4_000_000, 40_000_000, 200_000_000)
 LARGEST_SIMULATED = 6000
+CHECK_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,8 @@ def check(machine: Machine) -> None:
             cell = seconds_per_cell(prepare(variant), time.process_time)
             parts = Costs(cell, machine.call(247e3), machine.send, machine.decide)
             foretold = seconds_per_generation(variant, k, 2, parts)
-            found = timed(way, n_rows, 20, order, n_cells)
+            epochs = max(20, round(CHECK_S / foretold))
+            found = timed(way, n_rows, epochs, order, n_cells)
             print(
                 f"  {n_cells:3d}, {1e3 * cell:5.1f} ms, {order:11s}, {k}: {1e3 * foretold:7.1f} "
                 f"{1e3 * found:7.1f}  ({100 * (foretold / found - 1):+.0f} %)",
