@@ -21,7 +21,7 @@ from aes_lipi.execution.cluster.nodes import (
     memory_share,
     use_only_what_is_ours,
 )
-from aes_lipi.execution.cluster.workshop import Workshop
+from aes_lipi.execution.cluster.setups import SetupCache
 from aes_lipi.execution.jobs import Computed, Job
 from aes_lipi.execution.setup import Materials
 from aes_lipi.execution.trial import conclude
@@ -54,7 +54,7 @@ class CellActor:
 
     def __init__(self, n_cpus: float, n_gpus: float) -> None:
         use_only_what_is_ours(n_gpus)
-        self._workshop = Workshop(memory_share(n_cpus))
+        self._setups = SetupCache(memory_share(n_cpus))
         self._setup: Setup | None = None
         self._warm: Sequence[Pair] = ()
 
@@ -68,7 +68,7 @@ class CellActor:
         Raises:
             UserError: the node lacks what the variant needs.
         """
-        self._setup = self._workshop.setup(variant, materials)
+        self._setup = self._setups.setup(variant, materials)
         threadpool_limits(limits=1)  # for good; to ask at every step would take longer than Ray
         self._warm = materials.warm_start
 

@@ -10,6 +10,7 @@ import numpy as np
 import ray
 
 import aes_lipi
+from aes_lipi.execution.cluster.capacity import living_nodes
 from aes_lipi.execution.trial import processor_name
 from aes_lipi.execution.workers import one_thread_per_process
 
@@ -37,8 +38,7 @@ def facts_of_this_node() -> NodeFacts:
 def memory_share(n_cpus: float) -> int:
     """Bytes of this node's memory, beside its object store, that go with so many of its CPUs."""
     here = ray.get_runtime_context().get_node_id()
-    nodes = ray.nodes()  # type: ignore[no-untyped-call]
-    (resources,) = (node["Resources"] for node in nodes if node["NodeID"] == here)
+    (resources,) = (node["Resources"] for node in living_nodes() if node["NodeID"] == here)
     share = min(1.0, n_cpus / max(1.0, resources.get("CPU", 0.0)))
     return int(share * resources.get("memory", 0.0))
 

@@ -20,7 +20,7 @@ from aes_lipi.execution.cluster.nodes import (
     memory_share,
     use_only_what_is_ours,
 )
-from aes_lipi.execution.cluster.workshop import Workshop
+from aes_lipi.execution.cluster.setups import SetupCache
 from aes_lipi.execution.jobs import Advanced, Job, Message, now_and_then
 from aes_lipi.execution.setup import Materials, prepare_with
 from aes_lipi.execution.trial import run_trial
@@ -29,9 +29,9 @@ PROGRESS_INTERVAL_S = 0.5
 
 
 @cache
-def _workshop(n_cpus: float) -> Workshop:
+def _setups(n_cpus: float) -> SetupCache:
     """What this process keeps at hand."""
-    return Workshop(memory_share(n_cpus))
+    return SetupCache(memory_share(n_cpus))
 
 
 def run_whole_trial(
@@ -46,7 +46,7 @@ def run_whole_trial(
     yield facts_of_this_node()
 
     def provide(variant: Variant) -> tuple[Setup, Sequence[Pair]]:
-        return _workshop(n_cpus).setup(variant, materials), materials.warm_start
+        return _setups(n_cpus).setup(variant, materials), materials.warm_start
 
     metrics = TrialMetrics(job)
     for message in now_and_then(run_trial(job, provide), PROGRESS_INTERVAL_S):

@@ -12,6 +12,7 @@ PYTHONPATH.
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import tempfile
 import time
@@ -25,7 +26,7 @@ from aes_lipi.execution.cluster.runner import ClusterRunner
 from aes_lipi.execution.jobs import Job
 from aes_lipi.execution.local import LocalRunner
 from aes_lipi.execution.study import Runner, SilentObserver, run_study
-from benchmarks.cluster.one_node import ray_here
+from benchmarks.cluster.one_node import PAGE, ray_here
 
 N_CELLS = 10
 SECONDS = {"2 ms": 0.002, "10 ms": 0.01, "100 ms": 0.1, "1 s": 1.0}
@@ -111,22 +112,29 @@ def rows_for(seconds: float, order: str) -> int:
     return n_rows
 
 
+def fits(way: Way, n_rows: int) -> bool:
+    """Whether half of the memory holds the data of so many trials, each with its own."""
+    splits, width, float32 = 3, 1000, 4
+    memory = os.sysconf("SC_PHYS_PAGES") * PAGE
+    return 2 * way.at_a_time * splits * n_rows * width * float32 < memory
+
+
 def table(work: dict[str, float], order: str, rounds: int) -> None:
     """Print the medians of the rounds' ratios."""
-    names = [way.name for way in WAYS]
     print(f"\n{order}: ms a generation, and over the bound")
     for label, seconds in work.items():
         n_rows = rows_for(seconds, order)
         epochs = max(9, round(ROUND_S / (seconds * N_CELLS / 2)))
-        times: dict[str, list[float]] = {name: [] for name in names}
+        ways = [way for way in WAYS if fits(way, n_rows)]
+        times: dict[str, list[float]] = {way.name: [] for way in ways}
         for _ in range(rounds):
-            for way in WAYS:
+            for way in ways:
                 times[way.name].append(seconds_per_generation(way, n_rows, epochs, order))
-        bound = times[names[0]]
+        bound = times[WAYS[0].name]
         print(f"{label} of work ({n_rows} rows, {epochs} generations)")
-        for name in names:
-            ratio = statistics.median(t / b for t, b in zip(times[name], bound, strict=True))
-            ms = statistics.median(times[name]) * 1e3
+        for name, taken in times.items():
+            ratio = statistics.median(t / b for t, b in zip(taken, bound, strict=True))
+            ms = statistics.median(taken) * 1e3
             print(f"  {name:34s}{ms:10.1f}{100 * (ratio - 1):+8.0f} %", flush=True)
 
 

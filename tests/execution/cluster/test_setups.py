@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from aes_lipi.config import Variant
-from aes_lipi.execution.cluster.workshop import VARIANTS_KEPT, Workshop, size_of, splits_of
+from aes_lipi.execution.cluster.setups import VARIANTS_KEPT, SetupCache, size_of, splits_of
 from aes_lipi.execution.setup import materials_of
 
 SMALL = {"n_clusters": 2, "n_examples_per_cluster": 6, "n_dim": 20, "engine": "dense"}
@@ -18,7 +18,7 @@ def small(seed: int = 1) -> Variant:
 
 def test_data_that_fit_are_copied_and_equal() -> None:
     materials = materials_of(small())
-    setup = Workshop(2 * size_of(materials.dataset)).setup(small(), materials)
+    setup = SetupCache(2 * size_of(materials.dataset)).setup(small(), materials)
     for mine, given in zip(splits_of(setup.dataset), splits_of(materials.dataset), strict=True):
         assert not np.shares_memory(mine, given)
         assert np.array_equal(mine, given)
@@ -26,27 +26,27 @@ def test_data_that_fit_are_copied_and_equal() -> None:
 
 def test_data_that_do_not_fit_stay_where_they_are() -> None:
     materials = materials_of(small())
-    setup = Workshop(2 * size_of(materials.dataset) - 2).setup(small(), materials)
+    setup = SetupCache(2 * size_of(materials.dataset) - 2).setup(small(), materials)
     assert setup.dataset is materials.dataset
 
 
 def test_a_setup_is_made_once_for_trials_of_one_variant() -> None:
-    workshop, materials = Workshop(10**9), materials_of(small())
-    assert workshop.setup(small(), materials) is workshop.setup(small(), materials)
+    cache, materials = SetupCache(10**9), materials_of(small())
+    assert cache.setup(small(), materials) is cache.setup(small(), materials)
 
 
 def test_the_setup_that_was_not_used_for_longest_goes_first() -> None:
-    workshop = Workshop(10**9)
-    made = [workshop.setup(small(seed), materials_of(small(seed))) for seed in range(VARIANTS_KEPT)]
-    workshop.setup(small(0), materials_of(small(0)))
-    workshop.setup(small(VARIANTS_KEPT), materials_of(small(VARIANTS_KEPT)))
-    assert workshop.setup(small(0), materials_of(small(0))) is made[0]
-    assert workshop.setup(small(1), materials_of(small(1))) is not made[1]
+    cache = SetupCache(10**9)
+    made = [cache.setup(small(seed), materials_of(small(seed))) for seed in range(VARIANTS_KEPT)]
+    cache.setup(small(0), materials_of(small(0)))
+    cache.setup(small(VARIANTS_KEPT), materials_of(small(VARIANTS_KEPT)))
+    assert cache.setup(small(0), materials_of(small(0))) is made[0]
+    assert cache.setup(small(1), materials_of(small(1))) is not made[1]
 
 
 def test_copies_of_several_variants_share_the_room() -> None:
     materials = materials_of(small(1))
-    workshop = Workshop(3 * size_of(materials.dataset))
-    first = workshop.setup(small(1), materials)
-    workshop.setup(small(2), materials_of(small(2)))
-    assert workshop.setup(small(1), materials) is not first
+    cache = SetupCache(3 * size_of(materials.dataset))
+    first = cache.setup(small(1), materials)
+    cache.setup(small(2), materials_of(small(2)))
+    assert cache.setup(small(1), materials) is not first

@@ -18,7 +18,7 @@ SHARE_FOR_DATA = 0.5
 VARIANTS_KEPT = 4
 
 
-class Workshop:
+class SetupCache:
     """The setups of the last few variants that a process has worked on.
 
     Args:
