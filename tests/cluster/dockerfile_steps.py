@@ -79,7 +79,7 @@ def fresh_stage(room: Path, name: str) -> Stage:
     _mount("-t", "overlay", "overlay", "-o", layers, str(root))
     for system in ("proc", "dev", "sys"):
         _mount("--rbind", f"/{system}", str(root / system))
-    for hidden in ("tmp", str(TOP).lstrip("/")):
+    for hidden in (str(TOP).lstrip("/"), "tmp"):  # in this order: the checkout may lie in /tmp
         _mount("-t", "tmpfs", "tmpfs", str(root / hidden))
     (root / "tmp").chmod(0o1777)
     interpreter = Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}"
