@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 from aes_lipi.execution.jobs import Job
-from aes_lipi.execution.study import SilentObserver
+from aes_lipi.execution.observer import SilentObserver
 
 
 class NodeProcesses:
@@ -26,6 +28,18 @@ class NodeProcesses:
             for node in self.cluster.list_all_nodes()
             for info in node.all_processes["raylet"]
         ]
+
+    def drain(self, raylet: int) -> str:
+        """Announce that the node of a raylet will be taken away; its id."""
+        for node in self.cluster.list_all_nodes():
+            if raylet in [info.process.pid for info in node.all_processes["raylet"]]:
+                command = [str(Path(sys.executable).with_name("ray")), "drain-node"]
+                command += ["--address", self.address, "--node-id", node.node_id]
+                command += ["--reason", "DRAIN_NODE_REASON_PREEMPTION"]
+                command += ["--reason-message", "spot", "--deadline-remaining-seconds", "60"]
+                subprocess.run(command, check=True, capture_output=True, timeout=60)
+                return str(node.node_id)
+        raise AssertionError(f"no node has the raylet {raylet}")
 
     def workers(self, name: str) -> list[int]:
         """Process ids of workers that hold, or run, what is named so."""

@@ -11,7 +11,8 @@ import pandas as pd
 from aes_lipi.config import Study
 from aes_lipi.execution.jobs import Job
 from aes_lipi.execution.local import LocalRunner
-from aes_lipi.execution.study import Observer, SilentObserver, Summary
+from aes_lipi.execution.observer import Observer, SilentObserver
+from aes_lipi.execution.study import Summary
 from aes_lipi.execution.study import run_study as run_on
 from aes_lipi.results.locations import open_storage
 from aes_lipi.results.reading import load_results

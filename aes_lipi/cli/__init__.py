@@ -6,6 +6,7 @@ import signal
 import sys
 
 from aes_lipi.errors import UserError
+from aes_lipi.execution.notice import give_notice
 
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
@@ -25,7 +26,7 @@ def main(program: str = "aes-lipi") -> None:
     from aes_lipi.cli.options import with_switch_values  # noqa: PLC0415
 
     signal.signal(signal.SIGINT, _interrupt)
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, _leave)
     chosen = run_app if program == "run.py" else app
     try:
         code = chosen(with_switch_values(sys.argv[1:]), prog_name=program, standalone_mode=False)
@@ -43,8 +44,14 @@ def main(program: str = "aes-lipi") -> None:
 
 
 def _interrupt(signal_number: int, frame: object) -> None:
-    """Ctrl-C, and the notice that a batch system gives, stop a study the same orderly way."""
+    """Ctrl-C stops a study in an orderly way."""
     raise KeyboardInterrupt
+
+
+def _leave(signal_number: int, frame: object) -> None:
+    """The notice that a batch system gives does, too, once running trials are written down."""
+    if not give_notice():
+        raise KeyboardInterrupt
 
 
 def _complain(message: str) -> None:

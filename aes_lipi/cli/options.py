@@ -15,15 +15,25 @@ from aes_lipi.config import Variant
 
 NO_FLAG = frozenset({"data_digest", "ann_digest"})
 TRIALS_HELP = "Replicates of every variant."
+INTERVAL_HELP = (
+    "How often a trial on its way is written down, so that a killed run goes on from there: every "
+    "so many generations, or a time as in 30s or 5min, or never. [default: 30s]"
+)
 
 
 def field_parameters() -> list[inspect.Parameter]:
-    """A text option for every field of `Variant`, and for `trials`.
+    """A text option for every field of `Variant`, and for those of the study around them.
 
     Values are taken as text, with commas for a list to sweep, and validated by the configuration.
     """
     hints = typing.get_type_hints(Variant)
-    parameters = [_option("trials", ["--trials"], "INTEGER", TRIALS_HELP, "Study")]
+    parameters = [
+        _option("trials", ["--trials"], "INTEGER", TRIALS_HELP, "Study"),
+        _option(
+            *("checkpoint_interval", ["--checkpoint_interval"]),
+            *("GENERATIONS|TIME|never", INTERVAL_HELP, "Execution"),
+        ),
+    ]
     for name, field in Variant.model_fields.items():
         if name in NO_FLAG:
             continue

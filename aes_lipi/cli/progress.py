@@ -18,7 +18,7 @@ from rich.table import Table
 from aes_lipi.cli.durations import duration
 from aes_lipi.config import Study
 from aes_lipi.execution.jobs import Job
-from aes_lipi.execution.study import Observer
+from aes_lipi.execution.observer import Observer
 
 PLAIN_INTERVAL_S = 10.0
 SETTLED_AFTER_S = 2.0  # before that, a speed would be a guess
@@ -66,6 +66,7 @@ class Tally:
         self.trials = self.trials_done = self.failed = 0
         self.generations = self.generations_done = 0
         self._of_job: dict[tuple[str, int], int] = {}
+        self._done_before = 0
         self._first_news: float | None = None
         self.where = ""
 
@@ -82,15 +83,23 @@ class Tally:
             row.trials += 1
             row.generations += job.variant.epochs
 
+    def resume(self, job: Job, generations: int) -> None:
+        """Take in what an earlier run did of a trial; it says nothing of this one's speed."""
+        self._done_before += generations
+        self._count(job, generations)
+
     def advance(self, job: Job, generations: int) -> None:
         """Take in that a trial went on."""
+        self._count(job, generations)
+        self._first_news = self._first_news or time.monotonic()
+
+    def _count(self, job: Job, generations: int) -> None:
         key = (job.id.variant, job.id.trial)
         row = self._of_variant[job.id.variant]
         row.running += key not in self._of_job
         row.generations_done += generations
         self._of_job[key] = self._of_job.get(key, 0) + generations
         self.generations_done += generations
-        self._first_news = self._first_news or time.monotonic()
 
     def finish(self, job: Job, error: str | None) -> None:
         """Take in that a trial ended; generations not reported one by one count now."""
@@ -122,9 +131,10 @@ class Tally:
         failed = f", {self.failed} failed" if self.failed else ""
         done = f"{self.trials_done} of {self.trials} trials{failed}"
         elapsed = 0.0 if self._first_news is None else time.monotonic() - self._first_news
-        if elapsed < SETTLED_AFTER_S or self.generations_done <= 0:
+        here = self.generations_done - self._done_before
+        if elapsed < SETTLED_AFTER_S or here <= 0:
             return f"{done}, starting"
-        rate = self.generations_done / elapsed
+        rate = here / elapsed
         left = duration((self.generations - self.generations_done) / rate)
         return f"{done}, {rate:.1f} generations/s, {left} left"
 
@@ -147,6 +157,11 @@ class PlainProgress:
         """Say what is to be done."""
         self._tally.start(todo, done)
         _say(f"{self._study.name}: {len(todo)} trials to run, {done} done before")
+
+    def resumed(self, job: Job, generations: int) -> None:
+        """Say where it goes on."""
+        self._tally.resume(job, generations)
+        _say(f"{self._study.name}: {resumption_line(job, generations)}")
 
     def advanced(self, job: Job, generations: int) -> None:
         """Say how it goes, if it was not said lately."""
@@ -195,6 +210,11 @@ class LiveProgress:
         """Show what is to be done."""
         self._tally.start(todo, done)
 
+    def resumed(self, job: Job, generations: int) -> None:
+        """Move on; it stays on the screen."""
+        self._tally.resume(job, generations)
+        self._console.print(resumption_line(job, generations), markup=False)
+
     def advanced(self, job: Job, generations: int) -> None:
         """Move on."""
         self._tally.advance(job, generations)
@@ -226,6 +246,12 @@ class LiveProgress:
             counts = (f"{row.done} of {row.trials}", str(row.running), str(row.failed or ""))
             table.add_row(escape(row.label), bar, *counts)
         return table
+
+
+def resumption_line(job: Job, generations: int) -> str:
+    """One line on a trial that an earlier run began."""
+    of = f"{generations} of {job.variant.epochs}"
+    return f"{job.label}, trial {job.trial}: goes on from its checkpoint at generation {of}"
 
 
 def failure_line(job: Job, error: str) -> str:

@@ -78,7 +78,7 @@ class Flow:
     Args:
         variant: settings.
         trial: number of the trial.
-        generation: the first to decide; every cell has computed those before.
+        following: every cell's first generation to decide; without a replay they are the same.
         learning_rates: of every cell in that generation.
         replay: of an asynchronous trial, what every cell read: int32, shape (epochs, cells,
             members).
@@ -88,7 +88,7 @@ class Flow:
         self,
         variant: Variant,
         trial: int,
-        generation: int,
+        following: Sequence[int],
         learning_rates: Sequence[float],
         replay: Reads | None = None,
     ) -> None:
@@ -97,14 +97,14 @@ class Flow:
         self._variant = variant
         self._trial = trial
         self._replay = replay
-        self._generation = generation
+        self._following = tuple(following)
 
     def __iter__(self) -> Iterator[tuple[Step, ...]]:
         """All rounds up to the last generation."""
         if self._replay is not None:
             yield from self._replayed(self._replay)
             return
-        for t in range(self._generation, self._variant.epochs):
+        for t in range(min(self._following), self._variant.epochs):
             yield self._lock_step(t)
 
     def step(self, cell: int, generation: int, reads: Iterable[int]) -> Step:
@@ -128,7 +128,7 @@ class Flow:
 
     def _replayed(self, replay: Reads) -> Iterator[tuple[Step, ...]]:
         """Rounds of all cells whose next step can be computed."""
-        following = [self._generation] * len(self.members)
+        following = list(self._following)
         epochs = self._variant.epochs
         while min(following) < epochs:
             ready = [

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from aes_lipi.autoencoders.initialise import initial_genome
 from aes_lipi.autoencoders.networks import Network, Pair
 from aes_lipi.coevolution.generation import generation
-from aes_lipi.coevolution.order import BEFORE_FIRST, Flow, Reads, Step, Version, waves
+from aes_lipi.coevolution.order import Flow, Reads, Step, Version, waves
 from aes_lipi.coevolution.plan import Cell, Outcome, Record, Setup, Task
+from aes_lipi.coevolution.snapshot import Snapshot, in_order
 from aes_lipi.randomness import Address, Purpose
 
 
@@ -29,6 +30,17 @@ class Ring:
     generation: int
     cells: tuple[Cell, ...]
     learning_rates: tuple[float, ...]
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> Ring:
+        """The ring of a trial whose cells all have the same generations behind them."""
+        rates = snapshot.learning_rates
+        return cls(snapshot.trial, snapshot.generations, snapshot.cells, rates)
+
+    def snapshot(self) -> Snapshot:
+        """The trial as it is now, without the records that it has."""
+        states = {(i, self.generation - 1): cell for i, cell in enumerate(self.cells)}
+        return Snapshot(self.trial, states, self.learning_rates)
 
 
 def initial_ring(setup: Setup, trial: int, warm_start: Sequence[Pair] = ()) -> Ring:
@@ -69,59 +81,73 @@ def _initial_pair(setup: Setup, trial: int, cell: int) -> Pair:
     )
 
 
+class Evolution:
+    """The generations of a trial in one process.
+
+    Iterating computes them, and gives after every round of steps how many generations the whole
+    ring has behind it.
+
+    Args:
+        setup: what the cells share.
+        start: where to go on.
+        replay: of an asynchronous trial that is repeated, what every cell read: int32, shape
+            (epochs, cells, members).
+    """
+
+    def __init__(self, setup: Setup, start: Snapshot, replay: Reads | None = None) -> None:
+        self._setup = setup
+        self._trial = start.trial
+        self._states = dict(start.states)
+        self._following = list(start.following)
+        self._records = list(start.records)
+        self._flow = _flow_from(start, setup, replay)
+        self._to_read: Counter[Version] = Counter()
+        if replay is not None:
+            everything = _flow_from(start, setup, replay)
+            self._to_read.update(
+                need for steps in everything for step in steps for need in step.needs
+            )
+
+    def __iter__(self) -> Iterator[int]:
+        """All rounds that are left."""
+        for steps in self._flow:
+            outcomes = perform(steps, self._states, self._setup)
+            for step in steps:
+                self._states[step.version] = outcomes[step.version].cell
+                self._records.append(outcomes[step.version].record)
+                self._following[step.cell] = step.generation + 1
+                self._to_read.subtract(step.needs)
+            self._states = {at: cell for at, cell in self._states.items() if self._is_needed(at)}
+            yield min(self._following)
+
+    def _is_needed(self, version: Version) -> bool:
+        cell, generation = version
+        return generation + 1 == self._following[cell] or self._to_read[version] > 0
+
+    def snapshot(self) -> Snapshot:
+        """The trial as it is now, between two rounds."""
+        return Snapshot(
+            trial=self._trial,
+            states=dict(self._states),
+            learning_rates=tuple(self._flow.learning_rates),
+            records=sorted(self._records, key=in_order),
+        )
+
+
+def _flow_from(start: Snapshot, setup: Setup, replay: Reads | None) -> Flow:
+    return Flow(setup.variant, start.trial, start.following, start.learning_rates, replay)
+
+
 def advance(ring: Ring, setup: Setup) -> tuple[Ring, list[Record]]:
     """One generation of all cells.
 
     Returns:
         the ring after it, and the records in cell order.
     """
-    t = ring.generation
-    flow = Flow(setup.variant, ring.trial, t, ring.learning_rates)
-    known = {(i, t - 1): cell for i, cell in enumerate(ring.cells)}
-    outcomes = perform(next(iter(flow)), known, setup)
-    done = [outcomes[i, t] for i in range(len(ring.cells))]
-    following = Ring(
-        trial=ring.trial,
-        generation=t + 1,
-        cells=tuple(outcome.cell for outcome in done),
-        learning_rates=tuple(flow.learning_rates),
-    )
-    return following, [outcome.record for outcome in done]
-
-
-def replayed(
-    ring: Ring, setup: Setup, replay: Reads
-) -> Generator[int, None, tuple[Ring, list[Record]]]:
-    """All generations of an asynchronous trial, with the reads that it recorded.
-
-    Args:
-        ring: before the first generation.
-        setup: what the cells share.
-        replay: what every cell read, int32, shape (epochs, cells, members).
-
-    Yields:
-        how many generations' worth of steps were computed since the last time.
-
-    Returns:
-        the last ring, and the records ordered by generation and cell.
-    """
-    epochs, n_cells = setup.variant.epochs, len(ring.cells)
-    flow = Flow(setup.variant, ring.trial, 0, ring.learning_rates, replay)
-    rounds = list(flow)
-    pending = Counter(need for steps in rounds for step in steps for need in step.needs)
-    known = {(i, BEFORE_FIRST): cell for i, cell in enumerate(ring.cells)}
-    records: list[Record] = []
-    for steps in rounds:
-        outcomes = perform(steps, known, setup)
-        known |= {version: outcome.cell for version, outcome in outcomes.items()}
-        pending.subtract(need for step in steps for need in step.needs)
-        known = {at: cell for at, cell in known.items() if pending[at] or at[1] == epochs - 1}
-        before = len(records) // n_cells
-        records += [outcome.record for outcome in outcomes.values()]
-        yield len(records) // n_cells - before
-    cells = tuple(known[i, epochs - 1] for i in range(n_cells))
-    after = Ring(ring.trial, epochs, cells, tuple(flow.learning_rates))
-    return after, sorted(records, key=lambda record: (record.generation, record.cell))
+    evolution = Evolution(setup, ring.snapshot())
+    next(iter(evolution))
+    after = evolution.snapshot()
+    return Ring.of(after), list(after.records)
 
 
 def perform(

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from aes_lipi.config.interval import CheckpointInterval, parse_interval
 from aes_lipi.config.variant import OPERATOR_FIELDS, Variant
 from aes_lipi.errors import UserError
 
@@ -31,6 +32,18 @@ _LABELLED_BY_VALUE = frozenset(
 )
 
 
+def _checked_interval(text: str | int) -> str | int:
+    parse_interval(text)
+    return text
+
+
+Interval = Annotated[str | int, AfterValidator(_checked_interval)]
+"""See `parse_interval`."""
+
+OFTEN = "30s"
+"""What a killed trial loses by default."""
+
+
 class StudyFile(BaseModel):
     """What a preset or a user's YAML file holds.
 
@@ -40,6 +53,8 @@ class StudyFile(BaseModel):
         settings: fields of `Variant`; a list of values is swept, several lists give their product.
         variants: settings that are fixed together, laid over `settings`; lists are swept here too.
             Without any, there is the one family that `settings` describes.
+        checkpoint_interval: how often a trial on its way is written down, in generations or as a
+            time; it changes no result.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,6 +63,7 @@ class StudyFile(BaseModel):
     trials: Annotated[int, Field(ge=1, le=9999)] = 30
     settings: dict[str, Any] = {}
     variants: tuple[dict[str, Any], ...] = ()
+    checkpoint_interval: Interval = OFTEN
 
 
 class Study(BaseModel):
@@ -57,6 +73,7 @@ class Study(BaseModel):
         name: of the preset or file.
         description: one line.
         trials: replicates of every variant, numbered from 0.
+        checkpoint_interval: how often a trial on its way is written down.
         variants: distinct settings, in the order they were listed.
     """
 
@@ -65,7 +82,13 @@ class Study(BaseModel):
     name: str
     description: str = ""
     trials: Annotated[int, Field(ge=1, le=9999)]
+    checkpoint_interval: Interval = OFTEN
     variants: tuple[Variant, ...]
+
+    @property
+    def interval(self) -> CheckpointInterval:
+        """How often a trial on its way is written down."""
+        return parse_interval(self.checkpoint_interval)
 
     @property
     def n_trials(self) -> int:
@@ -113,14 +136,15 @@ def resolve_study(name: str, file: StudyFile, overrides: Settings) -> Study:
     Args:
         name: of the study.
         file: what the preset or the user's file holds.
-        overrides: fields of `Variant`, and `trials`; each replaces the field wherever it stands,
-            swept or not. A string with commas is a list.
+        overrides: fields of `Variant`, `trials` and `checkpoint_interval`; each replaces the field
+            wherever it stands, swept or not. A string with commas is a list.
 
     Raises:
         UserError: a field is unknown, or a value is of the wrong type or out of bounds.
     """
     replaced = {field: _listed(field, value) for field, value in overrides.items()}
     trials = replaced.pop("trials", file.trials)
+    checkpoint_interval = replaced.pop("checkpoint_interval", file.checkpoint_interval)
     variants: dict[str, Variant] = {}
     for family in file.variants or ({},):
         combined = {**file.settings, **family, **replaced}
@@ -134,6 +158,7 @@ def resolve_study(name: str, file: StudyFile, overrides: Settings) -> Study:
             name=name,
             description=file.description,
             trials=trials,
+            checkpoint_interval=checkpoint_interval,
             variants=tuple(variants.values()),
         )
     except ValidationError as error:

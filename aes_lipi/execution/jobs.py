@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aes_lipi.coevolution.order import Reads
 from aes_lipi.config import Study, Variant
+from aes_lipi.config.interval import NEVER, CheckpointInterval
 from aes_lipi.results.trial_files import TrialFiles, TrialId
 
 
@@ -23,6 +24,8 @@ class Job:
         trial: number of the trial.
         replay: of an asynchronous trial that is run again, what every cell read: int32, shape
             (epochs, cells, members).
+        interval: how often it is written down on its way.
+        checkpoint: where to go on, as the content of a checkpoint's file; None for the beginning.
     """
 
     study: str
@@ -30,6 +33,8 @@ class Job:
     variant: Variant
     trial: int
     replay: Reads | None = None
+    interval: CheckpointInterval = NEVER
+    checkpoint: bytes | None = field(default=None, repr=False)
 
     @property
     def id(self) -> TrialId:
@@ -40,17 +45,35 @@ class Job:
 def jobs_of(study: Study) -> list[Job]:
     """All trials of a study: the first of every variant, then the second, and so on."""
     return [
-        Job(study.name, study.label(variant), variant, trial)
+        Job(study.name, study.label(variant), variant, trial, interval=study.interval)
         for trial in range(study.trials)
         for variant in study.variants
     ]
 
 
 @dataclass(frozen=True)
-class Advanced:
-    """A trial went on by some generations."""
+class Reached:
+    """A trial's ring has so many generations behind it; fewer than before after losses."""
 
     generations: int
+
+
+@dataclass(frozen=True)
+class Checkpointed:
+    """A trial on its way is to be written down.
+
+    Attributes:
+        generations: that the whole ring has behind it.
+        content: of the checkpoint's file.
+    """
+
+    generations: int
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Leaving:
+    """A trial has stopped where its last checkpoint is, for its machine will soon be gone."""
 
 
 @dataclass(frozen=True)
@@ -81,17 +104,15 @@ class Refused:
 
 
 Ending = Computed | Failed
-Message = Advanced | Ending | Refused
+Message = Reached | Checkpointed | Leaving | Ending | Refused
 
 
 def now_and_then(messages: Iterable[Message], interval_s: float) -> Iterator[Message]:
-    """The same messages, with progress gathered into one message an interval."""
-    generations, told = 0, time.monotonic()
+    """The same messages, but of progress only the newest of every interval."""
+    told = time.monotonic()
     for message in messages:
-        if not isinstance(message, Advanced):
+        if not isinstance(message, Reached):
             yield message
-            continue
-        generations += message.generations
-        if time.monotonic() - told >= interval_s:
-            yield Advanced(generations)
-            generations, told = 0, time.monotonic()
+        elif time.monotonic() - told >= interval_s:
+            yield message
+            told = time.monotonic()

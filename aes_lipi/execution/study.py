@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -11,57 +11,13 @@ from aes_lipi.coevolution.order import runs_freely
 from aes_lipi.config import Study, Variant
 from aes_lipi.errors import UserError
 from aes_lipi.execution.digests import with_digests
-from aes_lipi.execution.jobs import Ending, Job, jobs_of
-from aes_lipi.execution.trial import settle
+from aes_lipi.execution.jobs import Job, jobs_of
+from aes_lipi.execution.ledger import Ledger, StudyLedger
+from aes_lipi.execution.observer import Observer, SilentObserver
 from aes_lipi.results.inventory import Inventory, skipped_lines
 from aes_lipi.results.reads import load_reads
 from aes_lipi.results.store import ResultStore
 from aes_lipi.results.trial_files import TrialId
-
-OnEnding = Callable[[Job, Ending], None]
-
-
-class Observer(Protocol):
-    """Is told how a study goes on."""
-
-    def started(self, todo: Sequence[Job], done: int) -> None:
-        """The study begins: trials to run, and how many were committed before."""
-        ...
-
-    def advanced(self, job: Job, generations: int) -> None:
-        """A trial went on by some generations; by less than none if some are to be run again."""
-        ...
-
-    def finished(self, job: Job, error: str | None) -> None:
-        """A trial is committed, or failed."""
-        ...
-
-    def noticed(self, text: str) -> None:
-        """Something that the user should know of happened."""
-        ...
-
-    def placed(self, nodes: int, cpus: float) -> None:
-        """The study runs on so many nodes with so many processors."""
-        ...
-
-
-class SilentObserver:
-    """An observer that says nothing."""
-
-    def started(self, todo: Sequence[Job], done: int) -> None:
-        """Ignore."""
-
-    def advanced(self, job: Job, generations: int) -> None:
-        """Ignore."""
-
-    def finished(self, job: Job, error: str | None) -> None:
-        """Ignore."""
-
-    def noticed(self, text: str) -> None:
-        """Ignore."""
-
-    def placed(self, nodes: int, cpus: float) -> None:
-        """Ignore."""
 
 
 class Runner(Protocol):
@@ -75,13 +31,14 @@ class Runner(Protocol):
         """
         ...
 
-    def run(self, todo: Sequence[Job], observer: Observer, finished: OnEnding) -> None:
+    def run(self, todo: Sequence[Job], observer: Observer, ledger: Ledger) -> None:
         """Run trials.
 
         Args:
             todo: which.
-            observer: is told of their progress.
-            finished: is told how each of them ended, in any order.
+            observer: is told of what else happens.
+            ledger: knows where to go on with them, and is told of their progress and, in any
+                order, of how each of them ended.
 
         Raises:
             UserError: no trial can go on.
@@ -148,14 +105,8 @@ def run_study(
         for line in _notices(removed, hold.stale, inventory):
             watcher.noticed(line)
         watcher.started(work.todo, len(work.committed))
-
-        def finished(job: Job, ending: Ending) -> None:
-            error = settle(store, job, ending)
-            work.settled(job, error)
-            watcher.finished(job, error)
-
         if work.todo:
-            runner.run(work.todo, watcher, finished)
+            runner.run(work.todo, watcher, StudyLedger(store, watcher, work.settled))
     return work.summary()
 
 

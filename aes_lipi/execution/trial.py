@@ -7,7 +7,7 @@ import platform
 import socket
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -18,12 +18,25 @@ from threadpoolctl import threadpool_limits
 
 import aes_lipi
 from aes_lipi.autoencoders.networks import Pair
+from aes_lipi.checkpoints import Checkpoint, decode_checkpoint, encode_checkpoint
 from aes_lipi.coevolution.plan import Record, Setup
-from aes_lipi.coevolution.ring import Ring, advance, initial_ring, replayed
+from aes_lipi.coevolution.ring import Evolution, Ring, initial_ring
 from aes_lipi.coevolution.verdict import Verdict, judge
 from aes_lipi.config import Variant
 from aes_lipi.errors import UserError
-from aes_lipi.execution.jobs import Advanced, Computed, Ending, Failed, Job, Message, Refused
+from aes_lipi.execution.cadence import Cadence
+from aes_lipi.execution.jobs import (
+    Checkpointed,
+    Computed,
+    Ending,
+    Failed,
+    Job,
+    Leaving,
+    Message,
+    Reached,
+    Refused,
+)
+from aes_lipi.execution.notice import Notice, never
 from aes_lipi.execution.setup import materials_of, prepare
 from aes_lipi.models import Model, describe_layers, model_bytes
 from aes_lipi.results.schema import settings_row
@@ -43,51 +56,82 @@ def from_files(variant: Variant) -> tuple[Setup, Sequence[Pair]]:
     return prepare(variant), materials_of(variant).warm_start
 
 
-def run_trial(job: Job, provide: Provide = from_files) -> Iterator[Message]:
-    """Run a trial in this process.
+def run_trial(job: Job, provide: Provide = from_files, notice: Notice = never) -> Iterator[Message]:
+    """Run a trial in this process, from its checkpoint if it has one.
 
     One thread computes, whatever the machine, so that the bits are the same everywhere.
 
     Args:
         job: the trial.
         provide: where data and saved models come from.
+        notice: that the process will soon be stopped: the trial is written down, and stops.
 
     Yields:
-        its progress, and last how it ended: `Refused` where it cannot run through no fault of its
-        own, so that the same would befall the other trials.
+        its progress, and last how it ended: `Leaving` after a notice; `Refused` where it cannot run
+        through no fault of its own, so that the same would befall the other trials.
     """
-    started_at, started = datetime.now(UTC), time.perf_counter()
+    started_at = datetime.now(UTC)
     try:
         with threadpool_limits(limits=1):
-            setup, warm = provide(job.variant)
-            ring, records = yield from _evolve(job, setup, warm)
-            elapsed = time.perf_counter() - started
-            yield conclude(job, setup, ring, records, started_at=started_at, wall_time_s=elapsed)
+            yield from _generations(job, *provide(job.variant), started_at, notice)
     except UserError as error:
         yield Refused(str(error))
     except Exception as error:
         yield failed(job, error, started_at)
 
 
-def _evolve(
-    job: Job, setup: Setup, warm: Sequence[Pair]
-) -> Generator[Advanced, None, tuple[Ring, list[Record]]]:
-    """The last ring, and the records of all generations and cells in order."""
-    ring = initial_ring(setup, job.trial, warm)
-    if job.replay is not None:
-        again = replayed(ring, setup, job.replay)
-        while True:
-            try:
-                yield Advanced(next(again))
-            except StopIteration as end:
-                last, all_records = end.value
-                return last, all_records
-    records: list[Record] = []
-    while ring.generation < setup.variant.epochs:
-        ring, new = advance(ring, setup)
-        records += new
-        yield Advanced(1)
-    return ring, records
+def _generations(
+    job: Job, setup: Setup, warm: Sequence[Pair], started_at: datetime, notice: Notice
+) -> Iterator[Message]:
+    """All generations that are left, and the results."""
+    start = _starting_point(job, setup, warm, started_at)
+    started = time.perf_counter() - start.wall_time_s
+    cadence = Cadence(job.interval, start.snapshot.generations)
+    evolution = Evolution(setup, start.snapshot, job.replay)
+
+    def written_down(generations: int) -> Checkpointed:
+        elapsed = time.perf_counter() - started
+        now = Checkpoint(evolution.snapshot(), start.started_at, elapsed)
+        return Checkpointed(generations, encode_checkpoint(now, job.variant, processor_name()))
+
+    for generations in evolution:
+        yield Reached(generations)
+        if generations == job.variant.epochs:
+            break
+        if notice():
+            yield written_down(generations)
+            yield Leaving()
+            return
+        if cadence.is_due(generations):
+            yield written_down(generations)
+            cadence.made()
+    last = evolution.snapshot()
+    elapsed = time.perf_counter() - started
+    at = start.started_at
+    yield conclude(job, setup, Ring.of(last), last.records, started_at=at, wall_time_s=elapsed)
+
+
+def _starting_point(
+    job: Job, setup: Setup, warm: Sequence[Pair], started_at: datetime
+) -> Checkpoint:
+    if job.checkpoint is not None:
+        return resumed(job, setup)
+    return Checkpoint(initial_ring(setup, job.trial, warm).snapshot(), started_at, 0.0)
+
+
+def resumed(job: Job, setup: Setup) -> Checkpoint:
+    """A trial as its checkpoint has it.
+
+    Raises:
+        UserError: the checkpoint is not one of this trial.
+    """
+    try:
+        return decode_checkpoint(job.checkpoint or b"", job.variant, setup.architecture)
+    except ValueError as error:
+        raise UserError(
+            f"checkpoints/variant={job.id.variant}/trial={job.trial:04d}: holds something that is "
+            f"no checkpoint of it ({error}); remove it, and run the same command again"
+        ) from None
 
 
 def conclude(

@@ -77,6 +77,11 @@ class Worker:
         with contextlib.suppress(OSError):  # it has just died: `receive` will tell
             self.connection.send(job)
 
+    def give_notice(self) -> None:
+        """Ask for the trial to be written down, and to stop."""
+        with contextlib.suppress(OSError):  # it has just died: `receive` will tell
+            self.connection.send(None)
+
     def receive(self) -> Message | None:
         """The worker's next word; None if it is dead."""
         try:
@@ -105,12 +110,18 @@ class Worker:
 
 
 def _work(connection: Connection) -> None:
-    """The life of a worker: run what comes through the pipe until it closes."""
+    """The life of a worker: run what comes through the pipe until it closes.
+
+    What comes while a trial runs is notice.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while True:
         try:
-            job: Job = connection.recv()
-            for message in now_and_then(run_trial(job), PROGRESS_INTERVAL_S):
+            job: Job | None = connection.recv()
+            if job is None:
+                continue  # the trial that was to stop had ended by itself
+            messages = run_trial(job, notice=connection.poll)
+            for message in now_and_then(messages, PROGRESS_INTERVAL_S):
                 connection.send(message)
         except (EOFError, OSError):  # the driver is gone: nobody wants the trial any more
             return

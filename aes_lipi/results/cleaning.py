@@ -9,6 +9,7 @@ from pathlib import Path
 
 from aes_lipi.atomic import TEMPORARY_PREFIX
 from aes_lipi.errors import UserError
+from aes_lipi.results.checkpoint_files import CheckpointFiles
 from aes_lipi.results.claims import claimed, is_claim
 from aes_lipi.results.description import STUDY_FILE
 from aes_lipi.results.inventory import UNMARKED, Inventory, skipped_lines, take_inventory
@@ -38,6 +39,7 @@ class Cleaned:
 def clean(location: str | Path) -> Cleaned:
     """Remove temporary files, files of uncommitted trials and stale claims of a study.
 
+    Checkpoints stay, unless their trial was committed: the study goes on from them.
     Only files that a study makes are removed, by their names and places; links are not followed.
     A trial that has a marker keeps its files, even if they are damaged: running the study again
     mends it.
@@ -52,6 +54,7 @@ def clean(location: str | Path) -> Cleaned:
     with claimed(storage) as hold:
         inventory = take_inventory(storage)
         orphans = dict.fromkeys(_temporary(storage), "half written") | _orphans(inventory)
+        orphans |= _superseded(storage, inventory)
         for path in orphans:
             storage.remove(path)
         damaged = {trial: why for trial, why in inventory.skipped.items() if why != UNMARKED}
@@ -67,6 +70,14 @@ def _orphans(inventory: Inventory) -> dict[str, str]:
     return orphans | dict.fromkeys(settled, "of a trial that was committed since")
 
 
+def _superseded(storage: Storage, inventory: Inventory) -> dict[str, str]:
+    """Checkpoints that nobody will go on from, and why."""
+    checkpoints = CheckpointFiles(storage)
+    committed = [trial for trial in checkpoints.trials() if trial in inventory.committed]
+    paths = [path for trial in committed for path in checkpoints.paths(trial)]
+    return dict.fromkeys(paths, "a checkpoint of a trial that was committed since")
+
+
 def remove_results(storage: Storage) -> int:
     """Remove all files of a study but its description.
 
@@ -80,6 +91,8 @@ def remove_results(storage: Storage) -> int:
     """
     own = take_inventory(storage).sizes
     paths = sorted(own, key=lambda path: not path.startswith(f"{MARKERS}/"))
+    checkpoints = CheckpointFiles(storage)
+    paths += [path for trial in checkpoints.trials() for path in checkpoints.paths(trial)]
     for path in [*paths, *_temporary(storage)]:
         storage.remove(path)
     return len(paths)
@@ -101,3 +114,4 @@ def _temporary(storage: Storage) -> Iterator[str]:
             fits = len(places) == 1 and _PLACE.fullmatch(places[0])
             if fits and _TEMPORARY.fullmatch(name):
                 yield entry.name
+    yield from CheckpointFiles(storage).half_written()

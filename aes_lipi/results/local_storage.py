@@ -109,22 +109,30 @@ class LocalStorage:
                 return sorted(map(_child, found), key=lambda entry: entry.name)
         except FileNotFoundError:
             return []
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise _unreadable(self._root, error) from None
 
     def _inside(self, name: str) -> Path:
         """The path of a file.
 
         Raises:
-            UserError: a folder on the way, or the file, is a link.
+            UserError: a folder on the way, or the file, is a link, or there can be no such path.
         """
         path = self._root / name
-        for part in list(path.relative_to(self._root).parents)[:-1]:
-            if (self._root / part).is_symlink():
-                raise UserError(f"{self._root / part}: is a link; move it away or {REMEDY}")
-        if path.is_symlink():
-            raise UserError(f"{path}: is a link; move it away or {REMEDY}")
+        parts = list(path.relative_to(self._root).parents)[:-1]
+        for place in (*(self._root / part for part in parts), path):
+            if _is_link(place):
+                raise UserError(f"{place}: is a link; move it away or {REMEDY}")
         return path
+
+
+def _is_link(path: Path) -> bool:
+    try:
+        return stat.S_ISLNK(path.lstat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError) as error:  # a path that is too long, or holds a null byte
+        raise _unreadable(path, error) from None
 
 
 def _child(entry: os.DirEntry[str]) -> Entry:
@@ -135,5 +143,6 @@ def _child(entry: os.DirEntry[str]) -> Entry:
     return Entry(entry.name, facts.st_size, facts.st_mtime)
 
 
-def _unreadable(path: Path, error: OSError) -> UserError:
-    return UserError(f"{path}: cannot be read ({error.strerror}); {REMEDY}")
+def _unreadable(path: Path, error: OSError | ValueError) -> UserError:
+    reason = error.strerror if isinstance(error, OSError) else error
+    return UserError(f"{path}: cannot be read ({reason}); {REMEDY}")

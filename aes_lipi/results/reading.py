@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from aes_lipi.datasets.parquet_claims import parquet_claims
+from aes_lipi.datasets.source import is_page_plausible
 from aes_lipi.errors import UserError
 from aes_lipi.results.description import STUDY_FILE
 from aes_lipi.results.inventory import (
@@ -32,6 +35,13 @@ if TYPE_CHECKING:
 Tables = dict[TrialId, pa.Table]
 
 SCHEMAS = {"trials": trials_schema, "generations": generations_schema}
+
+_MALFORMED = (pa.ArrowException, OSError, LookupError, ValueError, RecursionError)
+
+# How far a file may be packed: beyond this, a small file would fill the memory.
+_DENSEST = 1024  # bytes of the table for each of the file
+_FREE_SIZE = 2**26
+_LONGEST_LIST = 1_000_000  # Arrow's own limit; it takes memory for a whole list at once
 
 
 @dataclass(frozen=True)
@@ -97,13 +107,22 @@ def read_committed(storage: Storage, facts: FileFacts) -> pa.Table | None:
 def _committed(
     storage: Storage, inventory: Inventory, table: str, trials: Sequence[TrialId]
 ) -> Tables:
-    return _read_many(
-        trials, lambda trial: read_committed(storage, inventory.committed[trial][table])
-    )
+    schema = SCHEMAS[table]()
+
+    def read(trial: TrialId) -> pa.Table | None:
+        found = read_committed(storage, inventory.committed[trial][table])
+        return _fitted(found, trial.variant, schema)
+
+    return _read_many(trials, read)
 
 
 def _failures(storage: Storage, trials: Sequence[TrialId]) -> Tables:
-    return _read_many(trials, lambda trial: _decode(storage.read(trial.path(FAILURES))))
+    schema = failures_schema()
+
+    def read(trial: TrialId) -> pa.Table | None:
+        return _fitted(_decode(storage.read(trial.path(FAILURES))), trial.variant, schema)
+
+    return _read_many(trials, read)
 
 
 def _read_many(trials: Sequence[TrialId], read: Callable[[TrialId], pa.Table | None]) -> Tables:
@@ -114,28 +133,43 @@ def _read_many(trials: Sequence[TrialId], read: Callable[[TrialId], pa.Table | N
 
 
 def _decode(content: bytes | None) -> pa.Table | None:
-    """A Parquet file's table; None if it holds none."""
+    """A Parquet file's table; None if it holds none, or one too large for its size."""
     try:
-        return None if content is None else _whole_table(content)
-    except (pa.ArrowException, OSError):
+        return None if not content else _whole_table(content)
+    except _MALFORMED:
         return None
 
 
-def _whole_table(content: bytes) -> pa.Table:
-    with pq.ParquetFile(pa.BufferReader(content)) as file:
+def _whole_table(content: bytes) -> pa.Table | None:
+    claims = parquet_claims(io.BytesIO(content))
+    too_large = claims.size > max(_FREE_SIZE, _DENSEST * len(content))
+    if too_large or not is_page_plausible(claims.largest_page, len(content)):
+        return None
+    limit = min(len(content), _LONGEST_LIST)
+    with pq.ParquetFile(pa.BufferReader(content), thrift_container_size_limit=limit) as file:
         return file.read(use_threads=False)  # files are read side by side already
 
 
 def _frame(tables: Tables, schema: pa.Schema) -> pd.DataFrame:
     """The tables in one, in the order of their trials, with the variant's id as a column."""
-    parts = [_fitted(table, trial.variant, schema) for trial, table in tables.items()]
-    whole = pa.concat_tables(parts) if parts else _fitted(schema.empty_table(), "", schema)
+    none = _with_variant(schema.empty_table(), "")
+    whole = pa.concat_tables(list(tables.values())) if tables else none
     frame: pd.DataFrame = whole.to_pandas()
     return frame
 
 
-def _fitted(table: pa.Table, variant: str, schema: pa.Schema) -> pa.Table:
-    """The columns of a schema, empty where a table of an earlier version lacks them."""
+def _fitted(table: pa.Table | None, variant: str, schema: pa.Schema) -> pa.Table | None:
+    """The columns of a schema, and the variant's id, if they are that.
+
+    Columns that a table of an earlier version lacks are empty.
+    """
+    try:
+        return None if table is None else _with_variant(_with_schema(table, schema), variant)
+    except _MALFORMED:
+        return None
+
+
+def _with_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
     if table.schema != schema:
         columns = [
             table[field.name].cast(field.type)
@@ -144,5 +178,10 @@ def _fitted(table: pa.Table, variant: str, schema: pa.Schema) -> pa.Table:
             for field in schema
         ]
         table = pa.table(columns, schema=schema)
+    table.validate(full=True)  # text in UTF-8, for one
+    return table
+
+
+def _with_variant(table: pa.Table, variant: str) -> pa.Table:
     ids = pa.array([variant] * len(table), pa.string())
     return table.append_column(pa.field("variant", pa.string()), ids)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
-from aes_lipi.coevolution.order import Reads
+from aes_lipi.coevolution.order import BEFORE_FIRST, Reads
 from aes_lipi.errors import UserError
 from aes_lipi.results.locations import open_storage
 from aes_lipi.results.markers import LONGEST_MARKER, marker_path, read_marker
 from aes_lipi.results.reading import read_committed
+from aes_lipi.results.schema import generations_schema
 from aes_lipi.results.trial_files import TrialId
 
 _COLUMNS = ["generation", "cell", "read_generations"]
@@ -39,14 +39,25 @@ def load_reads(location: str | Path, trial: TrialId, epochs: int) -> Reads:
     if found is None:
         raise UserError(f"--replay: {path}: no committed trial; give the folder of its study")
     try:
-        table = found.select(_COLUMNS).to_pandas()
-    except (KeyError, pa.ArrowException):
-        table = pd.DataFrame(columns=_COLUMNS)
-    table = table.sort_values(["generation", "cell"])
-    try:
-        reads: Reads = np.stack(table["read_generations"].to_list()).astype(np.int32)
-        return reads.reshape(epochs, -1, reads.shape[1])
-    except (ValueError, TypeError, IndexError):
+        return _reads(found, epochs)
+    except (ValueError, TypeError, LookupError, OverflowError, pa.ArrowException):
         raise UserError(
-            f"--replay: {path}: does not hold what every cell read in {epochs} generations"
+            f"--replay: {path}: does not hold what every cell read in {epochs} generations; give "
+            "the folder of its study"
         ) from None
+
+
+def _reads(found: pa.Table, epochs: int) -> Reads:
+    """The reads in a table of generations.
+
+    Raises:
+        Exception: of several kinds, if it does not hold them.
+    """
+    schema = generations_schema()
+    wanted = pa.schema([schema.field(name) for name in _COLUMNS])
+    table = found.select(_COLUMNS).cast(wanted).to_pandas().sort_values(["generation", "cell"])
+    with np.errstate(invalid="ignore"):  # missing values become generations that there are not
+        reads: Reads = np.stack(table["read_generations"].to_list()).astype(np.int32)
+    if reads.min() < BEFORE_FIRST or reads.max() >= epochs:
+        raise ValueError("there is no such generation")
+    return reads.reshape(epochs, -1, reads.shape[1])

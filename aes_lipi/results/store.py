@@ -6,6 +6,7 @@ generations/variant=<id>/trial=<nnnn>.parquet  a row per generation and cell
 trials/variant=<id>/trial=<nnnn>.parquet       one row
 committed/variant=<id>/trial=<nnnn>.json       written last, it commits the trial
 failures/variant=<id>/trial=<nnnn>.parquet     one row for a trial that failed
+checkpoints/variant=<id>/trial=<nnnn>/...      of a trial on its way, until it is committed
 claim-<token>.json                             of the driver that has the folder
 """
 
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from aes_lipi.config import Study
 from aes_lipi.errors import UserError
+from aes_lipi.results.checkpoint_files import CheckpointFiles
 from aes_lipi.results.claims import Hold, claimed
 from aes_lipi.results.cleaning import is_own, remove_results
 from aes_lipi.results.description import (
@@ -47,6 +49,7 @@ class ResultStore:
     def __init__(self, location: str | Path) -> None:
         self.storage = open_storage(location)
         self._hold: Hold | None = None
+        self._checkpoints: CheckpointFiles | None = None
 
     def holds(self, study: Study, fresh: bool = False) -> bool:
         """Whether the folder was made for this study; False if it is still to be made.
@@ -87,11 +90,11 @@ class ResultStore:
             UserError: another driver has it.
         """
         with claimed(self.storage) as hold:
-            self._hold = hold
+            self._hold, self._checkpoints = hold, None
             try:
                 yield hold
             finally:
-                self._hold = None
+                self._hold, self._checkpoints = None, None
 
     def open(self, study: Study, fresh: bool = False) -> int:
         """Make the folder a study's, or find that it is.
@@ -138,6 +141,7 @@ class ResultStore:
                 self.storage.write(trial.path(folder), content)
             self.storage.write(marker_path(trial), make_marker(trial, files))
         self.storage.remove(trial.path(FAILURES))
+        self._known_checkpoints().remove(trial)
 
     def record_failure(self, trial: TrialId, row: Row) -> None:
         """Write down that a trial failed, and why; nothing if it is committed.
@@ -148,6 +152,33 @@ class ResultStore:
         self._check_hold()
         if not self.is_committed(trial):
             self.storage.write(trial.path(FAILURES), parquet([row], failures_schema()))
+
+    def write_checkpoint(self, trial: TrialId, generations: int, content: bytes) -> None:
+        """Write down a trial on its way; its last two checkpoints are kept.
+
+        Args:
+            trial: whose.
+            generations: that its ring has behind it.
+            content: of the checkpoint's file.
+
+        Raises:
+            UserError: as `commit`.
+        """
+        self._check_hold()
+        self._known_checkpoints().write(trial, generations, content)
+
+    def checkpoints(self, trial: TrialId) -> Iterator[tuple[str, bytes]]:
+        """A trial's checkpoints, the newest first: place and content of the file.
+
+        Raises:
+            UserError: one cannot be read.
+        """
+        return self._known_checkpoints().newest_first(trial)
+
+    def _known_checkpoints(self) -> CheckpointFiles:
+        if self._checkpoints is None:
+            self._checkpoints = CheckpointFiles(self.storage)
+        return self._checkpoints
 
     def _check_hold(self) -> None:
         if self._hold is not None:

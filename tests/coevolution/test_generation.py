@@ -151,7 +151,7 @@ def reached(update_order: str, trial: int) -> set[int]:
 
 def test_sequential_cells_see_this_generations_neighbours() -> None:
     """In generation 0, in index order, a change at cell 0 spreads through cell 1 beyond it."""
-    steps = next(iter(Flow(tiny_variant(population_size=6), 0, 0, [0.01] * 6)))
+    steps = next(iter(Flow(tiny_variant(population_size=6), 0, [0] * 6, [0.01] * 6)))
     assert [[step.cell for step in wave] for wave in waves(steps)] == [[0], [1], [2], [3], [4], [5]]
     assert steps[1].read == ((1, -1), (2, -1), (0, 0))
     assert steps[5].read == ((5, -1), (0, 0), (4, 0))
@@ -202,7 +202,7 @@ def timeless(record: Record) -> Record:
 def test_waves_respect_the_order_and_never_hold_neighbours_together() -> None:
     variant = tiny_variant(population_size=10, radius=2, epochs=20)
     members = ring_topology(10, 2)
-    for t, steps in enumerate(Flow(variant, 3, 0, [0.01] * 10)):
+    for t, steps in enumerate(Flow(variant, 3, [0] * 10, [0.01] * 10)):
         order = update_order(variant, 3, t)
         assert [step.cell for step in steps] == order
         done: set[int] = set()

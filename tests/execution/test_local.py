@@ -15,7 +15,8 @@ from studies import Killer, assert_same_study, names, run_study
 from aes_lipi.coevolution.generation import generation
 from aes_lipi.config import Study
 from aes_lipi.errors import UserError
-from aes_lipi.execution.study import SilentObserver, Summary
+from aes_lipi.execution.observer import SilentObserver
+from aes_lipi.execution.study import Summary
 from aes_lipi.models import load_model
 from aes_lipi.results.reading import load_results
 from aes_lipi.results.store import ResultStore

@@ -36,7 +36,7 @@ def seconds_per_cell(setup: Setup, clock: Callable[[], float] = time.perf_counte
         clock: that the seconds are of.
     """
     ring = initial_ring(setup, 0)
-    steps = next(iter(Flow(setup.variant, 0, 0, ring.learning_rates)))
+    steps = next(iter(Flow(setup.variant, 0, ring.snapshot().following, ring.learning_rates)))
     known = {(i, -1): cell for i, cell in enumerate(ring.cells)}
     chosen = steps if setup.variant.cell_evaluation == "all_vs_all" else steps[:1]
     with threadpool_limits(limits=1):

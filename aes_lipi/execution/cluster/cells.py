@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -24,7 +24,7 @@ from aes_lipi.execution.cluster.nodes import (
 from aes_lipi.execution.cluster.setups import SetupCache
 from aes_lipi.execution.jobs import Computed, Job
 from aes_lipi.execution.setup import Materials
-from aes_lipi.execution.trial import conclude
+from aes_lipi.execution.trial import conclude, resumed
 
 Parcel = dict[Version, Cell]
 """States by cell and generation, as actors hand them to each other."""
@@ -43,6 +43,17 @@ class Work:
     steps: tuple[Step, ...]
     exported: frozenset[int]
     keeps: bool
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """What a checkpoint holds besides the states of cells; see `Snapshot` and `Checkpoint`."""
+
+    following: tuple[int, ...]
+    learning_rates: tuple[float, ...]
+    records: Sequence[Record]
+    started_at: datetime
+    wall_time_s: float
 
 
 class CellActor:
@@ -77,6 +88,31 @@ class CellActor:
         ring = initial_ring(self._ready(), trial, self._warm)
         return {(i, -1): ring.cells[i] for i in cells}
 
+    def resume(self, job: Job, groups: Sequence[Sequence[int]]) -> tuple[Resumption | Parcel, ...]:
+        """Take up a trial from its checkpoint.
+
+        Args:
+            job: the trial.
+            groups: the cells of every group.
+
+        Returns:
+            what else the checkpoint holds, and every group's states.
+
+        Raises:
+            UserError: the checkpoint is not one of this trial.
+        """
+        checkpoint = resumed(job, self._ready())
+        snapshot = checkpoint.snapshot
+        whole = Resumption(
+            following=snapshot.following,
+            learning_rates=snapshot.learning_rates,
+            records=snapshot.records,
+            started_at=checkpoint.started_at,
+            wall_time_s=checkpoint.wall_time_s,
+        )
+        newest = [(i, t - 1) for i, t in enumerate(snapshot.following)]
+        return whole, *({newest[i]: snapshot.cells[i] for i in group} for group in groups)
+
     def compute(
         self, work: Work, *parcels: Parcel
     ) -> tuple[Parcel, list[Record]] | tuple[Parcel, Parcel, list[Record]]:
@@ -90,12 +126,7 @@ class CellActor:
             the centres that other actors read, all else that the group's next steps start from
             unless there is nothing, and the records.
         """
-        known: Parcel = {}
-        for parcel in parcels:
-            for version, cell in parcel.items():
-                if version not in known or not has_private_state(known[version]):
-                    known[version] = cell
-        outcomes = perform(work.steps, known, self._ready())
+        outcomes = perform(work.steps, merged(parcels), self._ready())
         edge, rest = split({v: o.cell for v, o in outcomes.items()}, work.exported)
         records = [outcome.record for outcome in outcomes.values()]
         if work.keeps:
@@ -114,14 +145,9 @@ class CellActor:
         *parcels: Parcel,
     ) -> Computed:
         """Judge the last ring, and encode the trial's results."""
-        cells: dict[int, Cell] = {}
-        epochs = job.variant.epochs
-        for parcel in parcels:
-            for (i, generation), cell in parcel.items():
-                if generation == epochs - 1 and not (i in cells and has_private_state(cells[i])):
-                    cells[i] = cell
-        in_order = tuple(cells[i] for i in range(len(learning_rates)))
-        ring = Ring(job.trial, epochs, in_order, learning_rates)
+        epochs, states = job.variant.epochs, merged(parcels)
+        cells = tuple(states[i, epochs - 1] for i in range(len(learning_rates)))
+        ring = Ring(job.trial, epochs, cells, learning_rates)
         return conclude(
             job, self._ready(), ring, records, started_at=started_at, wall_time_s=wall_time_s
         )
@@ -130,6 +156,16 @@ class CellActor:
         if self._setup is None:
             raise RuntimeError("the actor was not prepared for the trial")
         return self._setup
+
+
+def merged(parcels: Iterable[Parcel]) -> Parcel:
+    """The states in some parcels; of one that comes twice, the copy that is more than a centre."""
+    states: Parcel = {}
+    for parcel in parcels:
+        for version, cell in parcel.items():
+            if version not in states or not has_private_state(states[version]):
+                states[version] = cell
+    return states
 
 
 def split(made: Parcel, exported: frozenset[int]) -> tuple[Parcel, Parcel]:

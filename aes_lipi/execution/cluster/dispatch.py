@@ -14,28 +14,30 @@ from ray.exceptions import RayError
 
 from aes_lipi.errors import UserError
 from aes_lipi.execution.cluster.capacity import capacity_now, cpus_now, living_nodes
-from aes_lipi.execution.cluster.faults import Backoff, cause_of, is_lost
+from aes_lipi.execution.cluster.faults import cause_of, is_lost
 from aes_lipi.execution.cluster.nodes import NodeFacts
 from aes_lipi.execution.cluster.places import Places
 from aes_lipi.execution.cluster.vetting import Vetting
-from aes_lipi.execution.jobs import Computed, Failed, Job
-from aes_lipi.execution.local import act_on
-from aes_lipi.execution.study import Observer, OnEnding
+from aes_lipi.execution.jobs import Checkpointed, Computed, Failed, Job, Leaving
+from aes_lipi.execution.ledger import Ledger, act_on
+from aes_lipi.execution.observer import Observer
+from aes_lipi.execution.retries import Backoff
 from aes_lipi.execution.trial import failed
 
 WAIT_S = 1.0
 LOOK_INTERVAL_S = 5.0
 PATIENCE_S = 30.0
+MOVES = "its node is about to go, so it goes on elsewhere from where it is"
 
 
 @dataclass
 class _Running:
-    """A trial on its way: how far it has come, and how often it was lost."""
+    """A trial on its way: how far it is written down, and how often it was lost."""
 
     job: Job
     cells_per_actor: int
     backoff: Backoff
-    generations: int = 0
+    saved: int = 0
     not_before: float = 0.0
 
 
@@ -46,8 +48,8 @@ class Dispatch:
         places: for the trials.
         jobs: the trials, and how many cells an actor holds of each.
         vetting: looks at the nodes that they run on.
-        observer: is told of their progress.
-        finished: is told how each of them ended.
+        observer: is told of what else happens.
+        ledger: where the trials are entered.
     """
 
     def __init__(
@@ -56,14 +58,14 @@ class Dispatch:
         jobs: Sequence[tuple[Job, int]],
         vetting: Vetting,
         observer: Observer,
-        finished: OnEnding,
+        ledger: Ledger,
     ) -> None:
         self._places = places
         self._waiting = deque(_Running(job, k, Backoff()) for job, k in jobs)
         self._running: dict[Any, _Running] = {}
         self._vetting = vetting
         self._observer = observer
-        self._finished = finished
+        self._ledger = ledger
         self._looked = self._heard = time.monotonic()
 
     def run(self) -> None:
@@ -89,7 +91,8 @@ class Dispatch:
             if trial.not_before > time.monotonic():
                 self._waiting.append(trial)
             else:
-                self._running[self._places.start(trial.job, trial.cells_per_actor)] = trial
+                job = self._ledger.resumed(trial.job)
+                self._running[self._places.start(job, trial.cells_per_actor)] = trial
 
     def _news(self) -> Iterator[Any]:
         """What has something to say."""
@@ -116,12 +119,15 @@ class Dispatch:
         if isinstance(message, NodeFacts):
             self._vetting.add(message)
             return
-        if isinstance(message, Computed | Failed):
+        if isinstance(message, Computed | Failed | Leaving):
             del self._running[stream]
-            self._places.ended(stream, lost=False)
-        else:
-            trial.generations += getattr(message, "generations", 0)
-        act_on(message, trial.job, self._observer, self._finished)
+            self._places.ended(stream, lost=isinstance(message, Leaving))
+        if isinstance(message, Leaving):
+            self._waiting.appendleft(trial)
+            self._observer.noticed(f"{trial.job.label}, trial {trial.job.trial}: {MOVES}")
+        if isinstance(message, Checkpointed):
+            trial.saved = message.generations
+        act_on(message, trial.job, self._ledger)
 
     def _lose(self, stream: Any, trial: _Running, error: Exception) -> None:
         """A trial's process or node is gone: run it again, or give it up."""
@@ -133,16 +139,14 @@ class Dispatch:
                 f"a node of the cluster cannot import what it needs ({cause}); install the project "
                 "with its pins on every node"
             )
-        self._observer.advanced(trial.job, -trial.generations)
-        if is_lost(error) and trial.backoff.another_try(0):
+        if is_lost(error) and trial.backoff.another_try(trial.saved):
             wait = trial.backoff.wait_s
-            self._waiting.appendleft(
-                replace(trial, generations=0, not_before=time.monotonic() + wait)
-            )
+            self._waiting.appendleft(replace(trial, not_before=time.monotonic() + wait))
             return
         reason = RuntimeError(f"its worker was lost again and again: {_line(cause)}")
         told = reason if is_lost(error) else cause
-        self._finished(trial.job, failed(trial.job, told, datetime.now(UTC), told=str(error)))
+        ending = failed(trial.job, told, datetime.now(UTC), told=str(error))
+        self._ledger.finished(trial.job, ending)
 
     def _look_around(self) -> None:
         """Now and then see how large the cluster is; if nothing moves, say what is waited for."""

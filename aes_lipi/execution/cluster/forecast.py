@@ -86,7 +86,8 @@ def _calls(
             "update_order": "synchronous" if runs_freely(variant) else variant.update_order,
         }
     )
-    flow = Flow(lasting, 0, 1, [variant.learning_rate] * variant.population_size)
+    ring_size = variant.population_size
+    flow = Flow(lasting, 0, [1] * ring_size, [variant.learning_rate] * ring_size)
     partition = Partition.of(reachable(lasting), cells_per_actor)
     maker: dict[Version, _Call] = {}
     last_of_group: dict[int, _Call] = {}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import ray
 
 import aes_lipi
 from aes_lipi.execution.cluster.capacity import living_nodes
+from aes_lipi.execution.cluster.draining import this_node
 from aes_lipi.execution.trial import processor_name
 from aes_lipi.execution.workers import one_thread_per_process
 
@@ -23,16 +24,19 @@ class NodeFacts:
         host: its name.
         processor: its kind; bits are promised for the same kind.
         versions: of this package and of numpy.
+        node: its id in the cluster.
     """
 
     host: str
     processor: str
     versions: tuple[str, str]
+    node: str = field(default="", compare=False)
 
 
 def facts_of_this_node() -> NodeFacts:
     """What is true of the machine that this process runs on."""
-    return NodeFacts(socket.gethostname(), processor_name(), (aes_lipi.__version__, np.__version__))
+    versions = (aes_lipi.__version__, np.__version__)
+    return NodeFacts(socket.gethostname(), processor_name(), versions, this_node())
 
 
 def memory_share(n_cpus: float) -> int:

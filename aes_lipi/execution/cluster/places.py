@@ -129,6 +129,8 @@ class Places:
         """A trial has ended: its place is free, or gone."""
         ring = self._busy.pop(stream)
         if ring is None:
+            if lost:
+                ray.cancel(stream, force=True)
             return
         if lost:
             ring.stop()

@@ -27,8 +27,9 @@ from aes_lipi.execution.cluster.shelf import Shelf
 from aes_lipi.execution.cluster.tasks import RemoteTiming
 from aes_lipi.execution.cluster.vetting import Vetting
 from aes_lipi.execution.jobs import Job
+from aes_lipi.execution.ledger import Ledger
+from aes_lipi.execution.observer import Observer
 from aes_lipi.execution.setup import check_feasible
-from aes_lipi.execution.study import Observer, OnEnding
 
 
 class ClusterRunner:
@@ -54,7 +55,7 @@ class ClusterRunner:
             else:
                 self._layout(variant, 0, capacity)
 
-    def run(self, todo: Sequence[Job], observer: Observer, finished: OnEnding) -> None:
+    def run(self, todo: Sequence[Job], observer: Observer, ledger: Ledger) -> None:
         """Run trials; see `Runner.run`."""
         capacity = capacity_now()
         observer.placed(len(living_nodes()), cpus_now())
@@ -71,7 +72,7 @@ class ClusterRunner:
         vetting = Vetting(observer, facts_of_this_node())
         for layout, jobs in batches.items():
             places = Places(layout, capacity, self._options, self._shelf, len(jobs))
-            Dispatch(places, jobs, vetting, observer, finished).run()
+            Dispatch(places, jobs, vetting, observer, ledger).run()
 
     def _cells_per_actor(self, variant: Variant, trials: int, capacity: Capacity) -> int:
         """Cells that one actor holds, or 0 for the whole ring inside a task."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
@@ -12,6 +13,7 @@ from aes_lipi.autoencoders.networks import Pair
 from aes_lipi.coevolution.plan import Setup
 from aes_lipi.config import Variant
 from aes_lipi.execution.cluster.calibration import costs_of, seconds_per_cell
+from aes_lipi.execution.cluster.draining import DrainNotice, this_node
 from aes_lipi.execution.cluster.forecast import Costs
 from aes_lipi.execution.cluster.metrics import TrialMetrics
 from aes_lipi.execution.cluster.nodes import (
@@ -21,11 +23,12 @@ from aes_lipi.execution.cluster.nodes import (
     use_only_what_is_ours,
 )
 from aes_lipi.execution.cluster.setups import SetupCache
-from aes_lipi.execution.jobs import Advanced, Job, Message, now_and_then
+from aes_lipi.execution.jobs import Job, Leaving, Message, Reached, now_and_then
 from aes_lipi.execution.setup import Materials, prepare_with
 from aes_lipi.execution.trial import run_trial
 
 PROGRESS_INTERVAL_S = 0.5
+STAY_S = 120.0
 
 
 @cache
@@ -48,11 +51,15 @@ def run_whole_trial(
     def provide(variant: Variant) -> tuple[Setup, Sequence[Pair]]:
         return _setups(n_cpus).setup(variant, materials), materials.warm_start
 
-    metrics = TrialMetrics(job)
-    for message in now_and_then(run_trial(job, provide), PROGRESS_INTERVAL_S):
-        if isinstance(message, Advanced):
-            metrics.advanced(message.generations)
+    metrics, reached = TrialMetrics(job), None
+    notice = DrainNotice(lambda: {this_node()})
+    for message in now_and_then(run_trial(job, provide, notice), PROGRESS_INTERVAL_S):
+        if isinstance(message, Reached):
+            metrics.advanced(0 if reached is None else message.generations - reached)
+            reached = message.generations
         yield message
+        if isinstance(message, Leaving):
+            time.sleep(STAY_S)  # a drained node without work ends at once, and its objects with it
 
 
 RemoteTrial: Any = ray.remote(max_retries=0, num_returns="streaming")(run_whole_trial)

@@ -10,27 +10,44 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import ray
 from ray.exceptions import GetTimeoutError, RayError
 
+from aes_lipi.checkpoints import Checkpoint, encode_checkpoint
 from aes_lipi.coevolution.generation import carries_private_state
 from aes_lipi.coevolution.order import BEFORE_FIRST, Flow, Step, reachable, runs_freely
 from aes_lipi.coevolution.plan import Record
+from aes_lipi.coevolution.snapshot import Snapshot, in_order
+from aes_lipi.config.interval import NEVER, CheckpointInterval
 from aes_lipi.errors import UserError
-from aes_lipi.execution.cluster.cells import RemoteCellActor, Work
-from aes_lipi.execution.cluster.faults import Backoff, cause_of, is_lost
+from aes_lipi.execution.cadence import Cadence
+from aes_lipi.execution.cluster.cells import RemoteCellActor, Resumption, Work, merged
+from aes_lipi.execution.cluster.draining import DrainNotice, this_node
+from aes_lipi.execution.cluster.faults import cause_of, is_lost
 from aes_lipi.execution.cluster.metrics import TrialMetrics
 from aes_lipi.execution.cluster.nodes import NodeFacts
 from aes_lipi.execution.cluster.partition import Call, Partition, calls_of
-from aes_lipi.execution.jobs import Advanced, Computed, Job, Message, Refused, now_and_then
-from aes_lipi.execution.trial import failed
+from aes_lipi.execution.jobs import (
+    Checkpointed,
+    Computed,
+    Job,
+    Leaving,
+    Message,
+    Reached,
+    Refused,
+    now_and_then,
+)
+from aes_lipi.execution.retries import Backoff
+from aes_lipi.execution.trial import failed, processor_name
 
 PROGRESS_INTERVAL_S = 0.5
-COPY_INTERVAL_S = 20.0
+COPY_INTERVAL_S = 30.0
+"""Between copies of the states that a lost node does not take, where no checkpoint is asked for."""
+
 ANSWER_TIMEOUT_S = 60.0
 
 Ref = Any
@@ -66,8 +83,8 @@ class Progress:
 
     @property
     def generations(self) -> int:
-        """Generations of the whole ring."""
-        return len(self.records) // len(self.held)
+        """Generations that the whole ring has behind it."""
+        return 1 + min(held.generation for held in self.held)
 
 
 @dataclass(frozen=True)
@@ -97,11 +114,17 @@ class TrialDriver:
         self._resources = dict(resources)
         self._window = window
         self._actors: list[Any] = [self._start(k) for k in range(len(strategies))]
+        self._nodes = {this_node()}
 
     def hello(self) -> list[NodeFacts]:
         """Where the actors live, once they do."""
         facts: list[NodeFacts] = ray.get([actor.facts.remote() for actor in self._actors])
+        self._nodes |= {each.node for each in facts}
         return facts
+
+    def nodes(self) -> set[str]:
+        """The nodes on which this process and the actors live, or have lived."""
+        return self._nodes
 
     def run(self, job: Job, materials: Sequence[Ref], cells_per_actor: int) -> Iterator[Message]:
         """Run a trial.
@@ -131,11 +154,19 @@ class TrialDriver:
         """Start actors anew in the place of those that do not answer; how many there were."""
         asked = {actor.facts.remote(): k for k, actor in enumerate(self._actors)}
         ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER_TIMEOUT_S)
-        dead = [k for answer, k in asked.items() if not _answered(answer)]
+        dead = [k for answer, k in asked.items() if not self._answered(answer)]
         for k in dead:
             ray.kill(self._actors[k])
             self._actors[k] = self._start(k)
         return len(dead)
+
+    def _answered(self, answer: Ref) -> bool:
+        try:
+            facts: NodeFacts = ray.get(answer, timeout=0)  # type: ignore[assignment]
+            self._nodes.add(facts.node)
+        except (RayError, GetTimeoutError):
+            return False
+        return True
 
     def _start(self, k: int) -> Any:
         others = {n: a for n, a in self._resources.items() if n not in ("CPU", "GPU")}
@@ -149,14 +180,6 @@ class TrialDriver:
         ).remote(n_cpus, n_gpus)
 
 
-def _answered(answer: Ref) -> bool:
-    try:
-        ray.get(answer, timeout=0)
-    except (RayError, GetTimeoutError):
-        return False
-    return True
-
-
 class _Trial:
     """One trial on its way."""
 
@@ -168,44 +191,52 @@ class _Trial:
         self._partition = Partition.of(members, cells_per_actor)
         self._private = carries_private_state(job.variant)
         self._metrics = TrialMetrics(job)
-        self._copy: Progress | None = None
-        self._copied = time.monotonic()
+        self._started_at, self._started = datetime.now(UTC), time.perf_counter()
+        asked = job.interval != NEVER
+        self._shows_checkpoints = asked
+        self._interval = job.interval if asked else CheckpointInterval(seconds=COPY_INTERVAL_S)
+        self._cadence = Cadence(self._interval, 0)
+        self._notice = DrainNotice(driver.nodes)
+        self._leaving = False
         self._pulse = time.perf_counter()
 
     def messages(self) -> Iterator[Message]:
         """Run it: after losses again from the newest generation that is whole."""
-        started_at, started = datetime.now(UTC), time.perf_counter()
         backoff, lost = Backoff(), False
         progress: Progress | None = None
         while True:
-            reached = 0 if progress is None else progress.generations
             try:
                 if lost:
                     progress = self._recovered(progress)
-                    yield Advanced((0 if progress is None else progress.generations) - reached)
                 if progress is None:
                     progress = self._begin()
+                yield Reached(progress.generations)
                 yield from self._advance(progress)
-                elapsed = time.perf_counter() - started
-                yield self._conclude(progress, started_at, elapsed)
+                yield Leaving() if self._leaving else self._conclude(progress)
                 return
             except Exception as error:
                 reached = 0 if progress is None else progress.generations
                 lost = is_lost(error)
                 if not lost or not backoff.another_try(reached):
-                    yield self._ended_by(error, started_at)
+                    yield self._ended_by(error)
                     return
                 backoff.wait()
 
-    def _ended_by(self, error: Exception, started_at: datetime) -> Message:
+    def _ended_by(self, error: Exception) -> Message:
         cause = cause_of(error)
         if isinstance(cause, UserError):
             return Refused(str(cause))
-        return failed(self._job, cause, started_at, told=str(error))
+        return failed(self._job, cause, self._started_at, told=str(error))
 
     def _begin(self) -> Progress:
-        """Every cell before its first generation, made where it will live."""
+        """The trial as its checkpoint has it, or before its first generation."""
         self._prepare()
+        progress = self._initial() if self._job.checkpoint is None else self._resumed()
+        self._cadence = Cadence(self._interval, progress.generations)
+        return progress
+
+    def _initial(self) -> Progress:
+        """Every cell before its first generation, made where it will live."""
         variant = self._job.variant
         groups = self._partition.group_of
         parcels = [
@@ -215,6 +246,21 @@ class _Trial:
         return Progress(
             [Held(BEFORE_FIRST, variant.learning_rate, (parcels[at],)) for at in groups]
         )
+
+    def _resumed(self) -> Progress:
+        """Every cell as the checkpoint has it."""
+        n_groups, group_of = self._partition.n_groups, self._partition.group_of
+        groups = [[i for i, at in enumerate(group_of) if at == k] for k in range(n_groups)]
+        resume = self._actors[0].resume.options(num_returns=1 + n_groups)
+        whole, *parcels = resume.remote(self._job, groups)
+        found: Resumption = ray.get(whole)
+        self._started_at = found.started_at
+        self._started = time.perf_counter() - found.wall_time_s
+        held = [
+            Held(t - 1, rate, (parcels[at],))
+            for t, rate, at in zip(found.following, found.learning_rates, group_of, strict=True)
+        ]
+        return Progress(held, list(found.records))
 
     def _prepare(self) -> None:
         ray.get(
@@ -236,9 +282,7 @@ class _Trial:
 
     def _in_step(self, progress: Progress) -> Iterator[Message]:
         """Submit generation after generation, a few ahead of the records that have come back."""
-        variant = self._job.variant
-        first = progress.held[0].generation + 1
-        flow = Flow(variant, self._job.trial, first, [held.learning_rate for held in progress.held])
+        flow = self._flow(progress)
         where = {(i, held.generation): held.parcels for i, held in enumerate(progress.held)}
         on_the_way: deque[InFlight] = deque()
         for steps in flow:
@@ -252,9 +296,17 @@ class _Trial:
             where = {version: parcels for version, parcels in where.items() if version[1] == t}
             on_the_way.append(InFlight(records, held))
             if len(on_the_way) >= self._driver.window:
-                yield self._settle(on_the_way.popleft(), progress)
+                yield from self._settle(on_the_way.popleft(), progress)
+            if self._leaving:
+                return
         while on_the_way:
-            yield self._settle(on_the_way.popleft(), progress)
+            yield from self._settle(on_the_way.popleft(), progress)
+
+    def _flow(self, progress: Progress) -> Flow:
+        """The steps that are left."""
+        following = [held.generation + 1 for held in progress.held]
+        rates = [held.learning_rate for held in progress.held]
+        return Flow(self._job.variant, self._job.trial, following, rates)
 
     def _submit(
         self, call: Call, where: dict[tuple[int, int], tuple[Ref, ...]]
@@ -277,10 +329,10 @@ class _Trial:
         )
         return tuple(parcels), records
 
-    def _settle(self, generation: InFlight, progress: Progress) -> Message:
+    def _settle(self, generation: InFlight, progress: Progress) -> Iterator[Message]:
         """Wait for a generation's records: what it made exists, what came before may go."""
         batches: list[list[Record]] = ray.get(generation.records)
-        records = sorted((record for batch in batches for record in batch), key=_in_order)
+        records = sorted((record for batch in batches for record in batch), key=in_order)
         progress.records += records
         progress.held = generation.held
         now = time.perf_counter()
@@ -289,15 +341,14 @@ class _Trial:
         self._pulse = now
         self._metrics.advanced(1)
         self._metrics.recorded(records)
-        self._keep_a_copy(progress)
-        return Advanced(1)
+        yield from self._reached(progress)
 
     # No step: asynchronous updates
 
     def _asynchronous(self, progress: Progress) -> Iterator[Message]:
         """Let every cell go on as soon as it can, from the newest centres that there are."""
         variant = self._job.variant
-        flow = Flow(variant, self._job.trial, 0, [held.learning_rate for held in progress.held])
+        flow = self._flow(progress)
         running: dict[Ref, tuple[Step, tuple[Ref, ...]]] = {}
 
         def go_on(cells: Iterable[int]) -> None:
@@ -312,7 +363,7 @@ class _Trial:
                     running[record] = step, parcels
 
         go_on(range(len(progress.held)))
-        while running:
+        while running and not self._leaving:
             ray.wait(list(running), num_returns=1)
             ready, _ = ray.wait(list(running), num_returns=len(running), timeout=0)
             before, moved = progress.generations, []
@@ -325,27 +376,52 @@ class _Trial:
                 moved.append(step.cell)
             go_on(moved)
             self._metrics.advanced(progress.generations - before)
-            self._keep_a_copy(progress)
-            yield Advanced(progress.generations - before)
-        progress.records.sort(key=_in_order)
+            yield from self._reached(progress)
+        progress.records.sort(key=in_order)
 
-    def _conclude(self, progress: Progress, started_at: datetime, wall_time_s: float) -> Computed:
+    def _conclude(self, progress: Progress) -> Computed:
         rates = tuple(held.learning_rate for held in progress.held)
         parcels = dict.fromkeys(ref for held in progress.held for ref in held.parcels)
         computed: Computed = ray.get(
             self._actors[0].conclude.remote(
-                self._job, progress.records, rates, started_at, wall_time_s, *parcels
+                *(self._job, progress.records, rates),
+                *(self._started_at, time.perf_counter() - self._started),
+                *parcels,
             )
         )
         return computed
 
     # Losses
 
-    def _keep_a_copy(self, progress: Progress) -> None:
-        """Now and then copy the states to this process, where a lost node does not take them."""
-        if time.monotonic() - self._copied >= COPY_INTERVAL_S:
-            self._copied = time.monotonic()
-            self._copy = self._brought_here(progress)
+    def _reached(self, progress: Progress) -> Iterator[Message]:
+        """Say how far the trial has come; now and then, and before a node goes, write it down.
+
+        The states are copied to this process for that, where a lost node does not take them.
+        """
+        generations = progress.generations
+        yield Reached(generations)
+        if generations == self._job.variant.epochs:
+            return
+        self._leaving = self._notice()
+        if self._leaving or self._cadence.is_due(generations):
+            content = self._written_down(progress)
+            self._job = replace(self._job, checkpoint=content)
+            self._cadence.made()
+            if self._leaving or self._shows_checkpoints:
+                yield Checkpointed(generations, content)
+
+    def _written_down(self, progress: Progress) -> bytes:
+        parcels = dict.fromkeys(ref for held in progress.held for ref in held.parcels)
+        known = merged(ray.get(list(parcels), timeout=ANSWER_TIMEOUT_S))
+        newest = [(i, held.generation) for i, held in enumerate(progress.held)]
+        snapshot = Snapshot(
+            trial=self._job.trial,
+            states={version: known[version] for version in newest},
+            learning_rates=tuple(held.learning_rate for held in progress.held),
+            records=sorted(progress.records, key=in_order),
+        )
+        now = Checkpoint(snapshot, self._started_at, time.perf_counter() - self._started)
+        return encode_checkpoint(now, self._job.variant, processor_name())
 
     def _brought_here(self, progress: Progress) -> Progress:
         """The same progress, its states put into the cluster anew by this process.
@@ -363,20 +439,15 @@ class _Trial:
         return Progress(held, list(progress.records))
 
     def _recovered(self, progress: Progress | None) -> Progress | None:
-        """The newest progress of which nothing is lost; None to begin anew."""
+        """What there is, if nothing of it is lost; None to begin from the checkpoint."""
         self._driver.replace_the_dead()
+        if progress is None:
+            return None
         self._prepare()
-        for kept in (progress, self._copy):
-            if kept is not None:
-                try:
-                    return self._brought_here(kept)
-                except (RayError, GetTimeoutError):
-                    continue
-        return None
-
-
-def _in_order(record: Record) -> tuple[int, int]:
-    return record.generation, record.cell
+        try:
+            return self._brought_here(progress)
+        except (RayError, GetTimeoutError):
+            return None
 
 
 RemoteTrialDriver: Any = ray.remote(TrialDriver)

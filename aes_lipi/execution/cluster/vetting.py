@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aes_lipi.errors import UserError
 from aes_lipi.execution.cluster.nodes import NodeFacts
-from aes_lipi.execution.study import Observer
+from aes_lipi.execution.observer import Observer
 
 
 class Vetting:

@@ -21,7 +21,8 @@ SIZES = (5, 10, 20, 40, 100, 1000)
 
 def chains(variant: Variant, trial: int) -> tuple[float, float]:
     """Cells on the longest chain: mean of single generations, and of all per generation."""
-    flow = Flow(variant, trial, 1, [variant.learning_rate] * variant.population_size)
+    n_cells = variant.population_size
+    flow = Flow(variant, trial, [1] * n_cells, [variant.learning_rate] * n_cells)
     depth: dict[Version, int] = {}
     single = []
     for steps in flow:

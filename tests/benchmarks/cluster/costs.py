@@ -19,8 +19,9 @@ from aes_lipi.execution.cluster.calibration import seconds_per_cell
 from aes_lipi.execution.cluster.options import ClusterOptions
 from aes_lipi.execution.cluster.runner import ClusterRunner
 from aes_lipi.execution.jobs import Job
+from aes_lipi.execution.observer import SilentObserver
 from aes_lipi.execution.setup import prepare
-from aes_lipi.execution.study import SilentObserver, run_study
+from aes_lipi.execution.study import run_study
 from benchmarks.cluster.one_node import processor_seconds, ray_here
 
 N_CELLS = 10
@@ -99,7 +100,7 @@ def measure(n_dim: int, seconds: float) -> Measured:
 def decide_s(generations: int = 200) -> float:
     """Seconds that the driver takes to decide one cell's generation."""
     variant = ring_study(1000, generations).variants[0]
-    flow = Flow(variant, 0, 0, [variant.learning_rate] * N_CELLS)
+    flow = Flow(variant, 0, [0] * N_CELLS, [variant.learning_rate] * N_CELLS)
     started = time.perf_counter()
     steps = sum(len(steps) for steps in flow)
     return (time.perf_counter() - started) / steps

@@ -25,7 +25,8 @@ from aes_lipi.execution.cluster.options import ClusterOptions
 from aes_lipi.execution.cluster.runner import ClusterRunner
 from aes_lipi.execution.jobs import Job
 from aes_lipi.execution.local import LocalRunner
-from aes_lipi.execution.study import Runner, SilentObserver, run_study
+from aes_lipi.execution.observer import SilentObserver
+from aes_lipi.execution.study import Runner, run_study
 from benchmarks.cluster.one_node import PAGE, ray_here
 
 N_CELLS = 10

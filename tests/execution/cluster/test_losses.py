@@ -20,7 +20,9 @@ from aes_lipi.config import Study
 from aes_lipi.execution.cluster.options import ClusterOptions
 from aes_lipi.execution.cluster.runner import ClusterRunner
 from aes_lipi.execution.jobs import Job
-from aes_lipi.execution.study import SilentObserver, Summary, run_study
+from aes_lipi.execution.local import LocalRunner
+from aes_lipi.execution.observer import SilentObserver
+from aes_lipi.execution.study import Runner, Summary, run_study
 from aes_lipi.results.reading import load_results
 
 pytestmark = pytest.mark.xdist_group("ray")
@@ -174,3 +176,100 @@ def test_an_interrupted_driver_says_so_and_resumes(
     while three_nodes.workers("CellActor") and time.monotonic() < until:
         time.sleep(0.1)
     assert not three_nodes.workers("CellActor")
+
+
+class _Interrupter(SilentObserver):
+    """Interrupts a study once a trial is written down; remembers where it went on."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self.resumptions: list[int] = []
+
+    def advanced(self, job: Job, generations: int) -> None:
+        if list(self._directory.glob("checkpoints/*/*/*")):
+            raise KeyboardInterrupt
+
+    def resumed(self, job: Job, generations: int) -> None:
+        self.resumptions.append(generations)
+
+
+HERE = LocalRunner(1)
+BY_CELL = ClusterRunner(A_CELL_PER_ACTOR)
+BY_PAIRS = ClusterRunner(ClusterOptions(cells_per_actor=2))
+SPOT = (("CPU", 1.0), ("spot", 1.0))
+BY_TRIAL = ClusterRunner(ClusterOptions(placement="trial"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "first", "then"),
+    [
+        ({"prune_method": "random"}, BY_CELL, HERE),
+        ({"prune_method": "random"}, HERE, BY_CELL),
+        ({"prune_method": "random"}, BY_TRIAL, BY_PAIRS),
+        ({"optimizer_state": "cell", "update_order": "synchronous"}, BY_PAIRS, BY_CELL),
+        ({"prune_method": "magnitude", "pruned_weights": "frozen"}, BY_PAIRS, BY_TRIAL),
+    ],
+    ids=lambda value: value if isinstance(value, dict) else None,
+)
+def test_a_trial_goes_on_elsewhere_from_its_checkpoint(
+    settings: dict[str, str],
+    first: Runner,
+    then: Runner,
+    three_nodes: NodeProcesses,
+    tmp_path: Path,
+) -> None:
+    study = tiny_study(trials=1, epochs=400, record_interval=100, **settings)
+    study = study.model_copy(update={"checkpoint_interval": 7})
+    stops = _Interrupter(tmp_path / "s")
+    with pytest.raises(KeyboardInterrupt):
+        run_study(study, tmp_path / "s", first, stops)
+    goes_on = _Interrupter(tmp_path / "nowhere")
+    assert run_study(study, tmp_path / "s", then, goes_on) == Summary(1, 0)
+    assert goes_on.resumptions[0] >= 7
+    run_here(study, tmp_path / "whole")
+    assert_same_study(tmp_path / "whole", tmp_path / "s")
+
+
+class _Drainer(SilentObserver):
+    """Drains the node of a trial once, as a cloud's notice does, and takes it away."""
+
+    def __init__(self, nodes: NodeProcesses, name: str) -> None:
+        self._nodes, self._name = nodes, name
+        self.notices: list[str] = []
+        self.lost = 0
+        self.drained: str | None = None
+
+    def advanced(self, job: Job, generations: int) -> None:
+        self.lost -= min(0, generations)
+        if self.drained is None and generations > 0:
+            [raylet, *_] = {parent_of(pid) for pid in self._nodes.workers(self._name)}
+            self.drained = self._nodes.drain(raylet)
+
+    def noticed(self, text: str) -> None:
+        self.notices.append(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("CellActor", ClusterOptions(cells_per_actor=2, resources=(("CPU", 1.0), ("spot", 1.0)))),
+        (
+            "run_whole_trial",
+            ClusterOptions(placement="trial", resources=(("CPU", 1.0), ("spot", 1.0))),
+        ),
+    ],
+)
+def test_a_notice_moves_a_trial_to_another_node_at_no_cost(
+    name: str, options: ClusterOptions, three_nodes: NodeProcesses, tmp_path: Path
+) -> None:
+    study = tiny_study(trials=1, epochs=1500, record_interval=500)
+    extra = [three_nodes.cluster.add_node(num_cpus=2, resources={"spot": 2}) for _ in range(2)]
+    drainer = _Drainer(three_nodes, name)
+    assert run_study(study, tmp_path / "s", ClusterRunner(options), drainer) == Summary(1, 0)
+    assert drainer.drained is not None
+    assert drainer.lost == 0
+    assert any("its node is about to go" in notice for notice in drainer.notices)
+    run_here(study, tmp_path / "whole")
+    assert_same_study(tmp_path / "whole", tmp_path / "s")
+    for node in extra:
+        three_nodes.cluster.remove_node(node)

@@ -16,10 +16,10 @@ from aes_lipi.errors import UserError
 from aes_lipi.execution.cluster.calibration import choose_cells_per_actor, costs_of
 from aes_lipi.execution.cluster.capacity import Capacity, check_possible, shared_cpu
 from aes_lipi.execution.cluster.discovery import find_cluster
-from aes_lipi.execution.cluster.faults import Backoff
 from aes_lipi.execution.cluster.forecast import Costs, seconds_per_generation
 from aes_lipi.execution.cluster.options import parse_cells_per_actor, parse_resources
 from aes_lipi.execution.cluster.partition import Partition, calls_of
+from aes_lipi.execution.retries import Backoff
 
 
 @settings(deadline=None, max_examples=60)
@@ -44,7 +44,7 @@ def test_calls_compute_every_step_once_after_what_it_needs(
     )
     members = reachable(variant)
     partition = Partition.of(members, cells_per_actor)
-    steps = next(iter(Flow(variant, 0, t, [0.1] * n_cells)))
+    steps = next(iter(Flow(variant, 0, [t] * n_cells, [0.1] * n_cells)))
     calls = calls_of(steps, partition)
     made: set[Version] = {(i, t - 1) for i in range(n_cells)}
     for call in calls:

@@ -23,7 +23,8 @@ from aes_lipi.execution.cluster.options import ClusterOptions
 from aes_lipi.execution.cluster.runner import ClusterRunner
 from aes_lipi.execution.cluster.vetting import Vetting
 from aes_lipi.execution.jobs import Job
-from aes_lipi.execution.study import SilentObserver, Summary, run_study
+from aes_lipi.execution.observer import SilentObserver
+from aes_lipi.execution.study import Summary, run_study
 
 pytestmark = pytest.mark.xdist_group("ray")
 

@@ -14,7 +14,8 @@ from studies import run_study as run_here
 from aes_lipi.config import Study
 from aes_lipi.execution.cluster.options import ClusterOptions
 from aes_lipi.execution.cluster.runner import ClusterRunner
-from aes_lipi.execution.study import SilentObserver, Summary, run_study
+from aes_lipi.execution.observer import SilentObserver
+from aes_lipi.execution.study import Summary, run_study
 from aes_lipi.results.reading import load_results
 
 pytestmark = pytest.mark.xdist_group("ray")

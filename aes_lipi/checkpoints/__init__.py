@@ -1,0 +1,19 @@
+"""Trials on their way as bytes, from which they go on with the same bits."""
+
+from aes_lipi.checkpoints.content import (
+    Checkpoint,
+    Identity,
+    decode_checkpoint,
+    encode_checkpoint,
+    identify,
+    software,
+)
+
+__all__ = [
+    "Checkpoint",
+    "Identity",
+    "decode_checkpoint",
+    "encode_checkpoint",
+    "identify",
+    "software",
+]

@@ -1,0 +1,201 @@
+"""A checkpoint's file: safetensors with a few arrays, and in its metadata what they belong to.
+
+The SHA-256 in the metadata covers everything else, so that a file that was cut short, or in which a
+bit has flipped, is known for what it is. Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+import aes_lipi
+from aes_lipi.autoencoders.environments import Architecture
+from aes_lipi.checkpoints.records import records_from_tensors, records_to_tensors
+from aes_lipi.checkpoints.states import states_from_tensors, states_to_tensors
+from aes_lipi.checkpoints.tensors import Array, Tensors, take
+from aes_lipi.coevolution.order import reachable
+from aes_lipi.coevolution.snapshot import Snapshot
+from aes_lipi.config import Variant
+
+CHECKPOINT_FORMAT: Literal[1] = 1
+_KEY = "aes_lipi"
+_MALFORMED = (
+    *(SafetensorError, struct.error, LookupError, TypeError, RecursionError),
+    AttributeError,  # of safetensors, for types that numpy does not have
+)
+_LONGEST_HEADER = 1024 * 1024  # bytes; ours take some four thousand
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trial on its way, written down.
+
+    Attributes:
+        snapshot: the trial.
+        started_at: when it began.
+        wall_time_s: seconds that were spent on it.
+    """
+
+    snapshot: Snapshot
+    started_at: datetime
+    wall_time_s: float
+
+
+class Identity(BaseModel):
+    """What a checkpoint says of itself.
+
+    Attributes:
+        format: version of the file's layout.
+        variant: whose trial it is of.
+        trial: the trial's number.
+        generations: that the whole ring has behind it.
+        software: what computed them; other versions may round differently.
+        processor: on which it was written.
+        started_at: when the trial began.
+        wall_time_s: seconds that were spent on it.
+        sha256: of all this but the digest itself, and of the arrays.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    format: Literal[1]
+    variant: Annotated[str, Field(max_length=64)]
+    trial: Annotated[int, Field(ge=0)]
+    generations: Annotated[int, Field(ge=0)]
+    software: Annotated[str, Field(max_length=1024)]
+    processor: Annotated[str, Field(max_length=1024)]
+    started_at: Annotated[float, Field(ge=0, lt=1e11)]
+    wall_time_s: Annotated[float, Field(ge=0)]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+@cache
+def software() -> str:
+    """The packages that decide bits, with their versions."""
+    others = " ".join(f"{name} {version(name)}" for name in ("numpy", "numba", "torch"))
+    return f"aes_lipi {aes_lipi.__version__} {others}"
+
+
+def encode_checkpoint(checkpoint: Checkpoint, variant: Variant, processor: str) -> bytes:
+    """A checkpoint as the content of its file.
+
+    Args:
+        checkpoint: the trial on its way.
+        variant: its settings.
+        processor: the kind that computes it.
+    """
+    snapshot = checkpoint.snapshot
+    n_members = len(reachable(variant)[0])
+    tensors = {
+        "learning_rates": np.array(snapshot.learning_rates, np.float64),
+        **states_to_tensors(dict(snapshot.states)),
+        **records_to_tensors(snapshot.records, n_members),
+    }
+    identity = Identity(
+        format=CHECKPOINT_FORMAT,
+        variant=variant.id,
+        trial=snapshot.trial,
+        generations=snapshot.generations,
+        software=software(),
+        processor=processor,
+        started_at=checkpoint.started_at.timestamp(),
+        wall_time_s=checkpoint.wall_time_s,
+        sha256="0" * 64,
+    )
+    whole = identity.model_copy(update={"sha256": _digest(identity, tensors)})
+    return save(tensors, metadata={_KEY: whole.model_dump_json()})
+
+
+def identify(content: bytes) -> Identity:
+    """What a checkpoint is of.
+
+    Raises:
+        ValueError: it is none, or not whole.
+    """
+    return _read(content)[0]
+
+
+def decode_checkpoint(content: bytes, variant: Variant, architecture: Architecture) -> Checkpoint:
+    """A checkpoint from the content of its file.
+
+    Args:
+        content: of the file.
+        variant: the settings of its trial.
+        architecture: the layouts of its networks.
+
+    Raises:
+        ValueError: it is none, not whole, or not one of this variant.
+    """
+    identity, tensors = _read(content)
+    if identity.variant != variant.id:
+        raise ValueError(f"variant: {identity.variant}, not {variant.id}")
+    n_cells, n_members = variant.population_size, len(reachable(variant)[0])
+    rates = take(tensors, "learning_rates", np.float64, (n_cells,))
+    snapshot = Snapshot(
+        trial=identity.trial,
+        states=states_from_tensors(tensors, architecture, variant.batch_size),
+        learning_rates=tuple(rates.tolist()),
+        records=records_from_tensors(tensors, n_members),
+    )
+    _check(snapshot, variant)
+    started_at = datetime.fromtimestamp(identity.started_at, UTC)
+    return Checkpoint(snapshot, started_at, identity.wall_time_s)
+
+
+def _check(snapshot: Snapshot, variant: Variant) -> None:
+    """Whether these are the states and records of one trial, none missing and none too many."""
+    cells = {cell for cell, _ in snapshot.states}
+    if cells != set(range(variant.population_size)):
+        raise ValueError("versions: not those of the ring's cells")
+    if not all(-1 <= generation < variant.epochs for _, generation in snapshot.states):
+        raise ValueError("versions: of generations that there are not")
+    done = [(t, i) for i, behind in enumerate(snapshot.following) for t in range(behind)]
+    if [(record.generation, record.cell) for record in snapshot.records] != sorted(done):
+        raise ValueError("records: not those of the generations behind")
+    if any(record.trial != snapshot.trial for record in snapshot.records):
+        raise ValueError("records: of another trial")
+    if not all(0 <= rate < np.inf for rate in snapshot.learning_rates):
+        raise ValueError("learning_rates: not finite")
+
+
+def _read(content: bytes) -> tuple[Identity, Tensors]:
+    """The parts of a file, found to be whole."""
+    try:
+        header_bytes = struct.unpack_from("<Q", content)[0]
+        if header_bytes > min(_LONGEST_HEADER, len(content) - 8):
+            raise ValueError("its header is longer than any checkpoint's")
+        header = json.loads(content[8 : 8 + header_bytes])
+        identity = Identity.model_validate_json(header["__metadata__"][_KEY])
+        tensors: dict[str, Array] = load(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "metadata"
+        raise ValueError(f"{place}: {first['msg']}") from None
+    except _MALFORMED as error:
+        reason = " ".join(str(error).split())[:100]
+        raise ValueError(f"not a checkpoint ({reason})") from None
+    if _digest(identity, tensors) != identity.sha256:
+        raise ValueError("its content is not what was written")
+    return identity, tensors
+
+
+def _digest(identity: Identity, tensors: Tensors) -> str:
+    """SHA-256 over an identity but its digest, and over arrays by name, type, shape and bytes."""
+    digest = hashlib.sha256(identity.model_dump_json(exclude={"sha256"}).encode())
+    for name in sorted(tensors):
+        array = np.ascontiguousarray(tensors[name])
+        digest.update(f"\n{name} {array.dtype} {array.shape}\n".encode())
+        digest.update(array.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()

@@ -1,0 +1,69 @@
+"""Records as a few arrays, every value with its bits."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Sequence
+
+import numpy as np
+
+from aes_lipi.checkpoints.tensors import Array, Tensors, take
+from aes_lipi.coevolution.plan import Record
+
+_HINTS = typing.get_type_hints(Record)
+_NAMES = [field.name for field in dataclasses.fields(Record)]
+_WHOLE = [name for name in _NAMES if _HINTS[name] in (int, bool)]
+_REAL = [name for name in _NAMES if _HINTS[name] in (float, float | None)]
+_READS = "read_generations"
+
+
+def records_to_tensors(records: Sequence[Record], n_members: int) -> dict[str, Array]:
+    """Records as arrays.
+
+    Args:
+        records: all of one trial.
+        n_members: size of a neighbourhood.
+
+    Returns:
+        `records.whole`, int64, a column for every number that is whole or a truth value;
+        `records.real`, float64, a column for all others; `records.known`, uint8, 0 where they are
+        None; `records.reads`, int64. A row each is a record.
+    """
+    whole = np.array([[getattr(record, name) for name in _WHOLE] for record in records], np.int64)
+    real = [[getattr(record, name) for name in _REAL] for record in records]
+    known = np.array([[value is not None for value in row] for row in real], np.uint8)
+    reads = np.array([record.read_generations for record in records], np.int64)
+    n = len(records)
+    return {
+        "records.whole": whole.reshape(n, len(_WHOLE)),
+        "records.real": np.array(real, np.float64).reshape(n, len(_REAL)),
+        "records.known": known.reshape(n, len(_REAL)),
+        "records.reads": reads.reshape(n, n_members),
+    }
+
+
+def records_from_tensors(tensors: Tensors, n_members: int) -> list[Record]:
+    """Records from arrays.
+
+    Raises:
+        ValueError: the arrays are not those of records.
+    """
+    whole = take(tensors, "records.whole", np.int64, (None, len(_WHOLE)))
+    n = len(whole)
+    real = take(tensors, "records.real", np.float64, (n, len(_REAL)))
+    known = take(tensors, "records.known", np.uint8, (n, len(_REAL)))
+    reads = take(tensors, "records.reads", np.int64, (n, n_members))
+    rows = zip(whole.tolist(), real.tolist(), known.tolist(), reads.tolist(), strict=True)
+    return [_record(*row) for row in rows]
+
+
+def _record(whole: list[int], real: list[float], known: list[int], reads: list[int]) -> Record:
+    values: dict[str, typing.Any] = {_READS: tuple(reads)}
+    for name, value in zip(_WHOLE, whole, strict=True):
+        values[name] = bool(value) if _HINTS[name] is bool else value
+    for name, number, is_known in zip(_REAL, real, known, strict=True):
+        values[name] = number if is_known else None
+        if not is_known and _HINTS[name] is float:
+            raise ValueError(f"records.known: {name} is not known")
+    return Record(**values)

@@ -1,0 +1,211 @@
+"""Checkpoints as bytes: a trial goes on from them with the same bits, and damage is noticed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import struct
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import setup_of, tiny_variant
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.numpy import load, save
+
+from aes_lipi.checkpoints import Checkpoint, decode_checkpoint, encode_checkpoint, identify
+from aes_lipi.checkpoints.content import _digest, _read
+from aes_lipi.coevolution.plan import Setup
+from aes_lipi.coevolution.ring import Evolution, initial_ring
+from aes_lipi.coevolution.snapshot import Snapshot
+from aes_lipi.config import Variant
+
+AT = datetime(2025, 1, 1, tzinfo=UTC)
+CASES: dict[str, dict[str, Any]] = {
+    "published": {"prune_method": "random", "prune_probability": 0.5},
+    "kept Adam": {"optimizer_state": "cell"},
+    "masks": {"prune_method": "magnitude", "pruned_weights": "frozen", "prune_probability": 0.3},
+    "statistics": {
+        "cell_evaluation": "ann_canonical",
+        "prune_method": "activation",
+        "prune_probability": 0.2,
+        "seed": 3,
+    },
+    "synchronous": {"update_order": "synchronous", "record_interval": 4},
+    "epoch-node": {"cell_evaluation": "epoch-node", "optimizer_state": "cell"},
+    "no space": {"cell_evaluation": "all_vs_all"},
+    "no test loss": {"record_test_loss": False, "record_interval": 100},
+}
+
+
+@cache
+def case(name: str) -> tuple[Variant, Setup, list[Snapshot]]:
+    """A variant, what its cells share, and its trial after every generation."""
+    settings = {key: value for key, value in CASES[name].items() if key != "seed"}
+    variant = tiny_variant(epochs=8, rng_seed=CASES[name].get("seed", 1), **settings)
+    setup = setup_of(variant)
+    evolution = Evolution(setup, initial_ring(setup, 2).snapshot())
+    return variant, setup, [evolution.snapshot() for _ in evolution]
+
+
+def content(snapshot: Snapshot, variant: Variant) -> bytes:
+    return encode_checkpoint(Checkpoint(timeless(snapshot), AT, 1.5), variant, "some processor")
+
+
+def timeless(snapshot: Snapshot) -> Snapshot:
+    records = [dataclasses.replace(record, wall_time_s=0.0) for record in snapshot.records]
+    return dataclasses.replace(snapshot, records=records)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_trial_goes_on_from_any_generation_with_the_same_bits(name: str) -> None:
+    variant, setup, course = case(name)
+    for start in course[:-1:3]:
+        checkpoint = decode_checkpoint(content(start, variant), variant, setup.architecture)
+        assert (checkpoint.started_at, checkpoint.wall_time_s) == (AT, 1.5)
+        evolution = Evolution(setup, checkpoint.snapshot)
+        assert list(evolution) == list(range(start.generations + 1, 9))
+        assert content(evolution.snapshot(), variant) == content(course[-1], variant)
+
+
+def test_the_cases_have_something_to_forget() -> None:
+    def cells(name: str) -> list[Any]:
+        return [cell for snapshot in case(name)[2] for cell in snapshot.cells]
+
+    assert all(cell.encoder_moments is not None for cell in cells("kept Adam"))
+    assert {cell.pair.encoder.mask is None for cell in cells("masks")} == {False, True}
+    assert {cell.encoder_statistics is None for cell in cells("statistics")} == {False, True}
+    assert any(cell.pair.decoder.n_pruned for cell in cells("published"))
+
+
+def test_a_replay_goes_on_from_any_round() -> None:
+    """Its cells are at different generations, and some will read what others left behind."""
+    variant = tiny_variant(update_order="asynchronous", epochs=12)
+    setup = setup_of(variant)
+    rng = np.random.default_rng(0)
+    lag = rng.integers(3, size=(12, 4, 3))
+    lag[:, :, 0] = 0
+    reads = np.maximum(np.arange(12)[:, None, None] - 1 - lag, -1).astype(np.int32)
+    reads = np.maximum.accumulate(reads, axis=0)
+    evolution = Evolution(setup, initial_ring(setup, 0).snapshot(), reads)
+    course = [evolution.snapshot() for _ in evolution]
+    assert any(len(snapshot.states) > 4 for snapshot in course)
+    for start in course[:-1]:
+        read = decode_checkpoint(content(start, variant), variant, setup.architecture)
+        again = Evolution(setup, read.snapshot, reads)
+        assert [*again][-1:] == [12]
+        assert content(again.snapshot(), variant) == content(course[-1], variant)
+
+
+def test_it_says_what_it_is_of() -> None:
+    variant, _, course = case("published")
+    identity = identify(content(course[4], variant))
+    assert (identity.variant, identity.trial, identity.generations) == (variant.id, 2, 5)
+    assert identity.processor == "some processor"
+    assert identity.software.startswith("aes_lipi 0")
+
+
+@given(st.integers(min_value=0), st.integers(min_value=0, max_value=7))
+def test_a_flipped_bit_is_noticed(position: int, bit: int) -> None:
+    variant, _, course = case("masks")
+    whole = content(course[5], variant)
+    flipped = bytearray(whole)
+    flipped[position % len(whole)] ^= 1 << bit
+    try:
+        found = identify(bytes(flipped))
+    except ValueError:
+        return
+    assert found == identify(whole)  # a bit of the white space that ends the header, say
+    assert load(bytes(flipped)).keys() == load(whole).keys()
+
+
+@given(st.integers(min_value=0), st.binary(max_size=40))
+def test_a_cut_or_continued_file_is_noticed(position: int, more: bytes) -> None:
+    variant, _, course = case("published")
+    whole = content(course[5], variant)
+    for damaged in (whole[: position % len(whole)], whole + more + b"x", more):
+        with pytest.raises(ValueError, match=r"^[^\n]+$"):
+            identify(damaged)
+
+
+def rewritten(change: Any, name: str = "masks") -> bytes:
+    """A checkpoint that was changed by somebody who knows how its digest is made."""
+    variant, _, course = case(name)
+    identity, tensors = _read(content(course[5], variant))
+    changed = dict(tensors)
+    fields = change(changed) or {}
+    identity = identity.model_copy(update=fields)
+    identity = identity.model_copy(update={"sha256": _digest(identity, changed)})
+    return save(changed, metadata={"aes_lipi": identity.model_dump_json()})
+
+
+def replaced(name: str, array: Any) -> Any:
+    return lambda tensors: tensors.update({name: np.asarray(array)})
+
+
+def dropped(name: str) -> Any:
+    return lambda tensors: tensors.pop(name) is None or None
+
+
+def one_record_less(tensors: Any) -> None:
+    for name in ("whole", "real", "known", "reads"):
+        tensors[f"records.{name}"] = tensors[f"records.{name}"][:-1].copy()
+
+
+UNFIT: dict[str, Any] = {
+    "versions: not those": replaced("versions", np.zeros((4, 2), np.int64)),
+    "versions: of generations": lambda t: t["versions"].__setitem__((0, 1), 99),
+    "versions: float64": replaced("versions", np.zeros((4, 2))),
+    "encoder.genomes: float32 of shape": replaced("encoder.genomes", np.zeros((4, 9), np.float32)),
+    "decoder.genomes: missing": dropped("decoder.genomes"),
+    "encoder.masks: missing": dropped("encoder.masks"),
+    "decoder.n_pruned: int64 of": replaced("decoder.n_pruned", np.zeros(3, np.int64)),
+    "encoder.first: missing": replaced("encoder.steps", np.ones(4, np.int64)),
+    "decoder.counts: missing": replaced("decoder.observed", np.ones(4, np.uint8)),
+    "learning_rates: not finite": replaced("learning_rates", np.full(4, np.nan)),
+    "learning_rates: float64 of": replaced("learning_rates", np.ones(5)),
+    "records: not those": one_record_less,
+    "records: of another trial": lambda _: {"trial": 7},
+    "records.known: ": lambda t: t["records.known"].fill(0),
+    "variant: v0000000000": lambda _: {"variant": "v0000000000"},
+}
+
+
+@pytest.mark.parametrize("reason", UNFIT)
+def test_what_is_no_state_of_the_ring_is_refused(reason: str) -> None:
+    variant, setup, _ = case("masks")
+    hostile = rewritten(UNFIT[reason])
+    identify(hostile)
+    with pytest.raises(ValueError, match=r"^[^\n]+$") as error:
+        decode_checkpoint(hostile, variant, setup.architecture)
+    assert str(error.value).startswith(reason)
+
+
+def with_header(header: bytes, claimed: int | None = None) -> bytes:
+    return struct.pack("<Q", len(header) if claimed is None else claimed) + header
+
+
+HEADERS: dict[str, bytes] = {
+    "empty": b"",
+    "a huge header": with_header(b"{}", 2**63),
+    "a header beyond the end": with_header(b"{}", 100),
+    "no metadata": with_header(b"{}"),
+    "no object": with_header(b"[]"),
+    "deep": with_header(b"[" * 100_000),
+    "not text": with_header(b"\xff\xfe"),
+    "a huge tensor": with_header(
+        json.dumps(
+            {"x": {"dtype": "F32", "shape": [2**40, 2**40], "data_offsets": [0, 4]}}
+        ).encode()
+    ),
+    "a pickle": b"\x80\x04cos\nsystem\n(S'true'\ntR.",
+}
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_what_is_no_checkpoint_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=r"^[^\n]+$"):
+        identify(HEADERS[name])

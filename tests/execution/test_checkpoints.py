@@ -1,0 +1,290 @@
+"""Trials that are stopped on their way go on from where they were written down, bit for bit."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers import tiny_study
+from studies import Killer, assert_same_study, names, run_study
+
+from aes_lipi.config import Study, StudyFile, resolve_study
+from aes_lipi.config.interval import CheckpointInterval, parse_interval
+from aes_lipi.errors import UserError
+from aes_lipi.execution import ledger
+from aes_lipi.execution.cadence import Cadence
+from aes_lipi.execution.jobs import Job
+from aes_lipi.execution.observer import SilentObserver
+from aes_lipi.execution.study import Summary
+from aes_lipi.results.checkpoint_files import CheckpointFiles
+from aes_lipi.results.cleaning import clean
+from aes_lipi.results.local_storage import LocalStorage
+
+EPOCHS = 30
+
+
+class Stop(SilentObserver):
+    """Interrupts a study after some generations; remembers where it went on and what it heard."""
+
+    def __init__(self, after: int = 10**9) -> None:
+        self.after = after
+        self.heard = 0
+        self.resumptions: list[int] = []
+        self.notices: list[str] = []
+        self.steps: list[int] = []
+
+    def advanced(self, job: Job, generations: int) -> None:
+        self.steps.append(generations)
+        self.heard += generations
+        if self.heard >= self.after:
+            raise KeyboardInterrupt
+
+    def resumed(self, job: Job, generations: int) -> None:
+        self.resumptions.append(generations)
+
+    def noticed(self, text: str) -> None:
+        self.notices.append(text)
+
+
+def study_of(every: str | int = 4, trials: int = 2, **settings: Any) -> Study:
+    study = tiny_study(trials=trials, epochs=EPOCHS, prune_method="random", **settings)
+    return study.model_copy(update={"checkpoint_interval": every})
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("whole") / "study"
+    run_study(study_of("never"), directory)
+    return directory
+
+
+def checkpoints(directory: Path) -> list[Path]:
+    return sorted((directory / "checkpoints").rglob("*.safetensors"))
+
+
+def interrupted(directory: Path, after: int, study: Study | None = None) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run_study(study or study_of(), directory, observer=Stop(after))
+
+
+@pytest.mark.parametrize("after", [3, 5, 21, 29, 30, 47])
+def test_a_stopped_trial_goes_on_from_its_last_checkpoint(
+    after: int, whole: Path, tmp_path: Path
+) -> None:
+    interrupted(tmp_path, after)
+    at = (after - 1) % EPOCHS // 4 * 4 if after != 30 else 28
+    kept = [path.stem for path in checkpoints(tmp_path)]
+    assert kept == [f"generation={t:08d}" for t in (at - 4, at) if t > 0]
+    heard = Stop()
+    assert run_study(study_of(), tmp_path, observer=heard) == Summary(2, 0)
+    assert heard.resumptions == ([at] if at else [])
+    assert_same_study(whole, tmp_path)
+    assert not checkpoints(tmp_path)
+
+
+def test_a_damaged_checkpoint_is_passed_over_and_said(whole: Path, tmp_path: Path) -> None:
+    interrupted(tmp_path, 21)
+    newest = checkpoints(tmp_path)[-1]
+    newest.write_bytes(newest.read_bytes()[:-1])
+    heard = Stop()
+    run_study(study_of(), tmp_path, observer=heard)
+    assert heard.resumptions == [16]
+    [notice] = heard.notices
+    assert "generation=00000020.safetensors: not a checkpoint (" in notice
+    assert_same_study(whole, tmp_path)
+
+
+def test_without_a_checkpoint_that_is_whole_a_trial_begins_anew(
+    whole: Path, tmp_path: Path
+) -> None:
+    interrupted(tmp_path, 21)
+    for path in checkpoints(tmp_path):
+        path.write_bytes(b"x" * 100)
+    heard = Stop()
+    run_study(study_of(), tmp_path, observer=heard)
+    assert (heard.resumptions, len(heard.notices)) == ([], 2)
+    assert_same_study(whole, tmp_path)
+
+
+def test_a_checkpoint_of_another_trial_is_not_taken(whole: Path, tmp_path: Path) -> None:
+    interrupted(tmp_path, 21)
+    newest = checkpoints(tmp_path)[-1]
+    newest.parent.rename(newest.parent.with_name("trial=0001"))
+    heard = Stop()
+    run_study(study_of(), tmp_path, observer=heard)
+    assert "trial=0000" in heard.notices[0]
+    assert_same_study(whole, tmp_path)
+
+
+def test_other_versions_of_the_packages_begin_anew(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(tmp_path, 21)
+    monkeypatch.setattr(ledger, "software", lambda: "aes_lipi 99")
+    heard = Stop()
+    run_study(study_of(), tmp_path, observer=heard)
+    assert heard.resumptions == []
+    assert heard.notices[0].endswith("and this is aes_lipi 99")
+    assert_same_study(whole, tmp_path)
+
+
+def test_another_processor_is_said(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(tmp_path, 21)
+    monkeypatch.setattr(ledger, "processor_name", lambda: "another kind")
+    heard = Stop()
+    run_study(study_of(), tmp_path, observer=heard)
+    assert heard.resumptions == [20]
+    assert "its first 20 generations are of another processor" in heard.notices[0]
+    assert_same_study(whole, tmp_path)
+
+
+def test_a_killed_worker_costs_what_was_done_since_the_checkpoint(
+    whole: Path, tmp_path: Path
+) -> None:
+    study = tiny_study(trials=2, epochs=600, record_interval=10_000)
+    study = study.model_copy(update={"checkpoint_interval": 50})
+
+    class Heard(Killer):
+        lost = 0
+
+        def advanced(self, job: Job, generations: int) -> None:
+            if generations < 0:
+                self.lost -= generations
+            else:
+                super().advanced(job, generations)
+
+    killer = Heard(kills=3)
+    assert run_study(study, tmp_path / "killed", jobs=2, observer=killer) == Summary(2, 0)
+    assert killer.kills == 0
+    assert killer.lost <= 3 * 50
+    run_study(study, tmp_path / "whole")
+    assert_same_study(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_a_trial_that_kills_its_worker_again_and_again_has_failed(tmp_path: Path) -> None:
+    killer = Killer(kills=10**6)
+    study = tiny_study(trials=2, epochs=100_000).model_copy(update={"checkpoint_interval": "never"})
+    assert run_study(study, tmp_path, jobs=2, observer=killer) == Summary(0, 2)
+    summary = run_study(study, tmp_path, jobs=2)
+    assert summary == Summary(0, 2)
+
+
+def test_checkpoints_of_committed_trials_are_cleaned_and_others_kept(tmp_path: Path) -> None:
+    interrupted(tmp_path, 21)
+    storage = LocalStorage(tmp_path)
+    [trial] = CheckpointFiles(storage).trials()
+    half = checkpoints(tmp_path)[0].with_name(".writing-" + "0" * 32)
+    half.write_bytes(b"half")
+    assert list(clean(tmp_path).removed.values()) == ["half written"]
+    contents = {path: path.read_bytes() for path in checkpoints(tmp_path)}
+    run_study(study_of(), tmp_path)
+    for path, content in contents.items():
+        storage.write(str(path.relative_to(tmp_path)), content)
+    assert CheckpointFiles(storage).trials() == [trial]
+    why = "a checkpoint of a trial that was committed since"
+    assert list(clean(tmp_path).removed.values()) == [why, why]
+    assert "checkpoints" not in names(tmp_path)
+
+
+def test_a_fresh_start_removes_checkpoints(whole: Path, tmp_path: Path) -> None:
+    interrupted(tmp_path, 21)
+    heard = Stop()
+    run_study(study_of(), tmp_path, observer=heard, fresh=True)
+    assert heard.resumptions == []
+    assert heard.notices == ["removed 2 files of earlier results, and none of others"]
+    assert_same_study(whole, tmp_path)
+
+
+def test_the_interval_is_no_part_of_what_a_study_is(whole: Path, tmp_path: Path) -> None:
+    interrupted(tmp_path, 21, study_of(every=2))
+    assert run_study(study_of(every="1h"), tmp_path) == Summary(2, 0)
+    assert_same_study(whole, tmp_path)
+
+
+SETTINGS = """
+trials: 2
+settings: {n_clusters: 2, n_examples_per_cluster: 6, n_dim: 7, hidden_sizes: [4], latent_size: 3,
+  population_size: 4, epochs: 700, prune_method: random}
+"""
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_notice_is_time_enough_to_write_trials_down(jobs: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(SETTINGS)
+    whole = [
+        *(sys.executable, "-m", "aes_lipi", "run", "--local", "--jobs", jobs),
+        *("--config", str(tmp_path / "mine.yaml"), "--checkpoint_interval", "150"),
+        *("--output_dir", str(tmp_path / "whole")),
+    ]
+    command = [*whole[:-1], str(tmp_path / "s")]
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert running.stderr is not None
+    assert "trials to run" in running.stderr.readline()
+    while not checkpoints(tmp_path / "s"):
+        time.sleep(0.05)
+    running.send_signal(signal.SIGTERM)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert said.endswith(
+        "error: interrupted; run the same command again to go on where it stopped\n"
+    )
+    kept = {path.parent: path.stem for path in checkpoints(tmp_path / "s")}
+    assert len(kept) == int(jobs)
+    assert any(int(name.removeprefix("generation=")) % 150 for name in kept.values())
+    again = subprocess.run(command, capture_output=True, text=True, check=True, timeout=200)
+    assert again.stderr.count("goes on from its checkpoint at generation") == int(jobs)
+    subprocess.run(whole, capture_output=True, check=True, timeout=200)
+    assert_same_study(tmp_path / "whole", tmp_path / "s")
+
+
+@pytest.mark.parametrize(
+    ("text", "interval"),
+    [
+        ("50", CheckpointInterval(generations=50)),
+        (7, CheckpointInterval(generations=7)),
+        ("30s", CheckpointInterval(seconds=30)),
+        ("0.5 s", CheckpointInterval(seconds=0.5)),
+        ("5min", CheckpointInterval(seconds=300)),
+        ("2h", CheckpointInterval(seconds=7200)),
+        ("Never", CheckpointInterval()),
+    ],
+)
+def test_intervals_are_generations_or_times(text: str | int, interval: CheckpointInterval) -> None:
+    assert parse_interval(text) == interval
+
+
+@pytest.mark.parametrize(
+    "text", ["0", "-3", "0s", "30 parsecs", "", "1e9", "nan s", "9" * 99, "½s"]
+)
+def test_other_intervals_are_refused(text: str) -> None:
+    with pytest.raises(UserError, match="checkpoint_interval: give generations") as error:
+        resolve_study("tiny", StudyFile(), {"checkpoint_interval": text})
+    assert "\n" not in str(error.value)
+
+
+def test_generations_are_counted_from_the_last_checkpoint() -> None:
+    cadence = Cadence(parse_interval(4), generations=2)
+    assert [t for t in range(3, 20) if cadence.is_due(t)] == [6, 10, 14, 18]
+
+
+def test_checkpoints_that_take_long_are_made_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("aes_lipi.execution.cadence.time.monotonic", lambda: now)
+    cadence = Cadence(parse_interval("10s"), generations=0)
+    now = 109.0
+    assert not cadence.is_due(1)
+    now = 110.0
+    assert cadence.is_due(2)
+    now = 113.0
+    cadence.made()
+    now = 113.0 + 59.0
+    assert not cadence.is_due(3)
+    now = 113.0 + 60.0
+    assert cadence.is_due(4)
