@@ -45,6 +45,7 @@ class InHand:
         winner: the selected member's place in the neighbourhood.
         min_selection_loss: lowest reduced loss at selection.
         min_replacement_loss: loss after training.
+        diverged: whether the generation was undone, for what it came to was not finite.
     """
 
     task: Task
@@ -52,6 +53,7 @@ class InHand:
     winner: int
     min_selection_loss: float
     min_replacement_loss: float = float("nan")
+    diverged: bool = False
 
 
 def lipi_simple(tasks: Sequence[Task], setup: Setup) -> list[InHand]:

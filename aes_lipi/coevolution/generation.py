@@ -11,6 +11,7 @@ import numpy as np
 from aes_lipi.coevolution.all_vs_all import all_vs_all
 from aes_lipi.coevolution.batches import random_batch
 from aes_lipi.coevolution.cell import InHand, lipi_simple, lipi_simple_pte
+from aes_lipi.coevolution.divergence import caught, check_measured
 from aes_lipi.coevolution.epoch_node import epoch_node
 from aes_lipi.coevolution.plan import Cell, Outcome, Record, Setup, Task, capacity
 from aes_lipi.config import Variant
@@ -39,9 +40,13 @@ def generation(tasks: Sequence[Task], setup: Setup) -> list[Outcome]:
 
     Returns:
         per task the cell's new state and its record. The time of a stack is shared out evenly.
+
+    Raises:
+        DivergenceError: a weight or a loss is not finite, and the policy is to fail.
     """
     started = time.perf_counter()
     hands = CELL_EVALUATIONS[setup.variant.cell_evaluation](tasks, setup)
+    hands = [caught(hand, setup) for hand in hands]
     outcomes = _recorded(hands, setup)
     elapsed = (time.perf_counter() - started) / len(tasks)
     return [
@@ -56,12 +61,15 @@ def _recorded(hands: Sequence[InHand], setup: Setup) -> list[Outcome]:
     pairs = [hands[k].cell.pair for k in measured]
     train_l1 = dict(zip(measured, setup.engine.batch_losses(pairs, "train", "l1"), strict=True))
     test_l1 = dict(zip(measured, setup.engine.batch_losses(pairs, "test", "l1"), strict=True))
-    return [
-        Outcome(
-            _carried(hand.cell, setup),
-            _record(hand, test_losses[k], train_l1.get(k), test_l1.get(k)),
-        )
+    records = [
+        _record(hand, test_losses[k], train_l1.get(k), test_l1.get(k))
         for k, hand in enumerate(hands)
+    ]
+    for record in records:
+        check_measured(record, setup)
+    return [
+        Outcome(_carried(hand.cell, setup), record)
+        for hand, record in zip(hands, records, strict=True)
     ]
 
 
@@ -125,5 +133,6 @@ def _record(
         std_test_L1=None if test_l1 is None else float(test_l1.std()),
         read_generations=hand.task.reads,
         staleness=plan.address.generation - 1 - min(hand.task.reads),
+        diverged=hand.diverged,
         wall_time_s=0.0,
     )

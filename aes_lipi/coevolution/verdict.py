@@ -19,7 +19,8 @@ class Verdict:
 
     Measures of the best cell: `test_loss` and `test_L1`, means over the batches of the test split;
     `best_mean_L1` on the training rows; sizes; `capacity`. Means over all cells: `mean_L1`,
-    `mean_test_L1`, `mean_capacity`.
+    `mean_test_L1`, `mean_capacity`. `n_diverged` counts the generations of cells that were undone
+    because they diverged.
     """
 
     best_cell: int
@@ -35,18 +36,20 @@ class Verdict:
     n_zero_decoder: int
     n_pruned_encoder: int
     n_pruned_decoder: int
+    n_diverged: int
     retrieval: RetrievalMeasures | None
 
 
-def judge(ring: Ring, last_records: Sequence[Record], setup: Setup) -> Verdict:
+def judge(ring: Ring, records: Sequence[Record], setup: Setup) -> Verdict:
     """Choose a trial's answer and measure it.
 
     Args:
         ring: after the last generation.
-        last_records: of the last generation, in cell order.
+        records: of all generations, in order of generation and cell.
         setup: what the cells shared.
     """
     pairs = [cell.pair for cell in ring.cells]
+    last_records = records[-len(pairs) :]
     best = _final_cell(pairs, setup)
     pair, record = pairs[best], last_records[best]
     test_loss = setup.engine.batch_losses([pair], "test", "loss")[0].mean()
@@ -65,6 +68,7 @@ def judge(ring: Ring, last_records: Sequence[Record], setup: Setup) -> Verdict:
         n_zero_decoder=pair.decoder.n_zero,
         n_pruned_encoder=pair.encoder.n_pruned,
         n_pruned_decoder=pair.decoder.n_pruned,
+        n_diverged=sum(each.diverged for each in records),
         retrieval=retrieval_measures(pair, setup) if wanted else None,
     )
 

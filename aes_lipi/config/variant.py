@@ -188,6 +188,12 @@ class Variant(BaseModel):
         "Adam is new at every step (the ring's), at every generation, or kept with the cell "
         "(ann_canonical's).",
     )
+    on_divergence: Literal["fail", "skip"] = setting(
+        "fail",
+        "Training",
+        "When a weight or a loss is not finite: the trial fails, or the cell keeps its previous "
+        "centre.",
+    )
 
     # Pruning
     prune_method: PruneMethod = setting("None", "Pruning", "The pruning operator.")

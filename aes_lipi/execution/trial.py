@@ -153,7 +153,7 @@ def conclude(
         started_at: when the trial started.
         wall_time_s: how long it took.
     """
-    verdict = judge(ring, records[-len(ring.cells) :], setup)
+    verdict = judge(ring, records, setup)
     row = _trial_row(job, setup, verdict) | {"wall_time_s": wall_time_s, "started_at": started_at}
     generations = [{"variant_name": job.label, **_fields(record)} for record in records]
     model = model_bytes(_model(job, setup, ring, verdict))

@@ -1,0 +1,109 @@
+"""Weights and losses that are not finite are caught in the generation where they arise."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import tiny_study, tiny_variant
+from studies import assert_same_study, run_study
+
+from aes_lipi.autoencoders.networks import Network, Pair
+from aes_lipi.coevolution.divergence import DivergenceError
+from aes_lipi.coevolution.plan import Cell, Record, Setup
+from aes_lipi.coevolution.ring import Ring, advance, initial_ring
+from aes_lipi.config import Variant
+from aes_lipi.execution.setup import prepare
+from aes_lipi.execution.study import Summary
+from aes_lipi.results.reading import load_results
+
+WILD: dict[str, Any] = {
+    "environment": "VariationalAutoencoderBinaryClustering",
+    "engine": "autograd",
+    "learning_rate": 10.0,
+    "learning_rate_policy": "constant",
+    "epochs": 30,
+}
+"""A setting that diverges for real: the latent code's variance overflows."""
+
+
+def overflowing(cell: Cell) -> Cell:
+    """The cell with weights, all finite, whose products are not."""
+    genomes = [np.full_like(n.genome, 1e30) for n in (cell.pair.encoder, cell.pair.decoder)]
+    return dataclasses.replace(cell, pair=Pair(*map(Network, genomes)))
+
+
+def ring_with_an_overflowing_cell(variant: Variant) -> tuple[Ring, Setup]:
+    """Cell 2 cannot select anything but itself."""
+    setup = prepare(variant)
+    ring = initial_ring(setup, 0)
+    cells = [overflowing(cell) if i == 2 else cell for i, cell in enumerate(ring.cells)]
+    return dataclasses.replace(ring, cells=tuple(cells)), setup
+
+
+@pytest.mark.parametrize("engine", ["dense", "autograd"])
+@pytest.mark.parametrize("cell_evaluation", ["lipi_simple", "lipi_simple_pte", "all_vs_all"])
+def test_a_generation_that_diverges_ends_the_trial_and_is_named(
+    engine: str, cell_evaluation: str
+) -> None:
+    settings: dict[str, Any] = {"radius": 0, "cell_evaluation": cell_evaluation}
+    ring, setup = ring_with_an_overflowing_cell(tiny_variant(engine=engine, **settings))
+    with pytest.raises(DivergenceError, match="in generation 0 of cell ") as error:
+        advance(ring, setup)
+    if cell_evaluation != "all_vs_all":
+        assert "generation 0 of cell 2, " in str(error.value)
+    assert "on_divergence to skip" in str(error.value)
+
+
+@pytest.mark.parametrize("engine", ["dense", "autograd"])
+def test_a_cell_that_diverges_keeps_its_state_on_request(engine: str) -> None:
+    ring, setup = ring_with_an_overflowing_cell(
+        tiny_variant(engine=engine, radius=0, on_divergence="skip", optimizer_state="cell")
+    )
+    after, records = advance(ring, setup)
+    assert [record.diverged for record in records] == [False, False, True, False]
+    assert after.cells[2] == ring.cells[2]
+    assert (records[2].winner, records[2].winner_cell) == (0, 2)
+    assert not is_finite(records[2])
+    assert after.learning_rates[2] != ring.learning_rates[2]
+    for i in (0, 1, 3):
+        assert is_finite(records[i])
+        assert after.cells[i] is not ring.cells[i]
+    [again, _] = advance(after, setup)
+    assert again.cells[2] == ring.cells[2]
+
+
+def is_finite(record: Record) -> bool:
+    return bool(np.isfinite([record.min_selection_loss, record.min_replacement_loss]).all())
+
+
+def test_a_trial_that_diverges_is_recorded_as_failed(tmp_path: Path) -> None:
+    study = tiny_study(trials=2, **WILD)
+    assert run_study(study, tmp_path, jobs=2) == Summary(committed=0, failed=2)
+    for error in load_results(tmp_path).failures["error"]:
+        assert error.startswith("DivergenceError: training diverged: in generation ")
+        assert "\n" not in error
+
+
+def test_a_trial_goes_on_past_divergence_with_finite_weights(tmp_path: Path) -> None:
+    study = tiny_study(trials=1, on_divergence="skip", store_all_nodes=True, **WILD)
+    assert run_study(study, tmp_path / "a") == Summary(1, 0)
+    results = load_results(tmp_path / "a")
+    diverged = results.generations[results.generations["diverged"]]
+    assert len(diverged) == results.trials["n_diverged"][0] > 0
+    assert (diverged["winner_cell"] == diverged["cell"]).all()
+    assert np.isfinite(results.trials["test_loss"][0])
+    run_study(study, tmp_path / "b", jobs=2)
+    assert_same_study(tmp_path / "a", tmp_path / "b")
+
+
+def test_the_policy_changes_nothing_where_all_is_finite(tmp_path: Path) -> None:
+    for policy in ("fail", "skip"):
+        run_study(tiny_study(trials=1, on_divergence=policy), tmp_path / policy)
+    ours, theirs = (load_results(tmp_path / policy).generations for policy in ("fail", "skip"))
+    same = [column for column in ours if column not in ("variant", "wall_time_s")]
+    assert ours[same].equals(theirs[same])
+    assert not ours["diverged"].any()
