@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from aes_lipi.datasets.arrow_columns import float64_block
 from aes_lipi.datasets.source import Float64, Source, shown, unreadable
@@ -30,6 +30,8 @@ _MISSING = frozenset(
     }
 )
 _LONGEST_ROW = 2**24
+_MOST_COLUMNS = 2**20
+_COLUMNS_AT_A_TIME = 2**13  # Arrow takes some 10 KB for each column that it converts
 _KIND = "a CSV file in UTF-8"
 
 
@@ -73,29 +75,34 @@ def csv_source(path: Path) -> Iterator[Source]:
     errors = (pa.ArrowException, OSError, ValueError, EOFError, OverflowError)
     with unreadable(label, _KIND, *errors):
         try:
-            table = _parsed(path, layout)
+            starts = range(0, layout.n_columns, _COLUMNS_AT_A_TIME)
+            tables = [_parsed(path, layout, start) for start in starts]
         except pa.ArrowInvalid:
             _explain(path, label, layout)
             raise
-    rows = len(table)
+    rows = len(tables[0])
+
+    def column(j: int) -> pa.ChunkedArray:
+        return tables[j // _COLUMNS_AT_A_TIME].column(j % _COLUMNS_AT_A_TIME)
 
     def read_block(start: int, stop: int) -> Float64:
         with unreadable(label, _KIND, *errors):
-            return float64_block([table.column(j) for j in range(start, stop)], rows)
+            return float64_block([column(j) for j in range(start, stop)], rows)
 
     source = Source(label, rows, layout.n_columns, read_block, layout.names, layout.rows_counted)
     source.check_not_empty()
     yield source
 
 
-def _parsed(path: Path, layout: _Layout) -> pa.Table:
-    """The table under the header; columns are named by their indices."""
+def _parsed(path: Path, layout: _Layout, start: int) -> pa.Table:
+    """Some columns of the table under the header, from `start` on; their names are indices."""
     import pyarrow as pa  # noqa: PLC0415
     from pyarrow import csv as arrow_csv  # noqa: PLC0415
 
     names = [str(j) for j in range(layout.n_columns)]
-    kinds = {name: pa.float64() for name in names}
-    kinds |= {str(j): pa.bool_() for j in layout.truth_columns}
+    wanted = names[start : start + _COLUMNS_AT_A_TIME]
+    truth_values = {str(j) for j in layout.truth_columns}
+    kinds = {name: pa.bool_() if name in truth_values else pa.float64() for name in wanted}
     with path.open("rb") as stream:
         return arrow_csv.read_csv(
             stream,
@@ -106,7 +113,7 @@ def _parsed(path: Path, layout: _Layout) -> pa.Table:
                 skip_rows_after_names=layout.n_header_lines,
             ),
             arrow_csv.ParseOptions(),
-            arrow_csv.ConvertOptions(column_types=kinds),
+            arrow_csv.ConvertOptions(column_types=kinds, include_columns=wanted),
         )
 
 
@@ -114,13 +121,18 @@ def _layout(path: Path, label: str) -> _Layout:
     """Look at the first two rows that are not blank.
 
     Raises:
-        UserError: there is no row of data, the rows are no CSV, or a column of the header has no
-            name.
+        UserError: there is no row of data, the rows are no CSV, a row is too long, or a column of
+            the header has no name.
     """
     rows = _rows(path, label, "strict")
     first, line = next(rows, ([], 0))
     if not first:
         raise UserError(f"{label}: holds no rows; add data to it")
+    if len(first) > _MOST_COLUMNS:
+        raise UserError(
+            f"{label}: has {len(first)} columns, more than {_MOST_COLUMNS}; leave some out, or "
+            "write the matrix with numpy.save"
+        )
     if not _is_header(first):
         return _Layout(len(first), None, 0, _truth_columns(first))
     for j, name in enumerate(first):
@@ -141,14 +153,44 @@ def _rows(path: Path, label: str, undecodable: str) -> Iterator[tuple[list[str],
         unreadable(label, _KIND, OSError, ValueError, csv.Error),
         path.open(encoding="utf-8-sig", errors=undecodable, newline="") as stream,
     ):
-        reader = csv.reader(stream)
+        lines = _Lines(stream, label)
+        reader = csv.reader(lines)
         for row in reader:
+            lines.taken = 0
             if row:
                 yield row, reader.line_num
 
 
+class _Lines:
+    """The lines of a file, as long as they make no endless row.
+
+    Attributes:
+        taken: characters since it was last set to 0.
+    """
+
+    def __init__(self, stream: TextIO, label: str) -> None:
+        self._stream = stream
+        self._label = label
+        self.taken = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._stream.readline(_LONGEST_ROW)
+        self.taken += len(line)
+        if self.taken >= _LONGEST_ROW:
+            raise UserError(
+                f"{self._label}: has a row of more than {_LONGEST_ROW >> 20} million characters; "
+                "end every row with a line break, or write the matrix with numpy.save"
+            )
+        if not line:
+            raise StopIteration
+        return line
+
+
 def _is_header(row: Sequence[str]) -> bool:
-    is_counted = len(row) > 2 and list(row) == [str(j) for j in range(len(row))]
+    is_counted = len(row) > 2 and all(cell == str(j) for j, cell in enumerate(row))
     return is_counted or not all(_is_value(cell) for cell in row)
 
 

@@ -19,7 +19,14 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from aes_lipi.datasets.source import Float64, Source, one_line, shown, unreadable
+from aes_lipi.datasets.source import (
+    Float64,
+    Source,
+    check_packing,
+    one_line,
+    shown,
+    unreadable,
+)
 from aes_lipi.errors import UserError
 
 Numbers = npt.NDArray[Any]
@@ -145,6 +152,7 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, label: str) -> Numb
         packed = min(info.compress_size, Path(str(archive.filename)).stat().st_size)
         possible = min(info.file_size, _MAX_DEFLATE_RATIO * packed + _CHUNK)
         header.check_size(label, possible - header.length)
+        check_packing(label, *header.shape, packed)
         content = bytearray()
         while chunk := stream.read(_CHUNK):
             content += chunk

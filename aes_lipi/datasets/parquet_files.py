@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,11 +10,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aes_lipi.datasets.arrow_columns import float64_block
-from aes_lipi.datasets.source import Float64, Source, one_line, shown, unreadable
+from aes_lipi.datasets.parquet_claims import parquet_claims
+from aes_lipi.datasets.source import (
+    Float64,
+    Source,
+    check_packing,
+    is_page_plausible,
+    one_line,
+    shown,
+    unreadable,
+)
 from aes_lipi.errors import UserError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_LONGEST_LIST = 1_000_000  # Arrow's own limit; it takes memory for a whole list at once
 
 
 @contextmanager
@@ -34,9 +46,18 @@ def parquet_source(path: Path) -> Iterator[Source]:
         stream = path.open("rb")
     with stream:
         with unreadable(label, "a Parquet file", *errors):
-            table = parquet.ParquetFile(stream, pre_buffer=False, page_checksum_verification=True)
-            schema = table.schema_arrow
-            names = _data_columns(schema, label)
+            size = os.fstat(stream.fileno()).st_size
+            table = parquet.ParquetFile(
+                stream,
+                pre_buffer=False,
+                page_checksum_verification=True,
+                thrift_container_size_limit=min(size, _LONGEST_LIST),
+            )
+            names = _data_columns(table.schema_arrow, label)
+            claims = parquet_claims(stream)
+            check_packing(label, claims.n_rows, len(names), size)
+            if not is_page_plausible(claims.largest_page, size):
+                raise ValueError("a page claims more than a file of this size can hold")
             n_rows = len(table.read(names[:1], use_threads=False)) if names else 0
 
         def read_block(start: int, stop: int) -> Float64:

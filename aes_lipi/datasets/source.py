@@ -13,6 +13,13 @@ from aes_lipi.errors import UserError
 
 Float64 = npt.NDArray[np.float64]
 
+# How far a file may be packed: beyond this, a small file would fill the memory.
+_ROWS_PER_BYTE = 64
+_VALUES_PER_BYTE = 1032  # of one byte each, deflate packs no more
+_FREE_ROWS = 2**21
+_FREE_VALUES = 2**24
+_FREE_PAGE = 2**24
+
 
 @dataclass(frozen=True)
 class Source:
@@ -50,6 +57,31 @@ class Source:
             raise UserError(f"{self.label}: holds no columns; at least one is needed")
         if self.n_rows < 1:
             raise UserError(f"{self.label}: holds no rows{self.rows_counted}; add data to it")
+
+
+def check_packing(label: str, n_rows: int, n_columns: int, n_bytes: int) -> None:
+    """Refuse a small file that unpacks to a huge matrix, before it does.
+
+    Args:
+        label: what errors call the file.
+        n_rows: rows that the file claims.
+        n_columns: columns that it claims.
+        n_bytes: its size.
+
+    Raises:
+        UserError: it does.
+    """
+    many_rows = n_rows > max(_FREE_ROWS, _ROWS_PER_BYTE * n_bytes)
+    if many_rows or n_rows * n_columns > max(_FREE_VALUES, _VALUES_PER_BYTE * n_bytes):
+        raise UserError(
+            f"{label}: its {n_bytes} bytes claim {n_rows} rows of {n_columns} columns, more than "
+            "is read from a file of this size; write the matrix with numpy.save"
+        )
+
+
+def is_page_plausible(unpacked: int, n_bytes: int) -> bool:
+    """Whether a part of a file of `n_bytes` that is unpacked at once may be as large as this."""
+    return unpacked <= max(_FREE_PAGE, _VALUES_PER_BYTE * n_bytes)
 
 
 @contextmanager

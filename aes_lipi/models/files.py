@@ -7,7 +7,10 @@ weights. Nothing is pickled.
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -57,6 +60,7 @@ def load_model(path: str | Path) -> Model:
         UserError: the file is missing, or is not such a model.
     """
     try:
+        _check_file(Path(path))
         return _read(Path(path))
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}; give a saved model") from None
@@ -71,11 +75,14 @@ def model_files(path: Path) -> list[Path]:
     Of a study's output folder, only the models of committed trials.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or the folder cannot be read.
     """
-    files = sorted(path.rglob("*.safetensors")) if path.is_dir() else [path]
-    if (path / "trials").is_dir() and (path / "models").is_dir():
-        files = [file for file in files if _is_committed(file, path)]
+    try:
+        files = sorted(path.rglob("*.safetensors")) if path.is_dir() else [path]
+        if (path / "trials").is_dir() and (path / "models").is_dir():
+            files = [file for file in files if _is_committed(file, path)]
+    except OSError as error:
+        raise UserError(f"--ann_path {path}: {error.strerror}; give a saved model") from None
     if not files:
         raise UserError(f"--ann_path {path}: no .safetensors model in this folder")
     return files
@@ -95,10 +102,13 @@ def models_digest(files: Sequence[Path]) -> str:
     digest = hashlib.sha256()
     for file in files:
         try:
+            _check_file(file)
             with file.open("rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
         except OSError as error:
             raise UserError(f"--ann_path {file}: {error.strerror}; give a saved model") from None
+        except ValueError as error:
+            raise UserError(f"--ann_path {file}: {error}; give a saved model") from None
     return digest.hexdigest()
 
 
@@ -121,6 +131,20 @@ def load_pairs(path: Path, architecture: Architecture) -> list[Pair]:
             )
         pairs += model.others or (model.pair,)
     return pairs
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what would never end, such as a pipe, before it is opened.
+
+    Raises:
+        OSError: there is no such file, or it is not a regular one.
+        ValueError: the path holds a null byte, or is no file's for another reason.
+    """
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "not a regular file")
 
 
 def _tensors(

@@ -1,0 +1,1 @@
+"""Bad input and hostile files: a user's error of one line, in bounded time and memory."""

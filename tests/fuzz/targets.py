@@ -1,0 +1,362 @@
+"""What is fuzzed: every reader of something that a user, or somebody else, may have written."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import random
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from prepared import prepared_failure, prepared_study, run_prepared, trial_ids
+
+from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
+from aes_lipi.autoencoders.networks import Network, Pair
+from aes_lipi.config import StudyFile, Variant, list_presets, load_study_file, resolve_study
+from aes_lipi.config.presets import presets_directory
+from aes_lipi.datasets import load_file, read_matrix
+from aes_lipi.errors import UserError
+from aes_lipi.models import Model, load_model
+from aes_lipi.models.files import model_bytes
+from aes_lipi.results import claims, description, markers
+from aes_lipi.results.cleaning import clean
+from aes_lipi.results.local_storage import LocalStorage
+from aes_lipi.results.processes import Process
+from aes_lipi.results.reading import load_results
+from aes_lipi.results.reads import load_reads
+from aes_lipi.results.storage import Entry
+from aes_lipi.results.store import ResultStore
+from aes_lipi.results.trial_files import TrialId
+from fuzz import mutations
+
+Read = Callable[[bytes], None]
+
+VALUES = np.random.default_rng(0).random((7, 3)).astype(np.float32)
+_TRIAL = TrialId("v0123456789", 3)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A reader and what is given to it.
+
+    Attributes:
+        read: reads an input.
+        seeds: valid inputs, and some that are nearly so.
+        mutate: damages an input where this reader looks.
+        longest: bytes of an input.
+    """
+
+    read: Read
+    seeds: Sequence[bytes]
+    mutate: mutations.Mutation
+    longest: int = 2**14
+
+
+def npy(values: Any) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, values)
+    return stream.getvalue()
+
+
+def npz(**arrays: Any) -> bytes:
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **arrays)
+    return stream.getvalue()
+
+
+def parquet(table: pa.Table, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    pq.write_table(table, stream, **options)
+    return stream.getvalue()
+
+
+def parquet_of_values() -> list[bytes]:
+    """Of all kinds of columns and encodings."""
+    table = pa.table(
+        {
+            "a": [True, False, None],
+            "b": pa.array([1, 0, 1], pa.uint8()),
+            "c": [0.5, 0.25, 1.0],
+            "d": pa.array([0.5, 0.25, 1.0], pa.float16()),
+        }
+    )
+    rows = pa.table({"a": np.zeros(5000, np.float32), "b": np.tile(VALUES[:5, 0], 1000)})
+    text = pa.table(
+        {"a": ["x", "y"], "b": [[1], [2]], "c": pa.array(["x", "x"]).dictionary_encode()}
+    )
+    return [
+        parquet(table),
+        parquet(table, compression="none", data_page_version="2.0"),
+        parquet(table, compression="zstd", use_dictionary=False, write_page_checksum=True),
+        parquet(table, compression="gzip", use_byte_stream_split=["c"], use_dictionary=False),
+        parquet(table.to_pandas().set_index("c").pipe(pa.Table.from_pandas)),
+        parquet(rows, row_group_size=1000),
+        parquet(text),
+    ]
+
+
+def model_files() -> list[bytes]:
+    """Of every kind of autoencoder, with masks and with further centres."""
+    files = []
+    for number, environment in enumerate(ENVIRONMENTS.values()):
+        architecture = build_architecture(environment, 4, environment.hidden_sizes[:1], 2)
+        rng = np.random.default_rng(number)
+        pair = Pair(
+            *(_network(each.size, rng) for each in (architecture.encoder, architecture.decoder))
+        )
+        others = (pair, pair) if number % 2 else ()
+        files.append(model_bytes(Model(architecture, pair, others, {"study": "x", "trial": 1})))
+    return files
+
+
+def _network(size: int, rng: np.random.Generator) -> Network:
+    return Network(rng.random(size).astype(np.float32), rng.random(size) < 0.5, 2)
+
+
+def _data_reader(folder: Path, extension: str) -> Read:
+    path = folder / f"x{extension}"
+
+    def read(content: bytes) -> None:
+        path.write_bytes(content)
+        with suppress(UserError):
+            read_matrix(path, "minmax")
+        load_file(path, seed=1, test_fraction=0.2, validation_fraction=0.2, scale="none")
+
+    return read
+
+
+def _data_target(extension: str, seeds: Sequence[bytes], mutate: mutations.Mutation) -> Target:
+    return Target(_data_reader(_folder(), extension), seeds, mutate)
+
+
+def csv_target() -> Target:
+    """Tables as text."""
+    seeds = (
+        *(b"a,b\n0.5,true\n1,false\n", b"0.5,1\n,0.25\n", b"0,1,2\n0.5,0.5,0.5\n1,0,1\n"),
+        *(b'"a","b ""c"""\r\n1e-3,+.5\r\n\r\nnan,inf\r\n', "\ufeffgröße,😀\n0,1\n".encode()),
+        *(b"a;b\n0,5;1\n", b"a\n" + b"0.25\n" * 50, b",".join([b"0"] * 200) + b"\n"),
+    )
+    return _data_target(".csv", seeds, mutations.mutated)
+
+
+def npy_target() -> Target:
+    """Arrays of all types, mapped into memory."""
+    kinds = ("?", "u1", "<i2", ">f4", "<f8", "f2", "c8", "U3", "M8[s]")
+    seeds = [npy(np.zeros((3, 2), kind)) for kind in kinds]
+    shapes = [npy(np.zeros(shape)) for shape in ((), (3,), (2, 2, 2), (0, 3))]
+    return _data_target(
+        ".npy", [*seeds, *shapes, npy(np.asfortranarray(VALUES))], mutations.mutated
+    )
+
+
+def npz_target() -> Target:
+    """Archives of arrays."""
+    split = npz(train=VALUES, test=VALUES[:2], validation=VALUES[:1])
+    seeds = [
+        npz(m=VALUES),
+        npz(m=np.zeros((2000, 500), np.uint8)),
+        split,
+        npz(),
+        npz(a=VALUES, b=VALUES),
+    ]
+    stored = mutations.zipped([("m.npy", npy(VALUES))], 0)
+
+    def mutate(content: bytes, rng: random.Random) -> bytes:
+        return rng.choice((mutations.mutated, mutations.npz_mutated))(content, rng)
+
+    return _data_target(".npz", [*seeds, stored], mutate)
+
+
+def parquet_target() -> Target:
+    """Tables in Parquet."""
+
+    def mutate(content: bytes, rng: random.Random) -> bytes:
+        return rng.choice((mutations.mutated, mutations.parquet_mutated))(content, rng)
+
+    return _data_target(".parquet", parquet_of_values(), mutate)
+
+
+def model_target() -> Target:
+    """Saved models."""
+    path = _folder() / "m.safetensors"
+
+    def read(content: bytes) -> None:
+        path.write_bytes(content)
+        model = load_model(path)
+        model.reconstruct(np.zeros((2, model.architecture.n_dim), np.float32))
+
+    def mutate(content: bytes, rng: random.Random) -> bytes:
+        return rng.choice((mutations.mutated, mutations.safetensors_mutated))(content, rng)
+
+    return Target(read, model_files(), mutate)
+
+
+def study_target() -> Target:
+    """Study files."""
+    path = _folder() / "s.yaml"
+
+    def read(content: bytes) -> None:
+        path.write_bytes(content)
+        study = resolve_study("s", load_study_file(path), {})
+        description.describe_study(study)
+
+    presets = [(presets_directory() / f"{name}.yaml").read_bytes() for name in list_presets()]
+    odd = (
+        *(b"settings: {epochs: 3, hidden_sizes: [[60, 30], [5]]}\n", b"trials: !!int '3'\n"),
+        *(b"settings:\n  data: x.csv\n", b"variants:\n- {prune_method: None}\n- {seed: 1}\n"),
+        *(b"a: &x [1]\nb: *x\n", b"settings: {epochs: [0x10, 1:30, 1e3, .inf, 2001-01-01]}\n"),
+    )
+    return Target(read, [*presets, *odd], mutations.mutated)
+
+
+def flags_target() -> Target:
+    """Flags of the fields: a line `field=value` each."""
+
+    def read(content: bytes) -> None:
+        lines = content.decode(errors="surrogateescape").splitlines()
+        overrides = dict(line.partition("=")[::2] for line in lines)
+        description.describe_study(resolve_study("s", StudyFile(), overrides))
+
+    settings = Variant().model_dump(mode="json")
+    every = [f"{name}={value}".encode() for name, value in settings.items()]
+    swept = b"prune_method=random,lexicase\nprune_probability=0.1,0.5\nhidden_sizes=60,30\ntrials=3"
+    canonical = b"cell_evaluation=ann_canonical\nepochs=3,4\ndataset_name=2_4_8"
+    return Target(read, [*every, swept, canonical, b"\n".join(every)], mutations.mutated)
+
+
+def documents_target() -> Target:
+    """The small JSON files of a results folder: a marker, a description, a claim."""
+    folder = _folder()
+    storage = LocalStorage(folder)
+    claim = claims.Claim(uuid.uuid4().hex, Process("host", "machine", 7, "1"))
+    path = folder / claim.name
+    study = prepared_study(rng_seed=[1, 2])
+    asked = description.variants_of(study)
+
+    def read(content: bytes) -> None:
+        markers.read_marker(content, _TRIAL)
+        known = description.read_variants(content)
+        if known is not None and known.keys() != asked.keys():
+            raise UserError(description.difference(known, asked))
+        path.write_bytes(content)
+        other = claims._read(storage, Entry(claim.name, len(content), 0.0))
+        if other is not None and not other.is_stale(0.0):
+            raise claims._refusal(storage, other)
+
+    facts = {
+        folder: asdict(markers.FileFacts(_TRIAL.path(folder), 1, 2, "0" * 64))
+        for folder in ("models", "generations", "trials")
+    }
+    marker = {"format": 1, "variant": _TRIAL.variant, "trial": _TRIAL.trial, "files": facts}
+    seeds = [claim.content(), description.describe_study(study), json.dumps(marker).encode()]
+
+    def mutate(content: bytes, rng: random.Random) -> bytes:
+        return rng.choice((mutations.mutated, mutations.json_mutated))(content, rng)
+
+    return Target(read, seeds, mutate)
+
+
+def results_target() -> Target:
+    """One file of a results folder: which (a byte), whether its marker fits (a byte), content."""
+    folder = _folder() / "results"
+    study = prepared_study(1)
+    run_prepared(study, folder)
+    ResultStore(folder).record_failure(TrialId(_TRIAL.variant, 0), prepared_failure(_TRIAL))
+    whole = {path: path.read_bytes() for path in sorted(folder.rglob("*.*")) if path.is_file()}
+    paths = list(whole)
+    first = trial_ids(study)[0]
+    marker = folder / markers.marker_path(first)
+
+    def read(content: bytes) -> None:
+        path = paths[content[0] % len(paths)] if content else paths[0]
+        try:
+            path.write_bytes(content[2:])
+            if content[1:2] == b"\1" and path != marker:
+                marker.write_bytes(_remade(whole[marker], path.relative_to(folder), content[2:]))
+            with suppress(UserError):
+                load_reads(folder, first, 20)
+            with suppress(UserError):
+                ResultStore(folder).holds(study)
+            load_results(folder)
+        finally:
+            for each in (path, marker):
+                each.write_bytes(whole[each])
+
+    seeds = [bytes([k, fits]) + whole[path] for k, path in enumerate(paths) for fits in (0, 1)]
+    return Target(read, seeds, _behind_two, longest=2**16)
+
+
+def _behind_two(content: bytes, rng: random.Random) -> bytes:
+    is_parquet = content[2:5] == b"PAR" and rng.random() < 0.5
+    change = mutations.parquet_mutated if is_parquet else mutations.mutated
+    if content[2:3] == b"{":
+        change = mutations.json_mutated
+    return content[:1] + bytes([rng.random() < 0.9]) + change(content[2:], rng)
+
+
+def _remade(marker: bytes, path: Path, content: bytes) -> bytes:
+    """A marker that says of a file what is true."""
+    document = json.loads(marker)
+    for facts in document["files"].values():
+        if facts["path"] == str(path):
+            facts |= {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+            with suppress(pa.ArrowException, OSError):
+                facts["rows"] = pq.read_metadata(pa.BufferReader(content)).num_rows
+    return json.dumps(document).encode()
+
+
+def cleaning_target() -> Target:
+    """Names of files in a results folder, a line each, as `clean` meets them."""
+    place = _folder()
+
+    def read(content: bytes) -> None:
+        folder = place / uuid.uuid4().hex
+        (folder / "trials").mkdir(parents=True)
+        (folder / "study.json").write_bytes(b"{}")
+        try:
+            for name in content.split(b"\n")[:20]:
+                _make(folder, name.decode(errors="surrogateescape"))
+            clean(folder)
+        finally:
+            shutil.rmtree(folder)
+
+    seeds = [b"variant=v0123456789/trial=0001.parquet\n.writing-" + b"0" * 32, b"x/y\n\xff\n"]
+    return Target(read, seeds, mutations.mutated, longest=2**10)
+
+
+def _make(folder: Path, name: str) -> None:
+    """An empty file among the trials, if there can be one of this name."""
+    path = folder / "trials" / name.lstrip("/")
+    with suppress(OSError, ValueError):
+        if ".." not in path.parts:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+
+
+def _folder() -> Path:
+    """A new temporary folder, below the one that the caller removes."""
+    return Path(tempfile.mkdtemp())
+
+
+TARGETS: dict[str, Callable[[], Target]] = {
+    "csv": csv_target,
+    "npy": npy_target,
+    "npz": npz_target,
+    "parquet": parquet_target,
+    "model": model_target,
+    "study": study_target,
+    "flags": flags_target,
+    "documents": documents_target,
+    "results": results_target,
+    "cleaning": cleaning_target,
+}
