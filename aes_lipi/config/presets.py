@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from aes_lipi.config.study import StudyFile, describe, nearest
 from aes_lipi.errors import UserError
 
 _MAX_STUDY_FILE_BYTES = 1_000_000
+_LONGEST_NUMBER = 1000  # characters
 _YAML_ERRORS = (
     yaml.YAMLError,
     ValueError,
@@ -86,11 +88,18 @@ class _PlainLoader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Refuse a key that stands twice where SafeLoader would take the last."""
-        keys = [key.value for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
+        keys = Counter(str(key.value) for key, _ in node.value)
+        for key, count in keys.most_common(1):
+            if count > 1:
                 raise yaml.YAMLError(f"the key {key!r} stands twice")
         return super().construct_mapping(node, deep)
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+        """Refuse a number so long that to read it would take minutes."""
+        is_number = node.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+        if is_number and len(node.value) > _LONGEST_NUMBER:
+            raise yaml.YAMLError(f"a number of {len(node.value)} characters")
+        return super().construct_scalar(node)
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         """Refuse an alias where SafeLoader would follow it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import math
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Annotated, Any
@@ -17,6 +18,7 @@ from aes_lipi.errors import UserError
 Settings = Mapping[str, Any]
 
 MAX_VARIANTS = 10_000
+MAX_COMBINATIONS = 10 * MAX_VARIANTS  # several may come to the same variant
 _LISTED_FIELDS = frozenset({"hidden_sizes"})
 _PATH_FIELDS = frozenset({"data", "ann_path"})
 _LABELLED_BY_VALUE = frozenset(
@@ -146,8 +148,10 @@ def resolve_study(name: str, file: StudyFile, overrides: Settings) -> Study:
     trials = replaced.pop("trials", file.trials)
     checkpoint_interval = replaced.pop("checkpoint_interval", file.checkpoint_interval)
     variants: dict[str, Variant] = {}
-    for family in file.variants or ({},):
-        combined = {**file.settings, **family, **replaced}
+    families = [{**file.settings, **family, **replaced} for family in file.variants or ({},)]
+    if sum(map(_n_combinations, families)) > MAX_COMBINATIONS:
+        raise UserError(f"{name}: more than {MAX_COMBINATIONS} combinations; sweep fewer values")
+    for combined in families:
         for settings in _product(combined):
             if len(variants) >= MAX_VARIANTS:
                 raise UserError(f"{name}: more than {MAX_VARIANTS} variants; sweep fewer values")
@@ -169,6 +173,10 @@ def _listed(field: str, value: Any) -> Any:
     if isinstance(value, str) and "," in value and field not in _LISTED_FIELDS | _PATH_FIELDS:
         return [part.strip() for part in value.split(",") if part.strip()]
     return value
+
+
+def _n_combinations(settings: Settings) -> int:
+    return math.prod(len(_swept_values(field, value)) for field, value in settings.items())
 
 
 def _product(settings: Settings) -> Iterable[dict[str, Any]]:
@@ -211,6 +219,13 @@ def printable(text: object) -> str:
     return line if len(line) <= 60 else line[:57] + "..."
 
 
+def _shown(value: Any) -> str:
+    try:
+        return printable(repr(value))
+    except ValueError:
+        return "a number of more digits than Python shows"
+
+
 def describe(error: ValidationError) -> str:
     """The first problem of a validation error in one line."""
     first = error.errors()[0]
@@ -218,7 +233,7 @@ def describe(error: ValidationError) -> str:
     if not first["loc"]:
         return message
     place = ".".join(printable(part) for part in first["loc"])
-    shown = printable(repr(first["input"]))
+    shown = _shown(first["input"])
     if first["type"] == "extra_forbidden":
         return f"{place}: no such key; known are {', '.join(StudyFile.model_fields)}"
     return f"{place}: {message[0].lower()}{message[1:]} (got {shown})"

@@ -12,7 +12,8 @@ A claim is stale if its process is gone. On the same machine that is known: no s
 one that started at another time. (The kernel's locks would say the same, but not on all network
 file systems, and never in an object store.) A claim of another machine is stale when its last sign
 of life lies `STALE_AFTER_S` behind the new claim's, both by the clock of whatever keeps the files,
-so machines whose clocks differ or jump do not matter. Removing a stale claim cannot hit a live one:
+and no other comes while the new driver watches for `WATCH_S` of its own; so neither machines whose
+clocks differ nor a clock that jumps, anywhere, let a living driver seem dead. Removing a stale claim cannot hit a live one:
 no name is used twice.
 
 What this does not promise: a driver on another machine that was stopped for longer than that, and
@@ -39,6 +40,7 @@ from aes_lipi.results.storage import Entry, Storage
 
 HEARTBEAT_S = 20.0
 STALE_AFTER_S = 120.0
+WATCH_S = 1.5 * HEARTBEAT_S
 ATTEMPTS = 20
 
 _CLAIM_FORMAT = 1
@@ -190,12 +192,26 @@ def _others(storage: Storage, claim: Claim, stale: list[str]) -> list[Claim]:
         other = None if name == claim.name else _read(storage, entry)
         if other is None:
             continue
-        if other.is_stale(now - entry.modified):
+        if other.is_stale(now - entry.modified) and _stays_silent(storage, other, entry):
             storage.remove(name)
             stale.append(other.whose())
         else:
             living.append(other)
     return living
+
+
+def _stays_silent(storage: Storage, claim: Claim, entry: Entry) -> bool:
+    """Whether a stale claim gets no sign of life while it is watched; at once where that is known.
+
+    Args:
+        storage: the folder.
+        claim: the claim.
+        entry: its file as it was seen.
+    """
+    if claim.process.is_local():
+        return True
+    time.sleep(WATCH_S)
+    return all(each == entry for each in storage.children() if each.name == entry.name)
 
 
 def _read(storage: Storage, entry: Entry) -> Claim | None:

@@ -27,11 +27,11 @@ from pathlib import Path
 
 INSTRUMENTED = [
     *("aes_lipi.errors", "aes_lipi.config", "aes_lipi.datasets", "aes_lipi.models"),
-    *("aes_lipi.results", "yaml"),
+    *("aes_lipi.results", "aes_lipi.checkpoints", "yaml"),
 ]
 NAMES = (
     *("csv", "npy", "npz", "parquet", "model", "study", "flags", "documents", "results"),
-    "cleaning",
+    *("cleaning", "checkpoint"),
 )
 ADDRESS_SPACE = 2 * 2**30  # bytes beyond what the process has when it starts to fuzz
 HARD_LIMIT_S = 20  # for what hangs where Python cannot be interrupted

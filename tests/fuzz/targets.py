@@ -12,16 +12,22 @@ import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from helpers import setup_of, tiny_variant
 from prepared import prepared_failure, prepared_study, run_prepared, trial_ids
+from safetensors.numpy import load, save
 
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
 from aes_lipi.autoencoders.networks import Network, Pair
+from aes_lipi.checkpoints import Checkpoint, decode_checkpoint, encode_checkpoint, identify
+from aes_lipi.checkpoints import content as content_of_checkpoints
+from aes_lipi.coevolution.ring import Evolution, initial_ring
 from aes_lipi.config import StudyFile, Variant, list_presets, load_study_file, resolve_study
 from aes_lipi.config.presets import presets_directory
 from aes_lipi.datasets import load_file, read_matrix
@@ -234,6 +240,56 @@ def flags_target() -> Target:
     return Target(read, [*every, swept, canonical, b"\n".join(every)], mutations.mutated)
 
 
+def checkpoint_target() -> Target:
+    """Checkpoints, half of them of somebody who knows how their digest is made."""
+    variant = tiny_variant(epochs=4, optimizer_state="cell", pruned_weights="frozen", **_PRUNED)
+    setup = setup_of(variant)
+    evolution = Evolution(setup, initial_ring(setup, 0).snapshot())
+    at = datetime(2025, 1, 1, tzinfo=UTC)
+    seeds = [
+        encode_checkpoint(Checkpoint(evolution.snapshot(), at, 1.0), variant, "any")
+        for _ in evolution
+    ]
+
+    def read(content: bytes) -> None:
+        try:
+            identify(content)
+            checkpoint = decode_checkpoint(content, variant, setup.architecture)
+        except ValueError as error:
+            raise UserError(str(error)) from None
+        list(zip(range(1), Evolution(setup, checkpoint.snapshot), strict=False))
+
+    return Target(read, seeds, _checkpoint_mutated)
+
+
+_PRUNED = {"prune_method": "magnitude", "prune_probability": 0.5, "on_divergence": "skip"}
+
+
+def _checkpoint_mutated(content: bytes, rng: random.Random) -> bytes:
+    changed = rng.choice((mutations.mutated, mutations.safetensors_mutated))(content, rng)
+    try:
+        tensors = dict(load(changed))
+        name = rng.choice(sorted(tensors))
+        tensors[name] = rng.choice(_CHANGES)(tensors[name], rng)
+        identity = content_of_checkpoints._read(content)[0]
+        digest = content_of_checkpoints._digest(identity, tensors)
+    except Exception:
+        return changed
+    whole = identity.model_copy(update={"sha256": digest})
+    return save(tensors, metadata={"aes_lipi": whole.model_dump_json()})
+
+
+_CHANGES: tuple[Callable[[Any, random.Random], Any], ...] = (
+    lambda array, rng: array[: rng.randrange(len(array) + 1)].copy(),
+    lambda array, rng: np.concatenate([array, array]),
+    lambda array, rng: np.full_like(array, rng.choice((-1, 0, 1, 255, 2**31 - 1)) % 2**31),
+    lambda array, rng: array.astype(rng.choice((np.float32, np.float64, np.int64, np.uint8))),
+    lambda array, rng: (array * rng.choice((0, 1e30, -1))).astype(array.dtype),
+    lambda array, rng: array.reshape(-1),
+    lambda array, rng: np.where(rng.random() < 0.5, np.nan, array).astype(array.dtype),
+)
+
+
 def documents_target() -> Target:
     """The small JSON files of a results folder: a marker, a description, a claim."""
     folder = _folder()
@@ -356,6 +412,7 @@ TARGETS: dict[str, Callable[[], Target]] = {
     "model": model_target,
     "study": study_target,
     "flags": flags_target,
+    "checkpoint": checkpoint_target,
     "documents": documents_target,
     "results": results_target,
     "cleaning": cleaning_target,

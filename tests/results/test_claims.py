@@ -30,6 +30,11 @@ ELSEWHERE = Process("node7", "another boot/pid:[1]", 4242, "1")
 TOKEN = "0123456789abcdef" * 2
 
 
+@pytest.fixture(autouse=True)
+def _watch_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "WATCH_S", 0.2)
+
+
 def start(*arguments: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [*DRIVER, *map(str, arguments)],
@@ -174,6 +179,23 @@ def test_a_claim_of_another_machine_ends_with_its_signs_of_life(tmp_path: Path) 
     with claimed(LocalStorage(tmp_path)) as hold:
         assert hold.stale == ("process 4242 on node7",)
     assert names(tmp_path) == set()
+
+
+def test_a_clock_that_jumps_lets_no_living_driver_seem_dead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file server's clock went forward by a day between two signs of life."""
+    monkeypatch.setattr(claims, "WATCH_S", 1.0)
+    path = put_down(tmp_path, Claim(TOKEN, ELSEWHERE, holding=True), age_s=86_400)
+    alive = threading.Timer(0.3, os.utime, [path])
+    alive.start()
+    with (
+        pytest.raises(UserError, match="in use by process 4242 on node7"),
+        claimed(LocalStorage(tmp_path)),
+    ):
+        pass
+    alive.join()
+    assert path.exists()
 
 
 @pytest.mark.parametrize(
