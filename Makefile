@@ -6,7 +6,7 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt
 DEMO_DIR ?= results/quickstart
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint format bench bench-cluster clean
+.PHONY: help install demo test test-slow lint format bench bench-cluster chaos fuzz clean
 
 help:  ## show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,12 @@ bench-cluster: $(VENV)/.dev  ## measure what Ray costs here: half an hour, on a 
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.cluster.overhead
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.cluster.soak
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.cluster.scale
+
+chaos: $(VENV)/.dev  ## kill a study's processes at random moments, in all placements
+	PYTHONPATH=tests $(BIN)/python -m chaos
+
+fuzz: $(VENV)/.dev  ## look for input that is not refused in one line
+	PYTHONPATH=tests $(BIN)/python -m fuzz.readers --seconds 60
 
 clean:  ## remove .venv and caches; results stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

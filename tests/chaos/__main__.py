@@ -25,11 +25,8 @@ def main() -> None:
         for mode in options.modes.split(","):
             started = time.monotonic()
             with place(mode) as where:
-                below = Path(folder) / mode
-                below.mkdir()
-                (below / "chaos.yaml").symlink_to(Path(folder) / "chaos.yaml")
-                (below / "whole").symlink_to(Path(folder) / "whole")
-                chaos = Chaos(below, where, random.Random(f"{options.seed} {mode}"))
+                rng = random.Random(f"{options.seed} {mode}")
+                chaos = Chaos(Path(folder), mode, where, rng)
                 while (left := options.kills - chaos.figures.kills.total()) > 0:
                     chaos.round(min(left, MOST_KILLS))
                     print(f"  {mode}: {chaos.figures.line()}", flush=True)

@@ -106,7 +106,8 @@ class RayNodes:
         cluster = self._nodes.cluster
         for node in list(cluster.worker_nodes):
             if not self._alive(node):
-                cluster.remove_node(node, allow_graceful=False)
+                node.kill_all_processes(check_alive=False, allow_graceful=False, wait=True)
+                cluster.worker_nodes.remove(node)
         while len(cluster.worker_nodes) < NODES - 1:
             cluster.add_node(num_cpus=2)
         self.flags = ["--address", self._nodes.address, *self._asked]
@@ -124,7 +125,8 @@ class RayNodes:
         workers = [node for node in cluster.worker_nodes if self._alive(node)]
         pids = [pid for node in workers for pid in _pids(node, "raylet")]
         killed = sigkill(pids, choose)
-        cluster.add_node(num_cpus=2)
+        if killed is not None and self._alive(cluster.head_node):
+            cluster.add_node(num_cpus=2)
         return killed
 
     @staticmethod
@@ -134,7 +136,8 @@ class RayNodes:
     def stop(self) -> None:
         """End all nodes."""
         if self._nodes is not None:
-            self._nodes.cluster.shutdown()
+            for node in self._nodes.cluster.list_all_nodes():
+                node.kill_all_processes(check_alive=False, allow_graceful=False, wait=True)
             self._nodes = None
 
 

@@ -62,13 +62,15 @@ class Chaos:
     """Runs and kills a study.
 
     Args:
-        folder: for everything that is written.
+        folder: made by `prepare`; for everything that is written.
+        name: of what is written.
         place: where it runs.
         rng: decides who is killed, and when.
         figures: counts it.
     """
 
     folder: Path
+    name: str
     place: Place
     rng: random.Random
     figures: Figures = field(default_factory=Figures)
@@ -79,14 +81,14 @@ class Chaos:
         Raises:
             AssertionError: it ended otherwise than the undisturbed one.
         """
-        output = self.folder / f"round-{self.figures.rounds}"
+        output = self.folder / f"{self.name}-{self.figures.rounds}"
         kills_left, flags = most_kills, list[str]()
         until = time.monotonic() + PATIENCE_S
         while True:
             assert time.monotonic() < until, f"{output}: not done after {PATIENCE_S} s"
             self.place.mend()
             self.figures.starts += 1
-            log = self.folder / "log"
+            log = self.folder / f"{self.name}.log"
             with log.open("wb") as stream:
                 command = [*command_of(self.folder, output), *self.place.flags, *flags]
                 driver = subprocess.Popen(command, stdout=stream, stderr=stream)
