@@ -40,6 +40,11 @@ def prepared_files(trial: TrialId, run: int = 0) -> TrialFiles:
     return trial_files(row, generations, model=f"model of {trial}".encode() * 100)
 
 
+def prepared_checkpoint(generations: int) -> bytes:
+    """Of any trial: the folder does not look into it."""
+    return f"checkpoint at {generations}\n".encode() * 500
+
+
 def prepared_failure(trial: TrialId) -> dict[str, Any]:
     return _identity(trial) | {"error": "ValueError: made up", "traceback": ""}
 

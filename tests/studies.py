@@ -14,6 +14,7 @@ from aes_lipi.execution.local import LocalRunner
 from aes_lipi.execution.observer import Observer, SilentObserver
 from aes_lipi.execution.study import Summary
 from aes_lipi.execution.study import run_study as run_on
+from aes_lipi.results.checkpoint_files import CHECKPOINTS
 from aes_lipi.results.locations import open_storage
 from aes_lipi.results.reading import load_results
 from aes_lipi.results.schema import TIMING_COLUMNS
@@ -65,8 +66,9 @@ def contents(location: str | Path, folder: str) -> dict[str, bytes | None]:
 def names(location: str | Path) -> set[str]:
     """All files in a study's folder: results, and what should not be left there."""
     storage = open_storage(location)
-    tops = {entry.name for entry in storage.children()} - FOLDERS.keys()
-    return tops | {entry.name for folder in FOLDERS for entry in storage.files(folder)}
+    folders = {*FOLDERS, CHECKPOINTS}
+    tops = {entry.name for entry in storage.children()} - folders
+    return tops | {entry.name for folder in folders for entry in storage.files(folder)}
 
 
 class Killer(SilentObserver):

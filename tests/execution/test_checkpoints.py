@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from helpers import tiny_study
-from studies import Killer, assert_same_study, names, run_study
+from studies import Killer, assert_same_study, run_study
 
 from aes_lipi.config import Study, StudyFile, resolve_study
 from aes_lipi.config.interval import CheckpointInterval, parse_interval
@@ -190,7 +190,7 @@ def test_checkpoints_of_committed_trials_are_cleaned_and_others_kept(tmp_path: P
     assert CheckpointFiles(storage).trials() == [trial]
     why = "a checkpoint of a trial that was committed since"
     assert list(clean(tmp_path).removed.values()) == [why, why]
-    assert "checkpoints" not in names(tmp_path)
+    assert not checkpoints(tmp_path)
 
 
 def test_a_fresh_start_removes_checkpoints(whole: Path, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """A process that commits trials in children of its own, each stopped until it is let go.
 
 It is told a folder and the number of a run, a line each, and answers with the process id of a child
-that will commit the first trial of the prepared study there, and then with the child's exit status.
+that will write down the first trial of the prepared study there some times, and then commit it; and
+at last with the child's exit status.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import signal
 import sys
 from pathlib import Path
 
-from prepared import prepared_files, prepared_study, trial_ids
+from prepared import prepared_checkpoint, prepared_files, prepared_study, trial_ids
 
 from aes_lipi.results.store import ResultStore
 
@@ -25,6 +26,8 @@ def commit(directory: Path, run: int) -> None:
     store = ResultStore(directory)
     with store.claimed():
         store.open(STUDY)
+        for generations in (1, 2, 3):
+            store.write_checkpoint(TRIAL, generations, prepared_checkpoint(generations))
         store.commit(TRIAL, files)
 
 

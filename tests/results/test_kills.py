@@ -15,7 +15,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from prepared import prepared_failure, prepared_files, prepared_study, run_prepared, trial_ids
+from prepared import (
+    prepared_checkpoint,
+    prepared_failure,
+    prepared_files,
+    prepared_study,
+    run_prepared,
+    trial_ids,
+)
 from studies import assert_same_study, contents
 
 from aes_lipi.results.cleaning import clean
@@ -118,6 +125,7 @@ def killed_and_mended(
     if (directory / "study.json").exists():
         seen_at_once(directory)
     committed = contents(directory, "committed")
+    checkpoints_are_whole(directory, bool(committed))
     assert run_prepared(STUDY, directory, run=2) in ([FIRST, SECOND], [SECOND])
     for name, marker in committed.items():
         if marker != b"{}":
@@ -126,6 +134,19 @@ def killed_and_mended(
     assert_same_study(whole, directory)
     assert status in (0, -signal.SIGKILL)
     return status != 0
+
+
+def checkpoints_are_whole(directory: Path, committed: bool) -> None:
+    """What is there of a trial on its way is whole, and what was there is not lost."""
+    found = contents(directory, "checkpoints")
+    whole = {
+        int(name.removesuffix(".safetensors")[-8:]): content
+        for name, content in found.items()
+        if ".writing-" not in name
+    }
+    assert all(content == prepared_checkpoint(at) for at, content in whole.items())
+    assert list(whole) in ([], [1], [1, 2], [1, 2, 3], [2, 3], [3])
+    assert committed or len(whole) >= min(2, max(whole, default=0))
 
 
 def seen_at_once(directory: Path) -> None:

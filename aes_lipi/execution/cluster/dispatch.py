@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import RayError, WorkerCrashedError
 
 from aes_lipi.errors import UserError
 from aes_lipi.execution.cluster.capacity import capacity_now, cpus_now, living_nodes
@@ -110,8 +110,8 @@ class Dispatch:
         trial = self._running[stream]
         try:
             message = ray.get(next(stream))
-        except StopIteration:
-            self._lose(stream, trial, RuntimeError("the trial ended without a result"))
+        except StopIteration:  # its node is gone, and the end of its story with it
+            self._lose(stream, trial, WorkerCrashedError())
             return
         except RayError as error:
             self._lose(stream, trial, error)
