@@ -25,7 +25,7 @@ from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.checkpoints.records import records_from_tensors, records_to_tensors
 from aes_lipi.checkpoints.states import states_from_tensors, states_to_tensors
 from aes_lipi.checkpoints.tensors import Array, Tensors, take
-from aes_lipi.coevolution.order import reachable
+from aes_lipi.coevolution.order import Reads, reachable
 from aes_lipi.coevolution.snapshot import Snapshot
 from aes_lipi.config import Variant
 
@@ -63,6 +63,7 @@ class Identity(BaseModel):
         generations: that the whole ring has behind it.
         software: what computed them; other versions may round differently.
         processor: on which it was written.
+        replay: digest of the reads that the trial repeats; empty of one that repeats none.
         started_at: when the trial began.
         wall_time_s: seconds that were spent on it.
         sha256: of all this but the digest itself, and of the arrays.
@@ -76,6 +77,7 @@ class Identity(BaseModel):
     generations: Annotated[int, Field(ge=0)]
     software: Annotated[str, Field(max_length=1024)]
     processor: Annotated[str, Field(max_length=1024)]
+    replay: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
     started_at: Annotated[float, Field(ge=0, lt=1e11)]
     wall_time_s: Annotated[float, Field(ge=0)]
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -88,13 +90,23 @@ def software() -> str:
     return f"aes_lipi {aes_lipi.__version__} {others}"
 
 
-def encode_checkpoint(checkpoint: Checkpoint, variant: Variant, processor: str) -> bytes:
+def digest_of_reads(replay: Reads | None) -> str:
+    """What tells the reads that a trial repeats from others; empty if it repeats none."""
+    if replay is None:
+        return ""
+    return hashlib.sha256(np.ascontiguousarray(replay, np.int32).tobytes()).hexdigest()
+
+
+def encode_checkpoint(
+    checkpoint: Checkpoint, variant: Variant, processor: str, replay: Reads | None = None
+) -> bytes:
     """A checkpoint as the content of its file.
 
     Args:
         checkpoint: the trial on its way.
         variant: its settings.
         processor: the kind that computes it.
+        replay: the reads that the trial repeats.
     """
     snapshot = checkpoint.snapshot
     n_members = len(reachable(variant)[0])
@@ -110,6 +122,7 @@ def encode_checkpoint(checkpoint: Checkpoint, variant: Variant, processor: str) 
         generations=snapshot.generations,
         software=software(),
         processor=processor,
+        replay=digest_of_reads(replay),
         started_at=checkpoint.started_at.timestamp(),
         wall_time_s=checkpoint.wall_time_s,
         sha256="0" * 64,

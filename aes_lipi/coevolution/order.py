@@ -78,7 +78,8 @@ class Flow:
     Args:
         variant: settings.
         trial: number of the trial.
-        following: every cell's first generation to decide; without a replay they are the same.
+        following: every cell's first generation to decide. Unless they are the same, cells ran
+            freely before: those that are behind catch up first, and read of others what there is.
         learning_rates: of every cell in that generation.
         replay: of an asynchronous trial, what every cell read: int32, shape (epochs, cells,
             members).
@@ -117,13 +118,14 @@ class Flow:
 
     def _lock_step(self, t: int) -> tuple[Step, ...]:
         """A generation in which cells read the centres of the last one, or of this one."""
-        order = update_order(self._variant, self._trial, t)
-        before: set[int] = set()
+        newest = [max(t, following) - 1 for following in self._following]
         steps = []
-        for i in order:
-            steps.append(self.step(i, t, (t if j in before else t - 1 for j in self.members[i])))
+        for i in update_order(self._variant, self._trial, t):
+            if t < self._following[i]:
+                continue
+            steps.append(self.step(i, t, [newest[j] for j in self.members[i]]))
             if reads_this_generation(self._variant):
-                before.add(i)
+                newest[i] = t
         return tuple(steps)
 
     def _replayed(self, replay: Reads) -> Iterator[tuple[Step, ...]]:

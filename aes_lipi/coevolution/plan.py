@@ -92,8 +92,8 @@ class Record:
     new centre descends from: the tournament's winner, or in `epoch-node` the best of the
     sub-population. `read_generations` says of every member of the neighbourhood which generation's
     centre was read (-1 before the first), and `staleness` by how many generations the oldest of
-    them lies behind the cell's own. Where a generation `diverged`, its losses are those that were
-    found, and everything else is of the state that the cell kept.
+    them lies behind the cell's own. Where a generation `diverged`, its plan and losses are as they
+    were, and winner, sizes and measures are of the state that the cell kept.
     """
 
     trial: int

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from aes_lipi.config.interval import CheckpointInterval, parse_interval
 from aes_lipi.config.variant import OPERATOR_FIELDS, Variant
@@ -34,12 +34,12 @@ _LABELLED_BY_VALUE = frozenset(
 )
 
 
-def _checked_interval(text: str | int) -> str | int:
-    parse_interval(text)
-    return text
+def _checked_interval(value: Any) -> Any:
+    parse_interval("" if isinstance(value, bool) else value)
+    return value
 
 
-Interval = Annotated[str | int, AfterValidator(_checked_interval)]
+Interval = Annotated[str | int, BeforeValidator(_checked_interval)]
 """See `parse_interval`."""
 
 OFTEN = "30s"

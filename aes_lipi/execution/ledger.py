@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
-from aes_lipi.checkpoints import Identity, identify, software
+from aes_lipi.checkpoints import Identity, digest_of_reads, identify, software
 from aes_lipi.errors import UserError
 from aes_lipi.execution.jobs import (
     Checkpointed,
@@ -148,5 +148,7 @@ def _check_fits(identity: Identity, job: Job) -> None:
     """
     if (identity.variant, identity.trial) != (job.id.variant, job.trial):
         raise ValueError(f"is of variant={identity.variant} trial={identity.trial:04d}")
+    if identity.replay != digest_of_reads(job.replay):
+        raise ValueError("is of a trial that repeats other reads, or none")
     if identity.software != software():
         raise ValueError(f"was written by {identity.software}, and this is {software()}")

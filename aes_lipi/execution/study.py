@@ -102,6 +102,7 @@ def run_study(
         removed = store.open(study, fresh)
         inventory = store.inventory()
         work.take_stock(inventory)
+        store.drop_checkpoints(inventory.committed)
         for line in _notices(removed, hold.stale, inventory):
             watcher.noticed(line)
         watcher.started(work.todo, len(work.committed))

@@ -92,7 +92,8 @@ def _generations(
     def written_down(generations: int) -> Checkpointed:
         elapsed = time.perf_counter() - started
         now = Checkpoint(evolution.snapshot(), start.started_at, elapsed)
-        return Checkpointed(generations, encode_checkpoint(now, job.variant, processor_name()))
+        content = encode_checkpoint(now, job.variant, processor_name(), job.replay)
+        return Checkpointed(generations, content)
 
     for generations in evolution:
         yield Reached(generations)

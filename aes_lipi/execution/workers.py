@@ -10,7 +10,6 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import threading
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnContext, SpawnProcess
@@ -19,6 +18,9 @@ from aes_lipi.execution.jobs import Job, Message, now_and_then
 from aes_lipi.execution.trial import run_trial
 
 PROGRESS_INTERVAL_S = 0.25
+FOR_THE_DRIVER = (signal.SIGINT, signal.SIGTERM)
+"""Signals that often come to all processes of a job; the driver tells its workers what to do."""
+
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -35,13 +37,12 @@ def one_thread_per_process() -> None:
 
 @contextlib.contextmanager
 def _heritage() -> Iterator[None]:
-    """What a worker takes over at its start: one thread, and deafness to Ctrl-C from the beginning.
+    """What a worker takes over at its start: one thread, and deafness to signals for the driver.
 
-    The driver's own environment and signal handler are as before afterwards.
+    The driver's own environment is as before afterwards, and it hears what came meanwhile.
     """
     before = dict(os.environ)
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main_thread else None
+    heard = signal.pthread_sigmask(signal.SIG_BLOCK, FOR_THE_DRIVER)
     one_thread_per_process()
     try:
         yield
@@ -51,8 +52,7 @@ def _heritage() -> Iterator[None]:
                 os.environ[variable] = before[variable]
             else:
                 del os.environ[variable]
-        if in_main_thread:
-            signal.signal(signal.SIGINT, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, heard)
 
 
 class Worker:
@@ -91,13 +91,10 @@ class Worker:
         return message
 
     def stop(self) -> None:
-        """End the process, whatever it is doing."""
+        """End the process, whatever it is doing; it writes no files."""
         self.connection.close()
-        self._process.terminate()
-        self._process.join(timeout=5)
-        if self._process.is_alive():
-            self._process.kill()
-            self._process.join()
+        self._process.kill()
+        self._process.join()
 
     @property
     def exit_reason(self) -> str:
@@ -114,7 +111,9 @@ def _work(connection: Connection) -> None:
 
     What comes while a trial runs is notice.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for each in FOR_THE_DRIVER:
+        signal.signal(each, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, FOR_THE_DRIVER)
     while True:
         try:
             job: Job | None = connection.recv()

@@ -34,9 +34,11 @@ class CheckpointFiles:
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._paths: dict[TrialId, list[str]] = {}
+        self._sizes: dict[str, int] = {}
         for entry in storage.files(CHECKPOINTS):
             found = _FILE.fullmatch(entry.name)
-            if found is not None:
+            if found is not None and entry.size <= _most_bytes():
+                self._sizes[entry.name] = entry.size
                 self._paths.setdefault(TrialId(found[1], int(found[2])), []).append(entry.name)
 
     def trials(self) -> list[TrialId]:
@@ -63,11 +65,13 @@ class CheckpointFiles:
             f"generation={generations:08d}.safetensors"
         )
         self._storage.write(path, content)
+        self._sizes[path] = len(content)
         known = self._paths.setdefault(trial, [])
         later = [each for each in known if each > path]  # of a course that was given up
         earlier = [each for each in known if each < path]
         for old in [*later, *earlier[: 1 - KEPT]]:
             self._storage.remove(old)
+            del self._sizes[old]
         self._paths[trial] = [*earlier[1 - KEPT :], path]
 
     def newest_first(self, trial: TrialId) -> Iterator[tuple[str, bytes]]:
@@ -77,7 +81,7 @@ class CheckpointFiles:
             UserError: one cannot be read.
         """
         for path in reversed(self.paths(trial)):
-            content = self._storage.read(path, _most_bytes())
+            content = self._storage.read(path, self._sizes[path])
             if content is not None:
                 yield path, content
 
@@ -89,6 +93,7 @@ class CheckpointFiles:
         """
         for path in self._paths.pop(trial, ()):
             self._storage.remove(path)
+            del self._sizes[path]
 
     def half_written(self) -> list[str]:
         """Files that a killed driver was writing."""

@@ -13,8 +13,8 @@ one that started at another time. (The kernel's locks would say the same, but no
 file systems, and never in an object store.) A claim of another machine is stale when its last sign
 of life lies `STALE_AFTER_S` behind the new claim's, both by the clock of whatever keeps the files,
 and no other comes while the new driver watches for `WATCH_S` of its own; so neither machines whose
-clocks differ nor a clock that jumps, anywhere, let a living driver seem dead. Removing a stale claim cannot hit a live one:
-no name is used twice.
+clocks differ nor a clock that jumps, anywhere, let a living driver seem dead. Removing a stale
+claim cannot hit a live one: no name is used twice.
 
 What this does not promise: a driver on another machine that was stopped for longer than that, and
 goes on later, finds its claim gone before its next commit, and gives up; only if it is stopped in
@@ -29,7 +29,7 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 
@@ -163,55 +163,67 @@ def claimed(storage: Storage) -> Iterator[Hold]:
 
 def _acquire(storage: Storage, claim: Claim) -> Hold:
     stale: list[str] = []
-    others: list[Claim] = []
+    living: list[Claim] = []
     for attempt in range(ATTEMPTS):
         storage.write(claim.name, claim.content())
-        others = _others(storage, claim, stale)
-        if not others:
+        living, silent = _others(storage, claim, stale)
+        if not living and silent:
+            _bury(storage, silent, stale)
+            continue  # and look anew: others may have come meanwhile
+        if not living:
             holding = replace(claim, holding=True)
             storage.write(claim.name, holding.content())
             return Hold(storage, holding, tuple(stale))
         storage.remove(claim.name)
-        if any(other.holding for other in others):
+        if any(other.holding for other in living):
             break
         time.sleep(random.uniform(0, 0.05 * (attempt + 1)))
-    raise _refusal(storage, min(others, key=lambda other: not other.holding))
+    raise _refusal(storage, min(living, key=lambda other: not other.holding))
 
 
-def _others(storage: Storage, claim: Claim, stale: list[str]) -> list[Claim]:
-    """Living claims of others; those that are stale are removed, and named in `stale`."""
+def _others(
+    storage: Storage, claim: Claim, stale: list[str]
+) -> tuple[list[Claim], dict[Entry, Claim]]:
+    """Claims of others: those that live, and by their files those of machines that are silent.
+
+    Those of processes of this machine that are gone are removed, and named in `stale`.
+    """
     entries = {entry.name: entry for entry in storage.children() if is_claim(entry.name)}
     if claim.name not in entries:
         raise UserError(
             f"{storage.shown}: does not list what was just written to it; choose another "
             "--output_dir"
         )
-    now = entries[claim.name].modified
-    living = []
+    now = entries.pop(claim.name).modified
+    living: list[Claim] = []
+    silent: dict[Entry, Claim] = {}
     for name, entry in entries.items():
-        other = None if name == claim.name else _read(storage, entry)
+        other = _read(storage, entry)
         if other is None:
             continue
-        if other.is_stale(now - entry.modified) and _stays_silent(storage, other, entry):
+        if not other.is_stale(now - entry.modified):
+            living.append(other)
+        elif other.process.is_local():
             storage.remove(name)
             stale.append(other.whose())
         else:
-            living.append(other)
-    return living
+            silent[entry] = other
+    return living, silent
 
 
-def _stays_silent(storage: Storage, claim: Claim, entry: Entry) -> bool:
-    """Whether a stale claim gets no sign of life while it is watched; at once where that is known.
+def _bury(storage: Storage, silent: Mapping[Entry, Claim], stale: list[str]) -> None:
+    """Watch silent claims, and remove those that get no sign of life meanwhile.
 
     Args:
         storage: the folder.
-        claim: the claim.
-        entry: its file as it was seen.
+        silent: the claims, by their files as they were seen.
+        stale: whose claims were removed.
     """
-    if claim.process.is_local():
-        return True
     time.sleep(WATCH_S)
-    return all(each == entry for each in storage.children() if each.name == entry.name)
+    for entry in storage.children():
+        if entry in silent:
+            storage.remove(entry.name)
+            stale.append(silent[entry].whose())
 
 
 def _read(storage: Storage, entry: Entry) -> Claim | None:
@@ -232,7 +244,9 @@ def _read(storage: Storage, entry: Entry) -> Claim | None:
 def _refusal(storage: Storage, other: Claim) -> UserError:
     patience = "wait for it, or stop it"
     if not other.process.is_local():
-        patience += f" (once it is gone, its claim ends within {STALE_AFTER_S:.0f} seconds)"
+        patience += (
+            f" (once it is gone, its claim ends within {STALE_AFTER_S + WATCH_S:.0f} seconds)"
+        )
     return UserError(
         f"{storage.shown}: in use by {other.whose()}; {patience}, or choose another --output_dir"
     )

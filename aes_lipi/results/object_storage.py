@@ -122,8 +122,15 @@ class ObjectStorage:
         try:
             with self._told(name, "be removed"):
                 self._files.delete_file(f"{self._root}/{name}")
+                self._remove_empty(name.rpartition("/")[0])
         except FileNotFoundError:
             return
+
+    def _remove_empty(self, folder: str) -> None:
+        """Remove what stands for a folder without files, which pyarrow makes."""
+        while folder and not self.files(folder):
+            self._files.delete_dir(f"{self._root}/{folder}")
+            folder = folder.rpartition("/")[0]
 
     def files(self, folder: str) -> list[Entry]:
         """See `Storage.files`."""

@@ -12,7 +12,7 @@ claim-<token>.json                             of the driver that has the folder
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -174,6 +174,16 @@ class ResultStore:
             UserError: one cannot be read.
         """
         return self._known_checkpoints().newest_first(trial)
+
+    def drop_checkpoints(self, trials: Iterable[TrialId]) -> None:
+        """Remove the checkpoints of trials, as a driver that was killed after a commit did not.
+
+        Raises:
+            UserError: they cannot be removed.
+        """
+        checkpoints = self._known_checkpoints()
+        for trial in set(trials).intersection(checkpoints.trials()):
+            checkpoints.remove(trial)
 
     def _known_checkpoints(self) -> CheckpointFiles:
         if self._checkpoints is None:

@@ -18,9 +18,10 @@ from safetensors.numpy import load, save
 
 from aes_lipi.checkpoints import Checkpoint, decode_checkpoint, encode_checkpoint, identify
 from aes_lipi.checkpoints.content import _digest, _read
+from aes_lipi.coevolution.order import Flow
 from aes_lipi.coevolution.plan import Setup
-from aes_lipi.coevolution.ring import Evolution, initial_ring
-from aes_lipi.coevolution.snapshot import Snapshot
+from aes_lipi.coevolution.ring import Evolution, initial_ring, perform
+from aes_lipi.coevolution.snapshot import Snapshot, in_order
 from aes_lipi.config import Variant
 
 AT = datetime(2025, 1, 1, tzinfo=UTC)
@@ -98,6 +99,35 @@ def test_a_replay_goes_on_from_any_round() -> None:
         again = Evolution(setup, read.snapshot, reads)
         assert [*again][-1:] == [12]
         assert content(again.snapshot(), variant) == content(course[-1], variant)
+
+
+def test_cells_that_ran_freely_go_on_in_one_process_and_can_be_replayed() -> None:
+    """Those behind catch up; the reads of the whole course, repeated, give the same bits."""
+    variant = tiny_variant(update_order="asynchronous", epochs=8)
+    setup = setup_of(variant)
+    start = initial_ring(setup, 0).snapshot()
+    flow = Flow(variant, 0, start.following, start.learning_rates)
+    states, newest, records = dict(start.states), [-1] * 4, []
+    for cell in (0, 1, 2, 0, 1, 0, 3, 0):
+        step = flow.step(cell, newest[cell] + 1, [newest[j] for j in flow.members[cell]])
+        outcome = perform([step], states, setup)[step.version]
+        states[step.version], newest[cell] = outcome.cell, newest[cell] + 1
+        records.append(outcome.record)
+    ragged = Snapshot(
+        trial=0,
+        states={(i, t): states[i, t] for i, t in enumerate(newest)},
+        learning_rates=tuple(flow.learning_rates),
+        records=sorted(records, key=in_order),
+    )
+    assert ragged.following == (4, 2, 1, 1)
+    read = decode_checkpoint(content(ragged, variant), variant, setup.architecture)
+    evolution = Evolution(setup, read.snapshot)
+    assert list(evolution) == [2, 3, 4, 5, 6, 7, 8]
+    course = evolution.snapshot()
+    reads = np.array([record.read_generations for record in course.records]).reshape(8, 4, 3)
+    again = Evolution(setup, start, reads.astype(np.int32))
+    assert [*again][-1] == 8
+    assert content(again.snapshot(), variant) == content(course, variant)
 
 
 def test_it_says_what_it_is_of() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -19,8 +20,10 @@ from aes_lipi.errors import UserError
 from aes_lipi.execution import ledger
 from aes_lipi.execution.cadence import Cadence
 from aes_lipi.execution.jobs import Job
+from aes_lipi.execution.local import LocalRunner
 from aes_lipi.execution.observer import SilentObserver
 from aes_lipi.execution.study import Summary
+from aes_lipi.execution.study import run_study as run_on
 from aes_lipi.results.checkpoint_files import CheckpointFiles
 from aes_lipi.results.cleaning import clean
 from aes_lipi.results.local_storage import LocalStorage
@@ -133,6 +136,34 @@ def test_other_versions_of_the_packages_begin_anew(
     assert_same_study(whole, tmp_path)
 
 
+def test_a_replay_goes_on_from_no_other_course(tmp_path: Path) -> None:
+    study = study_of(update_order="asynchronous", trials=1)
+    run_study(study, tmp_path / "free")
+    interrupted(tmp_path / "s", 21, study)
+    heard = Stop()
+    run_on(study, tmp_path / "s", LocalRunner(1), heard, replay=tmp_path / "free")
+    assert heard.resumptions == []
+    assert heard.notices[0].endswith("is of a trial that repeats other reads, or none")
+    with pytest.raises(KeyboardInterrupt):
+        run_on(study, tmp_path / "r", LocalRunner(1), Stop(21), replay=tmp_path / "free")
+    again = Stop()
+    run_on(study, tmp_path / "r", LocalRunner(1), again, replay=tmp_path / "free")
+    assert again.resumptions == [20]
+    assert_same_study(tmp_path / "free", tmp_path / "s")
+    assert_same_study(tmp_path / "free", tmp_path / "r")
+
+
+def test_checkpoints_left_by_a_kill_after_the_commit_go_with_the_next_run(tmp_path: Path) -> None:
+    interrupted(tmp_path, 21)
+    left = {path: path.read_bytes() for path in checkpoints(tmp_path)}
+    run_study(study_of(trials=1), tmp_path)
+    for path, content in left.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    assert run_study(study_of(trials=2), tmp_path) == Summary(2, 0)
+    assert not checkpoints(tmp_path)
+
+
 def test_another_processor_is_said(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,12 +242,15 @@ def test_the_interval_is_no_part_of_what_a_study_is(whole: Path, tmp_path: Path)
 SETTINGS = """
 trials: 2
 settings: {n_clusters: 2, n_examples_per_cluster: 6, n_dim: 7, hidden_sizes: [4], latent_size: 3,
-  population_size: 4, epochs: 700, prune_method: random}
+  population_size: 4, epochs: 400, prune_method: random}
 """
 
 
-@pytest.mark.parametrize("jobs", ["1", "2"])
-def test_notice_is_time_enough_to_write_trials_down(jobs: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("jobs", "to_all"), [("1", False), ("2", True)])
+def test_notice_is_time_enough_to_write_trials_down(
+    jobs: str, to_all: bool, tmp_path: Path
+) -> None:
+    """To the driver alone, or to all its processes, as some batch systems do."""
     (tmp_path / "mine.yaml").write_text(SETTINGS)
     whole = [
         *(sys.executable, "-m", "aes_lipi", "run", "--local", "--jobs", jobs),
@@ -224,12 +258,12 @@ def test_notice_is_time_enough_to_write_trials_down(jobs: str, tmp_path: Path) -
         *("--output_dir", str(tmp_path / "whole")),
     ]
     command = [*whole[:-1], str(tmp_path / "s")]
-    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     assert running.stderr is not None
     assert "trials to run" in running.stderr.readline()
     while not checkpoints(tmp_path / "s"):
         time.sleep(0.05)
-    running.send_signal(signal.SIGTERM)
+    (os.killpg if to_all else os.kill)(running.pid, signal.SIGTERM)
     _, said = running.communicate(timeout=60)
     assert running.returncode == 130
     assert said.endswith(
@@ -261,9 +295,9 @@ def test_intervals_are_generations_or_times(text: str | int, interval: Checkpoin
 
 
 @pytest.mark.parametrize(
-    "text", ["0", "-3", "0s", "30 parsecs", "", "1e9", "nan s", "9" * 99, "½s"]
+    "text", ["0", "-3", "0s", "30 parsecs", "", "1e9", "nan s", "9" * 99, "½s", True]
 )
-def test_other_intervals_are_refused(text: str) -> None:
+def test_other_intervals_are_refused(text: Any) -> None:
     with pytest.raises(UserError, match="checkpoint_interval: give generations") as error:
         resolve_study("tiny", StudyFile(), {"checkpoint_interval": text})
     assert "\n" not in str(error.value)

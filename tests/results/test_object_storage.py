@@ -18,7 +18,7 @@ from urllib.error import URLError
 import pandas as pd
 import pytest
 from helpers import tiny_study
-from prepared import prepared_files, prepared_study, run_prepared, trial_ids
+from prepared import prepared_checkpoint, prepared_files, prepared_study, run_prepared, trial_ids
 from pyarrow import fs
 from studies import assert_same_study, names, run_study
 
@@ -166,6 +166,21 @@ def test_a_late_duplicate_changes_nothing(options: str) -> None:
     before = {name: store.storage.read(name) for name in names(address)}
     store.commit(trial, prepared_files(trial, run=1))
     assert {name: store.storage.read(name) for name in names(address)} == before
+
+
+def test_checkpoints_leave_nothing_behind(options: str) -> None:
+    study = prepared_study(1)
+    address = f"s3://checkpoints/study?{options}{NEW_BUCKET}"
+    [trial] = trial_ids(study)
+    store = ResultStore(address)
+    store.open(study)
+    for generations in (1, 2, 3):
+        store.write_checkpoint(trial, generations, prepared_checkpoint(generations))
+    kept = list(ResultStore(address).checkpoints(trial))
+    assert [content for _, content in kept] == [prepared_checkpoint(3), prepared_checkpoint(2)]
+    store.commit(trial, prepared_files(trial))
+    tops = {entry.name for entry in store.storage.children()}
+    assert tops == {"committed", "generations", "models", "study.json", "trials"}
 
 
 def test_an_interrupt_does_not_leave_half_an_object(options: str) -> None:

@@ -48,7 +48,8 @@ PROGRESS_INTERVAL_S = 0.5
 COPY_INTERVAL_S = 30.0
 """Between copies of the states that a lost node does not take, where no checkpoint is asked for."""
 
-ANSWER_TIMEOUT_S = 60.0
+ANSWER_TIMEOUT_S = 600.0
+"""For answers of actors and copies of states; the dead are known by errors, well before."""
 
 Ref = Any
 """A reference to an object in the cluster."""
@@ -119,11 +120,11 @@ class TrialDriver:
     def hello(self) -> list[NodeFacts]:
         """Where the actors live, once they do."""
         facts: list[NodeFacts] = ray.get([actor.facts.remote() for actor in self._actors])
-        self._nodes |= {each.node for each in facts}
+        self._nodes = {this_node(), *(each.node for each in facts)}
         return facts
 
     def nodes(self) -> set[str]:
-        """The nodes on which this process and the actors live, or have lived."""
+        """The nodes on which this process and the actors live."""
         return self._nodes
 
     def run(self, job: Job, materials: Sequence[Ref], cells_per_actor: int) -> Iterator[Message]:
@@ -154,19 +155,13 @@ class TrialDriver:
         """Start actors anew in the place of those that do not answer; how many there were."""
         asked = {actor.facts.remote(): k for k, actor in enumerate(self._actors)}
         ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER_TIMEOUT_S)
-        dead = [k for answer, k in asked.items() if not self._answered(answer)]
+        dead = [k for answer, k in asked.items() if not _answered(answer)]
         for k in dead:
             ray.kill(self._actors[k])
             self._actors[k] = self._start(k)
+        if dead:
+            self.hello()
         return len(dead)
-
-    def _answered(self, answer: Ref) -> bool:
-        try:
-            facts: NodeFacts = ray.get(answer, timeout=0)  # type: ignore[assignment]
-            self._nodes.add(facts.node)
-        except (RayError, GetTimeoutError):
-            return False
-        return True
 
     def _start(self, k: int) -> Any:
         others = {n: a for n, a in self._resources.items() if n not in ("CPU", "GPU")}
@@ -178,6 +173,14 @@ class TrialDriver:
             scheduling_strategy=self._strategies[k],
             max_restarts=0,
         ).remote(n_cpus, n_gpus)
+
+
+def _answered(answer: Ref) -> bool:
+    try:
+        ray.get(answer, timeout=0)
+    except (RayError, GetTimeoutError):
+        return False
+    return True
 
 
 class _Trial:
@@ -273,6 +276,7 @@ class _Trial:
 
     def _advance(self, progress: Progress) -> Iterator[Message]:
         """All generations that are left."""
+        self._leaving = False
         self._pulse = time.perf_counter()
         if runs_freely(self._job.variant):
             return self._asynchronous(progress)
@@ -299,7 +303,7 @@ class _Trial:
                 yield from self._settle(on_the_way.popleft(), progress)
             if self._leaving:
                 return
-        while on_the_way:
+        while on_the_way and not self._leaving:
             yield from self._settle(on_the_way.popleft(), progress)
 
     def _flow(self, progress: Progress) -> Flow:
@@ -384,7 +388,7 @@ class _Trial:
         parcels = dict.fromkeys(ref for held in progress.held for ref in held.parcels)
         computed: Computed = ray.get(
             self._actors[0].conclude.remote(
-                *(self._job, progress.records, rates),
+                *(replace(self._job, checkpoint=None), progress.records, rates),
                 *(self._started_at, time.perf_counter() - self._started),
                 *parcels,
             )
@@ -402,13 +406,20 @@ class _Trial:
         yield Reached(generations)
         if generations == self._job.variant.epochs:
             return
-        self._leaving = self._notice()
-        if self._leaving or self._cadence.is_due(generations):
+        due, leaving = self._cadence.is_due(generations), self._notice()
+        if not due and not leaving:
+            return
+        try:
             content = self._written_down(progress)
-            self._job = replace(self._job, checkpoint=content)
-            self._cadence.made()
-            if self._leaving or self._shows_checkpoints:
-                yield Checkpointed(generations, content)
+        except GetTimeoutError:  # too much for now; nothing is lost
+            content = None
+        self._cadence.made()
+        if content is None:
+            return
+        self._job = replace(self._job, checkpoint=content)
+        if leaving or self._shows_checkpoints:
+            yield Checkpointed(generations, content)
+        self._leaving = leaving
 
     def _written_down(self, progress: Progress) -> bytes:
         parcels = dict.fromkeys(ref for held in progress.held for ref in held.parcels)

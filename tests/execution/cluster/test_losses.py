@@ -206,6 +206,7 @@ BY_TRIAL = ClusterRunner(ClusterOptions(placement="trial"))
         ({"prune_method": "random"}, BY_CELL, HERE),
         ({"prune_method": "random"}, HERE, BY_CELL),
         ({"prune_method": "random"}, BY_TRIAL, BY_PAIRS),
+        ({"update_order": "asynchronous"}, BY_CELL, HERE),
         ({"optimizer_state": "cell", "update_order": "synchronous"}, BY_PAIRS, BY_CELL),
         ({"prune_method": "magnitude", "pruned_weights": "frozen"}, BY_PAIRS, BY_TRIAL),
     ],
@@ -226,7 +227,10 @@ def test_a_trial_goes_on_elsewhere_from_its_checkpoint(
     goes_on = _Interrupter(tmp_path / "nowhere")
     assert run_study(study, tmp_path / "s", then, goes_on) == Summary(1, 0)
     assert goes_on.resumptions[0] >= 7
-    run_here(study, tmp_path / "whole")
+    if study.variants[0].update_order == "asynchronous":
+        run_study(study, tmp_path / "whole", HERE, replay=tmp_path / "s")
+    else:
+        run_here(study, tmp_path / "whole")
     assert_same_study(tmp_path / "whole", tmp_path / "s")
 
 
