@@ -40,9 +40,13 @@ def facts_of_this_node() -> NodeFacts:
 
 
 def memory_share(n_cpus: float) -> int:
-    """Bytes of this node's memory, beside its object store, that go with so many of its CPUs."""
-    here = ray.get_runtime_context().get_node_id()
-    (resources,) = (node["Resources"] for node in living_nodes() if node["NodeID"] == here)
+    """Bytes of this node's memory, beside its object store, that go with so many of its CPUs.
+
+    None of a node that the cluster has given up while this process still runs on it.
+    """
+    here = this_node()
+    living = {node["NodeID"]: node["Resources"] for node in living_nodes()}
+    resources = living.get(here, {})
     share = min(1.0, n_cpus / max(1.0, resources.get("CPU", 0.0)))
     return int(share * resources.get("memory", 0.0))
 
