@@ -18,8 +18,8 @@ def load_study(source: str | Path, overrides: Mapping[str, Any] | None = None) -
 
     Args:
         source: name of a preset, or path of a file ending in .yaml or .yml.
-        overrides: fields of `Variant`, and `trials`; each replaces the field wherever the study
-            sets or sweeps it. A list is swept.
+        overrides: fields of `Variant`, `trials` and `checkpoint_interval`; each replaces the field
+            wherever the study sets or sweeps it. A list is swept.
 
     Raises:
         UserError: there is no such study, or a field or value is wrong.
