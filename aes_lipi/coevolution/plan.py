@@ -83,7 +83,7 @@ class Task:
     plan: Plan
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Record:
     """What is known of one cell after one generation (algorithm section 7).
 
