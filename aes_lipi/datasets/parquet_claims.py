@@ -71,7 +71,7 @@ def _footer(stream: IO[bytes]) -> _Structure:
     end = stream.seek(-8, io.SEEK_END)
     length = int.from_bytes(stream.read(4), "little")
     stream.seek(end - length)
-    return _structure(io.BytesIO(stream.read(length)))
+    return _Reader(stream.read(length)).structure()
 
 
 def _size(column: _Structure) -> int:
@@ -88,67 +88,77 @@ def _pages(stream: IO[bytes], column: _Structure) -> Iterator[int]:
     end = place + column[_PACKED]
     while place < end and column[_VALUES] > 0:
         stream.seek(place)
-        header = io.BytesIO(stream.read(_LONGEST_HEADER))
-        sizes = _structure(header)
+        header = _Reader(stream.read(_LONGEST_HEADER))
+        sizes = header.structure()
         if sizes[_PAGE_PACKED] < 0:
             raise ValueError("a page claims less than nothing")
         yield sizes[_PAGE_UNPACKED]
-        place += header.tell() + sizes[_PAGE_PACKED]
+        place += header.place + sizes[_PAGE_PACKED]
 
 
-def _structure(stream: io.BytesIO) -> _Structure:
-    """The values of a structure by their fields."""
-    found: dict[int, Any] = {}
-    field = 0
-    while head := _byte(stream):
-        field = field + (head >> 4) if head >> 4 else _signed(stream)
-        kind = head & 15
-        found[field] = kind == _TRUE if kind in (_TRUE, _FALSE) else _value(stream, kind)
-    return found
+class _Reader:
+    """Reads values one after another.
 
+    Args:
+        content: holds them.
+    """
 
-def _value(stream: io.BytesIO, kind: int) -> Any:
-    if kind in _NUMBERS:
-        return _signed(stream)
-    if kind == _BINARY:
-        return _bytes(stream, _unsigned(stream))
-    if kind == _STRUCTURE:
-        return _structure(stream)
-    if kind in _LISTS:
-        head = _byte(stream)
-        length = _unsigned(stream) if head >> 4 == 15 else head >> 4
-        return [_value(stream, head & 15) for _ in range(length)]
-    if kind in (_TRUE, _FALSE, _BYTE):
-        return _byte(stream)
-    if kind == _DOUBLE:
-        return _bytes(stream, 8)
-    raise ValueError("a value is of no known kind")
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self.place = 0
 
+    def structure(self) -> _Structure:
+        """The values of a structure by their fields."""
+        found: dict[int, Any] = {}
+        field = 0
+        while head := self._byte():
+            field = field + (head >> 4) if head >> 4 else self._signed()
+            kind = head & 15
+            found[field] = kind == _TRUE if kind in (_TRUE, _FALSE) else self._value(kind)
+        return found
 
-def _signed(stream: io.BytesIO) -> int:
-    number = _unsigned(stream)
-    return number >> 1 ^ -(number & 1)
+    def _value(self, kind: int) -> Any:
+        if kind in _NUMBERS:
+            return self._signed()
+        if kind == _BINARY:
+            return self._bytes(self._unsigned())
+        if kind == _STRUCTURE:
+            return self.structure()
+        if kind in _LISTS:
+            head = self._byte()
+            length = self._unsigned() if head >> 4 == 15 else head >> 4
+            return [self._value(head & 15) for _ in range(length)]
+        if kind in (_TRUE, _FALSE, _BYTE):
+            return self._byte()
+        if kind == _DOUBLE:
+            return self._bytes(8)
+        raise ValueError("a value is of no known kind")
 
+    def _signed(self) -> int:
+        number = self._unsigned()
+        return number >> 1 ^ -(number & 1)
 
-def _unsigned(stream: io.BytesIO) -> int:
-    byte = _byte(stream)
-    if byte < 128:
+    def _unsigned(self) -> int:
+        byte = self._byte()
+        if byte < 128:
+            return byte
+        number, shift = byte & 127, 7
+        while (byte := self._byte()) & 128:
+            number |= (byte & 127) << shift
+            shift += 7
+            if shift > 63:
+                raise ValueError("a number is too long")
+        return number | byte << shift
+
+    def _byte(self) -> int:
+        byte = self._content[self.place]
+        self.place += 1
         return byte
-    number, shift = byte & 127, 7
-    while (byte := _byte(stream)) & 128:
-        number |= (byte & 127) << shift
-        shift += 7
-        if shift > 63:
-            raise ValueError("a number is too long")
-    return number | byte << shift
 
-
-def _byte(stream: io.BytesIO) -> int:
-    return stream.read(1)[0]
-
-
-def _bytes(stream: io.BytesIO, length: int) -> bytes:
-    content = stream.read(length)
-    if len(content) < length:
-        raise ValueError("a structure is cut off")
-    return content
+    def _bytes(self, length: int) -> bytes:
+        end = self.place + length
+        if end > len(self._content):
+            raise ValueError("a structure is cut off")
+        content = self._content[self.place : end]
+        self.place = end
+        return content

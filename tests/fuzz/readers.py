@@ -30,8 +30,8 @@ INSTRUMENTED = [
     *("aes_lipi.results", "aes_lipi.checkpoints", "yaml"),
 ]
 NAMES = (
-    *("csv", "npy", "npz", "parquet", "model", "study", "flags", "documents", "results"),
-    *("cleaning", "checkpoint"),
+    *("csv", "npy", "npz", "parquet", "model", "study", "flags", "checkpoint", "documents"),
+    *("results", "cleaning"),
 )
 ADDRESS_SPACE = 2 * 2**30  # bytes beyond what the process has when it starts to fuzz
 HARD_LIMIT_S = 20  # for what hangs where Python cannot be interrupted

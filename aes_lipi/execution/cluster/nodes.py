@@ -7,7 +7,6 @@ import socket
 from dataclasses import dataclass, field
 
 import numpy as np
-import ray
 
 import aes_lipi
 from aes_lipi.execution.cluster.capacity import living_nodes
