@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,13 +24,15 @@ from aes_lipi.results.inventory import (
     take_inventory,
 )
 from aes_lipi.results.locations import open_storage
-from aes_lipi.results.markers import FileFacts
+from aes_lipi.results.markers import FileFacts, Marker
 from aes_lipi.results.schema import failures_schema, generations_schema, trials_schema
 from aes_lipi.results.storage import Storage
 from aes_lipi.results.trial_files import FAILURES, TrialId
 
 if TYPE_CHECKING:
     import pandas as pd
+
+T = TypeVar("T")
 
 Tables = dict[TrialId, pa.Table]
 
@@ -73,10 +75,7 @@ def load_results(location: str | Path, tables: Iterable[str] = tuple(SCHEMAS)) -
     Raises:
         UserError: there is no study, or it cannot be read.
     """
-    storage = open_storage(location)
-    inventory = take_inventory(storage)
-    if inventory.is_empty() and storage.read(STUDY_FILE, 1) is None:
-        raise UserError(f"{storage.shown}: holds no results; give the --output_dir of a study")
+    storage, inventory = open_results(location)
     trials = sorted(inventory.committed)
     contents = {table: _committed(storage, inventory, table, trials) for table in tables}
     whole = set(trials).intersection(*contents.values())
@@ -84,87 +83,151 @@ def load_results(location: str | Path, tables: Iterable[str] = tuple(SCHEMAS)) -
     kept = [trial for trial in trials if trial in whole]
     return Results(
         **{
-            table: _frame({trial: contents[table][trial] for trial in kept}, schema())
+            table: frame_of({trial: contents[table][trial] for trial in kept}, schema())
             if table in contents
-            else _frame({}, schema())
+            else frame_of({}, schema())
             for table, schema in SCHEMAS.items()
         },
-        failures=_frame(_failures(storage, sorted(inventory.failed)), failures_schema()),
+        failures=frame_of(read_failures(storage, sorted(inventory.failed)), failures_schema()),
         skipped=skipped_lines({**inventory.skipped, **corrupt}),
     )
 
 
-def read_committed(storage: Storage, facts: FileFacts) -> pa.Table | None:
+def open_results(location: str | Path) -> tuple[Storage, Inventory]:
+    """A study's folder, and what it holds.
+
+    Args:
+        location: the study's output folder, or its address.
+
+    Raises:
+        UserError: there is no study, or it cannot be read.
+    """
+    storage = open_storage(location)
+    inventory = take_inventory(storage)
+    if inventory.is_empty() and storage.read(STUDY_FILE, 1) is None:
+        raise UserError(f"{storage.shown}: holds no results; give the --output_dir of a study")
+    return storage, inventory
+
+
+def read_committed(
+    storage: Storage, facts: FileFacts, columns: Sequence[str] | None = None
+) -> pa.Table | None:
     """A committed Parquet file; None if it is not, bit for bit, what was committed.
+
+    Args:
+        storage: the study's folder.
+        facts: what the trial's marker says of the file.
+        columns: which to unpack, of those that are there; by default all.
 
     Raises:
         UserError: the folder cannot be read.
     """
     content = storage.read(facts.path)
-    return _decode(content) if facts.match(content) else None
+    return _decode(content, columns) if facts.match(content) else None
+
+
+def read_each(
+    storage: Storage,
+    markers: Mapping[TrialId, Marker],
+    table: str,
+    schema: pa.Schema,
+    reduce: Callable[[TrialId, pa.Table], T | None],
+) -> dict[TrialId, T]:
+    """What is made of a table of each of the trials, several at a time.
+
+    No more tables are in memory than are read at a time, unless `reduce` keeps them.
+
+    Args:
+        storage: the study's folder.
+        markers: the trials, and what their markers say.
+        table: `trials` or `generations`.
+        schema: the columns to read; a column that an older table lacks is empty.
+        reduce: what to keep of a trial's table; None where it is not what it should be.
+
+    Returns:
+        by trial, in the order of the markers; without those whose file is damaged.
+
+    Raises:
+        UserError: the folder cannot be read.
+    """
+
+    def read(trial: TrialId) -> T | None:
+        found = _fitted(read_committed(storage, markers[trial][table], schema.names), schema)
+        return None if found is None else reduce(trial, found)
+
+    return _read_many(list(markers), read)
+
+
+def read_failures(storage: Storage, trials: Sequence[TrialId]) -> Tables:
+    """The records of failed trials, with the variant's id, without those that are damaged.
+
+    Raises:
+        UserError: the folder cannot be read.
+    """
+    schema = failures_schema()
+
+    def read(trial: TrialId) -> pa.Table | None:
+        found = _fitted(_decode(storage.read(trial.path(FAILURES))), schema)
+        return None if found is None else with_variant(trial, found)
+
+    return _read_many(trials, read)
 
 
 def _committed(
     storage: Storage, inventory: Inventory, table: str, trials: Sequence[TrialId]
 ) -> Tables:
-    schema = SCHEMAS[table]()
-
-    def read(trial: TrialId) -> pa.Table | None:
-        found = read_committed(storage, inventory.committed[trial][table])
-        return _fitted(found, trial.variant, schema)
-
-    return _read_many(trials, read)
+    markers = {trial: inventory.committed[trial] for trial in trials}
+    return read_each(storage, markers, table, SCHEMAS[table](), with_variant)
 
 
-def _failures(storage: Storage, trials: Sequence[TrialId]) -> Tables:
-    schema = failures_schema()
-
-    def read(trial: TrialId) -> pa.Table | None:
-        return _fitted(_decode(storage.read(trial.path(FAILURES))), trial.variant, schema)
-
-    return _read_many(trials, read)
-
-
-def _read_many(trials: Sequence[TrialId], read: Callable[[TrialId], pa.Table | None]) -> Tables:
+def _read_many(trials: Sequence[TrialId], read: Callable[[TrialId], T | None]) -> dict[TrialId, T]:
     """What can be read of the trials, several at a time."""
     with ThreadPoolExecutor(READERS) as readers:
         found = zip(trials, readers.map(read, trials), strict=True)
         return {trial: table for trial, table in found if table is not None}
 
 
-def _decode(content: bytes | None) -> pa.Table | None:
+def _decode(content: bytes | None, columns: Sequence[str] | None = None) -> pa.Table | None:
     """A Parquet file's table; None if it holds none, or one too large for its size."""
     try:
-        return None if not content else _whole_table(content)
+        return None if not content else _unpacked(content, columns)
     except _MALFORMED:
         return None
 
 
-def _whole_table(content: bytes) -> pa.Table | None:
+def _unpacked(content: bytes, columns: Sequence[str] | None) -> pa.Table | None:
     claims = parquet_claims(io.BytesIO(content))
     too_large = claims.size > max(_FREE_SIZE, _DENSEST * len(content))
     if too_large or not is_page_plausible(claims.largest_page, len(content)):
         return None
     limit = min(len(content), _LONGEST_LIST)
     with pq.ParquetFile(pa.BufferReader(content), thrift_container_size_limit=limit) as file:
-        return file.read(use_threads=False)  # files are read side by side already
+        known = file.schema_arrow.names
+        wanted = known if columns is None else [name for name in columns if name in known]
+        return file.read(wanted, use_threads=False)  # files are read side by side already
 
 
-def _frame(tables: Tables, schema: pa.Schema) -> pd.DataFrame:
+def frame_of(tables: Tables, schema: pa.Schema) -> pd.DataFrame:
     """The tables in one, in the order of their trials, with the variant's id as a column."""
-    none = _with_variant(schema.empty_table(), "")
+    none = with_variant(TrialId("", 0), schema.empty_table())
     whole = pa.concat_tables(list(tables.values())) if tables else none
     frame: pd.DataFrame = whole.to_pandas()
     return frame
 
 
-def _fitted(table: pa.Table | None, variant: str, schema: pa.Schema) -> pa.Table | None:
-    """The columns of a schema, and the variant's id, if they are that.
+def with_variant(trial: TrialId, table: pa.Table) -> pa.Table:
+    """A trial's table with the variant's id as the column `variant`."""
+    ids = pa.array([trial.variant] * len(table), pa.string())
+    return table.append_column(pa.field("variant", pa.string()), ids)
+
+
+def _fitted(table: pa.Table | None, schema: pa.Schema) -> pa.Table | None:
+    """The columns of a schema, if they are that.
 
     Columns that a table of an earlier version lacks are empty.
     """
     try:
-        return None if table is None else _with_variant(_with_schema(table, schema), variant)
+        return None if table is None else _with_schema(table, schema)
     except _MALFORMED:
         return None
 
@@ -180,8 +243,3 @@ def _with_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
         table = pa.table(columns, schema=schema)
     table.validate(full=True)  # text in UTF-8, for one
     return table
-
-
-def _with_variant(table: pa.Table, variant: str) -> pa.Table:
-    ids = pa.array([variant] * len(table), pa.string())
-    return table.append_column(pa.field("variant", pa.string()), ids)

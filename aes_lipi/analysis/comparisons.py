@@ -1,0 +1,203 @@
+"""Pairwise comparisons of variants: tests, effect sizes, and what a reader takes in at a glance."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from aes_lipi.analysis.checks import check_count, check_seed, check_share
+from aes_lipi.analysis.effects import a12, a12_interval, magnitude
+from aes_lipi.analysis.hypotheses import Finding, holm, mann_whitney, wilcoxon_signed_rank
+from aes_lipi.analysis.letters import letter_display
+from aes_lipi.analysis.samples import Sample
+from aes_lipi.analysis.units import Float64
+from aes_lipi.config.study import printable
+from aes_lipi.errors import UserError
+
+MAX_VARIANTS = 200
+
+COLUMNS = (
+    *("a", "b", "label_a", "label_b", "test", "n_a", "n_b", "median_a", "median_b"),
+    *("statistic", "p", "p_holm", "a12", "a12_low", "a12_high", "magnitude", "verdict"),
+)
+
+_VERDICTS = {-1: "lower", 0: "different", 1: "greater"}
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    """The comparisons of one family.
+
+    Attributes:
+        samples: what was compared.
+        alpha: the family's error rate.
+        table: a row per pair, with the columns `COLUMNS`. `n_*` and `median_*` are of the values
+            that were tested: of a paired test those of the trials that both have. `p_holm` is
+            adjusted for all pairs of the table that were tested. `a12` is the chance that a value
+            of `a` is greater than one of `b`, `a12_low` and `a12_high` its bootstrap interval.
+            `verdict` says what the values of `a` are shown to be: `lower`, `greater`, `different`
+            (in no direction), or empty if nothing is shown.
+        complete: whether the family is all pairs of the samples.
+    """
+
+    samples: tuple[Sample, ...]
+    alpha: float
+    table: pd.DataFrame
+    complete: bool
+
+    def p_values(self) -> pd.DataFrame:
+        """The adjusted p-values as a symmetric matrix, by variant id; NaN where none was tested."""
+        names = [sample.variant for sample in self.samples]
+        matrix = pd.DataFrame(np.nan, index=names, columns=names)
+        for a, b, p in self.table[["a", "b", "p_holm"]].itertuples(index=False):
+            matrix.loc[a, b] = matrix.loc[b, a] = p
+        return matrix
+
+    def letters(self) -> dict[str, str]:
+        """A letter display by variant id, the lowest median first.
+
+        Variants that share a letter are not shown to differ, which does not say that they are
+        equal. Variants without values have none.
+
+        Raises:
+            UserError: the family is not all pairs, and sharing a letter would mean nothing.
+        """
+        if not self.complete:
+            raise UserError("letters need all pairs of the variants; compare them without `pairs`")
+        known = [sample for sample in self.samples if len(sample.values)]
+        order = [each.variant for each in sorted(known, key=lambda each: np.median(each.values))]
+        different = (self.p_values().loc[order, order] <= self.alpha).to_numpy(dtype=bool)
+        found = dict(zip(order, letter_display(different), strict=True))
+        return {sample.variant: found.get(sample.variant, "") for sample in self.samples}
+
+
+@dataclass(frozen=True)
+class _Bootstrap:
+    """How intervals are made."""
+
+    level: float
+    resamples: int
+    seed: int
+
+
+def compare(
+    samples: Sequence[Sample],
+    *,
+    pairs: Iterable[tuple[str, str]] | None = None,
+    paired: bool | None = None,
+    alpha: float = 0.05,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 1,
+) -> Comparisons:
+    """Compare variants pairwise, in one family.
+
+    Args:
+        samples: of `generation_samples` or `trial_samples`.
+        pairs: the family, as pairs of variant ids, declared before the values were seen; by
+            default all pairs.
+        paired: whether trials of the same number belong together: Wilcoxon's signed-rank test over
+            those that both variants have, else the Mann-Whitney U test. By default they do where
+            both samples have the same seed and any trial in common.
+        alpha: the family's error rate (Holm).
+        level: of the bootstrap intervals of A12; they are not adjusted.
+        resamples: of each interval.
+        seed: of the resamples.
+
+    Raises:
+        UserError: there are no samples, or too many; a pair names no sample; trials are to be
+            paired whose values are not one per trial; or a number is out of bounds.
+    """
+    check_share("alpha", alpha)
+    check_share("level", level)
+    check_count("resamples", resamples)
+    check_seed("seed", seed)
+    if len(samples) > MAX_VARIANTS:
+        raise UserError(
+            f"{len(samples)} variants make too many pairs; choose {MAX_VARIANTS} at most"
+        )
+    by_id = {sample.variant: sample for sample in samples}
+    family = _family(by_id, pairs)
+    bootstrap = _Bootstrap(level, resamples, seed)
+    rows = [_compared(by_id[a], by_id[b], paired, bootstrap) for a, b in family]
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    table["p_holm"] = holm(table["p"].to_numpy(dtype=np.float64))
+    table["verdict"] = table["verdict"].where(table["p_holm"] <= alpha, "")
+    return Comparisons(tuple(samples), alpha, table, pairs is None)
+
+
+def _family(
+    by_id: dict[str, Sample], pairs: Iterable[tuple[str, str]] | None
+) -> list[tuple[str, str]]:
+    if pairs is None:
+        return list(itertools.combinations(by_id, 2))
+    family = list(dict.fromkeys(pairs))
+    for name in itertools.chain.from_iterable(family):
+        if name not in by_id:
+            raise UserError(f"{printable(name)}: no variant of that id among the samples")
+    known = {frozenset(pair) for pair in family}
+    if len(known) < len(family) or any(len(pair) < 2 for pair in known):
+        raise UserError("pairs: each must be of two variants, and none may be there twice")
+    return family
+
+
+def _compared(a: Sample, b: Sample, paired: bool | None, bootstrap: _Bootstrap) -> dict[str, Any]:
+    """The row of one pair, without what depends on the family."""
+    together = _share_trials(a, b) if paired is None else paired
+    x, y = _paired_values(a, b) if together else (a.values, b.values)
+    test = wilcoxon_signed_rank(x, y) if together else mann_whitney(x, y)
+    effect = a12(x, y)
+    low, high = a12_interval(
+        x,
+        y,
+        paired=together,
+        level=bootstrap.level,
+        resamples=bootstrap.resamples,
+        seed=bootstrap.seed,
+    )
+    return {
+        **{"a": a.variant, "b": b.variant, "label_a": a.label, "label_b": b.label},
+        **{"n_a": len(x), "n_b": len(y), "median_a": _median(x), "median_b": _median(y)},
+        **_tested(test),
+        **{"a12": effect, "a12_low": low, "a12_high": high, "magnitude": magnitude(effect)},
+    }
+
+
+def _tested(test: Finding) -> dict[str, Any]:
+    return {
+        "test": test.name,
+        "statistic": test.statistic,
+        "p": test.p,
+        "verdict": _VERDICTS[test.direction],
+    }
+
+
+def _share_trials(a: Sample, b: Sample) -> bool:
+    """Whether trials of the two are paired by design."""
+    by_design = a.seed is not None and a.seed == b.seed
+    return by_design and len(np.intersect1d(a.trials, b.trials)) > 0
+
+
+def _paired_values(a: Sample, b: Sample) -> tuple[Float64, Float64]:
+    """The values of the trials that both have.
+
+    Raises:
+        UserError: a trial has several values.
+    """
+    for sample in (a, b):
+        if len(np.unique(sample.trials)) < len(sample.trials):
+            raise UserError(
+                f"{sample.label}: has several values of a trial, which cannot be paired; use a "
+                "unit of one value per trial"
+            )
+    both = np.intersect1d(a.trials, b.trials)
+    return a.of_trials(both), b.of_trials(both)
+
+
+def _median(values: Float64) -> float:
+    return float(np.median(values)) if len(values) else float("nan")

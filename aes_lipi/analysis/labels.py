@@ -1,0 +1,40 @@
+"""What tables and figures call the variants of one or several studies."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import pandas as pd
+
+
+def variant_labels(order: Iterable[str], tried: pd.DataFrame) -> dict[str, str]:
+    """Names that are different for different variants.
+
+    A variant is called what its study calls it; where several studies use one name, the study's
+    name is put before it, and where that does not tell them apart, the variant's id behind it.
+
+    Args:
+        order: ids of variants, in the order wanted.
+        tried: the columns `variant`, `variant_name` and `study` of trials; the first row of a
+            variant counts.
+
+    Returns:
+        by id, in that order, those that were tried.
+    """
+    first = tried.drop_duplicates("variant").set_index("variant").astype(object)
+    named = first.where(first.notna(), "")
+    names = {
+        variant: str(named["variant_name"][variant]) for variant in order if variant in named.index
+    }
+    within = {variant: f"{named['study'][variant]}: {name}" for variant, name in names.items()}
+    unique = {variant: f"{name} ({variant})" for variant, name in within.items()}
+    return _told_apart(_told_apart(names, within), unique)
+
+
+def _told_apart(names: dict[str, str], longer: dict[str, str]) -> dict[str, str]:
+    """The names, the longer ones where several variants share one."""
+    counts = Counter(names.values())
+    return {
+        variant: longer[variant] if counts[name] > 1 else name for variant, name in names.items()
+    }

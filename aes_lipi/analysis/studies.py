@@ -1,0 +1,184 @@
+"""One study's directory: its committed trials, each reduced as soon as it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from aes_lipi.analysis.measures import SIZES, Sizes, columns_of, parameters_of, rows_of
+from aes_lipi.analysis.units import UNITS, Rows, Unit
+from aes_lipi.results.description import STUDY_FILE, read_variants
+from aes_lipi.results.inventory import CORRUPT, skipped_lines
+from aes_lipi.results.markers import Marker
+from aes_lipi.results.reading import (
+    frame_of,
+    open_results,
+    read_each,
+    read_failures,
+    with_variant,
+)
+from aes_lipi.results.schema import failures_schema, generations_schema, trials_schema
+from aes_lipi.results.storage import Storage
+from aes_lipi.results.trial_files import TrialId
+
+REPEATED = "that another of the directories holds as well"
+
+UNREADABLE_FAILURE = "whose record of a failure cannot be read"
+
+_KEYS = ("generation", "cell")
+_DESCRIBED = ("architecture", "n_parameters")
+
+
+@dataclass(frozen=True)
+class Study:
+    """What was read of one directory.
+
+    Attributes:
+        directory: its place, for messages.
+        order: ids of variants, as the study lists them.
+        trials: one row per committed trial.
+        failures: one row per failed trial.
+        rows: the units of the committed trials.
+        skipped: lines that say which trials were passed over, and why.
+    """
+
+    directory: str
+    order: tuple[str, ...]
+    trials: pd.DataFrame
+    failures: pd.DataFrame
+    rows: Mapping[TrialId, Mapping[Unit, Rows]]
+    skipped: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked for of each trial.
+
+    Attributes:
+        measures: see `aes_lipi.analysis.measures`.
+        units: see `aes_lipi.analysis.units`.
+        best_by: the measure whose lowest value makes a cell the best of its trial.
+    """
+
+    measures: tuple[str, ...]
+    units: tuple[Unit, ...]
+    best_by: str
+
+    def read(
+        self,
+        storage: Storage,
+        markers: Mapping[TrialId, Marker],
+        tables: Mapping[TrialId, pa.Table],
+    ) -> dict[TrialId, Mapping[Unit, Rows]]:
+        """The units of the trials, each reduced as soon as it is read."""
+        if not self.units:
+            return {trial: {} for trial in tables}
+        measures = tuple(dict.fromkeys((*self.measures, self.best_by)))
+        whole = generations_schema()
+        schema = pa.schema([whole.field(name) for name in (*_KEYS, *columns_of(measures))])
+
+        def reduce(trial: TrialId, table: pa.Table) -> Mapping[Unit, Rows] | None:
+            try:
+                rows = rows_of(table, measures, _sizes(tables[trial]))
+            except ValueError:
+                return None
+            return {unit: UNITS[unit](rows, self.best_by) for unit in self.units}
+
+        wanted = {trial: markers[trial] for trial in tables}
+        return read_each(storage, wanted, "generations", schema, reduce)
+
+
+def read_study(location: str | Path, wanted: Wanted) -> Study:
+    """Read one directory.
+
+    Raises:
+        UserError: there is no study, or it cannot be read.
+    """
+    storage, inventory = open_results(location)
+    committed = {trial: inventory.committed[trial] for trial in sorted(inventory.committed)}
+    tables = read_each(storage, committed, "trials", trials_schema(), _one_row)
+    rows = wanted.read(storage, committed, tables)
+    records = read_failures(storage, sorted(inventory.failed))
+    failed = {trial: record for trial, record in records.items() if len(record) == 1}
+    corrupt = {trial: CORRUPT for trial in committed if trial not in rows}
+    unreadable = dict.fromkeys(inventory.failed - failed.keys(), UNREADABLE_FAILURE)
+    kept = {trial: tables[trial] for trial in rows}
+    described = read_variants(storage.read(STUDY_FILE) or b"") or {}
+    return Study(
+        directory=storage.shown,
+        order=tuple(dict.fromkeys([*described, *(trial.variant for trial in [*kept, *failed])])),
+        trials=_with_sizes(_identified(storage.shown, kept, trials_schema()), kept.values()),
+        failures=_identified(storage.shown, failed, failures_schema()),
+        rows=rows,
+        skipped=skipped_lines({**inventory.skipped, **corrupt, **unreadable}),
+    )
+
+
+def _one_row(trial: TrialId, table: pa.Table) -> pa.Table | None:
+    return with_variant(trial, table) if len(table) == 1 else None
+
+
+def _sizes(trial: pa.Table) -> Sizes:
+    """How many parameters the networks have that a row of the table of trials describes."""
+    architecture, n_parameters = (trial[name][0].as_py() for name in _DESCRIBED)
+    return parameters_of(architecture, np.nan if n_parameters is None else n_parameters)
+
+
+def _identified(directory: str, tables: dict[TrialId, pa.Table], schema: pa.Schema) -> pd.DataFrame:
+    """Tables of one row in one, identified by where they lie rather than by what they say."""
+    frame = frame_of(tables, schema).drop(columns=["variant", "trial"])
+    frame.insert(0, "directory", pd.Series([directory] * len(tables), dtype="str"))
+    frame.insert(1, "variant", pd.Series([trial.variant for trial in tables], dtype="str"))
+    frame.insert(2, "trial", pd.Series([trial.trial for trial in tables], dtype="int64"))
+    return frame
+
+
+def _with_sizes(trials: pd.DataFrame, tables: Iterable[pa.Table]) -> pd.DataFrame:
+    """The trials with the sizes of their best pairs."""
+    parameters = [_sizes(table) for table in tables]
+    sizes = {
+        name: np.array([getattr(each, name) for each in parameters], dtype=np.float64)
+        - trials[list(zeros)].astype(float).sum(axis=1, skipna=False).to_numpy()
+        for name, zeros in SIZES.items()
+    }
+    return trials.assign(**sizes)
+
+
+def without_repetitions(studies: Sequence[Study]) -> list[Study]:
+    """The studies, each without the trials that an earlier one holds.
+
+    A trial that failed in one and is committed in another has not failed.
+    """
+    committed = {trial for study in studies for trial in study.rows}
+    seen: set[TrialId] = set()
+    found = []
+    for study in studies:
+        repeated = {trial: REPEATED for trial in study.rows if trial in seen}
+        failed = [trial for trial in _ids(study.failures) if trial not in committed | seen]
+        new = {trial: rows for trial, rows in study.rows.items() if trial not in seen}
+        found.append(
+            replace(
+                study,
+                trials=_only(study.trials, new),
+                failures=_only(study.failures, failed),
+                rows=new,
+                skipped=(*study.skipped, *skipped_lines(repeated)),
+            )
+        )
+        seen.update(new, failed)
+    return found
+
+
+def _ids(table: pd.DataFrame) -> list[TrialId]:
+    return [TrialId(*each) for each in zip(table["variant"], table["trial"], strict=True)]
+
+
+def _only(table: pd.DataFrame, trials: Iterable[TrialId]) -> pd.DataFrame:
+    wanted = set(trials)
+    kept = np.array([trial in wanted for trial in _ids(table)], dtype=bool)
+    return table[kept].reset_index(drop=True)

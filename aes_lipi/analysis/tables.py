@@ -1,0 +1,125 @@
+"""The tables of a study: medians, quartiles and intervals of every variant, over its trials."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+
+from aes_lipi.analysis.intervals import Spread, spread
+from aes_lipi.analysis.reading import Measurements
+from aes_lipi.analysis.samples import check_numeric, rows_of_variants, unit_table, values_of
+from aes_lipi.analysis.units import Float64, Int64, Unit
+
+TRIAL_MEASURES = (
+    *("mean_L1", "mean_test_L1", "mean_capacity"),
+    *("best_mean_L1", "test_L1", "capacity", "network_size", "encoder_size", "decoder_size"),
+    "wall_time_s",
+)
+"""What the table of trials describes: means over all cells, the best cell, the whole trial."""
+
+COLUMNS = (
+    *("variant", "label", "measure", "generation", "committed", "failed"),
+    *("n", "median", "q1", "q3", "low", "high"),
+)
+
+
+def describe_generations(
+    data: Measurements,
+    unit: Unit = "trial_mean",
+    measures: Iterable[str] | None = None,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Describe every variant in every generation in which it was measured.
+
+    Args:
+        data: of one or several studies.
+        unit: what counts as one observation.
+        measures: which; by default all that were read.
+        level: of the bootstrap intervals of the medians.
+
+    Returns:
+        columns `COLUMNS`, a row per variant, measure and recorded generation, in the order of the
+        labels: `committed` and `failed` trials; `n` units with a finite value; their `median`,
+        quartiles `q1` and `q3`, and the ends `low` and `high` of the median's interval (NaN where
+        n < 2). A variant without values has one row per measure, in no generation (`<NA>`).
+        `wall_time_s` is the time of a cell's generation, in seconds.
+
+    Raises:
+        UserError: the unit or a measure was not read, or the level is not between 0 and 1.
+    """
+    wanted = data.measures if measures is None else tuple(dict.fromkeys(measures))
+    table = unit_table(data, unit, wanted)
+    parts = []
+    for variant, rows in rows_of_variants(table, data.labels).items():
+        generations, matrices = _by_generation(rows, unit, wanted)
+        parts += [
+            _part(variant, name, spread(matrix, level), generations)
+            for name, matrix in matrices.items()
+        ]
+    return _joined(data, parts)
+
+
+def describe_trials(
+    data: Measurements, measures: Iterable[str] = TRIAL_MEASURES, level: float = 0.95
+) -> pd.DataFrame:
+    """Describe the results of every variant's trials, as the table of trials has them.
+
+    Args:
+        data: of one or several studies.
+        measures: numeric columns of `data.trials`.
+        level: of the bootstrap intervals of the medians.
+
+    Returns:
+        as `describe_generations`, without `generation`; `wall_time_s` is that of a whole trial.
+
+    Raises:
+        UserError: a measure is not there, or the level is not between 0 and 1.
+    """
+    wanted = tuple(dict.fromkeys(measures))
+    for name in wanted:
+        check_numeric(data.trials, name)
+    parts = [
+        _part(variant, name, spread(values_of(rows, name)[:, np.newaxis], level), None)
+        for variant, rows in rows_of_variants(data.trials, data.labels).items()
+        for name in wanted
+    ]
+    return _joined(data, parts).drop(columns="generation")
+
+
+def _by_generation(
+    rows: pd.DataFrame, unit: Unit, measures: Iterable[str]
+) -> tuple[Int64, Mapping[str, Float64]]:
+    """The generations of a variant, and matrices of shape (units, generations)."""
+    generations, columns = np.unique(rows["generation"].to_numpy(), return_inverse=True)
+    observed = ["trial", "cell"] if unit == "pooled_cells" else ["trial"]
+    lines = rows.groupby(observed, sort=False).ngroup().to_numpy()
+    shape = (int(lines.max(initial=-1)) + 1, len(generations))
+    matrices = {}
+    for name in measures:
+        matrices[name] = np.full(shape, np.nan)
+        matrices[name][lines, columns] = rows[name].to_numpy()
+    return generations, matrices
+
+
+def _part(variant: str, measure: str, found: Spread, generations: Int64 | None) -> pd.DataFrame:
+    """The rows of one variant and measure: those with values, or one that shows there are none."""
+    part = pd.DataFrame(found.columns())
+    part["generation"] = pd.array(
+        [pd.NA] * len(part) if generations is None else generations, "Int64"
+    )
+    part = part[part["n"] > 0] if (found.n > 0).any() else part.iloc[:0].reindex([0])
+    return part.assign(variant=variant, measure=measure, n=part["n"].fillna(0).astype("int64"))
+
+
+def _joined(data: Measurements, parts: list[pd.DataFrame]) -> pd.DataFrame:
+    """The parts in one, with the variants' labels and numbers of trials."""
+    if not parts:
+        return pd.DataFrame(columns=list(COLUMNS))
+    whole = pd.concat(parts, ignore_index=True)
+    whole["label"] = whole["variant"].map(dict(data.labels))
+    for name, trials in (("committed", data.trials), ("failed", data.failures)):
+        counts = trials["variant"].value_counts()
+        whole[name] = whole["variant"].map(counts).fillna(0).astype("int64")
+    return whole[list(COLUMNS)]

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from aes_lipi.analysis.hypotheses import UNTESTED, holm, mann_whitney, wilcoxon_signed_rank
+
+NONE = np.empty(0)
+
+
+def test_exact_p_values_by_hand() -> None:
+    low, high = np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 6.0])
+    unpaired = mann_whitney(low, high)
+    assert (unpaired.statistic, unpaired.direction) == (0, -1)
+    assert unpaired.p == pytest.approx(2 / 20)  # of the 20 ways to choose three ranks of six
+    paired = wilcoxon_signed_rank(np.array([4.0, 6.0, 8.0, 11.0]), np.array([3.0, 4.0, 5.0, 7.0]))
+    assert (paired.statistic, paired.direction) == (10, 1)
+    assert paired.p == pytest.approx(2 / 2**4)
+
+
+def test_nothing_to_test() -> None:
+    assert mann_whitney(NONE, np.ones(3)) == UNTESTED
+    assert wilcoxon_signed_rank(NONE, NONE) == UNTESTED
+
+
+@pytest.mark.parametrize("n", [1, 2, 9, 60])
+def test_ties_everywhere_show_nothing(n: int) -> None:
+    same = np.full(n, 0.5)
+    for test in (mann_whitney(same, same), wilcoxon_signed_rank(same, same)):
+        assert (test.p, test.direction) == (1, 0)
+
+
+@pytest.mark.parametrize("n", [2, 5, 20, 60])
+def test_some_ties_and_zero_differences(n: int) -> None:
+    rng = np.random.default_rng(n)
+    a, b = rng.integers(3, size=(2, n)).astype(np.float64)
+    assert 0 < mann_whitney(a, b).p <= 1
+    assert 0 < wilcoxon_signed_rank(a, b).p <= 1
+
+
+def test_one_pair_shows_nothing() -> None:
+    assert mann_whitney(np.array([1.0]), np.array([2.0])).p == 1
+    assert wilcoxon_signed_rank(np.array([1.0]), np.array([2.0])).p == 1
+
+
+def test_holms_correction_by_hand_without_what_was_not_tested() -> None:
+    found = holm(np.array([0.01, np.nan, 0.04, 0.03]))
+    np.testing.assert_allclose(found, [0.03, np.nan, 0.06, 0.06])
+    assert np.isnan(holm(np.array([np.nan]))).all()
+    assert len(holm(NONE)) == 0
