@@ -6,6 +6,7 @@ from aes_lipi.checkpoints.content import (
     decode_checkpoint,
     digest_of_reads,
     encode_checkpoint,
+    glance,
     identify,
     software,
 )
@@ -16,6 +17,7 @@ __all__ = [
     "decode_checkpoint",
     "digest_of_reads",
     "encode_checkpoint",
+    "glance",
     "identify",
     "software",
 ]

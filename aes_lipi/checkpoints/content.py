@@ -22,7 +22,11 @@ from safetensors.numpy import load, save
 
 import aes_lipi
 from aes_lipi.autoencoders.environments import Architecture
-from aes_lipi.checkpoints.records import records_from_tensors, records_to_tensors
+from aes_lipi.checkpoints.records import (
+    newest_mean_l1,
+    records_from_tensors,
+    records_to_tensors,
+)
 from aes_lipi.checkpoints.states import states_from_tensors, states_to_tensors
 from aes_lipi.checkpoints.tensors import Array, Tensors, take
 from aes_lipi.coevolution.order import Reads, reachable
@@ -138,6 +142,20 @@ def identify(content: bytes) -> Identity:
         ValueError: it is none, or not whole.
     """
     return _read(content)[0]
+
+
+def glance(content: bytes) -> tuple[int, float | None]:
+    """How far a checkpoint's trial has come.
+
+    Returns:
+        the generations that its ring has behind it, and the mean over its cells of `mean_L1` when
+        that was measured last; None if it was not.
+
+    Raises:
+        ValueError: it is none, or not whole.
+    """
+    identity, tensors = _read(content)
+    return identity.generations, newest_mean_l1(tensors)
 
 
 def decode_checkpoint(content: bytes, variant: Variant, architecture: Architecture) -> Checkpoint:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing
 from collections.abc import Sequence
 
@@ -56,6 +57,33 @@ def records_from_tensors(tensors: Tensors, n_members: int) -> list[Record]:
     reads = take(tensors, "records.reads", np.int64, (n, n_members))
     rows = zip(whole.tolist(), real.tolist(), known.tolist(), reads.tolist(), strict=True)
     return [_record(*row) for row in rows]
+
+
+def newest_mean_l1(tensors: Tensors) -> float | None:
+    """Mean over the cells of `mean_L1`, of the newest generation in which all of them have it.
+
+    Args:
+        tensors: arrays of records; they are not made into records again.
+
+    Returns:
+        the mean; None if there is no such generation, or it is not finite.
+
+    Raises:
+        ValueError: the arrays are not those of records.
+    """
+    whole = take(tensors, "records.whole", np.int64, (None, len(_WHOLE)))
+    shape, column = (len(whole), len(_REAL)), _REAL.index("mean_L1")
+    known = take(tensors, "records.known", np.uint8, shape)[:, column] != 0
+    losses = take(tensors, "records.real", np.float64, shape)[known, column]
+    generations = whole[known, _WHOLE.index("generation")]
+    n_cells = len(np.unique(whole[:, _WHOLE.index("cell")]))
+    found, counts = np.unique(generations, return_counts=True)
+    full = found[counts == n_cells]
+    if not len(full):
+        return None
+    with np.errstate(all="ignore"):
+        mean = float(losses[generations == full[-1]].mean())
+    return mean if math.isfinite(mean) else None
 
 
 def _record(whole: list[int], real: list[float], known: list[int], reads: list[int]) -> Record:

@@ -7,6 +7,7 @@ import typer
 from aes_lipi.cli.clean import clean
 from aes_lipi.cli.options import normalise, with_field_flags
 from aes_lipi.cli.run import run
+from aes_lipi.cli.status import status
 
 SETTINGS = {"token_normalize_func": normalise, "help_option_names": ["--help", "-h"]}
 
@@ -26,6 +27,7 @@ run_app.command("run", context_settings=SETTINGS)(with_field_flags(run))
 app = _make("Coevolution of autoencoders that are pruned while they train.")
 app.add_typer(run_app)
 app.command("clean", context_settings=SETTINGS)(clean)
+app.command("status", context_settings=SETTINGS)(status)
 
 
 @app.callback()

@@ -19,9 +19,9 @@ from aes_lipi.cli.durations import duration
 from aes_lipi.config import Study
 from aes_lipi.execution.jobs import Job
 from aes_lipi.execution.observer import Observer
+from aes_lipi.execution.pace import Pace
 
 PLAIN_INTERVAL_S = 10.0
-SETTLED_AFTER_S = 2.0  # before that, a speed would be a guess
 BAR_WIDTH = 20
 LINES_AROUND_ROWS = 5
 
@@ -64,10 +64,8 @@ class Tally:
     def __init__(self) -> None:
         self._of_variant: dict[str, VariantTally] = {}
         self.trials = self.trials_done = self.failed = 0
-        self.generations = self.generations_done = 0
         self._of_job: dict[tuple[str, int], int] = {}
-        self._done_before = 0
-        self._first_news: float | None = None
+        self._pace = Pace()
         self.where = ""
 
     def place(self, nodes: int, cpus: float) -> None:
@@ -77,7 +75,7 @@ class Tally:
     def start(self, todo: Sequence[Job], done: int) -> None:
         """Take in what is to be done."""
         self.trials, self.trials_done = len(todo) + done, done
-        self.generations = sum(job.variant.epochs for job in todo)
+        self._pace.begin(sum(job.variant.epochs for job in todo))
         for job in todo:
             row = self._of_variant.setdefault(job.id.variant, VariantTally(job.label))
             row.trials += 1
@@ -85,13 +83,13 @@ class Tally:
 
     def resume(self, job: Job, generations: int) -> None:
         """Take in what an earlier run did of a trial; it says nothing of this one's speed."""
-        self._done_before += generations
+        self._pace.resume(generations)
         self._count(job, generations)
 
     def advance(self, job: Job, generations: int) -> None:
         """Take in that a trial went on."""
+        self._pace.advance(generations)
         self._count(job, generations)
-        self._first_news = self._first_news or time.monotonic()
 
     def _count(self, job: Job, generations: int) -> None:
         key = (job.id.variant, job.id.trial)
@@ -99,7 +97,6 @@ class Tally:
         row.running += key not in self._of_job
         row.generations_done += generations
         self._of_job[key] = self._of_job.get(key, 0) + generations
-        self.generations_done += generations
 
     def finish(self, job: Job, error: str | None) -> None:
         """Take in that a trial ended; generations not reported one by one count now."""
@@ -107,7 +104,7 @@ class Tally:
         row = self._of_variant[job.id.variant]
         row.running -= key in self._of_job
         left = job.variant.epochs - self._of_job.pop(key, 0)
-        self.generations_done += left
+        self._pace.advance(left)
         row.generations_done += left
         if error is None:
             self.trials_done += 1
@@ -130,13 +127,10 @@ class Tally:
     def _state(self) -> str:
         failed = f", {self.failed} failed" if self.failed else ""
         done = f"{self.trials_done} of {self.trials} trials{failed}"
-        elapsed = 0.0 if self._first_news is None else time.monotonic() - self._first_news
-        here = self.generations_done - self._done_before
-        if elapsed < SETTLED_AFTER_S or here <= 0:
+        rate = self._pace.per_second
+        if rate is None:
             return f"{done}, starting"
-        rate = here / elapsed
-        left = duration((self.generations - self.generations_done) / rate)
-        return f"{done}, {rate:.1f} generations/s, {left} left"
+        return f"{done}, {rate:.1f} generations/s, {duration(self._pace.left / rate)} left"
 
 
 class PlainProgress:

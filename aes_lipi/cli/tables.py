@@ -12,6 +12,7 @@ from rich.table import Table
 
 from aes_lipi.cli.durations import duration
 from aes_lipi.config import Study
+from aes_lipi.config.study import printable
 from aes_lipi.execution.estimate import estimated_seconds
 from aes_lipi.results.locations import shown
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from aes_lipi.execution.study import Summary
+    from aes_lipi.results.progress import RunningTrial
+    from aes_lipi.results.status import Driver, Status
 
 PLAIN_WIDTH = 120
 WIDE = 110  # columns that the closing table takes with everything in it
@@ -86,6 +89,59 @@ def print_summary(study: Study, location: str | Path, summary: Summary) -> None:
     for line in results.skipped:
         print(line)
     print(f"results: {shown(location)}")
+
+
+def print_status(status: Status) -> None:
+    """A row for every variant and, below it, for each of its running trials; and a line."""
+    at_work: dict[str, list[RunningTrial]] = {}
+    for trial in status.running:
+        at_work.setdefault(trial.variant, []).append(trial)
+    table = Table(title=_plain(f"{status.study}: {status.directory}"), title_justify="left")
+    table.add_column("variant", min_width=12)
+    for heading in ("done", "running", "failed", "pending", "generation", "mean L1"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for variant in status.variants:
+        trials = variant.trials
+        counts = (trials.running, trials.failed, trials.pending)
+        done = f"{trials.committed} of {trials.total}"
+        loss = _loss(variant.median_mean_L1)
+        table.add_row(_plain(variant.label), done, *(str(each or "") for each in counts), "", loss)
+        for trial in at_work.get(variant.variant, ()):
+            generation = f"{trial.generations} of {trial.epochs}"
+            row = (f"  trial {trial.trial}", "", "", "", "", generation, _loss(trial.mean_L1))
+            table.add_row(*row, style="dim")
+    console().print(table)
+    print(status_line(status))
+
+
+def status_line(status: Status) -> str:
+    """Trials, speed, time left, and who runs the study."""
+    trials = status.trials
+    parts = [f"{trials.committed} of {trials.total} trials"]
+    kinds = {"running": trials.running, "failed": trials.failed, "pending": trials.pending}
+    parts += [f"{count} {kind}" for kind, count in kinds.items() if count]
+    if status.generations_per_second is not None and status.seconds_left is not None:
+        parts.append(f"{status.generations_per_second:.1f} generations/s")
+        parts.append(f"{duration(status.seconds_left)} left")
+    return f"{', '.join(parts)}; {_whose(status.driver)}"
+
+
+def _whose(driver: Driver | None) -> str:
+    if driver is None:
+        return "nobody runs it"
+    whose = "an unknown process"
+    if driver.pid is not None:
+        whose = f"process {driver.pid} on {printable(driver.host)}"
+    return f"run by {whose}" if driver.alive else f"nobody runs it: {whose} is gone"
+
+
+def _loss(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _plain(text: str) -> str:
+    """Text from a file, for a table."""
+    return escape("".join(each if each.isprintable() else "?" for each in text))
 
 
 def _cells(row: pd.Series[float], wide: bool) -> list[str]:

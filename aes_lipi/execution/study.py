@@ -14,6 +14,7 @@ from aes_lipi.execution.digests import with_digests
 from aes_lipi.execution.jobs import Job, jobs_of
 from aes_lipi.execution.ledger import Ledger, StudyLedger
 from aes_lipi.execution.observer import Observer, SilentObserver
+from aes_lipi.execution.publishing import published
 from aes_lipi.results.inventory import Inventory, skipped_lines
 from aes_lipi.results.reads import load_reads
 from aes_lipi.results.store import ResultStore
@@ -106,8 +107,10 @@ def run_study(
         for line in _notices(removed, hold.stale, inventory):
             watcher.noticed(line)
         watcher.started(work.todo, len(work.committed))
-        if work.todo:
-            runner.run(work.todo, watcher, StudyLedger(store, watcher, work.settled))
+        own = StudyLedger(store, watcher, work.settled)
+        with published(store, hold.claim.token, work.todo, own) as ledger:
+            if work.todo:
+                runner.run(work.todo, watcher, ledger)
     return work.summary()
 
 

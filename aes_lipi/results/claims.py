@@ -86,9 +86,14 @@ class Claim:
             return self.token not in _own_tokens
         return not self.process.is_running()
 
+    @property
+    def is_readable(self) -> bool:
+        """Whether the claim says whose it is."""
+        return self.process != _UNKNOWN
+
     def whose(self) -> str:
         """The driver, for messages."""
-        if self.process == _UNKNOWN:
+        if not self.is_readable:
             return f"an unknown driver ({self.name} cannot be read)"
         return f"process {self.process.pid} on {self.process.host}"
 
@@ -159,6 +164,21 @@ def claimed(storage: Storage) -> Iterator[Hold]:
         _own_tokens.discard(token)
         with suppress(UserError):  # then it is stale, for its process ends
             storage.remove(f"claim-{token}.json")
+
+
+def claim_on(storage: Storage) -> tuple[Claim, bool] | None:
+    """The claim on a folder, as somebody sees it who makes none, and whether its driver lives.
+
+    A driver on another machine is taken to live until its last sign of life lies `STALE_AFTER_S`
+    behind this machine's clock: who makes no claim has no other to compare with.
+
+    Raises:
+        UserError: the folder cannot be read.
+    """
+    entries = [entry for entry in storage.children() if is_claim(entry.name)]
+    claims = [(_read(storage, entry), time.time() - entry.modified) for entry in entries]
+    found = [(claim, not claim.is_stale(age_s)) for claim, age_s in claims if claim is not None]
+    return max(found, key=lambda pair: (pair[1], pair[0].holding), default=None)
 
 
 def _acquire(storage: Storage, claim: Claim) -> Hold:

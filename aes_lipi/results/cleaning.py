@@ -14,6 +14,7 @@ from aes_lipi.results.claims import claimed, is_claim
 from aes_lipi.results.description import STUDY_FILE
 from aes_lipi.results.inventory import UNMARKED, Inventory, skipped_lines, take_inventory
 from aes_lipi.results.locations import open_storage
+from aes_lipi.results.progress import PROGRESS_FILE, holds_progress
 from aes_lipi.results.storage import Storage
 from aes_lipi.results.trial_files import FAILURES, FOLDERS, MARKERS, RESULTS
 
@@ -49,12 +50,14 @@ def clean(location: str | Path) -> Cleaned:
     """
     storage = open_storage(location)
     tops = [entry.name for entry in storage.children()]
-    if STUDY_FILE not in tops and not any(map(is_own, tops)):
+    if STUDY_FILE not in tops and not any(is_own(storage, name) for name in tops):
         raise UserError(f"{storage.shown}: holds no study; give the --output_dir of one")
     with claimed(storage) as hold:
         inventory = take_inventory(storage)
         orphans = dict.fromkeys(_temporary(storage), "half written") | _orphans(inventory)
         orphans |= _superseded(storage, inventory)
+        if holds_progress(storage):
+            orphans[PROGRESS_FILE] = "of a driver that is gone"
         for path in orphans:
             storage.remove(path)
         damaged = {trial: why for trial, why in inventory.skipped.items() if why != UNMARKED}
@@ -93,13 +96,15 @@ def remove_results(storage: Storage) -> int:
     paths = sorted(own, key=lambda path: not path.startswith(f"{MARKERS}/"))
     checkpoints = CheckpointFiles(storage)
     paths += [path for trial in checkpoints.trials() for path in checkpoints.paths(trial)]
-    for path in [*paths, *_temporary(storage)]:
+    for path in [*paths, *_temporary(storage), *[PROGRESS_FILE] * holds_progress(storage)]:
         storage.remove(path)
     return len(paths)
 
 
-def is_own(name: str) -> bool:
+def is_own(storage: Storage, name: str) -> bool:
     """Whether a file at the top of a folder is one that a killed driver may have left."""
+    if name == PROGRESS_FILE:  # a common name, so its content decides
+        return holds_progress(storage)
     return is_claim(name) or _TEMPORARY.fullmatch(name) is not None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from aes_lipi.config import Study
@@ -18,6 +19,25 @@ Variants = Mapping[str, Mapping[str, Any]]
 
 _SHOWN = 3
 _NEARBY = 20  # variants that are compared with each: sweeps keep their order
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a `study.json` says.
+
+    Attributes:
+        name: of the study.
+        trials: replicates of every variant.
+        variants: their settings and names, by id.
+    """
+
+    name: str
+    trials: int
+    variants: Variants
+
+    def label(self, variant: str) -> str:
+        """The name of a variant."""
+        return str(self.variants[variant].get("name", variant))
 
 
 def describe_study(study: Study) -> bytes:
@@ -47,6 +67,15 @@ def read_variants(content: bytes) -> Variants | None:
     if not isinstance(variants, dict) or not all(isinstance(v, dict) for v in variants.values()):
         return None
     return variants
+
+
+def read_description(content: bytes) -> Description | None:
+    """What a `study.json` says; None if the content is not one."""
+    document, variants = decode(content) or {}, read_variants(content)
+    name, trials = document.get("name"), document.get("trials")
+    if variants is None or not isinstance(name, str) or type(trials) is not int or trials < 1:
+        return None
+    return Description(name, trials, variants)
 
 
 def difference(known: Variants, asked: Variants) -> str:

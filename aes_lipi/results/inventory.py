@@ -44,10 +44,14 @@ class Inventory:
 def take_inventory(storage: Storage) -> Inventory:
     """Find out what a study's folder holds.
 
+    Failures are listed before markers and markers before results, against the order of writing, so
+    that a trial that is committed meanwhile is never seen as damaged, nor seen nowhere.
+
     Raises:
         UserError: the folder cannot be read.
     """
-    entries = [entry for folder in FOLDERS for entry in storage.files(folder)]
+    folders = (FAILURES, MARKERS, *RESULTS)
+    entries = [entry for folder in folders for entry in storage.files(folder)]
     sizes = {entry.name: entry.size for entry in entries if trial_of(entry.name)}
     trials = _trials_by_folder(sizes)
     markers = _read_markers(storage, sorted(trials[MARKERS]))

@@ -8,6 +8,7 @@ committed/variant=<id>/trial=<nnnn>.json       written last, it commits the tria
 failures/variant=<id>/trial=<nnnn>.parquet     one row for a trial that failed
 checkpoints/variant=<id>/trial=<nnnn>/...      of a trial on its way, until it is committed
 claim-<token>.json                             of the driver that has the folder
+progress.json                                  what that driver is at
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from aes_lipi.results.documents import LONGEST
 from aes_lipi.results.inventory import Inventory, is_committed, take_inventory
 from aes_lipi.results.locations import open_storage
 from aes_lipi.results.markers import make_marker, marker_path
+from aes_lipi.results.progress import PROGRESS_FILE, Progress, encode_progress
 from aes_lipi.results.schema import failures_schema
 from aes_lipi.results.trial_files import FAILURES, Row, TrialFiles, TrialId, parquet
 
@@ -62,7 +64,7 @@ class ResultStore:
             UserError: it holds something else, or cannot be read.
         """
         content = self.storage.read(STUDY_FILE, LONGEST)
-        if content is None and not all(is_own(each.name) for each in self.storage.children()):
+        if content is None and not self._is_vacant():
             raise UserError(
                 f"{self.storage.shown}: not empty and holds no study; choose another --output_dir"
             )
@@ -184,6 +186,28 @@ class ResultStore:
         checkpoints = self._known_checkpoints()
         for trial in set(trials).intersection(checkpoints.trials()):
             checkpoints.remove(trial)
+
+    def write_progress(self, progress: Progress) -> None:
+        """Write down, for others to read, what the driver is at.
+
+        Raises:
+            UserError: as `commit`.
+        """
+        self._check_hold()
+        self.storage.write(PROGRESS_FILE, encode_progress(progress))
+
+    def remove_progress(self) -> None:
+        """Remove what a driver wrote of itself.
+
+        Raises:
+            UserError: it cannot be removed, or another driver has the folder.
+        """
+        self._check_hold()
+        self.storage.remove(PROGRESS_FILE)
+
+    def _is_vacant(self) -> bool:
+        """Whether there is nothing in the folder but what killed drivers left."""
+        return all(is_own(self.storage, each.name) for each in self.storage.children())
 
     def _known_checkpoints(self) -> CheckpointFiles:
         if self._checkpoints is None:

@@ -34,12 +34,13 @@ from aes_lipi.datasets import load_file, read_matrix
 from aes_lipi.errors import UserError
 from aes_lipi.models import Model, load_model
 from aes_lipi.models.files import model_bytes
-from aes_lipi.results import claims, description, markers
+from aes_lipi.results import claims, description, markers, progress
 from aes_lipi.results.cleaning import clean
 from aes_lipi.results.local_storage import LocalStorage
 from aes_lipi.results.processes import Process
 from aes_lipi.results.reading import load_results
 from aes_lipi.results.reads import load_reads
+from aes_lipi.results.status import study_status
 from aes_lipi.results.storage import Entry
 from aes_lipi.results.store import ResultStore
 from aes_lipi.results.trial_files import TrialId
@@ -291,7 +292,7 @@ _CHANGES: tuple[Callable[[Any, random.Random], Any], ...] = (
 
 
 def documents_target() -> Target:
-    """The small JSON files of a results folder: a marker, a description, a claim."""
+    """The small JSON files of a results folder: a marker, a description, a claim, progress."""
     folder = _folder()
     storage = LocalStorage(folder)
     claim = claims.Claim(uuid.uuid4().hex, Process("host", "machine", 7, "1"))
@@ -301,6 +302,9 @@ def documents_target() -> Target:
 
     def read(content: bytes) -> None:
         markers.read_marker(content, _TRIAL)
+        description.read_description(content)
+        (folder / progress.PROGRESS_FILE).write_bytes(content)
+        progress.read_progress(storage)
         known = description.read_variants(content)
         if known is not None and known.keys() != asked.keys():
             raise UserError(description.difference(known, asked))
@@ -314,7 +318,14 @@ def documents_target() -> Target:
         for folder in ("models", "generations", "trials")
     }
     marker = {"format": 1, "variant": _TRIAL.variant, "trial": _TRIAL.trial, "files": facts}
-    seeds = [claim.content(), description.describe_study(study), json.dumps(marker).encode()]
+    running = progress.RunningTrial(variant="v", label="x", trial=1, generations=2, epochs=3)
+    said = progress.Progress(
+        claim=claim.token, generations_per_second=0.5, generations_left=1, running=(running,)
+    )
+    seeds = [
+        *(claim.content(), description.describe_study(study), json.dumps(marker).encode()),
+        progress.encode_progress(said),
+    ]
 
     def mutate(content: bytes, rng: random.Random) -> bytes:
         return rng.choice((mutations.mutated, mutations.json_mutated))(content, rng)
@@ -343,6 +354,8 @@ def results_target() -> Target:
                 load_reads(folder, first, 20)
             with suppress(UserError):
                 ResultStore(folder).holds(study)
+            with suppress(UserError):
+                study_status(folder)
             load_results(folder)
         finally:
             for each in (path, marker):

@@ -20,6 +20,7 @@ from aes_lipi.models.files import model_files, models_digest
 from aes_lipi.results.documents import encode
 from aes_lipi.results.local_storage import LocalStorage
 from aes_lipi.results.markers import marker_path
+from aes_lipi.results.status import study_status
 from aes_lipi.results.store import ResultStore
 from fuzz.hostile import parquet_bytes, refusal
 
@@ -29,6 +30,7 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "model": load_model,
     "models": lambda path: models_digest(model_files(path)),
     "results": load_results,
+    "status": study_status,
     "store": lambda path: ResultStore(path).holds(prepared_study()),
     "listing": lambda path: LocalStorage(path).children() or load_results(path),
 }

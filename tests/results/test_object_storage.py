@@ -28,7 +28,9 @@ from aes_lipi.results.claims import STALE_AFTER_S, claimed
 from aes_lipi.results.cleaning import clean
 from aes_lipi.results.locations import join, open_storage, shown
 from aes_lipi.results.object_storage import ObjectStorage
+from aes_lipi.results.progress import Progress, RunningTrial
 from aes_lipi.results.reading import load_results
+from aes_lipi.results.status import Counts, Driver, study_status
 from aes_lipi.results.store import ResultStore
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -84,6 +86,31 @@ def test_a_study_in_an_object_store_has_the_bits_of_one_on_disk(
     files, path = fs.FileSystem.from_uri(str(join(address, "trials")))
     assert len(pd.read_parquet(path, filesystem=files)) == 4
     assert not [name for name in names(address) if name.startswith("claim-")]
+
+
+def test_a_study_in_an_object_store_says_how_it_stands(options: str) -> None:
+    study = prepared_study(3)
+    first, second, _ = trial_ids(study)
+    store = ResultStore(f"s3://status/study?{options}{NEW_BUCKET}")
+    running = RunningTrial(variant=second.variant, label="x", trial=1, generations=7, epochs=9)
+    with store.claimed() as hold:
+        store.open(study)
+        store.commit(first, prepared_files(first))
+        progress = Progress(
+            claim=hold.claim.token,
+            generations_per_second=None,
+            generations_left=11,
+            running=(running,),
+        )
+        store.write_progress(progress)
+        status = study_status(f"s3://status/study?{options}")
+        assert status.driver == Driver(socket.gethostname(), os.getpid(), alive=True)
+        assert status.directory == "s3://status/study"
+        assert status.trials == Counts(total=3, committed=1, running=1, failed=0, pending=1)
+        assert status.running == (running,)
+        store.remove_progress()
+    status = study_status(f"s3://status/study?{options}")
+    assert (status.driver, status.trials.pending) == (None, 2)
 
 
 def test_the_command_line_goes_on_in_an_object_store_after_a_kill(

@@ -1,0 +1,244 @@
+"""How a study stands, at any moment and from any machine: its folder is read, and nothing else."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import pyarrow as pa
+
+from aes_lipi.errors import UserError
+from aes_lipi.results.claims import claim_on
+from aes_lipi.results.description import STUDY_FILE, Description, read_description
+from aes_lipi.results.documents import LONGEST
+from aes_lipi.results.inventory import Inventory, take_inventory
+from aes_lipi.results.locations import open_storage
+from aes_lipi.results.progress import Progress, RunningTrial, read_progress
+from aes_lipi.results.reading import read_each
+from aes_lipi.results.storage import Storage
+from aes_lipi.results.trial_files import TrialId
+
+LOSSES = pa.schema([(name, pa.float64()) for name in ("mean_L1", "test_loss")])
+"""The columns of a trial's table that are looked at."""
+
+
+@dataclass(frozen=True)
+class Driver:
+    """Who runs a study, or ran it until it was killed.
+
+    Attributes:
+        host: its machine; None if its claim cannot be read.
+        pid: its process there; None if its claim cannot be read.
+        alive: whether it still runs.
+    """
+
+    host: str | None
+    pid: int | None
+    alive: bool
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Trials; each is either committed, or running, or failed, or pending.
+
+    Attributes:
+        total: all that the study has.
+        committed: whose results are there.
+        running: that the driver is at.
+        failed: recorded as failed, and not being tried again.
+        pending: all others.
+    """
+
+    total: int
+    committed: int
+    running: int
+    failed: int
+    pending: int
+
+
+@dataclass(frozen=True)
+class VariantStatus:
+    """How one variant stands.
+
+    Attributes:
+        variant: its id.
+        label: its name within the study.
+        trials: how many there are.
+        median_mean_L1: over its committed trials; None without any.
+        median_test_loss: over its committed trials; None without any.
+    """
+
+    variant: str
+    label: str
+    trials: Counts
+    median_mean_L1: float | None  # noqa: N815 - the column's name for it
+    median_test_loss: float | None
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a study stands.
+
+    Attributes:
+        study: its name.
+        directory: its folder, or its address without options and keys.
+        driver: who runs it; None if nobody does and nobody was killed.
+        trials: of all variants together.
+        variants: one by one, in the study's order.
+        running: the trials on their way, as the driver wrote at most a few seconds ago.
+        generations_per_second: of all running trials together; None if it is not known.
+        seconds_left: until all trials are done; None if it is not known.
+    """
+
+    study: str
+    directory: str
+    driver: Driver | None
+    trials: Counts
+    variants: tuple[VariantStatus, ...]
+    running: tuple[RunningTrial, ...]
+    generations_per_second: float | None
+    seconds_left: float | None
+
+
+def study_status(location: str | Path) -> Status:
+    """Find out how a study stands, without a claim and without writing.
+
+    Args:
+        location: the study's output folder, or its address.
+
+    Raises:
+        UserError: there is no study, or it cannot be read.
+    """
+    storage = open_storage(location)
+    description = _description(storage)
+    driver, progress = _driver(storage)
+    # After what the driver says: a trial that ends in between is seen as committed, not as pending.
+    inventory = take_inventory(storage)
+    running = _running(progress, description, inventory)
+    variants = _variants(storage, description, inventory, running)
+    return Status(
+        study=description.name,
+        directory=storage.shown,
+        driver=driver,
+        trials=_total([each.trials for each in variants]),
+        variants=variants,
+        running=running,
+        generations_per_second=progress.generations_per_second if progress else None,
+        seconds_left=progress.seconds_left if progress else None,
+    )
+
+
+def _description(storage: Storage) -> Description:
+    content = storage.read(STUDY_FILE, LONGEST)
+    if content is None:
+        raise UserError(f"{storage.shown}: holds no study; give the --output_dir of one")
+    description = read_description(content)
+    if description is None:
+        raise UserError(
+            f"{storage.shown}/{STUDY_FILE}: not a study description; give the --output_dir of "
+            "another study, or start this one again with --fresh"
+        )
+    return description
+
+
+def _driver(storage: Storage) -> tuple[Driver | None, Progress | None]:
+    """Who has the folder, and what it is at; of one that is gone, nothing is believed."""
+    found = claim_on(storage)
+    if found is None:
+        return None, None
+    claim, alive = found
+    process = claim.process
+    known = claim.is_readable
+    driver = Driver(process.host if known else None, process.pid if known else None, alive)
+    progress = read_progress(storage) if alive else None
+    return driver, progress if progress and progress.claim == claim.token else None
+
+
+def _running(
+    progress: Progress | None, description: Description, inventory: Inventory
+) -> tuple[RunningTrial, ...]:
+    """The trials at work; those that were committed since the driver wrote are not."""
+    trials = {_id(each): each for each in (progress.running if progress else ())}
+    return tuple(
+        each
+        for trial, each in trials.items()
+        if trial.variant in description.variants
+        and trial.trial < description.trials
+        and trial not in inventory.committed
+    )
+
+
+def _variants(
+    storage: Storage,
+    description: Description,
+    inventory: Inventory,
+    running: Sequence[RunningTrial],
+) -> tuple[VariantStatus, ...]:
+    at_work = {_id(each) for each in running}
+    committed = _by_variant(inventory.committed, description)
+    busy = _by_variant(at_work, description)
+    failed = _by_variant(inventory.failed - at_work, description)
+    losses = _losses(storage, inventory, committed)
+    return tuple(
+        VariantStatus(
+            variant=each,
+            label=description.label(each),
+            trials=_counts(description.trials, committed[each], busy[each], failed[each]),
+            median_mean_L1=_median(losses["mean_L1"][each]),
+            median_test_loss=_median(losses["test_loss"][each]),
+        )
+        for each in description.variants
+    )
+
+
+def _by_variant(
+    trials: Iterable[TrialId], description: Description
+) -> defaultdict[str, list[TrialId]]:
+    """The trials of every variant, but those that the study does not ask for now."""
+    found = defaultdict(list)
+    for each in trials:
+        if each.variant in description.variants and each.trial < description.trials:
+            found[each.variant].append(each)
+    return found
+
+
+def _counts(
+    total: int, committed: Sequence[TrialId], running: Sequence[TrialId], failed: Sequence[TrialId]
+) -> Counts:
+    pending = total - len(committed) - len(running) - len(failed)
+    return Counts(total, len(committed), len(running), len(failed), pending)
+
+
+def _total(counts: Sequence[Counts]) -> Counts:
+    names = [field.name for field in fields(Counts)]
+    return Counts(**{name: sum(getattr(each, name) for each in counts) for name in names})
+
+
+def _losses(
+    storage: Storage, inventory: Inventory, committed: Mapping[str, Sequence[TrialId]]
+) -> dict[str, defaultdict[str, list[float]]]:
+    """The losses of committed trials, by column and variant; what is damaged is passed over."""
+    markers = {trial: inventory.committed[trial] for each in committed.values() for trial in each}
+    losses = {column: defaultdict[str, list[float]](list) for column in LOSSES.names}
+    for trial, row in read_each(storage, markers, "trials", LOSSES, _only_row).items():
+        for column, value in row.items():
+            if value is not None and math.isfinite(value):
+                losses[column][trial.variant].append(value)
+    return losses
+
+
+def _only_row(trial: TrialId, table: pa.Table) -> dict[str, float | None] | None:
+    rows: list[dict[str, float | None]] = table.to_pylist()
+    return rows[0] if len(rows) == 1 else None
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return statistics.median(values) if values else None
+
+
+def _id(trial: RunningTrial) -> TrialId:
+    return TrialId(trial.variant, trial.trial)
