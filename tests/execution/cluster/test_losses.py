@@ -42,7 +42,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Path]:
     ("name", "options"),
     [
         ("CellActor", A_CELL_PER_ACTOR),
-        ("TrialDriver", A_CELL_PER_ACTOR),
+        pytest.param("TrialDriver", A_CELL_PER_ACTOR, marks=pytest.mark.slow),
         ("run_whole_trial", ClusterOptions(placement="trial")),
     ],
     ids=["a cell", "a driver of a trial", "a trial's task"],
@@ -77,7 +77,11 @@ class _NodeKiller(SilentObserver):
             os.kill(self.killed, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("leading", [True, False], ids=["the leading node", "another node"])
+@pytest.mark.parametrize(
+    "leading",
+    [True, pytest.param(False, marks=pytest.mark.slow)],
+    ids=["the leading node", "another node"],
+)
 def test_a_lost_node_costs_no_trial_and_no_bit(
     leading: bool, three_nodes: NodeProcesses, undisturbed: tuple[Study, Path], tmp_path: Path
 ) -> None:
@@ -203,12 +207,16 @@ BY_TRIAL = ClusterRunner(ClusterOptions(placement="trial"))
 @pytest.mark.parametrize(
     ("settings", "first", "then"),
     [
-        ({"prune_method": "random"}, BY_CELL, HERE),
+        pytest.param({"prune_method": "random"}, BY_CELL, HERE, marks=pytest.mark.slow),
         ({"prune_method": "random"}, HERE, BY_CELL),
-        ({"prune_method": "random"}, BY_TRIAL, BY_PAIRS),
+        pytest.param({"prune_method": "random"}, BY_TRIAL, BY_PAIRS, marks=pytest.mark.slow),
         ({"update_order": "asynchronous"}, BY_CELL, HERE),
         ({"optimizer_state": "cell", "update_order": "synchronous"}, BY_PAIRS, BY_CELL),
-        ({"prune_method": "magnitude", "pruned_weights": "frozen"}, BY_PAIRS, BY_TRIAL),
+        pytest.param(
+            {"prune_method": "magnitude", "pruned_weights": "frozen"},
+            *(BY_PAIRS, BY_TRIAL),
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=lambda value: value if isinstance(value, dict) else None,
 )
