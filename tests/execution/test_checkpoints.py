@@ -27,6 +27,7 @@ from aes_lipi.execution.study import run_study as run_on
 from aes_lipi.results.checkpoint_files import CheckpointFiles
 from aes_lipi.results.cleaning import clean
 from aes_lipi.results.local_storage import LocalStorage
+from aes_lipi.results.reading import load_results
 
 EPOCHS = 30
 
@@ -203,8 +204,9 @@ def test_a_trial_that_kills_its_worker_again_and_again_has_failed(tmp_path: Path
     killer = Killer(kills=10**6)
     study = tiny_study(trials=2, epochs=100_000).model_copy(update={"checkpoint_interval": "never"})
     assert run_study(study, tmp_path, jobs=2, observer=killer) == Summary(0, 2)
-    summary = run_study(study, tmp_path, jobs=2)
-    assert summary == Summary(0, 2)
+    errors = load_results(tmp_path).failures["error"]
+    assert all("killed by SIGKILL 6 times" in error for error in errors)
+    assert run_study(study, tmp_path, jobs=2) == Summary(0, 2)
 
 
 def test_checkpoints_of_committed_trials_are_cleaned_and_others_kept(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers import TINY, tiny_study
-from studies import Killer, run_study
+from studies import run_study
 
 import aes_lipi
 from aes_lipi.datasets.choice import load_dataset
@@ -94,16 +94,6 @@ def test_a_committed_trial_has_not_failed(tmp_path: Path) -> None:
     left_over.parent.mkdir(parents=True)
     shutil.copy(row, left_over)
     assert run_study(study, tmp_path / "s") == Summary(committed=1, failed=0)
-
-
-def test_a_trial_that_kills_its_worker_every_time_has_failed(tmp_path: Path) -> None:
-    study = tiny_study(trials=2, epochs=800, record_interval=800)
-    killer = Killer(kills=6)
-    assert run_study(study, tmp_path / "s", jobs=2, observer=killer) == Summary(0, 2)
-    assert killer.kills == 0
-    errors = load_results(tmp_path / "s").failures["error"]
-    assert all("killed by SIGKILL 3 times" in error for error in errors)
-    assert run_study(study, tmp_path / "s", jobs=2, retry_failed=True) == Summary(2, 0)
 
 
 def test_a_folder_may_be_named_like_an_address(

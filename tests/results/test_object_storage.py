@@ -215,8 +215,12 @@ def test_an_interrupt_does_not_leave_half_an_object(options: str) -> None:
     open_storage(address).write("file", b"before")
     files, root = fs.FileSystem.from_uri(address)
     storage = ObjectStorage(InterruptingFiles(files), root, address, makes_bucket=False)
-    with pytest.raises(KeyboardInterrupt):
-        storage.write("file", b"after" * 1000)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            storage.write("file", b"after" * 1000)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert open_storage(address).read("file") == b"after" * 1000
 
 
