@@ -6,6 +6,10 @@ import os
 import tempfile
 
 import torch
+from hypothesis import settings
+
+settings.register_profile("untimed", deadline=None)  # machines that run the tests are shared
+settings.load_profile("untimed")
 
 torch.set_num_threads(1)
 

@@ -17,6 +17,7 @@ _NAMES = [field.name for field in dataclasses.fields(Record)]
 _WHOLE = [name for name in _NAMES if _HINTS[name] in (int, bool)]
 _REAL = [name for name in _NAMES if _HINTS[name] in (float, float | None)]
 _READS = "read_generations"
+_MATRIX = "selection_losses"
 
 
 def records_to_tensors(records: Sequence[Record], n_members: int) -> dict[str, Array]:
@@ -29,18 +30,23 @@ def records_to_tensors(records: Sequence[Record], n_members: int) -> dict[str, A
     Returns:
         `records.whole`, int64, a column for every number that is whole or a truth value;
         `records.real`, float64, a column for all others; `records.known`, uint8, 0 where they are
-        None; `records.reads`, int64. A row each is a record.
+        None; `records.reads`, int64. A row each is a record. `records.measured`, int64, says which
+        of them have losses at selection, and `records.selection_losses`, float64, which ones.
     """
     whole = np.array([[getattr(record, name) for name in _WHOLE] for record in records], np.int64)
     real = [[getattr(record, name) for name in _REAL] for record in records]
     known = np.array([[value is not None for value in row] for row in real], np.uint8)
     reads = np.array([record.read_generations for record in records], np.int64)
+    measured = [k for k, record in enumerate(records) if record.selection_losses is not None]
+    losses = np.array([records[k].selection_losses for k in measured], np.float64)
     n = len(records)
     return {
         "records.whole": whole.reshape(n, len(_WHOLE)),
         "records.real": np.array(real, np.float64).reshape(n, len(_REAL)),
         "records.known": known.reshape(n, len(_REAL)),
         "records.reads": reads.reshape(n, n_members),
+        "records.measured": np.array(measured, np.int64),
+        "records.selection_losses": losses.reshape(len(measured), n_members**2),
     }
 
 
@@ -55,7 +61,8 @@ def records_from_tensors(tensors: Tensors, n_members: int) -> list[Record]:
     real = take(tensors, "records.real", np.float64, (n, len(_REAL)))
     known = take(tensors, "records.known", np.uint8, (n, len(_REAL)))
     reads = take(tensors, "records.reads", np.int64, (n, n_members))
-    rows = zip(whole.tolist(), real.tolist(), known.tolist(), reads.tolist(), strict=True)
+    losses = _selection_losses(tensors, n, n_members)
+    rows = zip(whole.tolist(), real.tolist(), known.tolist(), reads.tolist(), losses, strict=True)
     return [_record(*row) for row in rows]
 
 
@@ -86,8 +93,30 @@ def newest_mean_l1(tensors: Tensors) -> float | None:
     return mean if math.isfinite(mean) else None
 
 
-def _record(whole: list[int], real: list[float], known: list[int], reads: list[int]) -> Record:
-    values: dict[str, typing.Any] = {_READS: tuple(reads)}
+def _selection_losses(tensors: Tensors, n: int, n_members: int) -> list[tuple[float, ...] | None]:
+    """Of each of n records its losses at selection.
+
+    Raises:
+        ValueError: the arrays are not those of records.
+    """
+    measured = take(tensors, "records.measured", np.int64, (None,))
+    if not ((measured >= 0) & (measured < n)).all() or (np.diff(measured) <= 0).any():
+        raise ValueError("records.measured: not an ascending list of records")
+    matrices = take(tensors, "records.selection_losses", np.float64, (len(measured), n_members**2))
+    found: list[tuple[float, ...] | None] = [None] * n
+    for k, matrix in zip(measured.tolist(), matrices.tolist(), strict=True):
+        found[k] = tuple(matrix)
+    return found
+
+
+def _record(
+    whole: list[int],
+    real: list[float],
+    known: list[int],
+    reads: list[int],
+    losses: tuple[float, ...] | None,
+) -> Record:
+    values: dict[str, typing.Any] = {_READS: tuple(reads), _MATRIX: losses}
     for name, value in zip(_WHOLE, whole, strict=True):
         values[name] = bool(value) if _HINTS[name] is bool else value
     for name, number, is_known in zip(_REAL, real, known, strict=True):

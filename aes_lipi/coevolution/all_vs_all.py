@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -31,8 +32,12 @@ def all_vs_all(tasks: Sequence[Task], setup: Setup) -> list[InHand]:
     encoder i and decoder i are cell i's. Pair (i, j) is trained at cell i's rate on cell i's rows.
     Nothing is selected: every cell keeps its own networks, evaluated against all others.
     """
-    before = reduce_losses(_losses(tasks, setup, selection_batch(tasks[0], setup)), setup)
-    hands = [InHand(task, task.cell, 0, float(before.min())) for task in tasks]
+    before = _losses(tasks, setup, selection_batch(tasks[0], setup))
+    lowest = float(reduce_losses(before, setup).min())
+    hands = [
+        InHand(task, task.cell, 0, lowest, before[np.ix_(task.members, task.members)])
+        for task in tasks
+    ]
     [trained] = setup.engine.train([_training_of(hands, setup)])
     hands = [after_training(hand, trained, k, k) for k, hand in enumerate(hands)]
     matrix = setup.engine.loss_matrices(
@@ -40,7 +45,7 @@ def all_vs_all(tasks: Sequence[Task], setup: Setup) -> list[InHand]:
     )[0]
     after = reduce_losses(matrix, setup)
     evaluated = [
-        InHand(hand.task, hand.cell, hand.winner, hand.min_selection_loss, float(loss))
+        replace(hand, min_replacement_loss=float(loss))
         for hand, loss in zip(hands, after, strict=True)
     ]
     return prune_in_hand(evaluated, setup)

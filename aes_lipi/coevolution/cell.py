@@ -44,6 +44,8 @@ class InHand:
         cell: the pair and what is known of it so far.
         winner: the selected member's place in the neighbourhood.
         min_selection_loss: lowest reduced loss at selection.
+        selection_losses: of every encoder of the neighbourhood (rows) with every decoder, at
+            selection; shape (members, members).
         min_replacement_loss: loss after training.
         diverged: whether the generation was undone, for what it came to was not finite.
     """
@@ -52,6 +54,7 @@ class InHand:
     cell: Cell
     winner: int
     min_selection_loss: float
+    selection_losses: Float64
     min_replacement_loss: float = float("nan")
     diverged: bool = False
 
@@ -106,7 +109,7 @@ def _winner(task: Task, matrix: Float64, setup: Setup) -> InHand:
     losses = reduce_losses(matrix, setup)
     winner = tournament(losses, task.plan.contestants)
     cell = replace(task.cell, pair=task.neighbourhood[winner])
-    return InHand(task, cell, winner, min_selection_loss=float(losses.min()))
+    return InHand(task, cell, winner, float(losses.min()), matrix)
 
 
 def reduce_losses(matrix: Float64, setup: Setup) -> Float64:

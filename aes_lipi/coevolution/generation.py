@@ -106,6 +106,12 @@ def _carried(cell: Cell, setup: Setup) -> Cell:
     return cell
 
 
+def _selection_losses(hand: InHand) -> tuple[float, ...] | None:
+    if not hand.task.plan.record_quality:
+        return None
+    return tuple(hand.selection_losses.ravel().tolist())
+
+
 def _record(
     hand: InHand, test_loss: float | None, train_l1: Float64 | None, test_l1: Float64 | None
 ) -> Record:
@@ -133,6 +139,7 @@ def _record(
         std_test_L1=None if test_l1 is None else float(test_l1.std()),
         read_generations=hand.task.reads,
         staleness=plan.address.generation - 1 - min(hand.task.reads),
+        selection_losses=_selection_losses(hand),
         diverged=hand.diverged,
         wall_time_s=0.0,
     )

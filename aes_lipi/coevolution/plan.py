@@ -92,7 +92,9 @@ class Record:
     new centre descends from: the tournament's winner, or in `epoch-node` the best of the
     sub-population. `read_generations` says of every member of the neighbourhood which generation's
     centre was read (-1 before the first), and `staleness` by how many generations the oldest of
-    them lies behind the cell's own. Where a generation `diverged`, its plan and losses are as they
+    them lies behind the cell's own. `selection_losses`, where quality is measured, are those of
+    every encoder of the neighbourhood with every decoder at selection (step 2), by encoder, in
+    the order of the neighbourhood. Where a generation `diverged`, its plan and losses are as they
     were, and winner, sizes and measures are of the state that the cell kept.
     """
 
@@ -118,6 +120,7 @@ class Record:
     std_test_L1: float | None  # noqa: N815
     read_generations: tuple[int, ...]
     staleness: int
+    selection_losses: tuple[float, ...] | None
     diverged: bool
     wall_time_s: float
 

@@ -24,6 +24,11 @@ _ARROW_TYPES: dict[Any, pa.DataType] = {
     str: pa.string(),
 }
 
+_LISTS: dict[Any, pa.DataType] = {
+    tuple[int, ...]: pa.list_(pa.int32()),
+    tuple[float, ...] | None: pa.list_(pa.float64()),
+}
+
 
 def generations_schema() -> pa.Schema:
     """One row per generation and cell: `variant_name` and the fields of `Record`."""
@@ -93,7 +98,7 @@ def _dataclass_fields(table: type, leave_out: tuple[str, ...] = ()) -> list[pa.F
 
 def _result_type(hint: Any) -> pa.DataType:
     """The column type of a result's annotation; a tuple of numbers is a list."""
-    return pa.list_(pa.int32()) if hint == tuple[int, ...] else arrow_type(hint)
+    return _LISTS[hint] if hint in _LISTS else arrow_type(hint)
 
 
 def arrow_type(hint: Any) -> pa.DataType:

@@ -183,6 +183,9 @@ def dropped(name: str) -> Any:
 def one_record_less(tensors: Any) -> None:
     for name in ("whole", "real", "known", "reads"):
         tensors[f"records.{name}"] = tensors[f"records.{name}"][:-1].copy()
+    kept = tensors["records.measured"] < len(tensors["records.whole"])
+    for name in ("measured", "selection_losses"):
+        tensors[f"records.{name}"] = tensors[f"records.{name}"][kept].copy()
 
 
 UNFIT: dict[str, Any] = {
@@ -198,6 +201,8 @@ UNFIT: dict[str, Any] = {
     "learning_rates: not finite": replaced("learning_rates", np.full(4, np.nan)),
     "learning_rates: float64 of": replaced("learning_rates", np.ones(5)),
     "records: not those": one_record_less,
+    "records.measured: not an ascending": lambda t: t["records.measured"].fill(0),
+    "records.selection_losses: missing": dropped("records.selection_losses"),
     "records: of another trial": lambda _: {"trial": 7},
     "records.known: ": lambda t: t["records.known"].fill(0),
     "variant: v0000000000": lambda _: {"variant": "v0000000000"},

@@ -121,6 +121,7 @@ def test_a_generation_followed_by_hand_in_float64() -> None:
         assert record.winner == winner
         assert record.winner_cell == members[winner]
         assert record.min_selection_loss == pytest.approx(reduced.min(), rel=1e-5)
+        assert record.selection_losses == pytest.approx(matrix.ravel(), rel=1e-5)
         assert record.min_replacement_loss == pytest.approx(replacement, rel=1e-5)
         np.testing.assert_allclose(pair.encoder.genome, flat(encoder), atol=2e-6)
         np.testing.assert_allclose(pair.decoder.genome, flat(decoder), atol=2e-6)
