@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from aes_lipi.cli.running import Again, Wishes, one_thread, run_all
 from aes_lipi.config import (
     Study,
     StudyFile,
@@ -23,11 +20,6 @@ from aes_lipi.config import (
 from aes_lipi.config.variant import DATA_FIELDS
 from aes_lipi.errors import UserError
 from aes_lipi.results.locations import is_address, join, shown
-
-if TYPE_CHECKING:
-    from aes_lipi.execution.study import Runner
-
-    Place = Callable[[], AbstractContextManager[Runner]]
 
 OWN_DATA_PRESET = "own_data"
 DEFAULT_RESULTS = Path("results")
@@ -164,10 +156,11 @@ def run(
         if dry_run:
             _print_trials(studies)
             return
-        _one_thread()
-        wishes = _Wishes(placement, cells_per_actor, cell_resources, jobs)
-        again = _Again(retry_failed, replay, fresh)
-        _run_all(studies, folders, wishes.place(local, address), again)
+        one_thread()
+        wishes = Wishes(placement, cells_per_actor, cell_resources, jobs)
+        again = Again(retry_failed, replay, fresh)
+        if run_all(studies, folders, wishes.place(local, address), again):
+            raise typer.Exit(1)
 
 
 def _studies(
@@ -195,13 +188,6 @@ def _known_by_content(study: Study) -> Study:
     return with_digests(study)
 
 
-def _cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _folder(study: Study, output_dir: str | None, one_each: bool) -> str | Path:
     if output_dir is None:
         return DEFAULT_RESULTS / study.name
@@ -214,87 +200,6 @@ def _local_path(output_dir: str) -> Path:
     return Path(output_dir)
 
 
-@dataclass(frozen=True)
-class _Again:
-    """What the flags say of results that are there."""
-
-    retry_failed: bool
-    replay: str | None
-    fresh: bool
-
-
-@dataclass(frozen=True)
-class _Wishes:
-    """What the flags say of where and how trials run."""
-
-    placement: str | None
-    cells_per_actor: str | None
-    cell_resources: str | None
-    jobs: int | None
-
-    def place(self, local: bool, address: str | None) -> Place:
-        """Find the cluster, if there is one, and check what is asked of it.
-
-        Raises:
-            UserError: a flag is wrong, or the cluster cannot be used.
-        """
-        from aes_lipi.execution.cluster.options import (  # noqa: PLC0415 - numpy is slow to import
-            ClusterOptions,
-            parse_cells_per_actor,
-            parse_resources,
-        )
-        from aes_lipi.execution.runners import (  # noqa: PLC0415
-            cluster_runner,
-            local_runner,
-            where_to_run,
-        )
-
-        if self.placement not in (None, "cell", "trial"):
-            raise UserError(f"--placement {self.placement}: give cell or trial")
-        options = ClusterOptions(
-            placement="trial" if self.placement == "trial" else "cell",
-            cells_per_actor=parse_cells_per_actor(self.cells_per_actor or "auto"),
-            resources=parse_resources(self.cell_resources) if self.cell_resources else (),
-            trials_at_a_time=self.jobs,
-        )
-        asked = any((self.placement, self.cells_per_actor, self.cell_resources))
-        found = where_to_run(local, address, asked)
-        if found is None:
-            return lambda: local_runner(self.jobs or _cores())
-        print(f"on the Ray cluster at {found} (--local to run here)", file=sys.stderr, flush=True)
-        return lambda: cluster_runner(found, options)
-
-
-def _run_all(
-    studies: list[Study],
-    folders: list[str | Path],
-    place: Place,
-    again: _Again,
-) -> None:
-    """Run the studies one after another; exit with 1 if a trial failed."""
-    from aes_lipi.cli.progress import progress_for  # noqa: PLC0415 - numpy is slow to import
-    from aes_lipi.cli.tables import print_summary  # noqa: PLC0415
-    from aes_lipi.execution.study import run_study  # noqa: PLC0415
-
-    failed = 0
-    with place() as runner:
-        for study, folder in zip(studies, folders, strict=True):
-            with progress_for(study) as progress:
-                summary = run_study(
-                    study,
-                    folder,
-                    runner,
-                    progress,
-                    retry_failed=again.retry_failed,
-                    replay=again.replay,
-                    fresh=again.fresh,
-                )
-            print_summary(study, folder, summary)
-            failed += summary.failed
-    if failed:
-        raise typer.Exit(1)
-
-
 def _create_data(directory: Path, overrides: Mapping[str, str]) -> None:
     from aes_lipi.cli.data import NAMING_FIELDS, create_data  # noqa: PLC0415 - numpy is slow to import
 
@@ -303,13 +208,6 @@ def _create_data(directory: Path, overrides: Mapping[str, str]) -> None:
     if "data" in wanted:
         raise UserError("--create_data: generates data; leave out --data")
     create_data(directory, resolve_study("data", StudyFile(), wanted), named)
-
-
-def _one_thread() -> None:
-    """Before numpy is imported, which reads how many threads it may use only once."""
-    from aes_lipi.execution.workers import one_thread_per_process  # noqa: PLC0415
-
-    one_thread_per_process()
 
 
 def _print_presets(overrides: Mapping[str, str]) -> None:

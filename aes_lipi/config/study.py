@@ -100,7 +100,9 @@ class Study(BaseModel):
     def label(self, variant: Variant) -> str:
         """What tells this variant from the study's others, for tables and figures."""
         shown = [field for field in self._telling_fields if _applies(field, variant)]
-        return ", ".join(_label(field, getattr(variant, field)) for field in shown) or self.name
+        return (
+            ", ".join(value_label(field, getattr(variant, field)) for field in shown) or self.name
+        )
 
     @cached_property
     def _telling_fields(self) -> list[str]:
@@ -124,7 +126,8 @@ def _applies(field: str, variant: Variant) -> bool:
     return variant.prune_method != "None" or field not in OPERATOR_FIELDS
 
 
-def _label(field: str, value: Any) -> str:
+def value_label(field: str, value: Any) -> str:
+    """What a setting's value is called in the label of a variant."""
     if field == "prune_method":
         return "no pruning" if value == "None" else str(value)
     if field in _LABELLED_BY_VALUE:

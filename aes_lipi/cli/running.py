@@ -1,0 +1,113 @@
+"""Studies run one after another: where, and what the terminal shows of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aes_lipi.config import Study
+from aes_lipi.errors import UserError
+
+if TYPE_CHECKING:
+    from aes_lipi.execution.study import Runner
+
+    Place = Callable[[], AbstractContextManager[Runner]]
+
+
+@dataclass(frozen=True)
+class Again:
+    """What the flags say of results that are there."""
+
+    retry_failed: bool
+    replay: str | None = None
+    fresh: bool = False
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the flags say of where and how trials run."""
+
+    placement: str | None
+    cells_per_actor: str | None
+    cell_resources: str | None
+    jobs: int | None
+
+    def place(self, local: bool, address: str | None) -> Place:
+        """Find the cluster, if there is one, and check what is asked of it.
+
+        Raises:
+            UserError: a flag is wrong, or the cluster cannot be used.
+        """
+        from aes_lipi.execution.cluster.options import (  # noqa: PLC0415 - numpy is slow to import
+            ClusterOptions,
+            parse_cells_per_actor,
+            parse_resources,
+        )
+        from aes_lipi.execution.runners import (  # noqa: PLC0415
+            cluster_runner,
+            local_runner,
+            where_to_run,
+        )
+
+        if self.placement not in (None, "cell", "trial"):
+            raise UserError(f"--placement {self.placement}: give cell or trial")
+        options = ClusterOptions(
+            placement="trial" if self.placement == "trial" else "cell",
+            cells_per_actor=parse_cells_per_actor(self.cells_per_actor or "auto"),
+            resources=parse_resources(self.cell_resources) if self.cell_resources else (),
+            trials_at_a_time=self.jobs,
+        )
+        asked = any((self.placement, self.cells_per_actor, self.cell_resources))
+        found = where_to_run(local, address, asked)
+        if found is None:
+            return lambda: local_runner(self.jobs or _cores())
+        print(f"on the Ray cluster at {found} (--local to run here)", file=sys.stderr, flush=True)
+        return lambda: cluster_runner(found, options)
+
+
+def run_all(
+    studies: list[Study],
+    folders: list[str | Path],
+    place: Place,
+    again: Again,
+) -> int:
+    """Run the studies one after another, each with its table; how many trials failed."""
+    from aes_lipi.cli.progress import progress_for  # noqa: PLC0415 - numpy is slow to import
+    from aes_lipi.cli.tables import print_summary  # noqa: PLC0415
+    from aes_lipi.execution.study import run_study  # noqa: PLC0415
+
+    failed = 0
+    with place() as runner:
+        for study, folder in zip(studies, folders, strict=True):
+            with progress_for(study) as progress:
+                summary = run_study(
+                    study,
+                    folder,
+                    runner,
+                    progress,
+                    retry_failed=again.retry_failed,
+                    replay=again.replay,
+                    fresh=again.fresh,
+                )
+            print_summary(study, folder, summary)
+            failed += summary.failed
+    return failed
+
+
+def one_thread() -> None:
+    """Before numpy is imported, which reads how many threads it may use only once."""
+    from aes_lipi.execution.workers import one_thread_per_process  # noqa: PLC0415
+
+    one_thread_per_process()
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
