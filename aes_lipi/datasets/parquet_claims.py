@@ -71,7 +71,7 @@ def _footer(stream: IO[bytes]) -> _Structure:
     end = stream.seek(-8, io.SEEK_END)
     length = int.from_bytes(stream.read(4), "little")
     stream.seek(end - length)
-    return _Reader(stream.read(length)).structure()
+    return _structure(stream.read(length), 0)[0]
 
 
 def _size(column: _Structure) -> int:
@@ -88,77 +88,90 @@ def _pages(stream: IO[bytes], column: _Structure) -> Iterator[int]:
     end = place + column[_PACKED]
     while place < end and column[_VALUES] > 0:
         stream.seek(place)
-        header = _Reader(stream.read(_LONGEST_HEADER))
-        sizes = header.structure()
+        sizes, length = _structure(stream.read(_LONGEST_HEADER), 0)
         if sizes[_PAGE_PACKED] < 0:
             raise ValueError("a page claims less than nothing")
         yield sizes[_PAGE_UNPACKED]
-        place += header.place + sizes[_PAGE_PACKED]
+        place += length + sizes[_PAGE_PACKED]
 
 
-class _Reader:
-    """Reads values one after another.
+# A reader of structures is called for every field of every column of every file of a study, so
+# these functions hand on places in the content rather than keep them, and read short numbers inline.
 
-    Args:
-        content: holds them.
-    """
 
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-        self.place = 0
-
-    def structure(self) -> _Structure:
-        """The values of a structure by their fields."""
-        found: dict[int, Any] = {}
-        field = 0
-        while head := self._byte():
-            field = field + (head >> 4) if head >> 4 else self._signed()
-            kind = head & 15
-            found[field] = kind == _TRUE if kind in (_TRUE, _FALSE) else self._value(kind)
-        return found
-
-    def _value(self, kind: int) -> Any:
+def _structure(content: bytes, place: int) -> tuple[dict[int, Any], int]:
+    """The values of a structure by their fields, and the place behind it."""
+    found: dict[int, Any] = {}
+    field = 0
+    while head := content[place]:
+        place += 1
+        kind = head & 15
+        if head >> 4:
+            field += head >> 4
+        else:
+            field, place = _signed(content, place)
         if kind in _NUMBERS:
-            return self._signed()
-        if kind == _BINARY:
-            return self._bytes(self._unsigned())
-        if kind == _STRUCTURE:
-            return self.structure()
-        if kind in _LISTS:
-            head = self._byte()
-            length = self._unsigned() if head >> 4 == 15 else head >> 4
-            return [self._value(head & 15) for _ in range(length)]
-        if kind in (_TRUE, _FALSE, _BYTE):
-            return self._byte()
-        if kind == _DOUBLE:
-            return self._bytes(8)
-        raise ValueError("a value is of no known kind")
+            number = content[place]
+            place += 1
+            if number & 128:
+                number, place = _unsigned(content, place - 1)
+            found[field] = number >> 1 ^ -(number & 1)
+        elif kind in (_TRUE, _FALSE):
+            found[field] = kind == _TRUE
+        else:
+            found[field], place = _value(content, place, kind)
+    return found, place + 1
 
-    def _signed(self) -> int:
-        number = self._unsigned()
-        return number >> 1 ^ -(number & 1)
 
-    def _unsigned(self) -> int:
-        byte = self._byte()
-        if byte < 128:
-            return byte
-        number, shift = byte & 127, 7
-        while (byte := self._byte()) & 128:
-            number |= (byte & 127) << shift
-            shift += 7
-            if shift > 63:
-                raise ValueError("a number is too long")
-        return number | byte << shift
+def _value(content: bytes, place: int, kind: int) -> tuple[Any, int]:
+    """A value of a kind, and the place behind it."""
+    if kind == _BINARY:
+        length, place = _unsigned(content, place)
+        return _bytes(content, place, length)
+    if kind == _STRUCTURE:
+        return _structure(content, place)
+    if kind in _LISTS:
+        return _list(content, place)
+    if kind in _NUMBERS:
+        return _signed(content, place)
+    if kind in (_TRUE, _FALSE, _BYTE):
+        return content[place], place + 1
+    if kind == _DOUBLE:
+        return _bytes(content, place, 8)
+    raise ValueError("a value is of no known kind")
 
-    def _byte(self) -> int:
-        byte = self._content[self.place]
-        self.place += 1
-        return byte
 
-    def _bytes(self, length: int) -> bytes:
-        end = self.place + length
-        if end > len(self._content):
-            raise ValueError("a structure is cut off")
-        content = self._content[self.place : end]
-        self.place = end
-        return content
+def _list(content: bytes, place: int) -> tuple[list[Any], int]:
+    head = content[place]
+    place += 1
+    length, kind = head >> 4, head & 15
+    if length == 15:
+        length, place = _unsigned(content, place)
+    values = []
+    for _ in range(length):
+        value, place = _value(content, place, kind)
+        values.append(value)
+    return values, place
+
+
+def _signed(content: bytes, place: int) -> tuple[int, int]:
+    number, place = _unsigned(content, place)
+    return number >> 1 ^ -(number & 1), place
+
+
+def _unsigned(content: bytes, place: int) -> tuple[int, int]:
+    number, shift = 0, 0
+    while (byte := content[place]) & 128:
+        number |= (byte & 127) << shift
+        place += 1
+        shift += 7
+        if shift > 63:
+            raise ValueError("a number is too long")
+    return number | byte << shift, place + 1
+
+
+def _bytes(content: bytes, place: int, length: int) -> tuple[bytes, int]:
+    end = place + length
+    if end > len(content):
+        raise ValueError("a structure is cut off")
+    return content[place:end], end
