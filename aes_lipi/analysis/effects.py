@@ -67,10 +67,34 @@ def a12_interval(
         drawn_a = _drawn(len(a), size, (seed, start, 0))
         drawn_b = drawn_a if paired else _drawn(len(b), size, (seed, start, 1))
         below = np.pad(np.cumsum(drawn_b[:, by_value], axis=1), [(0, 0), (1, 0)])
-        greater = (drawn_a * (below[:, lower] + below[:, upper])).sum(axis=1)
-        effects[start : start + size] = greater / (2 * len(a) * len(b))
+        greater = (drawn_a * (below[:, lower] + below[:, upper])).sum(axis=1) / 2
+        found = _of_pairs(greater, drawn_a, a, b) if paired else greater / (len(a) * len(b))
+        effects[start : start + size] = found
     low, high = np.quantile(effects, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def _of_pairs(greater: Float64, drawn: Int64, a: Float64, b: Float64) -> Float64:
+    """A12 of resamples of pairs.
+
+    A pair that is drawn c times is compared with itself c squared times, but with itself once among
+    the values. So comparisons inside pairs and between pairs are averaged apart, and weigh what
+    they weigh among the values.
+
+    Args:
+        greater: all comparisons of a resample summed, shape (resamples,).
+        drawn: how often each pair is in it, shape (resamples, n).
+        a: shape (n,).
+        b: shape (n,).
+    """
+    n = len(a)
+    inside = (1 + np.sign(a - b)) / 2
+    squares = drawn**2
+    n_between = n * n - squares.sum(axis=1)
+    between = np.full(len(drawn), (a12(a, b) * n - inside.mean()) / (n - 1))
+    np.divide(greater - squares @ inside, n_between, out=between, where=n_between > 0)
+    found: Float64 = between * (1 - 1 / n) + drawn @ inside / n**2
+    return found
 
 
 def magnitude(effect: float) -> str:

@@ -16,19 +16,48 @@ def test_worked_by_hand() -> None:
     assert np.isnan(a12(np.empty(0), np.ones(3)))
 
 
-@pytest.mark.parametrize("paired", [False, True])
-def test_resamples_are_counted_as_if_they_were_drawn(paired: bool) -> None:
+def test_resamples_are_counted_as_if_they_were_drawn() -> None:
     rng = np.random.default_rng(2)
     a, b = rng.integers(6, size=12).astype(float), rng.integers(6, size=12).astype(float)
-    drawn = []
-    for _ in range(4000):
-        i = rng.integers(12, size=12)
-        drawn.append(a12(a[i], b[i if paired else rng.integers(12, size=12)]))
+    drawn = [a12(a[rng.integers(12, size=12)], b[rng.integers(12, size=12)]) for _ in range(4000)]
     np.testing.assert_allclose(
-        a12_interval(a, b, paired=paired, resamples=4000),
+        a12_interval(a, b, paired=False, resamples=4000),
         np.quantile(drawn, [0.025, 0.975]),
         atol=0.02,
     )
+
+
+def test_pairs_are_drawn_whole_and_meet_themselves_once() -> None:
+    rng = np.random.default_rng(2)
+    a = rng.normal(size=12)
+    b = a + rng.normal(0.2, 0.3, size=12)
+    wins = (1 + np.sign(a[:, None] - b)) / 2
+    found = []
+    for _ in range(4000):
+        i = rng.integers(12, size=12)
+        apart = i[:, None] != i
+        found.append(11 / 12 * wins[np.ix_(i, i)][apart].mean() + wins[i, i].mean() / 12)
+    np.testing.assert_allclose(
+        a12_interval(a, b, paired=True, resamples=4000),
+        np.quantile(found, [0.025, 0.975]),
+        atol=0.02,
+    )
+    assert a12_interval(a + 1e-9, a, paired=True) == pytest.approx([13 / 24] * 2)
+    assert np.isfinite(a12_interval(a[:2], b[:2], paired=True)).all()
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.9, 0.99])
+def test_the_interval_of_pairs_covers_the_effect(correlation: float) -> None:
+    rng = np.random.default_rng(3)
+    own, shared = np.sqrt(1 - correlation), np.sqrt(correlation)
+    true = 0.5 * (1 + erf(0.4))  # of two normal distributions, 0.8 apart
+    hits = 0
+    for _ in range(300):
+        common, a, b = rng.normal(size=(3, 30))
+        a, b = shared * common + own * a + 0.8, shared * common + own * b
+        low, high = a12_interval(a, b, paired=True, resamples=500)
+        hits += low <= true <= high
+    assert 0.9 <= hits / 300 <= 0.985
 
 
 @pytest.mark.parametrize("shift", [0.0, 1.0])
