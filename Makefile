@@ -13,8 +13,9 @@ help:  ## show what can be made
 
 install: $(VENV)/.dev  ## set up .venv for development
 
-demo: $(VENV)/.run  ## run the quickstart study and print its table
+demo: $(VENV)/.run  ## run the quickstart study, print its table, write its report
 	$(BIN)/python run.py --rq quickstart --output_dir $(DEMO_DIR)
+	$(BIN)/aes-lipi analyse $(DEMO_DIR)
 
 test: $(VENV)/.dev lint  ## lint, check types, run the test suite
 	$(BIN)/python -m pytest -n auto --dist loadgroup -m "not slow"

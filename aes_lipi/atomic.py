@@ -46,6 +46,19 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         raise
 
 
+def write_bytes_atomically(path: Path, content: bytes) -> None:
+    """Write a file whole, as `write_atomically` does.
+
+    Raises:
+        UserError: the disk is full, or the folder cannot be written.
+    """
+
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(content)
+
+    write_atomically(path, write)
+
+
 def sync_folder(folder: Path) -> None:
     """Flush a folder's entries to the disk, where the file system can.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -21,10 +21,31 @@ from aes_lipi.errors import UserError
 
 MAX_VARIANTS = 200
 
-COLUMNS = (
-    *("a", "b", "label_a", "label_b", "test", "n_a", "n_b", "median_a", "median_b"),
-    *("statistic", "p", "p_holm", "a12", "a12_low", "a12_high", "magnitude", "verdict"),
-)
+
+@dataclass(frozen=True)
+class Comparison:
+    """A pair of variants; see the table of `Comparisons`."""
+
+    a: str
+    b: str
+    label_a: str
+    label_b: str
+    test: str
+    n_a: int
+    n_b: int
+    median_a: float
+    median_b: float
+    statistic: float
+    p: float
+    p_holm: float
+    a12: float
+    a12_low: float
+    a12_high: float
+    magnitude: str
+    verdict: str
+
+
+COLUMNS = tuple(field.name for field in fields(Comparison))
 
 _VERDICTS = {-1: "lower", 0: "different", 1: "greater"}
 
@@ -49,6 +70,11 @@ class Comparisons:
     alpha: float
     table: pd.DataFrame
     complete: bool
+
+    def pairs(self) -> list[Comparison]:
+        """The rows of the table."""
+        records = self.table[list(COLUMNS)].to_dict("records")
+        return [Comparison(**{str(name): each[name] for name in each}) for each in records]
 
     def p_values(self) -> pd.DataFrame:
         """The adjusted p-values as a symmetric matrix, by variant id; NaN where none was tested."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import typer
 
+from aes_lipi.cli.analyse import analyse
 from aes_lipi.cli.clean import clean
 from aes_lipi.cli.options import normalise, with_field_flags
+from aes_lipi.cli.reproduce import reproduce
 from aes_lipi.cli.run import run
 from aes_lipi.cli.status import status
 
@@ -26,7 +28,9 @@ run_app.command("run", context_settings=SETTINGS)(with_field_flags(run))
 
 app = _make("Coevolution of autoencoders that are pruned while they train.")
 app.add_typer(run_app)
+app.command("analyse", context_settings=SETTINGS)(analyse)
 app.command("clean", context_settings=SETTINGS)(clean)
+app.command("reproduce", context_settings=SETTINGS)(reproduce)
 app.command("status", context_settings=SETTINGS)(status)
 
 

@@ -95,8 +95,8 @@ def _pages(stream: IO[bytes], column: _Structure) -> Iterator[int]:
         place += length + sizes[_PAGE_PACKED]
 
 
-# A reader of structures is called for every field of every column of every file of a study, so
-# these functions hand on places in the content rather than keep them, and read short numbers inline.
+# These functions are called for every field of every column of every file of a study: they hand on
+# places in the content rather than keep them, and read short numbers inline.
 
 
 def _structure(content: bytes, place: int) -> tuple[dict[int, Any], int]:

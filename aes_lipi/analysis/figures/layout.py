@@ -1,0 +1,34 @@
+"""Where the parts of a figure stand."""
+
+from __future__ import annotations
+
+import textwrap
+
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+_LETTER = 0.066  # mean width of a letter of 8 points, in inches
+
+
+def settled(figure: Figure) -> Figure:
+    """The figure with its parts where the constrained layout puts them, and no layout to come.
+
+    It takes longer to lay out a figure of many panels than to write it: once is enough for all
+    kinds of files.
+    """
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine("none")
+    return figure
+
+
+def wrapped(title: str, width: float) -> str:
+    """A title on as many lines as a panel of this width needs, in inches."""
+    return "\n".join(textwrap.wrap(title, max(8, int(width / _LETTER)))) or title
+
+
+def whole_ticks(axis: Axis, most: int) -> None:
+    """At most so many intervals between ticks, at round whole numbers."""
+    axis.set_major_locator(MaxNLocator(most, integer=True, steps=(1, 2, 5, 10), min_n_ticks=1))

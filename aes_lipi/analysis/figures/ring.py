@@ -1,0 +1,181 @@
+"""The ring as a space-time diagram: how losses fall, and how a good pair spreads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
+from matplotlib.transforms import ScaledTranslation
+
+from aes_lipi.analysis.figures.layout import settled, wrapped
+from aes_lipi.analysis.figures.rasters import (
+    block_means,
+    block_middles,
+    cells_over_generations,
+    loss_scale,
+)
+from aes_lipi.analysis.figures.style import INK, LOSSES, PAGE, PAPER, styled
+from aes_lipi.analysis.history import History
+from aes_lipi.analysis.lineage import descents, final_cell, line_on_ring
+from aes_lipi.analysis.units import Float64
+
+Rows = Sequence[tuple[str, History]]
+
+MEASURE = "min_replacement_loss"
+"""What the losses are: of the centre on one batch, after training."""
+
+_ROUND = (
+    *("#c6e6d8", "#eed4af", "#f0ba7e", "#cca04e", "#918924", "#527003", "#245906", "#23451a"),
+    *("#3c3633", "#5b2c55", "#762f7f", "#8350ad", "#787fd5", "#58aef2", "#4fd3fd", "#87e6f4"),
+)
+_NAMES = {
+    "min_replacement_loss": "loss on a training batch, after training",
+    "test_loss": "loss on a test batch",
+    "min_selection_loss": "lowest loss of the neighbourhood, at selection",
+}
+_ROBUST = (2, 98)  # percentiles between which colours differ
+_FOLLOWED = 5  # cells, at least, for a line of descent: it would hide fewer
+_LEGEND_BELOW = -32  # of the last panel, in points
+
+
+def lineage_colours() -> Colormap:
+    """A colour map that ends where it begins, as a ring does.
+
+    It goes round in the plane of lightness and of blue to yellow, which no common colour blindness
+    flattens: of ten cells, the two most alike differ by 16 or more (CIE76) for deuteranopic,
+    protanopic and tritanopic readers (Machado et al., 2009), by 9 in `twilight`.
+    """
+    return LinearSegmentedColormap.from_list("ring", (*_ROUND, _ROUND[0]))
+
+
+def space_time(rows: Rows, measure: str = MEASURE) -> Figure | None:
+    """Cells over generations, coloured by loss on the left and by lineage on the right.
+
+    On the right, a centre has the colour of the cell from whose centre it descends since the last
+    vertical line, where one pair's descendants had taken all cells (see `descents`); the line is
+    the descent of the pair that is best in the end, broken where it goes round the ring's end.
+
+    Args:
+        rows: labels of variants, and one trial of each. Those of one cell are left out: nothing can
+            spread.
+        measure: of the history, the loss that is drawn, on a scale that all variants share.
+
+    Returns:
+        a row of panels per variant; None if there is none.
+    """
+    rings = [(label, history) for label, history in rows if history.n_cells > 1]
+    return _drawn(rings, measure) if rings else None
+
+
+@styled
+def _drawn(rows: Rows, measure: str) -> Figure:
+    heights = [min(0.35 + 0.06 * history.n_cells, 0.85) for _, history in rows]
+    figure = Figure(figsize=(PAGE, sum(heights) + 0.22 * len(rows) + 0.7))
+    grid = figure.subplots(len(rows), 2, squeeze=False, height_ratios=heights)
+    values = [history.measures[measure].ravel() for _, history in rows]
+    scale = loss_scale(np.concatenate(values), _ROBUST)
+    last = max(history.n_generations for _, history in rows) - 0.5
+    for (label, history), (losses, lineage) in zip(rows, grid, strict=True):
+        losses.set_title(wrapped(label, PAGE / 2 - 0.4))
+        image = _losses(losses, history.measures[measure], scale)
+        _lineage(lineage, history)
+        _key(lineage, history.n_cells, last + 0.5)
+        for axes in (losses, lineage):
+            axes.set_xlim(-0.5, last)
+            axes.tick_params(labelbottom=axes in grid[-1])
+    grid[0, 1].set_title("coloured by the cell it descends from")
+    _finish(figure, grid, image, _NAMES.get(measure, measure))
+    if any(history.n_cells >= _FOLLOWED for _, history in rows):
+        _legend(figure, grid[-1, 1])
+    return settled(figure)
+
+
+def _losses(axes: Axes, values: Float64, scale: Normalize) -> AxesImage:
+    place = cells_over_generations(axes, values.shape)
+    return axes.imshow(
+        block_means(values.T),
+        cmap=LOSSES,
+        norm=scale,
+        extent=place,
+        origin="lower",
+        aspect="auto",
+        interpolation="none",
+    )
+
+
+def _key(axes: Axes, n_cells: int, width: float) -> None:
+    """The colour of every cell, left of its row."""
+    axes.imshow(
+        np.arange(n_cells)[:, np.newaxis],
+        cmap=lineage_colours(),
+        norm=Normalize(0, n_cells),
+        extent=(-0.5 - 0.03 * width, -0.5 - 0.012 * width, -0.5, n_cells - 0.5),
+        origin="lower",
+        aspect="auto",
+        interpolation="none",
+        clip_on=False,
+    )
+    axes.tick_params(left=False, labelleft=False)
+    axes.spines["left"].set_visible(False)
+
+
+def _lineage(axes: Axes, history: History) -> None:
+    told = descents(history)
+    place = cells_over_generations(axes, told.founders.shape)
+    axes.imshow(
+        block_middles(told.founders.T),
+        cmap=lineage_colours(),
+        norm=Normalize(0, history.n_cells),
+        extent=place,
+        origin="lower",
+        aspect="auto",
+        interpolation="none",
+    )
+    for start in told.starts[1:]:
+        axes.axvline(start - 0.5, color=PAPER, linewidth=0.8)
+    if history.n_cells >= _FOLLOWED:
+        _line_of_descent(axes, history)
+
+
+def _line_of_descent(axes: Axes, history: History) -> None:
+    generations, cells, jumps = line_on_ring(history, final_cell(history))
+    axes.plot(
+        np.insert(generations.astype(np.float64), jumps, np.nan),
+        np.insert(cells.astype(np.float64), jumps, np.nan),
+        color=INK,
+        linewidth=0.7,
+        solid_joinstyle="round",
+        path_effects=[withStroke(linewidth=1.7, foreground=PAPER)],
+    )
+
+
+def _finish(figure: Figure, grid: npt.NDArray[np.object_], image: AxesImage, name: str) -> None:
+    """Names of axes, and the scale of losses."""
+    for column in (0, 1):
+        grid[-1, column].set_xlabel("generation")
+    for axes in grid[:, 0]:
+        axes.set_ylabel("cell")
+    figure.colorbar(
+        image, ax=list(grid[:, 0]), location="bottom", aspect=45, extend="both", label=name
+    )
+
+
+def _legend(figure: Figure, last: Axes) -> None:
+    """What the line is, below the last panel."""
+    below = ScaledTranslation(0, _LEGEND_BELOW / 72, figure.dpi_scale_trans)
+    legend = last.legend(
+        handles=[Line2D([], [], color=INK, linewidth=0.7, label="descent of the final best cell")],
+        loc="upper left",
+        bbox_to_anchor=(0, 0),
+        bbox_transform=last.transAxes + below,
+        borderpad=0,
+        borderaxespad=0,
+    )
+    legend.set_in_layout(False)  # it stands in the room beside the scale of losses

@@ -1,0 +1,133 @@
+"""How figures look: sizes fit for a paper, colours that colour-blind readers tell apart.
+
+Colours are those of Okabe and Ito ("Color Universal Design", 2008) that stand out on white and on
+dark ground; where they run out, the line style changes. Heat maps use viridis and cividis, which
+are even in brightness. Lines differ in their markers too, so that a figure survives a grey
+printer.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Literal, ParamSpec
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+
+Dashes = Literal["-"] | tuple[float, tuple[float, ...]]
+
+COLUMN = 3.4
+"""Width of a column of a two-column paper, in inches."""
+
+PAGE = 7.0
+"""Width of its text, in inches."""
+
+INK = "#1f2328"
+"""Of text, axes and the first series; in a page the text's colour takes its place."""
+
+PAPER = "#fffffe"
+"""Of what is to look like the ground; in a page the ground's colour takes its place."""
+
+GONE = "#d55e00"
+"""Of what was pruned or marks an event."""
+
+LOSSES = "viridis"
+"""Colour map of losses, the lower the darker."""
+
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", INK)
+_DASHES: tuple[Dashes, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+
+_SETTINGS: dict[str, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 8,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "axes.grid": False,
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
+    "savefig.facecolor": "none",
+    "grid.color": INK,
+    "grid.alpha": 0.12,
+    "grid.linewidth": 0.5,
+    "lines.linewidth": 1.3,
+    "lines.markersize": 3.5,
+    "patch.linewidth": 0.6,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "image.interpolation": "nearest",
+    "figure.dpi": 150,
+    "savefig.dpi": 300,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "aes_lipi",
+    "pdf.fonttype": 42,
+    "figure.constrained_layout.use": True,
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """What tells a series from the others.
+
+    Attributes:
+        colour: of line and points.
+        dashes: line style: from where, and lengths on and off.
+        marker: of points.
+    """
+
+    colour: str
+    dashes: Dashes
+    marker: str
+
+
+def looks(names: Sequence[str]) -> dict[str, Look]:
+    """A look for every series, in their order: 28 that differ, then again from the first."""
+    return dict(zip(names, _looks(), strict=False))
+
+
+def _looks() -> Iterator[Look]:
+    place = 0
+    while True:
+        lap, colour = divmod(place, len(_COLOURS))
+        dashes = _DASHES[lap % len(_DASHES)]
+        yield Look(_COLOURS[colour], dashes, _MARKERS[(colour + lap) % len(_MARKERS)])
+        place += 1
+
+
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Draw with the settings above; matplotlib's own stay as they are."""
+
+    @functools.wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with settings():
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+def settings() -> AbstractContextManager[None]:
+    """The settings above, for as long as the context lasts."""
+    chosen: dict[str, Any] = {
+        **{str(name): value for name, value in mpl.rcParamsDefault.items()},
+        **_SETTINGS,
+    }
+    return mpl.rc_context(chosen)  # type: ignore[arg-type]

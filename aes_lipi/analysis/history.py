@@ -1,0 +1,240 @@
+"""The whole course of one trial, cell by cell, and who descends from whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pydantic import ValidationError
+
+from aes_lipi.analysis.units import Float64, Int64
+from aes_lipi.coevolution.order import reachable
+from aes_lipi.coevolution.topology import Neighbourhoods
+from aes_lipi.config import Variant
+from aes_lipi.errors import UserError
+from aes_lipi.results.description import STUDY_FILE, read_variants
+from aes_lipi.results.inventory import Inventory
+from aes_lipi.results.reading import open_results, read_each
+from aes_lipi.results.schema import generations_schema
+from aes_lipi.results.storage import Storage
+from aes_lipi.results.trial_files import TrialId
+
+BEGINNING = -1
+"""The generation of the centres that a trial starts from."""
+
+_REAL = (
+    *("learning_rate", "min_selection_loss", "min_replacement_loss", "prune_probability"),
+    *("capacity", "test_loss", "mean_L1", "test_L1"),
+)
+_WHOLE = ("winner", "winner_cell")
+_FLAGS = ("prune_event", "diverged")
+_LISTS = ("read_generations", "selection_losses")
+
+
+@dataclass(frozen=True)
+class History:
+    """A trial, a row per generation and a column per cell.
+
+    Attributes:
+        trial: which.
+        measures: float64, shape (generations, cells), NaN where not measured: `learning_rate`,
+            `min_selection_loss`, `min_replacement_loss`, `prune_probability`, `capacity`,
+            `test_loss`, `mean_L1`, `test_L1`.
+        prune_event: bool, shape (generations, cells).
+        diverged: bool, shape (generations, cells).
+        parent_cell: int64, shape (generations, cells): the cell whose centre the new one descends
+            from.
+        parent_generation: int64, the same shape: the generation that this centre was of; see
+            `BEGINNING`.
+        selection_losses: by generation, where quality was measured: the loss of every encoder of
+            each neighbourhood with each of its decoders, float64, shape (cells, members, members),
+            a cell itself being its first member.
+        members: by cell the cells of its neighbourhood, its own first; empty where the study does
+            not say.
+    """
+
+    trial: TrialId
+    measures: Mapping[str, Float64]
+    prune_event: npt.NDArray[np.bool_]
+    diverged: npt.NDArray[np.bool_]
+    parent_cell: Int64
+    parent_generation: Int64
+    selection_losses: Mapping[int, Float64]
+    members: Neighbourhoods = ()
+
+    @property
+    def n_generations(self) -> int:
+        """How many there are."""
+        return len(self.parent_cell)
+
+    @property
+    def n_cells(self) -> int:
+        """How many there are."""
+        return int(self.parent_cell.shape[1])
+
+    def ancestors(self, start: int = BEGINNING + 1, stop: int | None = None) -> Int64:
+        """Of every centre the cell that it descends from, at the end of the generation before one.
+
+        Args:
+            start: the generation; of those before it nothing is said.
+            stop: the generation before which to end; by default all are told.
+
+        Returns:
+            shape (stop - start, cells): indices of cells.
+        """
+        n_cells = self.n_cells
+        rows = np.maximum(self.parent_generation[start:stop] - start + 1, 0)  # 0 is before start
+        parents = rows * n_cells + self.parent_cell[start:stop]
+        links = np.concatenate([np.arange(n_cells), parents.ravel()])
+        while True:  # every link skips as many steps as it did and its end did
+            further = links[links]
+            if (further == links).all():
+                return links[n_cells:].reshape(-1, n_cells)
+            links = further
+
+    def line_of(self, cell: int) -> list[tuple[int, int]]:
+        """Where a cell's last centre comes from.
+
+        Returns:
+            pairs of a generation and a cell, the newest first, down to the beginning.
+        """
+        line, t = [], self.n_generations - 1
+        while t > BEGINNING:
+            line.append((t, cell))
+            t, cell = int(self.parent_generation[t, cell]), int(self.parent_cell[t, cell])
+        return [*line, (BEGINNING, cell)]
+
+
+def read_history(location: str | Path, variant: str, trial: int) -> History:
+    """Read one committed trial.
+
+    Args:
+        location: the study's output folder, or its address.
+        variant: id of its variant.
+        trial: its number.
+
+    Raises:
+        UserError: there is no such trial, or its file is damaged or not whole.
+    """
+    storage, inventory = open_results(location)
+    wanted = TrialId(variant, trial)
+    if wanted not in inventory.committed:
+        raise UserError(f"{storage.shown}: no committed trial {trial} of variant {variant}")
+    found = histories_of(storage, inventory, [wanted])
+    if wanted not in found:
+        raise UserError(
+            f"{storage.shown}: the generations of trial {trial} of variant {variant} are damaged"
+        )
+    return found[wanted]
+
+
+def histories_of(
+    storage: Storage, inventory: Inventory, trials: Iterable[TrialId]
+) -> dict[TrialId, History]:
+    """Some of a study's committed trials, without those whose file is damaged or not whole.
+
+    Args:
+        storage: the study's folder.
+        inventory: what it holds.
+        trials: which; those that are not committed are left out.
+
+    Raises:
+        UserError: the folder cannot be read.
+    """
+    names = ["generation", "cell", *_REAL, *_WHOLE, *_FLAGS, *_LISTS]
+    whole = generations_schema()
+    schema = pa.schema([whole.field(name) for name in names])
+    markers = {
+        trial: inventory.committed[trial] for trial in trials if trial in inventory.committed
+    }
+    found = read_each(storage, markers, "generations", schema, _history)
+    described = read_variants(storage.read(STUDY_FILE) or b"") or {}
+    return {
+        trial: replace(history, members=_members(described.get(trial.variant, {}), history.n_cells))
+        for trial, history in found.items()
+    }
+
+
+def _members(settings: Mapping[str, Any], n_cells: int) -> Neighbourhoods:
+    """The neighbourhoods of a variant; none where its settings are not those of this version."""
+    try:
+        variant = Variant.model_validate({k: v for k, v in settings.items() if k != "name"})
+    except ValidationError:
+        return ()
+    return reachable(variant) if variant.population_size == n_cells else ()
+
+
+def _history(trial: TrialId, table: pa.Table) -> History | None:
+    """The trial's course; None where it is not one."""
+    try:
+        return _arranged(trial, table)
+    except (ValueError, TypeError, IndexError):
+        return None
+
+
+def _arranged(trial: TrialId, table: pa.Table) -> History:
+    table = table.sort_by([("generation", "ascending"), ("cell", "ascending")])
+    n_cells = len(np.unique(table["cell"].to_numpy()))
+    shape = (-1, n_cells)
+    generation, cell = (table[name].to_numpy().reshape(shape) for name in ("generation", "cell"))
+    expected = np.indices(generation.shape)
+    if not ((generation == expected[0]).all() and (cell == expected[1]).all()):
+        raise ValueError("a generation of a cell is missing")
+    winner, parent_cell = (table[name].to_numpy().reshape(shape) for name in _WHOLE)
+    reads = np.stack(table["read_generations"].to_pylist()).reshape(*generation.shape, -1)
+    parent_generation = np.take_along_axis(reads, winner[:, :, np.newaxis], 2)[:, :, 0]
+    _check_descent(parent_cell, parent_generation)
+    prune_event, diverged = (_flags(table, name).reshape(shape) for name in _FLAGS)
+    return History(
+        trial=trial,
+        measures={name: table[name].to_numpy().astype(np.float64).reshape(shape) for name in _REAL},
+        prune_event=prune_event,
+        diverged=diverged,
+        parent_cell=parent_cell.astype(np.int64),
+        parent_generation=parent_generation.astype(np.int64),
+        selection_losses=_matrices(table["selection_losses"].to_pylist(), n_cells),
+    )
+
+
+def _check_descent(parent_cell: Int64, parent_generation: Int64) -> None:
+    """Refuse parents that are not of the trial, or that were not there before their children.
+
+    Args:
+        parent_cell: shape (generations, cells).
+        parent_generation: the same shape.
+
+    Raises:
+        ValueError: there are such.
+    """
+    n_cells = parent_cell.shape[1]
+    generation, cell = np.indices(parent_cell.shape)
+    if (parent_cell < 0).any() or (parent_cell >= n_cells).any():
+        raise ValueError("a parent is not of the trial")
+    if (parent_generation < BEGINNING).any() or (parent_generation > generation).any():
+        raise ValueError("a parent is of a later generation")
+    beside = parent_generation == generation
+    links = np.where(beside, parent_cell, cell)
+    for _ in range(n_cells.bit_length()):
+        links = np.take_along_axis(links, links, 1)
+    if np.take_along_axis(beside, links, 1).any():  # it should lead out of the generation
+        raise ValueError("descent goes round in a circle")
+
+
+def _flags(table: pa.Table, name: str) -> npt.NDArray[np.bool_]:
+    return np.array(table[name].to_pylist(), dtype=bool)
+
+
+def _matrices(lists: list[Any], n_cells: int) -> dict[int, Float64]:
+    """By generation, where all cells have one."""
+    found = {}
+    for t in range(len(lists) // n_cells):
+        rows = lists[t * n_cells : (t + 1) * n_cells]
+        if all(rows):
+            size = round(len(rows[0]) ** 0.5)
+            found[t] = np.array(rows, dtype=np.float64).reshape(n_cells, size, size)
+    return found

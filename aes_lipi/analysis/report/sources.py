@@ -1,0 +1,145 @@
+"""The directories behind a report: what they were made for, and single trials of theirs."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+
+from aes_lipi.analysis.history import History, histories_of
+from aes_lipi.analysis.reading import Measurements
+from aes_lipi.analysis.samples import generation_samples
+from aes_lipi.config import Variant
+from aes_lipi.datasets.choice import load_dataset
+from aes_lipi.datasets.dataset import Float32
+from aes_lipi.errors import UserError
+from aes_lipi.models.files import load_model
+from aes_lipi.models.model import Model
+from aes_lipi.results.description import STUDY_FILE, Description, read_description
+from aes_lipi.results.documents import decode
+from aes_lipi.results.inventory import Inventory
+from aes_lipi.results.reading import open_results
+from aes_lipi.results.storage import Storage
+from aes_lipi.results.trial_files import TrialId
+
+_ROWS = 1000
+
+
+@dataclass(frozen=True)
+class Source:
+    """One directory.
+
+    Attributes:
+        location: as the user gave it.
+        storage: its folder.
+        inventory: what it holds.
+        described: what its study.json says; None if there is none that can be read.
+        question: what the study asks; empty if it does not say.
+    """
+
+    location: str | Path
+    storage: Storage
+    inventory: Inventory
+    described: Description | None
+    question: str
+
+    def variant(self, variant: str) -> Variant | None:
+        """The settings of one of its variants; None if they are not those of this version."""
+        if self.described is None or variant not in self.described.variants:
+            return None
+        settings = {k: v for k, v in self.described.variants[variant].items() if k != "name"}
+        try:
+            return Variant.model_validate(settings)
+        except ValidationError:
+            return None
+
+
+def open_source(location: str | Path) -> Source:
+    """A directory that holds a study.
+
+    Raises:
+        UserError: there is none, or it cannot be read.
+    """
+    storage, inventory = open_results(location)
+    content = storage.read(STUDY_FILE) or b""
+    question = (decode(content) or {}).get("description")
+    return Source(
+        location,
+        storage,
+        inventory,
+        read_description(content),
+        question if isinstance(question, str) else "",
+    )
+
+
+def typical_trials(data: Measurements, sources: Sequence[Source]) -> dict[str, tuple[Source, int]]:
+    """By variant the trial whose final loss is the median, the lower one of two."""
+    numbers = {}
+    for sample in generation_samples(data, data.best_by):
+        if len(sample.values):
+            middle = np.argsort(sample.values, kind="stable")[(len(sample.values) - 1) // 2]
+            numbers[sample.variant] = int(sample.trials[middle])
+    return _located(data, sources, numbers)
+
+
+def best_trials(data: Measurements, sources: Sequence[Source]) -> dict[str, tuple[Source, int]]:
+    """By variant the trial whose answer has the lowest test loss."""
+    known = data.trials.dropna(subset="test_loss")
+    best = known.loc[known.groupby("variant")["test_loss"].idxmin()]
+    pairs = zip(best["variant"], best["trial"], strict=True)
+    numbers = {str(variant): int(trial) for variant, trial in pairs}
+    return _located(data, sources, numbers)
+
+
+def _located(
+    data: Measurements, sources: Sequence[Source], numbers: Mapping[str, int]
+) -> dict[str, tuple[Source, int]]:
+    """The trials with the directories that hold them, in the order of the labels."""
+    by_directory = {source.storage.shown: source for source in sources}
+    rows = data.trials.set_index(["variant", "trial"])["directory"]
+    return {
+        variant: (by_directory[rows.loc[variant, numbers[variant]]], numbers[variant])
+        for variant in data.labels
+        if variant in numbers
+    }
+
+
+def histories(trials: Mapping[str, tuple[Source, int]]) -> dict[str, History]:
+    """The courses of trials, by variant, without those that cannot be read."""
+    found = {}
+    for variant, (source, number) in trials.items():
+        trial = TrialId(variant, number)
+        read = histories_of(source.storage, source.inventory, [trial])
+        if trial in read:
+            found[variant] = read[trial]
+    return found
+
+
+def model_of(source: Source, trial: TrialId) -> Model | None:
+    """The model of a committed trial; None if its file is not what was committed."""
+    facts = source.inventory.committed[trial]["models"]
+    content = source.storage.read(facts.path)
+    if content is None or not facts.match(content):
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.safetensors"
+        path.write_bytes(content)
+        try:
+            return load_model(path)
+        except UserError:
+            return None
+
+
+def test_rows(variant: Variant) -> Float32 | None:
+    """Rows of a variant's test split, shape (rows, n_dim); None where its data are no longer there.
+
+    At most 1,000: enough to see which nodes are active.
+    """
+    try:
+        return load_dataset(variant).test[:_ROWS]
+    except (UserError, OSError, ValueError, MemoryError):
+        return None

@@ -1,0 +1,266 @@
+"""Tables and tests as a page shows them: text, and what it looks like."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from aes_lipi.analysis.comparisons import Comparison, Comparisons
+from aes_lipi.analysis.reading import Measurements
+from aes_lipi.analysis.report.settings import Grid
+
+NAMES: Mapping[str, str] = {
+    "mean_L1": "L1, training rows",
+    "mean_test_L1": "L1, test rows",
+    "best_mean_L1": "L1, training rows",
+    "test_L1": "L1, test rows",
+    "capacity": "capacity",
+    "mean_capacity": "capacity",
+    "network_size": "network size",
+    "encoder_size": "encoder size",
+    "decoder_size": "decoder size",
+    "wall_time_s": "wall time, s",
+}
+"""What tables call measures."""
+
+TEST_NAMES = {
+    "wilcoxon": "Wilcoxon signed-rank",
+    "mann_whitney": "Mann-Whitney U",
+    "none": "no test: no values",
+}
+
+_SMALL, _COUNTED = 100, 10_000  # where a number has fewer decimals
+
+
+@dataclass(frozen=True)
+class Square:
+    """A field of a matrix of comparisons.
+
+    Attributes:
+        text: A12 of the row over the column.
+        shown: `lower` or `greater` where the row is shown to be that, else empty.
+        detail: the whole finding in a line.
+    """
+
+    text: str
+    shown: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Family:
+    """One family of tests.
+
+    Attributes:
+        title: what was compared.
+        summary: of what the tests found.
+        labels: of the variants, in the matrix's order.
+        letters: of the variants, in that order.
+        matrix: a row of fields for each variant; None on the diagonal.
+        pairs: every comparison.
+    """
+
+    title: str
+    summary: str
+    labels: tuple[str, ...]
+    letters: tuple[str, ...]
+    matrix: tuple[tuple[Square | None, ...], ...]
+    pairs: Grid
+
+
+def number(value: float) -> str:
+    """A number as tables show it; a dash for NaN."""
+    if not math.isfinite(value):
+        return "–"
+    if abs(value) >= _COUNTED:
+        return f"{value:,.0f}".replace(",", "\N{THIN SPACE}")
+    return f"{value:.1f}" if abs(value) >= _SMALL else f"{value:.3f}"
+
+
+def p_value(p: float) -> str:
+    """A p-value as it is cited."""
+    if not math.isfinite(p):
+        return "–"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def spread_text(row: Any) -> str:
+    """Median and quartiles of a row of a table; a dash where there is none."""
+    if row is None or not row["n"]:
+        return "–"
+    return f"{number(row['median'])} [{number(row['q1'])}, {number(row['q3'])}]"
+
+
+def interval_text(low: float, high: float) -> str:
+    """An interval; a dash where there is none."""
+    return "–" if math.isnan(low) else f"{number(low)} to {number(high)}"
+
+
+def at_a_glance(
+    data: Measurements, table: pd.DataFrame, measures: Sequence[str], letters: Mapping[str, str]
+) -> Grid:
+    """A row per variant: trials, medians with quartiles, and the letters of the losses.
+
+    Args:
+        data: the measurements.
+        table: of `describe_trials`.
+        measures: which, in order; behind the first stands its interval.
+        letters: of the comparison of the first measure, by variant id.
+    """
+    first, *others = measures
+    head = ("variant", "trials", NAMES[first], "95 % interval", "group")
+    by_variant = {variant: rows.set_index("measure") for variant, rows in table.groupby("variant")}
+    rows = []
+    for variant, label in data.labels.items():
+        found = by_variant[variant]
+        lead: Any = found.loc[first]
+        rows.append(
+            (
+                label,
+                _trials(lead),
+                spread_text(lead),
+                interval_text(lead["low"], lead["high"]),
+                letters.get(variant, ""),
+                *(spread_text(found.loc[name]) for name in others),
+            )
+        )
+    return Grid((*head, *(NAMES[name] for name in others)), tuple(rows))
+
+
+def _trials(row: Any) -> str:
+    failed = f" ({row['failed']} failed)" if row["failed"] else ""
+    return f"{row['committed']}{failed}"
+
+
+def by_generation(table: pd.DataFrame, measures: Sequence[str], most: int) -> Grid:
+    """Medians with quartiles and intervals, a row per variant and generation.
+
+    Args:
+        table: of `describe_generations`.
+        measures: which.
+        most: generations per variant, evenly chosen where more were recorded.
+    """
+    wanted = table[table["generation"].notna() & table["measure"].isin(measures)]
+    found = {
+        (label, int(generation), measure): row
+        for label, generation, measure, row in zip(
+            wanted["label"],
+            wanted["generation"],
+            wanted["measure"],
+            wanted.to_dict("records"),
+            strict=True,
+        )
+    }
+    rows = []
+    for label in dict.fromkeys(wanted["label"]):
+        generations = [t for name, t, measure in found if (name, measure) == (label, measures[0])]
+        for t in _chosen(generations, most):
+            lead, *others = (found.get((label, t, name)) for name in measures)
+            rows.append((str(label), str(t), *_lead(lead), *map(spread_text, others)))
+    names = [NAMES[name] for name in measures]
+    head = ("variant", "generation", "n", names[0], "95 % interval", *names[1:])
+    return Grid(head, tuple(rows))
+
+
+def _lead(row: Any) -> tuple[str, str, str]:
+    """Number of values, median with quartiles, and interval."""
+    return str(row["n"]), spread_text(row), interval_text(row["low"], row["high"])
+
+
+def _chosen(generations: Sequence[int], most: int) -> list[int]:
+    """At most so many of them, the first and the last among them."""
+    if len(generations) <= most:
+        return list(generations)
+    step = (len(generations) - 1) / (most - 1)
+    return [generations[round(k * step)] for k in range(most)]
+
+
+def family(title: str, comparisons: Comparisons) -> Family:
+    """One family of comparisons as it is shown."""
+    samples = comparisons.samples
+    squares: dict[tuple[str, str], Square] = {}
+    for row in comparisons.pairs():
+        squares[row.a, row.b], squares[row.b, row.a] = _squares(row)
+    letters = comparisons.letters()
+    return Family(
+        title=title,
+        summary=_summary(comparisons),
+        labels=tuple(sample.label for sample in samples),
+        letters=tuple(letters[sample.variant] for sample in samples),
+        matrix=tuple(tuple(squares.get((a.variant, b.variant)) for b in samples) for a in samples),
+        pairs=pairs_grid(comparisons.pairs()),
+    )
+
+
+_OPPOSITE = {"lower": "greater", "greater": "lower"}
+
+
+def _squares(pair: Comparison) -> tuple[Square, Square]:
+    """The fields of a pair, from both of its sides."""
+    found = f"{TEST_NAMES[pair.test]}, p {p_value(pair.p_holm)}"
+    opposite = _OPPOSITE.get(pair.verdict, pair.verdict)
+    return (
+        _square(pair.a12, pair.verdict, f"{pair.label_a} over {pair.label_b}", found),
+        _square(1 - pair.a12, opposite, f"{pair.label_b} over {pair.label_a}", found),
+    )
+
+
+def _square(a12: float, shown: str, which: str, found: str) -> Square:
+    if math.isnan(a12):
+        return Square("–", "", which)
+    return Square(f"{a12:.2f}", shown, f"{which}: A12 {a12:.3f}, {found}")
+
+
+def pairs_grid(pairs: Sequence[Comparison]) -> Grid:
+    """Every comparison in a row."""
+    rows = [
+        (
+            row.label_a,
+            row.label_b,
+            f"{row.n_a}" if row.n_a == row.n_b else f"{row.n_a}, {row.n_b}",
+            number(row.median_a),
+            number(row.median_b),
+            TEST_NAMES[row.test],
+            p_value(row.p),
+            p_value(row.p_holm),
+            "–" if math.isnan(row.a12) else f"{row.a12:.3f}",
+            interval_text(row.a12_low, row.a12_high),
+            row.magnitude,
+            f"a is {row.verdict}" if row.verdict else "not shown to differ",
+        )
+        for row in pairs
+    ]
+    head = (
+        "a",
+        "b",
+        "n",
+        "median a",
+        "median b",
+        "test",
+        "p",
+        "p, Holm",
+        "A12",
+        "95 % interval",
+        "effect",
+        "finding",
+    )
+    return Grid(head, tuple(rows))
+
+
+def _summary(comparisons: Comparisons) -> str:
+    table = comparisons.table
+    tested = table[table["test"] != "none"]
+    names = " and ".join(TEST_NAMES[name] for name in tested["test"].unique())
+    if not len(tested):
+        return "There is nothing to compare."
+    shown = int((tested["verdict"] != "").sum())
+    pairs = "1 pair" if len(tested) == 1 else f"{len(tested)} pairs"
+    return (
+        f"{pairs}, {names}, p-values corrected by Holm for this family: "
+        f"{shown or 'no'} {'difference' if shown == 1 else 'differences'} shown at "
+        f"{comparisons.alpha:g}."
+    )

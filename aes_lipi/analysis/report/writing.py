@@ -1,0 +1,200 @@
+"""From directories to a report: the page, and figures and tables as files beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from aes_lipi import __version__
+from aes_lipi.analysis.checks import check_share
+from aes_lipi.analysis.comparisons import MAX_VARIANTS
+from aes_lipi.analysis.figures.saving import FORMATS, Shown, show
+from aes_lipi.analysis.reading import Measurements, read_measurements
+from aes_lipi.analysis.report.gallery import (
+    Drawn,
+    Picture,
+    answer_picture,
+    course_pictures,
+    structure_pictures,
+    study_pictures,
+)
+from aes_lipi.analysis.report.settings import (
+    failures,
+    file_links,
+    machines,
+    period,
+    progress,
+    shared_settings,
+    varying_grid,
+)
+from aes_lipi.analysis.report.sources import Source, open_source
+from aes_lipi.analysis.report.statistics import TITLES, Statistics, statistics
+from aes_lipi.analysis.report.views import at_a_glance, by_generation, family
+from aes_lipi.analysis.units import Unit
+from aes_lipi.atomic import write_bytes_atomically
+from aes_lipi.errors import UserError
+from aes_lipi.pages import render
+
+PAGE_NAME = "report.html"
+
+_GENERATIONS = 12  # of a variant, in the page's tables
+_ALL = ("mean_L1", "mean_test_L1", "mean_capacity", "wall_time_s")
+_BEST = ("test_L1", "best_mean_L1", "capacity", "network_size")
+_OVER_TIME = ("mean_L1", "test_L1", "capacity", "encoder_size", "decoder_size", "wall_time_s")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written.
+
+    Attributes:
+        page: the report.
+        figures: their files.
+        tables: their files.
+        skipped: lines that say which trials were passed over, and why.
+    """
+
+    page: Path
+    figures: tuple[Path, ...]
+    tables: tuple[Path, ...]
+    skipped: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What the page shows."""
+
+    data: Measurements
+    sources: Sequence[Source]
+    statistics: Statistics
+    figures: Sequence[Shown]
+    tables: Mapping[str, str]
+
+
+def analyse(
+    locations: str | Path | Sequence[str | Path],
+    report_dir: str | Path | None = None,
+    *,
+    formats: Iterable[str] = FORMATS,
+    pooled: bool = False,
+    alpha: float = 0.05,
+) -> Report:
+    """Write the report of one or several studies.
+
+    Args:
+        locations: output folders of studies, or their addresses, as in `s3://bucket/results`.
+        report_dir: where to; by default `report` inside the folder, if it is one on this machine,
+            else `report` in the current folder.
+        formats: of the figures' files, of `svg`, `pdf` and `png`.
+        pooled: add the table that takes every cell for itself, as the published figures do.
+        alpha: error rate of a family of tests.
+
+    Raises:
+        UserError: there is no study, nothing in it to report, or the report cannot be written.
+    """
+    check_share("alpha", alpha)
+    kinds = _check_formats(formats)
+    sources = [open_source(each) for each in _listed(locations)]
+    units: tuple[Unit, ...] = ("trial_mean", "trial_best", *(("pooled_cells",) if pooled else ()))
+    data = read_measurements([source.location for source in sources], units=units)
+    _check_content(data)
+    found = statistics(data, units, alpha)
+    folder = _folder(sources, report_dir)
+    figures = [show(each.figure, each, folder, kinds) for each in _pictures(data, sources, found)]
+    tables = _write_tables(folder, found)
+    content = _Content(data, sources, found, figures, tables)
+    write_bytes_atomically(folder / PAGE_NAME, _page(content, folder).encode())
+    return Report(
+        page=folder / PAGE_NAME,
+        figures=tuple(folder / address for each in figures for _, address in each.files),
+        tables=tuple(folder / name for name in tables),
+        skipped=data.skipped,
+    )
+
+
+def _listed(locations: str | Path | Sequence[str | Path]) -> list[str | Path]:
+    each = [locations] if isinstance(locations, str | Path) else list(locations)
+    if not each:
+        raise UserError("no directory to analyse; give the --output_dir of a study")
+    return each
+
+
+def _check_formats(formats: Iterable[str]) -> tuple[str, ...]:
+    wanted = tuple(dict.fromkeys(formats))
+    for kind in wanted:
+        if kind not in FORMATS:
+            raise UserError(f"{kind}: no format of figures; choose from {', '.join(FORMATS)}")
+    return wanted
+
+
+def _check_content(data: Measurements) -> None:
+    places = ", ".join(dict.fromkeys(data.trials["directory"]))
+    if not len(data.trials):
+        raise UserError("no trial is committed yet; run the study first (aes-lipi status DIR)")
+    if len(data.labels) > MAX_VARIANTS:
+        raise UserError(
+            f"{places}: {len(data.labels)} variants are too many for one report; "
+            f"analyse folders of {MAX_VARIANTS} at most"
+        )
+
+
+def _folder(sources: Sequence[Source], report_dir: str | Path | None) -> Path:
+    if report_dir is not None:
+        return Path(report_dir)
+    place = Path(sources[0].storage.shown)
+    return place / "report" if len(sources) == 1 and place.is_dir() else Path("report")
+
+
+def _pictures(
+    data: Measurements, sources: Sequence[Source], found: Statistics
+) -> Iterator[Picture]:
+    drawn = Drawn(data, sources, found.by_generation, found.families["loss"])
+    yield from study_pictures(drawn)
+    yield answer_picture(drawn)
+    yield from course_pictures(drawn)
+    yield from structure_pictures(drawn)
+
+
+def _write_tables(folder: Path, found: Statistics) -> dict[str, str]:
+    """Write the tables whole, as CSV; what each is, by name."""
+    tables = {"tables/trials.csv": ("results of the trials", found.by_trial)}
+    for unit, table in found.by_generation.items():
+        tables[f"tables/generations_{unit}.csv"] = (f"by generation, {unit}", table)
+    for name, comparisons in found.families.items():
+        tables[f"tables/comparisons_{name}.csv"] = (f"comparisons, {name}", comparisons.table)
+    for name, (_, table) in tables.items():
+        write_bytes_atomically(folder / name, table.to_csv(index=False).encode())
+    return {name: what for name, (what, _) in tables.items()}
+
+
+def _page(content: _Content, folder: Path) -> str:
+    data, sources, found = content.data, content.sources, content.statistics
+    letters = {name: each.letters() for name, each in found.families.items()}
+    names = [source.described.name for source in sources if source.described]
+    return render(
+        "report.html.j2",
+        title=", ".join(dict.fromkeys(names)) or "Report",
+        questions=[source.question for source in sources if source.question],
+        directories=[source.storage.shown for source in sources],
+        version=__version__,
+        written=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        period=period(data.trials),
+        progress=progress(data, sources),
+        skipped=data.skipped,
+        failures=failures(data),
+        all_cells=at_a_glance(data, found.by_trial, _ALL, letters["loss"]),
+        best_cells=at_a_glance(data, found.by_trial, _BEST, letters["test_loss"]),
+        families=[family(TITLES[name], each) for name, each in found.families.items()],
+        generations={
+            unit: by_generation(table, _OVER_TIME, _GENERATIONS)
+            for unit, table in found.by_generation.items()
+        },
+        figures=content.figures,
+        varying=varying_grid(data),
+        settings=shared_settings(data),
+        machines=machines(data),
+        files=file_links(data, sources, folder),
+        tables=content.tables,
+    )

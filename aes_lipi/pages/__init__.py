@@ -1,0 +1,30 @@
+"""Pages: one HTML file each, with everything in it, that needs no network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+TEMPLATES = "templates"
+
+
+def render(template: str, **content: Any) -> str:
+    """A page.
+
+    Args:
+        template: a file of the folder `templates`.
+        content: what it shows; text is escaped, drawings are marked as safe by the template.
+
+    Returns:
+        HTML.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - rarely needed
+
+    environment = Environment(
+        loader=PackageLoader("aes_lipi.pages", TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(template).render(**content)

@@ -1,0 +1,1 @@
+"""Reproduction: the published figures and claims beside our own results."""

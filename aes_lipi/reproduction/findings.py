@@ -1,0 +1,125 @@
+"""What a reproduction found: figures, claims and controls beside what was published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from aes_lipi.analysis.reading import Measurements
+from aes_lipi.reproduction.claims import ClaimVerdict, judge_claim
+from aes_lipi.reproduction.controls import ControlVerdict, judge_control
+from aes_lipi.reproduction.evidence import Evidence, gather, read_results
+from aes_lipi.reproduction.plans import Plan, PlannedStudy, Scale
+from aes_lipi.reproduction.published import Source
+from aes_lipi.reproduction.series import FigureFinding, find_figure
+from aes_lipi.results.locations import shown
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that a page or a table of a reproduction says.
+
+    Attributes:
+        source: of the published values.
+        scale: how far our trials are scaled down; None if they are not.
+        scope: what the trials can and cannot show, in a few sentences.
+        figures: those that were asked for and are run.
+        claims: those about figures that were asked for.
+        controls: those that were asked for.
+        missing: lines that say what is not there (yet): figures that are left out, trials that are
+            not run or have failed.
+        skipped: lines that say which trials were passed over, and why.
+    """
+
+    source: Source
+    scale: Scale | None
+    scope: str
+    figures: tuple[FigureFinding, ...]
+    claims: tuple[ClaimVerdict, ...]
+    controls: tuple[ControlVerdict, ...]
+    missing: tuple[str, ...]
+    skipped: tuple[str, ...]
+
+
+def find(plan: Plan) -> Findings:
+    """Read what the plan's studies have so far, and judge it.
+
+    Raises:
+        UserError: results cannot be read.
+    """
+    return judge(plan, read_results(plan))
+
+
+def judge(plan: Plan, data: Measurements | None) -> Findings:
+    """Judge what was read.
+
+    Args:
+        plan: what was to be run.
+        data: of its studies, from `read_results`.
+
+    Raises:
+        UserError: the data are without `mean_L1` or its mean over cells.
+    """
+    evidence, published = gather(plan, data), plan.published
+    figures = [each for each in published.figures if each.name in plan.asked]
+    claims = [each for each in published.claims if each.figure in plan.asked]
+    controls = [each for each in published.controls if each.name in plan.asked]
+    run = [figure for figure in figures if figure.name in plan.variants]
+    return Findings(
+        source=published.source,
+        scale=plan.scale,
+        scope=_scope(plan),
+        figures=tuple(find_figure(figure, evidence) for figure in run),
+        claims=tuple(judge_claim(claim, evidence) for claim in claims),
+        controls=tuple(judge_control(control, evidence) for control in controls),
+        missing=(*_left_out(plan), *_missing_trials(evidence)),
+        skipped=evidence.skipped,
+    )
+
+
+def _scope(plan: Plan) -> str:
+    source, scale = plan.published.source, plan.scale
+    test = (
+        "The trial is the unit, trials of the same number are paired, and a claim's p-values are "
+        "adjusted together (Holm). A difference of medians below "
+        f"{source.reading_error:g}, to which the figures were read, does not count as one. What is "
+        "not shown is not thereby shown to be equal."
+    )
+    if scale is None:
+        return test
+    return (
+        f"Scaled down: {scale.trials} trials of {scale.epochs} generations in rings of "
+        f"{scale.population_size} cells, where the published figures have {source.trials} of "
+        f"{source.epochs} in rings of {source.population_size}. Schedules and cuts of the learning "
+        "rate stretch over the generations that there are: our last generation stands beside the "
+        "published last one, and its loss need not agree with it. With so few trials only large "
+        f"differences can be shown. {test}"
+    )
+
+
+def _left_out(plan: Plan) -> Iterator[str]:
+    """What was asked for and is not run."""
+    for name in plan.asked:
+        if name not in plan.variants:
+            yield f"{name}: left out when scaled down, unless it is named"
+
+
+def _missing_trials(evidence: Evidence) -> Iterator[str]:
+    for planned in evidence.plan.studies:
+        yield from _of_study(planned, evidence)
+
+
+def _of_study(planned: PlannedStudy, evidence: Evidence) -> Iterator[str]:
+    """What is not there of one study."""
+    study, place = planned.study, shown(planned.location)
+    committed = {each.id: len(evidence.trials.get(each.id, ())) for each in study.variants}
+    failed = {each.id: evidence.failed.get(each.id, 0) for each in study.variants}
+    if not any((*committed.values(), *failed.values())):
+        yield f"{study.name}: not run (no trials of it in {place})"
+        return
+    for variant in study.variants:
+        n, n_failed = committed[variant.id], failed[variant.id]
+        if n < study.trials:
+            because = f", {n_failed} failed" if n_failed else ""
+            what = ", ".join(dict.fromkeys((study.name, study.label(variant))))
+            yield f"{what}: {n} of {study.trials} trials{because} ({place})"

@@ -1,0 +1,219 @@
+"""The page of a reproduction: ours beside the published numbers, and a verdict on every claim."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from aes_lipi import __version__
+from aes_lipi.analysis.comparisons import Comparison
+from aes_lipi.analysis.figures.saving import FORMATS, Named, Shown, show
+from aes_lipi.analysis.report.settings import Grid
+from aes_lipi.analysis.report.views import number, pairs_grid
+from aes_lipi.atomic import write_bytes_atomically
+from aes_lipi.pages import render
+from aes_lipi.reproduction.claims import ClaimVerdict
+from aes_lipi.reproduction.controls import ControlVerdict
+from aes_lipi.reproduction.drawing import beside_published
+from aes_lipi.reproduction.estimates import Estimate
+from aes_lipi.reproduction.findings import Findings
+from aes_lipi.reproduction.pairs import Row, rows_of
+from aes_lipi.reproduction.plans import Plan
+from aes_lipi.reproduction.series import FigureFinding, Point
+from aes_lipi.results.locations import shown
+
+PAGE_NAME = "reproduction.html"
+
+_GOOD = {"holds", "reached", "as near"}
+_BAD = {"contradicted", "not reached"}
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A claim or a question of a control, as the page has it."""
+
+    name: str
+    sentence: str
+    outcomes: tuple[tuple[str, str, str], ...]
+    series: tuple[str, ...]
+    note: str
+    pairs: Grid
+
+
+@dataclass(frozen=True)
+class _Beside:
+    """A figure beside the published values, as the page has it."""
+
+    figure: Shown
+    values: Grid
+    agreement: str
+
+
+def write_page(findings: Findings, plan: Plan, folder: str | Path) -> Path:
+    """Write the page and its figures.
+
+    Args:
+        findings: what was found.
+        plan: what was run.
+        folder: on this machine, where to.
+
+    Returns:
+        the page.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    place = Path(folder)
+    source = findings.source
+    content = render(
+        "reproduction.html.j2",
+        source=source,
+        authors=", ".join(source.authors),
+        version=__version__,
+        written=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        scale=findings.scale,
+        scope=findings.scope,
+        missing=findings.missing,
+        skipped=findings.skipped,
+        claims=[_claim(each) for each in findings.claims],
+        controls=[_control(each) for each in findings.controls],
+        figures=[_figure(each, place) for each in findings.figures],
+        studies=[
+            (each.study.name, each.why, shown(each.location), _report(each.location, place))
+            for each in plan.studies
+        ],
+    )
+    write_bytes_atomically(place / PAGE_NAME, content.encode())
+    return place / PAGE_NAME
+
+
+def main_table(findings: Findings) -> Grid:
+    """The last generation of every series: ours, the published value, whether they agree."""
+    rows = []
+    for figure in findings.figures:
+        for series in figure.series:
+            last = series.points[-1]
+            rows.append(
+                (
+                    f"{figure.name}: {series.label}",
+                    str(last.ours.n),
+                    "–" if last.published is None else f"{last.published:.3f}",
+                    mean_text(last.ours),
+                    agreement(last),
+                    number(series.capacity),
+                )
+            )
+    head = ("series", "trials", "published", "ours, mean [95 %]", "agrees", "capacity left")
+    return Grid(head, tuple(rows))
+
+
+def mean_text(ours: Estimate) -> str:
+    """A mean and its interval."""
+    if not ours.n:
+        return "–"
+    if ours.n < 2:
+        return f"{ours.mean:.3f}"
+    return f"{ours.mean:.3f} [{ours.low:.3f}, {ours.high:.3f}]"
+
+
+def agreement(point: Point) -> str:
+    """Whether the published value lies in our interval."""
+    return {None: "–", True: "yes", False: "no"}[point.agrees]
+
+
+def _claim(verdict: ClaimVerdict) -> _Judged:
+    return _Judged(
+        verdict.name,
+        verdict.sentence,
+        ((verdict.outcome, _mood(verdict.outcome), _capital(verdict.explanation)),),
+        (verdict.figure,),
+        verdict.note,
+        _pairs(rows_of(verdict.pairs)),
+    )
+
+
+def _control(verdict: ControlVerdict) -> _Judged:
+    return _Judged(
+        verdict.name,
+        verdict.question,
+        tuple(
+            (each.answer, _mood(each.answer), _capital(each.statement)) for each in verdict.answers
+        ),
+        tuple(each.label for each in verdict.answers),
+        "",
+        _pairs(rows_of(verdict.pairs)),
+    )
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _mood(outcome: str) -> str:
+    return "good" if outcome in _GOOD else "bad" if outcome in _BAD else ""
+
+
+def _pairs(rows: Sequence[Row]) -> Grid:
+    """The comparisons, with what each of them shows."""
+    names = Comparison.__dataclass_fields__
+    grid = pairs_grid([Comparison(**{name: row[name] for name in names}) for row in rows])
+    shows = [str(row["relation"]) for row in rows]
+    return Grid(
+        grid.head, tuple((*cells[:-1], each) for cells, each in zip(grid.rows, shows, strict=True))
+    )
+
+
+def _figure(found: FigureFinding, folder: Path) -> _Beside:
+    caption = "Mean over trials of the mean over cells, and its 95 % bootstrap interval."
+    if any(point.published is not None for each in found.series for point in each.points):
+        caption += " Bars: what was published."
+    named = Named(found.name, found.title, caption)
+    figure = show(beside_published(found), named, folder, FORMATS)
+    return _Beside(figure, _values(found), _agreement(found))
+
+
+def _values(found: FigureFinding) -> Grid:
+    """A row per series and epoch."""
+    rows = [
+        (
+            series.label,
+            str(point.epoch),
+            str(point.ours.n) + (f" ({series.n_failed} failed)" if series.n_failed else ""),
+            "–" if point.published is None else f"{point.published:.3f}",
+            mean_text(point.ours),
+            agreement(point),
+            number(series.capacity) if point is series.points[-1] else "",
+        )
+        for series in found.series
+        for point in series.points
+    ]
+    head = (
+        *("series", "epoch", "trials", "published", "ours, mean [95 %]", "agrees"),
+        "capacity left",
+    )
+    return Grid(head, tuple(rows))
+
+
+def _agreement(found: FigureFinding) -> str:
+    """In how many places the published value lies in our interval."""
+    compared = [
+        point.agrees
+        for series in found.series
+        for point in series.points
+        if point.agrees is not None
+    ]
+    if not compared:
+        return "No published values to compare with."
+    return (
+        f"{sum(compared)} of {len(compared)} published values lie in our interval, widened by the "
+        "error of reading them."
+    )
+
+
+def _report(location: str | Path, folder: Path) -> str:
+    """The address of a study's own report, if there is one."""
+    report = Path(shown(location)) / "report" / "report.html"
+    return Path(os.path.relpath(report, folder)).as_posix() if report.is_file() else ""

@@ -1,0 +1,228 @@
+"""The published values, claims and questions: the content of `published.yaml`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+from functools import lru_cache
+from importlib.resources import files
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Epoch = Annotated[int, Field(ge=1)] | Literal["last"]
+Loss = Annotated[float, Field(ge=0, le=1)]
+Selector = dict[str, str | int | float | bool]
+"""Settings that select one variant of a preset."""
+
+ReferenceName = Literal["baseline", "ring"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Source(_Frozen):
+    """Where the published values come from.
+
+    Attributes:
+        authors: of the paper.
+        title: of the paper.
+        venue: where it appeared.
+        year: when.
+        values: what the values are, in a sentence.
+        reading_error: half the width within which a value could be read off its figure.
+        trials: replicates behind each value.
+        epochs: generations of each trial.
+        population_size: cells of each ring.
+    """
+
+    authors: tuple[str, ...]
+    title: str
+    venue: str
+    year: int
+    values: str
+    reading_error: Annotated[float, Field(gt=0)]
+    trials: Annotated[int, Field(ge=1)]
+    epochs: Annotated[int, Field(ge=1)]
+    population_size: Annotated[int, Field(ge=1)]
+
+
+class Series(_Frozen):
+    """One curve of a figure.
+
+    Attributes:
+        name: unique in its figure.
+        label: what tables and sentences call it.
+        variant: settings that select it in the figure's preset.
+        published: mean over trials and cells, by epoch; none where none was read.
+    """
+
+    name: str
+    label: str
+    variant: Selector
+    published: dict[Epoch, Loss] = {}
+
+
+class Figure(_Frozen):
+    """A published figure, and the preset behind it."""
+
+    name: str
+    title: str
+    preset: str
+    series: Annotated[tuple[Series, ...], Field(min_length=1)]
+
+    def named(self, name: str) -> Series:
+        """The series of a name.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return {each.name: each for each in self.series}[name]
+
+
+class _Claim(_Frozen):
+    name: str
+    sentence: str
+    figure: str
+    note: str = ""
+
+
+class LowerClaim(_Claim):
+    """Some series end with a lower loss than others: in each pair the first."""
+
+    kind: Literal["lower"]
+    pairs: Annotated[tuple[tuple[str, str], ...], Field(min_length=1)]
+
+    def family(self, figure: Figure) -> tuple[tuple[str, str], ...]:
+        """The comparisons that the claim declares, the one claimed to be lower first."""
+        del figure
+        return self.pairs
+
+
+class BestClaim(_Claim):
+    """One series ends with the lowest loss of its figure."""
+
+    kind: Literal["best"]
+    best: str
+
+    def family(self, figure: Figure) -> tuple[tuple[str, str], ...]:
+        """The comparisons that the claim declares, the one claimed to be lower first."""
+        return tuple((self.best, other.name) for other in figure.series if other.name != self.best)
+
+
+Claim = LowerClaim | BestClaim
+
+
+class References(_Frozen):
+    """The figures that controls are compared with."""
+
+    baseline: str
+    ring: str
+
+
+class Control(_Frozen):
+    """A study that changes one thing.
+
+    Attributes:
+        name: of the control.
+        question: that it answers.
+        preset: that is run for it.
+        towards: the reference whose loss it may reach; it comes from the other one.
+        series: selectors by the names of the references' series that they are compared with.
+    """
+
+    name: str
+    question: str
+    preset: str
+    towards: ReferenceName
+    series: Annotated[dict[str, Selector], Field(min_length=1)]
+
+    @property
+    def origin(self) -> ReferenceName:
+        """The reference that the control is a change of."""
+        return "baseline" if self.towards == "ring" else "ring"
+
+
+class Published(_Frozen):
+    """All of the file."""
+
+    source: Source
+    epochs: tuple[Epoch, ...]
+    figures: tuple[Figure, ...]
+    claims: tuple[Annotated[Claim, Field(discriminator="kind")], ...]
+    references: References
+    controls: tuple[Control, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the figures, and of the controls."""
+        figures = tuple(figure.name for figure in self.figures)
+        return (*figures, *(control.name for control in self.controls))
+
+    def figure(self, name: str) -> Figure:
+        """The figure of a name.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return {figure.name: figure for figure in self.figures}[name]
+
+    def reference(self, name: ReferenceName) -> Figure:
+        """The figure that controls are compared with."""
+        return self.figure(getattr(self.references, name))
+
+    @model_validator(mode="after")
+    def _check(self) -> Published:
+        _check_unique("figures and controls", self.names)
+        presets = [figure.preset for figure in self.figures]
+        _check_unique("presets", [*presets, *(control.preset for control in self.controls)])
+        _check_unique("claims", [claim.name for claim in self.claims])
+        for figure in self.figures:
+            _check_unique(figure.name, [series.name for series in figure.series])
+            for series in figure.series:
+                where = f"{figure.name}, {series.name}"
+                _check_known(where, series.published, self.epochs)
+        self._check_claims()
+        self._check_controls()
+        return self
+
+    def _check_claims(self) -> None:
+        for claim in self.claims:
+            _check_known(claim.name, [claim.figure], [figure.name for figure in self.figures])
+            figure = self.figure(claim.figure)
+            known = [series.name for series in figure.series]
+            for pair in claim.family(figure):
+                _check_known(claim.name, pair, known)
+
+    def _check_controls(self) -> None:
+        figures = [figure.name for figure in self.figures]
+        _check_known("references", [self.references.baseline, self.references.ring], figures)
+        for control in self.controls:
+            for name in ("baseline", "ring"):
+                known = [series.name for series in self.reference(name).series]
+                _check_known(control.name, control.series, known)
+
+
+def _check_unique(where: str, names: Iterable[str]) -> None:
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise ValueError(f"{where}: {name} is there {count} times")
+
+
+def _check_known(where: str, names: Iterable[object], known: Collection[object]) -> None:
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{where}: {name} is none of {', '.join(map(str, known))}")
+
+
+@lru_cache(maxsize=1)
+def load_published() -> Published:
+    """Read the file that comes with the package.
+
+    Raises:
+        pydantic.ValidationError: it says something that it cannot mean.
+    """
+    content = files("aes_lipi.reproduction").joinpath("published.yaml").read_text("utf-8")
+    return Published.model_validate(yaml.safe_load(content))

@@ -1,0 +1,85 @@
+"""Figures as files and in pages."""
+
+from __future__ import annotations
+
+import io
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_up import sample
+from matplotlib import rcParams
+from matplotlib.figure import Figure
+from PIL import Image
+
+from aes_lipi.analysis.figures.boxes import final_values
+from aes_lipi.analysis.figures.saving import FORMATS, Named, encode, inline, show
+from aes_lipi.analysis.figures.style import INK, looks
+from aes_lipi.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def figure() -> Figure:
+    rng = np.random.default_rng(1)
+    return final_values([("loss", [sample(name, rng.normal(size=9)) for name in "abc"])])
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_the_same_figure_has_the_same_bytes(figure: Figure, kind: str) -> None:
+    assert encode(figure, kind) == encode(figure, kind)
+
+
+def test_pixels_are_fit_for_print_and_on_white(figure: Figure) -> None:
+    image = Image.open(io.BytesIO(encode(figure, "png")))
+    assert image.info["dpi"] == pytest.approx((300, 300), abs=1)
+    assert image.width == pytest.approx(7 * 300, abs=2)
+    assert image.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_vectors_have_no_ground_and_fetch_nothing(figure: Figure) -> None:
+    svg = encode(figure, "svg").decode()
+    assert "http://www.w3.org/2000/svg" in svg
+    references = [each.split('"')[0] for each in svg.split('href="')[1:]]
+    assert all(each.startswith("#") for each in references)
+
+
+def test_in_a_page_a_figure_takes_the_pages_colours(figure: Figure) -> None:
+    drawing = inline(encode(figure, "svg"), "loss", 'A "loss" & more')
+    root = ET.fromstring(drawing.replace("xlink:href", "href"))
+    assert root.get("aria-label") == 'A "loss" & more'
+    assert INK not in drawing
+    assert "currentColor" in drawing
+    assert "<metadata>" not in drawing
+    ids = [each.get("id") for each in root.iter() if each.get("id")]
+    assert ids
+    assert all(str(each).startswith("loss-") for each in ids)
+    used = {each.split(")")[0] for each in drawing.split("url(#")[1:]}
+    assert used <= set(ids)
+
+
+def test_files_lie_in_a_folder_beside_the_page(figure: Figure, tmp_path: Path) -> None:
+    shown = show(figure, Named("loss", "Loss", "Of all."), tmp_path, ["svg", "png"])
+    assert shown.files == (("SVG", "figures/loss.svg"), ("PNG", "figures/loss.png"))
+    for _, address in shown.files:
+        assert (tmp_path / address).stat().st_size > 1000
+    assert (shown.title, shown.caption) == ("Loss", "Of all.")
+
+
+def test_a_folder_that_cannot_be_written_is_said_in_a_line(figure: Figure, tmp_path: Path) -> None:
+    (tmp_path / "figures").write_text("in the way")
+    with pytest.raises(UserError, match="cannot be written"):
+        show(figure, Named("loss", "Loss", ""), tmp_path, ["png"])
+
+
+def test_drawing_leaves_matplotlib_as_it_was() -> None:
+    before = dict(rcParams)
+    final_values([("loss", [sample("a", [1.0, 2.0])])])
+    assert dict(rcParams) == before
+
+
+def test_looks_differ() -> None:
+    names = [str(k) for k in range(28)]
+    found = [(look.colour, look.dashes) for look in looks(names).values()]
+    assert len(set(found)) == 28
+    assert len(looks([str(k) for k in range(40)])) == 40

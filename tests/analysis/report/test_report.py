@@ -1,0 +1,256 @@
+"""The report of a study: a page that stands alone, links that lead somewhere, figures, tables."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import duckdb
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from helpers import TINY
+from made_up import commit_made_up, made_up_study
+
+import aes_lipi
+from aes_lipi.analysis.report import Report, analyse
+from aes_lipi.config import StudyFile, resolve_study
+from aes_lipi.errors import UserError
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+FIGURES = {
+    *("loss", "loss_by_prune_method", "loss_by_prune_schedule", "final_values", "network_sizes"),
+    *("best_size", "answers", "ring", "prune_events", "learning_rates", "neighbourhood_losses"),
+}
+
+
+SHAPE = {**TINY, "hidden_sizes": [4], "prune_probability": 0.5}
+
+
+class Page(HTMLParser):
+    """The addresses, ids and texts of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.ids: list[str] = []
+        self.loaded: list[str] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        known = {name: value or "" for name, value in attrs}
+        if "id" in known:
+            self.ids.append(known["id"])
+        if tag == "a":
+            self.links.append(known["href"])
+        elif tag not in ("use", "image"):
+            self.loaded += [known[name] for name in ("src", "href") if name in known]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real study of four variants."""
+    folder = tmp_path_factory.mktemp("studies") / "a study"
+    file = StudyFile(
+        description="Which <operator> & schedule?",
+        trials=3,
+        settings=SHAPE,
+        variants=(
+            {"prune_method": "None"},
+            {"prune_method": "random", "prune_schedule": ["fixed", "exponential"]},
+            {"prune_method": "magnitude", "prune_schedule": "fixed"},
+        ),
+    )
+    aes_lipi.run(resolve_study("tiny", file, {}), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def report(folder: Path) -> Report:
+    return analyse(folder, pooled=True)
+
+
+@pytest.fixture(scope="module")
+def page(report: Report) -> Page:
+    return Page(report.page.read_text())
+
+
+def test_it_lies_in_the_studys_folder(report: Report, folder: Path) -> None:
+    assert report.page == folder / "report" / "report.html"
+    assert report.skipped == ()
+
+
+def test_it_stands_alone(page: Page, report: Report) -> None:
+    """Nothing is fetched, from the network or from beside it; drawings are in the page."""
+    text = report.page.read_text()
+    assert page.loaded == []
+    assert "@import" not in text
+    assert not re.findall(r"url\((?!#)", text)
+    assert not [link for link in page.links if "://" in link]
+    assert text.count("<svg") == len(report.figures) // 3
+
+
+def test_links_lead_somewhere(page: Page, report: Report, folder: Path) -> None:
+    for link in page.links:
+        if link.startswith("#"):
+            assert link[1:] in page.ids
+        else:
+            assert (report.page.parent / unquote(link)).is_file(), link
+    parquet = [link for link in page.links if link.endswith(".parquet")]
+    assert len(parquet) == 2 * 12
+    assert len(pd.read_parquet(report.page.parent / unquote(parquet[0]))) in (1, 12)
+    assert folder.name == "a study"  # a space in the address is no obstacle
+
+
+def test_ids_are_there_once(page: Page) -> None:
+    assert [name for name, n in Counter(page.ids).items() if n > 1] == []
+
+
+def test_every_figure_is_there_in_every_format(report: Report) -> None:
+    names = {path.stem for path in report.figures}
+    structure = {name for name in names if name.startswith("structure_v")}
+    assert names - structure == FIGURES
+    assert len(structure) == 4
+    assert {path.suffix for path in report.figures} == {".svg", ".pdf", ".png"}
+    assert all(path.stat().st_size > 1000 for path in report.figures)
+
+
+def test_it_says_what_was_run_and_on_what(page: Page, folder: Path) -> None:
+    for text in (
+        *("Which <operator> & schedule?", "12 trials are done", "no pruning", "random, fixed"),
+        *("prune_schedule", "batch_size", "Wilcoxon signed-rank", "6 pairs", "pooled_cells"),
+        *(aes_lipi.__version__, str(folder)),
+    ):
+        assert text in page.text, text
+
+
+def test_tables_are_whole(report: Report, folder: Path) -> None:
+    tables = {path.name: pd.read_csv(path) for path in report.tables}
+    assert set(tables) == {
+        *("trials.csv", "comparisons_loss.csv", "comparisons_test_loss.csv"),
+        *("comparisons_capacity.csv", "generations_trial_mean.csv"),
+        *("generations_trial_best.csv", "generations_pooled_cells.csv"),
+    }
+    found = tables["trials.csv"].query("measure == 'test_L1'").set_index("variant")["median"]
+    expected = pd.read_parquet(folder / "trials").groupby("variant", observed=True)["test_L1"]
+    assert found.to_dict() == pytest.approx(expected.median().to_dict())
+
+
+def test_several_folders_make_one_report(tmp_path: Path) -> None:
+    losses = np.linspace(0.1, 0.4, 6).reshape(3, 2)
+    for name, seed in (("first", 1), ("second", 2)):
+        study = made_up_study(["random"], 2, rng_seed=seed)
+        commit_made_up(tmp_path / name, study, {"random": [losses + seed, losses]})
+    report = analyse([tmp_path / "first", tmp_path / "second"], tmp_path / "both", formats=["png"])
+    text = Page(report.page.read_text()).text
+    assert "4 trials are done" in text
+    assert all(str(tmp_path / name) in text for name in ("first", "second"))
+    assert "rng_seed" in text
+    assert report.figures
+    assert {path.suffix for path in report.figures} == {".png"}
+
+
+def test_failed_and_missing_trials_are_shown(tmp_path: Path) -> None:
+    study = made_up_study(["random", "None"], 4)
+    losses = np.linspace(0.1, 0.4, 6).reshape(3, 2)
+    commit_made_up(tmp_path, study, {"random": [losses, losses + 0.1, None], "None": [losses]})
+    report = analyse(tmp_path, formats=[])
+    page = Page(report.page.read_text())
+    assert "3 trials are done, 1 failed, 4 are still to come" in page.text
+    assert "ValueError: made up" in page.text
+    assert report.figures == ()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"formats": ["gif"]}, "gif: no format of figures; choose from svg, pdf, png"),
+        ({"alpha": 2}, "alpha: must lie between 0 and 1"),
+    ],
+)
+def test_mistakes_are_said_in_a_line(folder: Path, arguments: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        analyse(folder, **arguments)
+
+
+def test_a_folder_without_trials_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no results"):
+        analyse(tmp_path)
+    commit_made_up(tmp_path, made_up_study(["random"], 1), {"random": [None]})
+    with pytest.raises(UserError, match="no trial is committed yet"):
+        analyse(tmp_path)
+    with pytest.raises(UserError, match="no directory to analyse"):
+        analyse([])
+
+
+def test_the_folder_of_a_report_may_not_be_a_file(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(UserError, match="taken"):
+        analyse(folder, tmp_path / "taken", formats=["png"])
+
+
+def test_other_tools_read_the_study_by_one_line_each(folder: Path) -> None:
+    """As the README has it."""
+    expected = pd.read_parquet(folder / "generations")["mean_L1"].mean()
+    files = f"{folder}/generations/*/*.parquet"
+    rows = duckdb.read_parquet(files, hive_partitioning=True).df()
+    assert rows["mean_L1"].mean() == pytest.approx(expected)
+    assert rows["variant"].nunique() == 4
+    frame = pl.read_parquet(f"{folder}/generations/**/*.parquet", hive_partitioning=True)
+    assert frame["mean_L1"].mean() == pytest.approx(expected)
+    assert frame["variant"].n_unique() == 4
+
+
+MEASURE = """<script>
+const wide = [...document.querySelectorAll("h1, h2, p, figcaption, svg")].filter(
+  e => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest(".wide, .drawing"));
+document.title = JSON.stringify({
+  window: innerWidth, page: document.documentElement.scrollWidth,
+  wide: wide.map(e => e.outerHTML.slice(0, 80)),
+  ground: getComputedStyle(document.documentElement).backgroundColor,
+  ink: getComputedStyle(document.querySelector("svg")).color,
+  drawn: [...document.querySelectorAll("svg")].every(e => e.getBoundingClientRect().height > 50),
+});
+</script>"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
+@pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (500, "dark")])
+def test_a_browser_shows_it(report: Report, tmp_path: Path, width: int, scheme: str) -> None:
+    """On a desk and on a phone, in light and in dark: nothing sticks out, every figure is drawn."""
+    copy = tmp_path / "copy.html"
+    copy.write_text(report.page.read_text().replace("</body>", MEASURE + "</body>"))
+    dark = [] if scheme == "light" else ["--blink-settings=preferredColorScheme=0"]
+    found = subprocess.run(
+        [
+            *(str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"),
+            *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+            *(f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},900", *dark),
+            *("--dump-dom", copy.as_uri()),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    ).stdout
+    seen = json.loads(re.findall("<title>(.*?)</title>", found)[0].replace("&quot;", '"'))
+    assert seen["page"] <= seen["window"], seen
+    assert seen["wide"] == []
+    assert seen["drawn"]
+    light = ("rgb(255, 255, 255)", "rgb(31, 35, 40)")
+    assert (seen["ground"], seen["ink"]) == (light if scheme == "light" else DARK)
+
+
+DARK = ("rgb(15, 20, 25)", "rgb(230, 237, 243)")

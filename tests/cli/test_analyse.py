@@ -1,0 +1,96 @@
+"""The commands `analyse` and `reproduce`, as a user types them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_up import commit_made_up, made_up_study
+from typer.testing import CliRunner
+
+from aes_lipi.cli.app import app
+from aes_lipi.errors import UserError
+from aes_lipi.reproduction import plans
+from aes_lipi.reproduction.plans import Scale
+
+
+def typed(*words: str) -> str:
+    """What a command prints."""
+    result = CliRunner().invoke(app, words, catch_exceptions=False, standalone_mode=False)
+    assert result.exit_code == 0, result.output
+    return " ".join(result.output.split())
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    losses = np.linspace(0.1, 0.4, 6).reshape(3, 2)
+    made_up = made_up_study(["random", "None"], 2)
+    commit_made_up(tmp_path / "study", made_up, {"random": [losses, None], "None": [losses]})
+    return tmp_path / "study"
+
+
+def test_analyse_says_where_the_report_is(study: Path) -> None:
+    shown = typed("analyse", str(study), "--formats", "png")
+    assert f"figures: {study / 'report' / 'figures'}" in shown
+    assert f"report: {study / 'report' / 'report.html'}" in shown
+    assert (study / "report" / "report.html").stat().st_size > 10_000
+    assert list((study / "report" / "figures").glob("*.png"))
+    again = typed("analyse", str(study), "--report-dir", str(study.parent / "r"), "--formats", "")
+    assert f"report: {study.parent / 'r' / 'report.html'}" in again
+
+
+def test_a_report_in_the_studys_folder_is_no_part_of_the_study(study: Path) -> None:
+    typed("analyse", str(study), "--formats", "png")
+    assert typed("clean", str(study)) == "nothing to remove"
+    assert (study / "report" / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("analyse", "nowhere"), "nowhere: holds no results"),
+        (("analyse", "nowhere", "--formats", "svg,tiff"), "tiff: no format of figures"),
+        (("reproduce", "--figures", "best_of_lippi"), "did you mean best_of_lipi"),
+        (("reproduce", "--output_dir", "s3://bucket/r"), "the page is written to a folder here"),
+    ],
+)
+def test_mistakes_are_said_in_a_line(words: tuple[str, ...], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        typed(*words)
+
+
+def test_reproduce_says_what_it_would_run(tmp_path: Path) -> None:
+    shown = typed("reproduce", "--dry_run", "--output_dir", str(tmp_path))
+    assert "best_of_lipi 4 120" in shown
+    assert "control_ring_canonical_policy 2 60" in shown
+    assert not list(tmp_path.iterdir())
+
+
+def test_reproduce_judges_what_is_there(tmp_path: Path) -> None:
+    words = ("reproduce", "--read_only", "--output_dir", str(tmp_path))
+    shown = typed(*words, "--figures", "best_of_lipi")
+    assert "best_of_lipi: not run" in shown
+    page = (tmp_path / "reproduction.html").read_text()
+    assert "On the ring, random pruning beats guided pruning" in page
+    assert "not run" in page
+
+
+def test_reproduce_runs_what_is_missing_and_sets_it_beside_the_published_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The baseline itself, for a few generations; then again, from what is there."""
+    monkeypatch.setattr(plans, "QUICK", Scale(trials=2, epochs=4))
+    words = ("reproduce", "--quick", "--local", "--jobs", "1", "--output_dir", str(tmp_path))
+    shown = typed(*words, "--figures", "best_of_canonical")
+    page = tmp_path / "quick" / "reproduction.html"
+    assert f"reproduction: {page}" in shown
+    text = page.read_text()
+    assert "Scaled down: 2 trials of 4 generations in rings of 5 cells" in text
+    assert "too few trials" in text
+    assert (tmp_path / "quick" / "figures" / "best_of_canonical.svg").exists()
+    trials = sorted((tmp_path / "quick" / "best_of_canonical" / "trials").rglob("*.parquet"))
+    assert len(trials) == 8
+    times = [path.stat().st_mtime_ns for path in trials]
+    assert "0 done before" not in typed(*words, "--figures", "best_of_canonical")
+    assert [path.stat().st_mtime_ns for path in trials] == times

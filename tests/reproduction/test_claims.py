@@ -1,0 +1,145 @@
+"""Claims about known losses: the verdicts follow from them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from aes_lipi.reproduction.claims import ClaimVerdict, judge_claim
+from aes_lipi.reproduction.pairs import COLUMNS
+from reproduction.planted import Losses, around, evidence_of
+
+SCHEDULES = ("fixed", "increase", "population", "decrease", "exponential", "final_n")
+RING = ("ring_random_beats_guided", "best_of_lipi")
+BASELINE = ("canonical_guided_beats_random", "best_of_canonical")
+SWEEP = ("best_schedule_random", "schedules_random")
+
+
+def verdict(name: str, losses: Losses) -> ClaimVerdict:
+    evidence = evidence_of(losses)
+    [claim] = [each for each in evidence.plan.published.claims if each.name == name]
+    return judge_claim(claim, evidence)
+
+
+def judged(claim: tuple[str, str], means: dict[str, float], trials: int = 10) -> ClaimVerdict:
+    """The verdict where the series of the figure end around these losses."""
+    name, figure = claim
+    each = enumerate(means.items())
+    return verdict(name, {(figure, series): around(m, trials, i) for i, (series, m) in each})
+
+
+def relations(found: ClaimVerdict) -> dict[tuple[str, str], str]:
+    sides = zip(found.pairs["label_a"], found.pairs["label_b"], strict=True)
+    return dict(zip(sides, found.pairs["relation"], strict=True))
+
+
+def test_a_claim_holds_if_all_of_it_is_shown() -> None:
+    found = judged(BASELINE, {"lexicase": 0.27, "activation": 0.4, "random": 0.5})
+    assert found.outcome == "holds"
+    assert tuple(found.pairs.columns) == COLUMNS
+    assert relations(found) == {
+        ("lexicase (CONJUNCTIVE) exponential", "random exponential"): "lower",
+        ("activation (VARIANCE) exponential", "random exponential"): "lower",
+    }
+    assert found.pairs["difference"].tolist() == pytest.approx([-0.23, -0.1], abs=0.005)
+    assert found.pairs["p_holm"].tolist() == pytest.approx([2 * 2 / 2**10] * 2)
+    assert "with probability 1.00 [1.00, 1.00] (large effect" in found.explanation
+    assert "p = 0.0039): shown;" in found.explanation
+    assert "says more than the figure" in found.note
+
+
+def test_a_claim_of_three_pairs_holds_if_all_are_shown() -> None:
+    found = judged(RING, {"random": 0.1, "activation": 0.15, "lexicase": 0.15, "none": 0.15})
+    assert (found.outcome, len(found.pairs)) == ("holds", 3)
+
+
+def test_a_claim_is_contradicted_by_one_pair_the_other_way_round() -> None:
+    found = judged(BASELINE, {"lexicase": 0.27, "activation": 0.6, "random": 0.5})
+    assert found.outcome == "contradicted"
+    assert list(relations(found).values()) == ["lower", "greater"]
+    assert found.explanation.endswith("the opposite is shown")
+
+
+def test_a_claim_is_not_shown_where_nothing_is_told_apart() -> None:
+    found = judged(RING, {"random": 0.15, "activation": 0.15, "lexicase": 0.2, "none": 0.2})
+    assert found.outcome == "not shown"
+    assert list(relations(found).values()) == ["not told apart", "lower", "lower"]
+    assert found.explanation.count(": shown") == 2
+    assert found.explanation.count(": not shown") == 1
+
+
+def test_a_difference_below_what_was_read_does_not_count() -> None:
+    """Both end at 0.5, as published; that one is always a bit further is no contradiction."""
+    ends = around(0.5, 10)
+    losses = {"lexicase": around(0.27, 10), "random": ends, "activation": ends + ends / 1e4}
+    found = verdict(BASELINE[0], {(BASELINE[1], name): each for name, each in losses.items()})
+    assert found.outcome == "not shown"
+    assert found.pairs["verdict"].tolist() == ["lower", "greater"]
+    assert list(relations(found).values()) == ["lower", "alike"]
+    assert "medians 0.49962 and 0.49957" in found.explanation
+    assert found.explanation.endswith("too small a difference to count")
+
+
+def test_too_few_trials_are_said_and_how_many_would_do() -> None:
+    means = {"lexicase": 0.27, "activation": 0.4, "random": 0.5}
+    found = judged(BASELINE, means, trials=6)
+    assert found.outcome == "too few trials"
+    assert found.explanation == (
+        "6 trials of a variant cannot show it: even without any overlap the adjusted p would be "
+        "0.062; 7 would do"
+    )
+    assert judged(BASELINE, means, trials=7).outcome == "holds"
+
+
+def test_the_more_pairs_the_more_trials_are_needed() -> None:
+    means = {**dict.fromkeys(SCHEDULES, 0.2), "exponential": 0.1}
+    assert judged(SWEEP, means, trials=7).outcome == "too few trials"
+    assert judged(SWEEP, means, trials=8).outcome == "holds"
+
+
+def test_what_is_not_run_is_said() -> None:
+    found = judged(BASELINE, {"lexicase": 0.27, "random": 0.5})
+    assert found.outcome == "not run"
+    assert found.explanation == "no committed trials of activation (VARIANCE) exponential"
+    assert list(relations(found).values()) == ["lower", "not run"]
+
+
+def test_a_figure_that_is_left_out_is_not_run() -> None:
+    found = verdict("best_schedule_lexicase", {})
+    assert found.outcome == "not run"
+    assert found.explanation == "schedules_lexicase is not part of this reproduction"
+    assert tuple(found.pairs.columns) == COLUMNS
+    assert len(found.pairs) == 0
+
+
+def test_a_schedule_is_best_if_it_is_lower_than_all_others() -> None:
+    found = judged(SWEEP, {**dict.fromkeys(SCHEDULES, 0.2), "exponential": 0.1})
+    assert found.outcome == "holds"
+    assert {a for a, _ in relations(found)} == {"exponential"}
+    assert {b for _, b in relations(found)} == {*SCHEDULES} - {"exponential"}
+    assert found.explanation.startswith("exponential ends below fixed (1.00 [1.00, 1.00]), inc")
+
+
+def test_a_schedule_not_told_apart_from_others_is_not_shown_to_be_best() -> None:
+    means = {**dict.fromkeys(SCHEDULES, 0.2), "final_n": 0.1, "increase": 0.1, "exponential": 0.1}
+    found = judged(SWEEP, means)
+    assert found.outcome == "not shown"
+    alike = {b for (_, b), relation in relations(found).items() if relation == "not told apart"}
+    assert alike == {"final_n", "increase"}
+    assert "; is not told apart from increase (" in found.explanation
+
+
+def test_a_schedule_is_contradicted_by_a_lower_one() -> None:
+    means = {**dict.fromkeys(SCHEDULES, 0.2), "final_n": 0.05, "exponential": 0.1}
+    found = judged(SWEEP, means)
+    assert found.outcome == "contradicted"
+    assert "; ends above final_n (0.00 [0.00, 0.00])" in found.explanation
+
+
+def test_null_claims_are_rarely_found_to_hold_or_contradicted() -> None:
+    rng = np.random.default_rng(4)
+    wrong = 0
+    for _ in range(40):
+        losses = {(SWEEP[1], name): rng.normal(0.15, 0.02, 12) for name in SCHEDULES}
+        wrong += verdict(SWEEP[0], losses).outcome != "not shown"
+    assert wrong <= 5

@@ -1,0 +1,89 @@
+"""Controls with known losses: the answers follow from them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from aes_lipi.reproduction.controls import ControlAnswer, ControlVerdict, judge_control
+from reproduction.planted import Losses, around, evidence_of
+
+LOWER = "control_canonical_walk"
+HIGHER = "control_ring_canonical_policy"
+
+
+def verdict(name: str, losses: Losses) -> ControlVerdict:
+    evidence = evidence_of(losses)
+    [control] = [each for each in evidence.plan.published.controls if each.name == name]
+    return judge_control(control, evidence)
+
+
+def answered(name: str, own: float, trials: int = 10) -> ControlAnswer:
+    """The answer of a control that ends around a loss; the ring's is 0.15, the baseline's 0.27."""
+    means = {"best_of_lipi": 0.15, "best_of_canonical": 0.27, name: own}
+    each = enumerate(means.items())
+    found = verdict(name, {(figure, "none"): around(m, trials, i) for i, (figure, m) in each})
+    [answer] = found.answers
+    assert found.statement == f"No pruning{answer.statement.removeprefix('no pruning')}."
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("name", "own", "answer", "conclusion"),
+    [
+        (LOWER, 0.15, "as near", "so near the loss of the ring that they are not told apart"),
+        (LOWER, 0.12, "reached", "it reaches the loss of the ring"),
+        (LOWER, 0.21, "in part", "part of the way from the baseline to the ring"),
+        (LOWER, 0.27, "not reached", "it does not leave the baseline towards the ring"),
+        (LOWER, 0.40, "not reached", "it does not leave the baseline towards the ring"),
+        (HIGHER, 0.15, "not reached", "it does not leave the ring towards the baseline"),
+        (HIGHER, 0.21, "in part", "part of the way from the ring to the baseline"),
+        (HIGHER, 0.27, "as near", "so near the loss of the baseline that"),
+        (HIGHER, 0.30, "reached", "it reaches the loss of the baseline"),
+    ],
+)
+def test_a_control_says_how_far_it_gets(
+    name: str, own: float, answer: str, conclusion: str
+) -> None:
+    found = answered(name, own)
+    assert found.answer == answer
+    assert conclusion in found.statement
+    ends = [found.own.mean, found.baseline.mean, found.ring.mean]
+    assert ends == pytest.approx([own, 0.27, 0.15])
+    towards_ring = (0.27 - own) / (0.27 - 0.15)
+    assert found.share == pytest.approx(towards_ring if name == LOWER else 1 - towards_ring)
+
+
+def test_the_statement_has_effects_and_means() -> None:
+    assert answered(LOWER, 0.21).statement == (
+        "no pruning: ends at 0.210, the baseline at 0.270, the ring at 0.150; it is below the "
+        "baseline (A12 0.00, large, p = 0.0039) and above the ring (A12 1.00, large, p = 0.0039): "
+        "it goes part of the way from the baseline to the ring"
+    )
+
+
+def test_as_low_but_for_a_difference_that_does_not_count_is_reached() -> None:
+    ring = around(0.15, 10)
+    losses = {"best_of_lipi": ring, "best_of_canonical": around(0.27, 10, 2), LOWER: ring + 0.001}
+    losses[LOWER] += np.arange(10) / 1e6
+    found = verdict(LOWER, {(figure, "none"): each for figure, each in losses.items()})
+    assert found.pairs["relation"].tolist() == ["lower", "alike"]
+    assert found.answers[0].answer == "reached"
+    assert "as the ring, but for less than counts as a difference" in found.statement
+
+
+def test_too_few_trials_or_none_are_no_answer() -> None:
+    few = answered(LOWER, 0.15, trials=5)
+    assert few.answer == "too few trials"
+    assert few.statement.endswith("the adjusted p would be 0.12; 7 would do")
+    none = answered(LOWER, 0.15, trials=0)
+    assert none.answer == "not run"
+    assert np.isnan([none.own.mean, none.share]).all()
+
+
+def test_between_two_that_are_alike_there_is_no_answer() -> None:
+    rng = np.random.default_rng(1)
+    figures = ("best_of_lipi", "best_of_canonical", LOWER)
+    found = verdict(LOWER, {(figure, "none"): rng.normal(0.2, 0.02, 10) for figure in figures})
+    assert found.answers[0].answer == "not shown"
+    assert found.pairs["label_b"].tolist() == ["the baseline, no pruning", "the ring, no pruning"]

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from aes_lipi.reproduction.estimates import Estimate, estimate
+
+
+def test_the_interval_is_that_of_a_mean() -> None:
+    values = np.random.default_rng(1).normal(0.15, 0.02, 200)
+    found = estimate(values)
+    half = 1.96 * values.std() / math.sqrt(len(values))
+    assert found.n == 200
+    assert found.mean == pytest.approx(values.mean())
+    assert found.low == pytest.approx(values.mean() - half, abs=half / 20)
+    assert found.high == pytest.approx(values.mean() + half, abs=half / 20)
+    assert estimate(values) == found
+
+
+def test_it_covers_the_true_mean_about_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(2)
+    found = [estimate(rng.normal(size=30)) for _ in range(100)]
+    assert 0.90 <= np.mean([each.low <= 0 <= each.high for each in found]) <= 0.98
+
+
+def test_equal_values_have_an_interval_of_no_width() -> None:
+    assert estimate(np.full(30, 0.5)) == Estimate(30, 0.5, 0.5, 0.5)
+    nearly = estimate(np.array([0.5, 0.5, 0.5 + 1e-15]))
+    assert nearly.low == pytest.approx(nearly.high)
+
+
+def test_few_values_have_none() -> None:
+    one, none = estimate(np.array([0.2])), estimate(np.empty(0))
+    assert (one.n, one.mean) == (1, 0.2)
+    assert none.n == 0
+    assert np.isnan([none.mean, one.low, one.high, none.low]).all()
+
+
+def test_a_value_that_was_read_with_an_error_agrees_within_it() -> None:
+    found = Estimate(30, 0.150, 0.144, 0.157)
+    assert found.agrees(0.144, 0)
+    assert found.agrees(0.1425, 0.002)
+    assert found.agrees(0.1585, 0.002)
+    assert not found.agrees(0.1415, 0.002)
+    assert not found.agrees(0.1595, 0.002)

@@ -1,0 +1,159 @@
+"""Reproductions on disk, planted and real."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aes_lipi.api import run
+from aes_lipi.errors import UserError
+from aes_lipi.reproduction.evidence import read_results
+from aes_lipi.reproduction.findings import find, judge
+from aes_lipi.reproduction.plans import Scale, full_plan, quick_plan
+from aes_lipi.results.store import ResultStore
+from reproduction.planted import Losses, around, commit_losses
+
+CANONICAL = "best_of_canonical"
+
+
+def test_planted_trials_are_found_as_they_were_planted(tmp_path: Path) -> None:
+    names = ["best_of_lipi", CANONICAL, "control_canonical_walk", "control_canonical_fixed_rate"]
+    plan = quick_plan(tmp_path, names, Scale(trials=8, epochs=2))
+    ends: Losses = {
+        (CANONICAL, "none"): around(0.27, 8, 1),
+        (CANONICAL, "random"): around(0.5, 8, 2),
+        (CANONICAL, "activation"): around(0.6, 8, 3),
+        (CANONICAL, "lexicase"): [None] * 8,
+        ("best_of_lipi", "none"): around(0.15, 8, 4),
+        ("best_of_lipi", "random"): around(0.1, 8, 5),
+        ("best_of_lipi", "activation"): around(0.15, 8, 6),
+        ("best_of_lipi", "lexicase"): [*around(0.15, 7, 7), None],
+        ("control_canonical_walk", "none"): around(0.21, 8, 8),
+    }
+    commit_losses(plan, ends)
+    found = find(plan)
+    canonical, ring = found.claims
+    assert (canonical.outcome, ring.outcome) == ("not run", "holds")
+    assert ring.pairs["n_a"].tolist() == [8, 7, 8]
+    assert set(ring.pairs["test"]) == {"wilcoxon"}
+    assert [each.answers[0].answer for each in found.controls] == ["in part", "not run"]
+    assert found.missing == (
+        f"best_of_lipi, lexicase, final_n: 7 of 8 trials, 1 failed "
+        f"({tmp_path / 'quick' / 'best_of_lipi'})",
+        f"{CANONICAL}, lexicase, exponential: 0 of 8 trials, 8 failed "
+        f"({tmp_path / 'quick' / CANONICAL})",
+        "control_canonical_fixed_rate: not run (no trials of it in "
+        f"{tmp_path / 'quick' / 'control_canonical_fixed_rate'})",
+    )
+    counts = [(each.name, each.n_trials, each.n_failed) for each in found.figures[1].series]
+    assert counts == [("none", 8, 0), ("random", 8, 0), ("activation", 8, 0), ("lexicase", 0, 8)]
+
+
+def test_nothing_begun_is_no_error(tmp_path: Path) -> None:
+    plan = quick_plan(tmp_path)
+    assert read_results(plan) is None
+    found = find(plan)
+    assert {claim.outcome for claim in found.claims} == {"not run"}
+    assert [each.answers[0].answer for each in found.controls] == ["not run"] * 5
+    assert [figure.name for figure in found.figures] == list(plan.variants)[:3]
+    assert found.figures[0].table()["agrees"].isna().all()
+    left_out = [line for line in found.missing if "left out when scaled down" in line]
+    assert len(left_out) == 3
+
+
+def test_a_study_that_was_only_begun_is_not_run(tmp_path: Path) -> None:
+    plan = quick_plan(tmp_path, [CANONICAL])
+    store = ResultStore(plan.studies[0].location)
+    with store.claimed():
+        store.open(plan.studies[0].study)
+    found = find(plan)
+    assert found.claims[0].outcome == "not run"
+    assert len(found.missing) == 1
+    assert found.missing[0].startswith(f"{CANONICAL}: not run (no trials of it in")
+
+
+def test_a_folder_of_other_settings_is_not_taken_for_the_study(tmp_path: Path) -> None:
+    ends: Losses = {(CANONICAL, "none"): [0.27]}
+    commit_losses(quick_plan(tmp_path, [CANONICAL], Scale(1, 2)), ends)
+    found = find(quick_plan(tmp_path, [CANONICAL], Scale(1, 4)))
+    assert {series.n_trials for series in found.figures[0].series} == {0}
+
+
+def test_figures_stand_beside_the_published_epochs(tmp_path: Path) -> None:
+    plan = full_plan(tmp_path, [CANONICAL])
+    ends: Losses = {
+        (CANONICAL, "none"): around(0.268, 3),
+        (CANONICAL, "random"): [0.5] * 2,
+        (CANONICAL, "lexicase"): around(0.29, 2),
+    }
+    commit_losses(plan, ends)
+    found = find(plan)
+    none, random, _, lexicase = (series.points for series in found.figures[0].series)
+    assert [point.epoch for point in none] == [100, 200, 300, "last"]
+    assert [point.generation for point in none] == [100, 200, 300, 399]
+    assert [point.published for point in none] == [0.271, 0.268, 0.268, 0.268]
+    falling = [0.5 - t / 399 * 0.232 for t in (100, 200, 300, 399)]
+    assert [point.ours.mean for point in none] == pytest.approx(falling)
+    assert [point.agrees for point in none] == [False, False, False, True]
+    assert (random[-1].ours.low, random[-1].ours.high, random[-1].agrees) == (0.5, 0.5, True)
+    assert lexicase[-1].agrees is False
+    assert found.figures[0].series[0].median == pytest.approx(np.median(around(0.268, 3)))
+    table = found.figures[0].table()
+    assert table["epoch"].tolist() == ["100", "200", "300", "last"] * 4
+    assert table["agrees"].isna().sum() == 4
+    assert found.scale is None
+    assert "Scaled down" not in found.scope
+
+
+def test_a_scaled_figure_is_compared_at_its_end_only(tmp_path: Path) -> None:
+    plan = quick_plan(tmp_path, [CANONICAL], Scale(2, 120))
+    commit_losses(plan, {(CANONICAL, "none"): around(0.268, 2), (CANONICAL, "random"): [0.5]})
+    found = find(plan)
+    points = found.figures[0].series[0].points
+    assert [(point.epoch, point.generation) for point in points] == [(100, 100), ("last", 119)]
+    assert [point.published for point in points] == [None, 0.268]
+    assert [point.agrees for point in points] == [None, True]
+    assert [point.ours.n for point in points] == [2, 2]
+    alone = found.figures[0].series[1].points[-1]
+    assert (alone.ours.n, alone.published, alone.agrees) == (1, 0.5, None)
+    assert found.scale == Scale(2, 120)
+    assert found.scope.startswith("Scaled down: 2 trials of 120 generations in rings of 5 cells")
+
+
+def test_trials_that_two_presets_share_count_once_and_are_not_skipped(tmp_path: Path) -> None:
+    plan = full_plan(tmp_path, ["best_of_lipi", "schedules_random"])
+    commit_losses(plan, {("schedules_random", "exponential"): [0.1]})
+    found = find(plan)
+    by_name = {each.name: each for figure in found.figures for each in figure.series}
+    assert by_name["random"].n_trials == by_name["exponential"].n_trials == 1
+    assert found.skipped == ()
+
+
+def test_a_mistake_is_one_line(tmp_path: Path) -> None:
+    plan = quick_plan(tmp_path, [CANONICAL], Scale(1, 2))
+    commit_losses(plan, {(CANONICAL, "none"): [0.268]})
+    with pytest.raises(UserError, match="mean_L2: no such measure"):
+        read_results(plan, ["mean_L2"])
+
+
+def test_a_real_one_end_to_end(tmp_path: Path) -> None:
+    plan = quick_plan(tmp_path, ["best_of_lipi", "control_canonical_walk"], Scale(2, 4))
+    for each in plan.studies:
+        run(each.study, each.location)
+    data = read_results(plan, ["capacity"])
+    assert data is not None
+    assert "capacity" in data.measures
+    found = judge(plan, data)
+    assert found.missing == found.skipped == ()
+    [figure] = found.figures
+    assert [(each.n_trials, each.n_failed) for each in figure.series] == [(2, 0)] * 4
+    assert figure.series[0].capacity == 1
+    assert figure.table()["mean"].between(0.2, 0.6).all()
+    by_hand = data.trials[data.trials["variant"] == figure.series[3].variant]["mean_L1"]
+    assert figure.series[3].points[-1].ours.mean == pytest.approx(np.mean(by_hand))
+    assert [claim.outcome for claim in found.claims] == ["too few trials"]
+    [verdict] = found.controls
+    assert verdict.answers[0].answer == "too few trials"
+    assert verdict.answers[0].own.n == 2

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from made_up import sample
+
+from aes_lipi.reproduction.pairs import COLUMNS, compared, least_p, no_pairs, trials_needed
+
+RNG = np.random.default_rng(3)
+
+
+def relation(a: object, b: object, seed: int | None = 1, smallest: float = 0.002) -> str:
+    table = compared([(sample("a", a, seed), sample("b", b, seed))], smallest)
+    assert tuple(table.columns) == COLUMNS
+    return str(table["relation"][0])
+
+
+@pytest.mark.parametrize("n", [1, 4, 6, 30])
+def test_no_pairs_of_samples_are_further_apart_than_those_without_overlap(n: int) -> None:
+    assert least_p("wilcoxon", n, n) == pytest.approx(2 * 0.5**n)
+    if n <= 8:
+        assert least_p("mann_whitney", n, n) == pytest.approx(2 / math.comb(2 * n, n))
+    a, b = RNG.normal(size=n), RNG.normal(3, 1, size=n)
+    for seed, test in ((1, "wilcoxon"), (None, "mann_whitney")):
+        table = compared([(sample("a", a, seed), sample("b", b, seed))], 0)
+        assert table["test"][0] == test
+        assert table["p"][0] >= table["p_least"][0] * (1 - 1e-9)
+
+
+def test_nothing_to_test_has_no_p() -> None:
+    assert math.isnan(least_p("none", 0, 3))
+
+
+@pytest.mark.parametrize(("test", "n_pairs", "needed"), [("wilcoxon", 1, 6), ("wilcoxon", 5, 8)])
+def test_trials_needed(test: str, n_pairs: int, needed: int) -> None:
+    assert trials_needed(test, n_pairs) == needed
+    assert least_p(test, needed, needed) * n_pairs <= 0.05
+    assert least_p(test, needed - 1, needed - 1) * n_pairs > 0.05
+
+
+def test_what_a_pair_is_shown_to_be() -> None:
+    a = RNG.normal(0.1, 0.01, 12)
+    further = RNG.permutation(12) / 1e5
+    assert relation(a, a + 0.02 + further) == "lower"
+    assert relation(a + 0.02 + further, a) == "greater"
+    assert relation(a, a + 0.001 + further) == "alike"
+    assert relation(a, a + 0.001 + further, smallest=0) == "lower"
+    assert relation(a, a + RNG.normal(0, 0.01, 12)) == "not told apart"
+    assert relation(a[:5], a[:5] + 0.02 + further[:5]) == "too few trials"
+    assert relation(a, []) == relation([], a) == relation([], []) == "not run"
+    assert relation(a, a + 0.5, seed=None) == "lower"
+    assert relation(np.full(12, 0.5), np.full(12, 0.5)) == "not told apart"
+
+
+def test_a_family_needs_more_trials_than_a_pair() -> None:
+    a = RNG.normal(0.1, 0.01, 7)
+    samples = [sample(name, a * (i + 1), 1) for i, name in enumerate("abcdef")]
+    alone = compared([(samples[0], samples[1])], 0)
+    family = compared([(samples[0], other) for other in samples[1:]], 0)
+    assert alone["relation"].tolist() == ["lower"]
+    assert family["relation"].tolist() == ["too few trials"] * 5
+    assert family["p_least"].tolist() == pytest.approx([5 * 2 / 2**7] * 5)
+
+
+def test_an_empty_family_is_a_table() -> None:
+    assert tuple(no_pairs().columns) == COLUMNS
+    assert len(no_pairs()) == 0

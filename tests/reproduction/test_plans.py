@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from aes_lipi.api import load_study
+from aes_lipi.errors import UserError
+from aes_lipi.reproduction.plans import QUICK, QUICK_FIGURES, Plan, Scale, full_plan, quick_plan
+from aes_lipi.reproduction.published import load_published
+from aes_lipi.reproduction.subjects import select
+
+FIGURES = tuple(figure.name for figure in load_published().figures)
+CONTROLS = tuple(control.name for control in load_published().controls)
+
+
+def held(plan: Plan) -> dict[str, set[str]]:
+    """The ids of variants that each study runs."""
+    return {each.study.name: {v.id for v in each.study.variants} for each in plan.studies}
+
+
+WHOLE = {**held(quick_plan(names=FIGURES)), **held(quick_plan())}
+
+
+def test_the_full_one_is_every_preset_where_run_puts_it() -> None:
+    plan = full_plan()
+    assert [each.study.name for each in plan.studies] == [*FIGURES, *CONTROLS]
+    for each in plan.studies:
+        assert each.study == load_study(each.study.name)
+        assert each.location == Path("results") / each.study.name
+        assert each.why
+    assert plan.asked == (*FIGURES, *CONTROLS)
+    assert plan.scale is None
+
+
+def test_the_quick_one_runs_every_variant_once() -> None:
+    plan = quick_plan("elsewhere")
+    ids = held(plan)
+    assert list(ids) == [*QUICK_FIGURES, *CONTROLS]
+    assert sum(map(len, ids.values())) == len(set.union(*ids.values()))
+    needed = {v.id for variants in plan.variants.values() for v in variants.values()}
+    assert needed == set.union(*ids.values())
+    shared = plan.variants["schedules_random"]["exponential"]
+    assert shared == plan.variants["best_of_lipi"]["random"]
+    assert shared.id in ids["best_of_lipi"]
+    assert len(ids["schedules_random"]) == 5
+    for each in plan.studies:
+        assert each.location == Path("elsewhere/quick") / each.study.name
+        assert each.study.trials == QUICK.trials
+        assert {variant.epochs for variant in each.study.variants} == {QUICK.epochs}
+
+
+def test_quick_controls_are_without_pruning() -> None:
+    plan = quick_plan()
+    for each in plan.studies:
+        if each.study.name in CONTROLS:
+            assert [variant.prune_method for variant in each.study.variants] == ["None"]
+    assert {tuple(plan.variants[name]) for name in CONTROLS} == {("none",)}
+
+
+@pytest.mark.parametrize("name", [*FIGURES, *CONTROLS])
+def test_a_quick_folder_holds_the_same_study_whatever_is_asked_for(name: str) -> None:
+    some = quick_plan(names=[name])
+    assert held(some).items() <= WHOLE.items()
+    wanted = {variant.id for variant in some.variants[name].values()}
+    assert wanted <= set.union(*held(some).values())
+
+
+def test_a_control_brings_what_it_is_compared_with() -> None:
+    for plan in (full_plan(names=["control_canonical_walk"]), quick_plan(names=CONTROLS[:1])):
+        assert plan.asked == ("control_canonical_walk",)
+        assert list(plan.variants) == [*FIGURES[:2], "control_canonical_walk"]
+        assert "compared" in plan.studies[0].why
+
+
+def test_a_sweep_brings_the_study_that_runs_one_of_its_variants() -> None:
+    plan = quick_plan(names=["schedules_lexicase"])
+    assert [each.study.name for each in plan.studies] == ["best_of_lipi", "schedules_lexicase"]
+    assert plan.studies[0].why == "a variant of schedules_lexicase is run in it"
+    assert list(plan.variants) == ["schedules_lexicase"]
+    assert [each.study.name for each in full_plan(names=["schedules_lexicase"]).studies] == [
+        "schedules_lexicase"
+    ]
+
+
+def test_names_are_in_the_order_of_the_file() -> None:
+    plan = full_plan(names=["schedules_random", "best_of_lipi", "best_of_lipi"])
+    assert plan.asked == ("best_of_lipi", "schedules_random")
+
+
+def test_an_unknown_name_is_one_line_that_lists_the_known() -> None:
+    with pytest.raises(UserError) as caught:
+        quick_plan(names=["best_of_lippi"])
+    line = str(caught.value)
+    assert line.startswith("best_of_lippi: no such figure or control; did you mean best_of_lipi")
+    assert all(name in line for name in (*FIGURES, *CONTROLS))
+    with pytest.raises(UserError, match=r"zzz: no such figure or control; known are best_of_lipi,"):
+        full_plan(names=["zzz"])
+
+
+def test_addresses_keep_their_options() -> None:
+    plan = quick_plan("s3://bucket/all?scheme=http", ["best_of_canonical"], Scale(2, 4))
+    assert [each.location for each in plan.studies] == [
+        "s3://bucket/all/quick/best_of_canonical?scheme=http"
+    ]
+
+
+def test_a_preset_that_was_changed_is_said() -> None:
+    study = load_study("best_of_lipi")
+    with pytest.raises(UserError, match="best_of_lipi: 4 variants have the settings"):
+        select(study, {"population_size": 10})
+    with pytest.raises(UserError, match="0 variants"):
+        select(study, {"prune_method": "magnitude"})
+    with pytest.raises(UserError, match="prune: no such field"):
+        select(study, {"prune": "random"})

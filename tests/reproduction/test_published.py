@@ -1,0 +1,145 @@
+"""`published.yaml` says what the specification says, and describes the presets."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable
+from importlib.resources import files
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from aes_lipi.api import load_study
+from aes_lipi.config import list_presets
+from aes_lipi.reproduction.published import Published, load_published
+from aes_lipi.reproduction.subjects import select
+
+PUBLISHED = load_published()
+CONTENT = yaml.safe_load(files("aes_lipi.reproduction").joinpath("published.yaml").read_text())
+
+OPERATORS = {"no": "none", "VARIANCE": "activation", "CONJUNCTIVE": "lexicase", "RANDOM": "random"}
+FIGURES = {"Lipi": "best_of_lipi", "canonical": "best_of_canonical"}
+
+PLACES = [
+    (figure.preset, series.name, series.variant)
+    for figure in PUBLISHED.figures
+    for series in figure.series
+] + [
+    (control.preset, name, selector)
+    for control in PUBLISHED.controls
+    for name, selector in control.series.items()
+]
+
+
+def specified() -> dict[tuple[str, str], list[float]]:
+    """The table of section 9."""
+    text = files("aes_lipi").joinpath("ALGORITHM.md").read_text("utf-8")
+    rows = re.findall(r"^\| (Lipi|canonical), (\w+) [\w ]*\|(.*)\|$", text, re.MULTILINE)
+    return {
+        (FIGURES[setting], OPERATORS[operator]): [float(cell) for cell in cells.split("|")]
+        for setting, operator, cells in rows
+    }
+
+
+def test_the_values_are_those_of_the_specification() -> None:
+    ours = {
+        (figure.name, series.name): list(series.published.values())
+        for figure in PUBLISHED.figures
+        for series in figure.series
+        if series.published
+    }
+    assert len(ours) == 8
+    assert ours == specified()
+    assert PUBLISHED.epochs == (100, 200, 300, "last")
+    for figure in PUBLISHED.figures:
+        for series in figure.series:
+            assert tuple(series.published) in ((), PUBLISHED.epochs)
+
+
+@pytest.mark.parametrize(("preset", "series", "selector"), PLACES)
+def test_every_selector_is_one_variant_of_its_preset(
+    preset: str, series: str, selector: dict[str, Any]
+) -> None:
+    assert preset in list_presets()
+    variant = select(load_study(preset), selector)
+    assert series in ("none", variant.prune_method, variant.prune_schedule)
+    assert (series == "none") == (variant.prune_method == "None")
+
+
+@pytest.mark.parametrize("figure", PUBLISHED.figures, ids=lambda figure: figure.name)
+def test_a_figure_shows_all_of_its_preset(figure: Any) -> None:
+    study = load_study(figure.preset)
+    shown = {select(study, series.variant).id for series in figure.series}
+    assert shown == {variant.id for variant in study.variants}
+    assert study.trials == PUBLISHED.source.trials
+    assert {variant.epochs for variant in study.variants} == {PUBLISHED.source.epochs}
+
+
+def test_a_best_schedule_is_the_one_in_best_of_lipi() -> None:
+    """The sweep's claimed variant is, bit for bit, the one whose values were published."""
+    best = {series.variant["prune_method"]: series for series in PUBLISHED.figures[0].series}
+    for operator in ("random", "lexicase", "activation"):
+        figure = PUBLISHED.figure(f"schedules_{operator}")
+        [claim] = [each for each in PUBLISHED.claims if each.figure == figure.name]
+        pairs = claim.family(figure)
+        assert len(pairs) == 5
+        [claimed] = {first for first, _ in pairs}
+        ours = select(load_study(figure.preset), figure.named(claimed).variant)
+        assert ours.id == select(load_study("best_of_lipi"), best[operator].variant).id
+
+
+def test_controls_differ_from_what_they_are_a_change_of() -> None:
+    for control in PUBLISHED.controls:
+        origin = PUBLISHED.reference(control.origin)
+        for name, selector in control.series.items():
+            ours = select(load_study(control.preset), selector)
+            theirs = select(load_study(origin.preset), origin.named(name).variant)
+            changed = {k for k, v in ours.model_dump().items() if v != getattr(theirs, k)}
+            assert changed
+            assert changed <= {"learning_rate_policy", "optimizer_state"}
+
+
+def at(*path: str | int) -> Callable[[Any], Any]:
+    def go(content: Any) -> Any:
+        for step in path:
+            content = content[step]
+        return content
+
+    return go
+
+
+@pytest.mark.parametrize(
+    ("place", "key", "value", "message"),
+    [
+        (at(), "more", 1, "Extra inputs"),
+        (at("source"), "page", 1, "Extra inputs"),
+        (at("figures", 0, "series", 0), "color", "red", "Extra inputs"),
+        (at("figures", 0, "series", 0, "published"), 150, 0.1, "150 is none of 100, 200"),
+        (at("figures", 0, "series", 0, "published"), 100, 1.1, "less than or equal to 1"),
+        (at("figures", 1), "name", "best_of_lipi", "best_of_lipi is there 2 times"),
+        (at("figures", 1), "preset", "best_of_lipi", "presets: best_of_lipi is there 2 times"),
+        (at("figures", 0, "series", 1), "name", "none", "none is there 2 times"),
+        (at("claims", 0), "figure", "best", "best is none of"),
+        (at("claims", 0), "kind", "worst", "does not match any of the expected tags"),
+        (at("claims", 0, "pairs"), 0, ["magnitude", "random"], "magnitude is none of"),
+        (at("claims", 2), "best", "prune_after", "prune_after is none of"),
+        (at("references"), "ring", "lipi", "lipi is none of"),
+        (at("controls", 0), "towards", "cell", "'baseline' or 'ring'"),
+        (at("controls", 0, "series"), "magnitude", {}, "magnitude is none of"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(
+    place: Callable[[Any], Any], key: Any, value: Any, message: str
+) -> None:
+    content = copy.deepcopy(CONTENT)
+    place(content)[key] = value
+    with pytest.raises(ValidationError, match=message):
+        Published.model_validate(content)
+
+
+def test_it_is_frozen() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        PUBLISHED.figures[0].title = "other"  # type: ignore[misc]
