@@ -74,9 +74,11 @@ def over_generations(curves: Sequence[Curves], panels: Sequence[Panel]) -> Figur
 
 
 def _names_per_line(names: Sequence[str], width: float) -> int:
-    """How many of the legend's entries fit beside each other."""
+    """How many of the legend's entries stand beside each other: as many as fit, in even lines."""
     longest = max(map(len, names), default=1)
-    return min(len(names) or 1, max(1, int(width / (_HANDLE + _LETTER * longest))))
+    fit = max(1, int(width / (_HANDLE + _LETTER * longest)))
+    lines = math.ceil(len(names) / fit)
+    return math.ceil(len(names) / lines) if lines else 1
 
 
 def _handles(styles: Mapping[str, Look]) -> list[Line2D]:

@@ -58,8 +58,8 @@ def _panels(rows: Rows) -> list[tuple[str, Float64]]:
 
 
 def _title(labels: Sequence[str]) -> str:
-    others = len(labels) - 1
-    return f"{labels[0]} and {others} more" if others else labels[0]
+    whole = "; ".join(labels)
+    return whole if len(whole) <= _LONG else f"{labels[0]} and {len(labels) - 1} more"
 
 
 @styled

@@ -22,6 +22,7 @@ _METADATA_ELEMENT = re.compile(r"\s*<metadata>.*?</metadata>", re.DOTALL)
 _ID = re.compile(r' id="([^"]*)"')
 _REFERENCE = re.compile(r'(href="#|url\(#)([^")]*)')
 _ENLARGED = 1.4  # what fits a column of a paper is small on a screen
+_BROAD = 400  # points: wider figures cannot be read if they are shrunk to a phone's width
 _SIZE = re.compile(r'<svg([^>]*?) width="([0-9.]+)pt" height="[0-9.]+pt"')
 
 
@@ -69,15 +70,13 @@ def inline(svg: bytes, name: str, description: str) -> str:
     text = _REFERENCE.sub(rf"\g<1>{name}-\g<2>", text)
     text = text.replace(INK, "currentColor").replace(PAPER, "var(--ground)")
     label = description.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
-    opening = (
-        rf'<svg\1 style="width: calc({_ENLARGED} * \2pt)" role="img" aria-label="{_escaped(label)}"'
-    )
+
+    def opening(size: re.Match[str]) -> str:
+        broad = ' class="broad"' if float(size[2]) > _BROAD else ""
+        width = f"width: calc({_ENLARGED} * {size[2]}pt)"
+        return f'<svg{size[1]}{broad} style="{width}" role="img" aria-label="{label}"'
+
     return _SIZE.sub(opening, text, count=1)
-
-
-def _escaped(label: str) -> str:
-    """Text as part of the replacement of a regular expression."""
-    return label.replace("\\", r"\\")
 
 
 @dataclass(frozen=True)

@@ -170,7 +170,7 @@ def course_pictures(drawn: Drawn) -> Iterator[Picture]:
             "The ring in space and time",
             "Left: the loss of every cell's new centre on one training batch. Right: from which "
             "cell each centre descends; the strip beside the panel is the key, and colours begin "
-            "anew at every vertical line, where one pair's descendants hold all cells. The dark "
+            "anew at every vertical line, where one pair's descendants hold all cells. The thin "
             "line is the descent of the pair that is best in the end.",
             space_time,
         ),

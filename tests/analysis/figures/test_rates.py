@@ -53,7 +53,7 @@ def test_a_line_per_cell_and_their_median() -> None:
 def test_variants_share_the_axis_and_a_panel_where_their_walks_are_the_same() -> None:
     first, second = walks(30, 4, 1), walks(30, 4, 2)
     figure = drawn(("a", walking(first)), ("b", walking(second)), ("c", walking(first)))
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ["a and 1 more", "b"]
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["a; c", "b"]
     assert figure.axes[0].get_ylim() == figure.axes[1].get_ylim()
     alike = drawn(("a", walking(first)), ("b", walking(first)))
     assert [axes.get_title(loc="left") for axes in alike.axes] == ["the same in all variants"]
