@@ -167,7 +167,10 @@ def test_create_data_writes_what_data_reads(tmp_path: Path) -> None:
     assert trials["architecture"].iloc[0].startswith("6-30-10")
 
 
-@pytest.mark.parametrize("deadly", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "deadly",
+    [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL],
+)
 def test_a_stopped_study_goes_on_where_it_stopped(deadly: signal.Signals, tmp_path: Path) -> None:
     arguments = [
         *("--rq", "quickstart", "--trials", "6", "--epochs", "300", *TINY),

@@ -264,7 +264,11 @@ class _Drainer(SilentObserver):
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("CellActor", ClusterOptions(cells_per_actor=2, resources=(("CPU", 1.0), ("spot", 1.0)))),
+        pytest.param(
+            "CellActor",
+            ClusterOptions(cells_per_actor=2, resources=(("CPU", 1.0), ("spot", 1.0))),
+            marks=pytest.mark.slow,
+        ),
         (
             "run_whole_trial",
             ClusterOptions(placement="trial", resources=(("CPU", 1.0), ("spot", 1.0))),

@@ -97,6 +97,7 @@ class _Growing(SilentObserver):
         self.added.append(self._nodes.cluster.add_node(num_cpus=1, resources={"later": 4}))
 
 
+@pytest.mark.slow
 def test_a_cluster_that_grows_is_waited_for_and_made_use_of(
     three_nodes: NodeProcesses, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
