@@ -59,6 +59,15 @@ def write_bytes_atomically(path: Path, content: bytes) -> None:
     write_atomically(path, write)
 
 
+def write_text_atomically(path: Path, text: str) -> None:
+    """Write text as UTF-8, as `write_atomically` does; what is not Unicode is spelt out.
+
+    Raises:
+        UserError: the disk is full, or the folder cannot be written.
+    """
+    write_bytes_atomically(path, text.encode("utf-8", "backslashreplace"))
+
+
 def sync_folder(folder: Path) -> None:
     """Flush a folder's entries to the disk, where the file system can.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -88,14 +89,18 @@ class History:
             shape (stop - start, cells): indices of cells.
         """
         n_cells = self.n_cells
-        rows = np.maximum(self.parent_generation[start:stop] - start + 1, 0)  # 0 is before start
-        parents = rows * n_cells + self.parent_cell[start:stop]
-        links = np.concatenate([np.arange(n_cells), parents.ravel()])
-        while True:  # every link skips as many steps as it did and its end did
-            further = links[links]
-            if (further == links).all():
-                return links[n_cells:].reshape(-1, n_cells)
-            links = further
+        end = None if self._reads_ahead else stop
+        rows = np.maximum(self.parent_generation[start:end] - start + 1, 0)  # 0 is before start
+        parents = rows * n_cells + self.parent_cell[start:end]
+        links = _followed(np.concatenate([np.arange(n_cells), parents.ravel()]))
+        wanted = links[n_cells:].reshape(-1, n_cells)
+        return wanted if stop is None else wanted[: stop - start]
+
+    @cached_property
+    def _reads_ahead(self) -> bool:
+        """Whether a centre descends from one of a later generation, as asynchronous cells may."""
+        generation = np.arange(self.n_generations)[:, np.newaxis]
+        return bool((self.parent_generation > generation).any())
 
     def line_of(self, cell: int) -> list[tuple[int, int]]:
         """Where a cell's last centre comes from.
@@ -202,7 +207,9 @@ def _arranged(trial: TrialId, table: pa.Table) -> History:
 
 
 def _check_descent(parent_cell: Int64, parent_generation: Int64) -> None:
-    """Refuse parents that are not of the trial, or that were not there before their children.
+    """Refuse parents that are not of the trial, and descent that leads to no beginning.
+
+    A parent may be of a later generation: asynchronous cells read what neighbours ahead have.
 
     Args:
         parent_cell: shape (generations, cells).
@@ -211,18 +218,32 @@ def _check_descent(parent_cell: Int64, parent_generation: Int64) -> None:
     Raises:
         ValueError: there are such.
     """
-    n_cells = parent_cell.shape[1]
-    generation, cell = np.indices(parent_cell.shape)
+    n_generations, n_cells = parent_cell.shape
     if (parent_cell < 0).any() or (parent_cell >= n_cells).any():
         raise ValueError("a parent is not of the trial")
-    if (parent_generation < BEGINNING).any() or (parent_generation > generation).any():
-        raise ValueError("a parent is of a later generation")
-    beside = parent_generation == generation
-    links = np.where(beside, parent_cell, cell)
-    for _ in range(n_cells.bit_length()):
-        links = np.take_along_axis(links, links, 1)
-    if np.take_along_axis(beside, links, 1).any():  # it should lead out of the generation
+    if (parent_generation < BEGINNING).any() or (parent_generation >= n_generations).any():
+        raise ValueError("a parent is not of the trial")
+    parents = (parent_generation.astype(np.int64) + 1) * n_cells + parent_cell
+    links = _followed(np.concatenate([np.arange(n_cells), parents.ravel()]))
+    if (links >= n_cells).any():
         raise ValueError("descent goes round in a circle")
+
+
+def _followed(links: Int64) -> Int64:
+    """Where links lead in the end: every step skips as many as the one before did.
+
+    Args:
+        links: of every place the one that it leads to, shape (places,); ends lead to themselves.
+
+    Returns:
+        the same shape; those that go round in a circle are left in it.
+    """
+    for _ in range(len(links).bit_length()):
+        further = links[links]
+        if (further == links).all():
+            break
+        links = further
+    return links
 
 
 def _flags(table: pa.Table, name: str) -> npt.NDArray[np.bool_]:

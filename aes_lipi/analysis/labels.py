@@ -25,11 +25,19 @@ def variant_labels(order: Iterable[str], tried: pd.DataFrame) -> dict[str, str]:
     first = tried.drop_duplicates("variant").set_index("variant").astype(object)
     named = first.where(first.notna(), "")
     names = {
-        variant: str(named["variant_name"][variant]) for variant in order if variant in named.index
+        variant: shown_name(named["variant_name"][variant])
+        for variant in order
+        if variant in named.index
     }
-    within = {variant: f"{named['study'][variant]}: {name}" for variant, name in names.items()}
+    studies = {variant: shown_name(named["study"][variant]) for variant in names}
+    within = {variant: f"{studies[variant]}: {name}" for variant, name in names.items()}
     unique = {variant: f"{name} ({variant})" for variant, name in within.items()}
     return _told_apart(_told_apart(names, within), unique)
+
+
+def shown_name(text: object) -> str:
+    """A name from a file as pages and figures can show it: without what no font has."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(text))
 
 
 def _told_apart(names: dict[str, str], longer: dict[str, str]) -> dict[str, str]:

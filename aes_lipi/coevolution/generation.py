@@ -18,6 +18,9 @@ from aes_lipi.config import Variant
 from aes_lipi.engine.protocol import EvaluateTask, Float64
 from aes_lipi.randomness import Purpose
 
+RECORDED_MEMBERS = 16
+"""The largest neighbourhood whose loss matrix is recorded: it grows with the square of that."""
+
 CellEvaluation = Callable[[Sequence[Task], Setup], list[InHand]]
 
 CELL_EVALUATIONS: dict[str, CellEvaluation] = {
@@ -107,7 +110,7 @@ def _carried(cell: Cell, setup: Setup) -> Cell:
 
 
 def _selection_losses(hand: InHand) -> tuple[float, ...] | None:
-    if not hand.task.plan.record_quality:
+    if not hand.task.plan.record_quality or len(hand.task.members) > RECORDED_MEMBERS:
         return None
     return tuple(hand.selection_losses.ravel().tolist())
 

@@ -94,8 +94,9 @@ class Record:
     centre was read (-1 before the first), and `staleness` by how many generations the oldest of
     them lies behind the cell's own. `selection_losses`, where quality is measured, are those of
     every encoder of the neighbourhood with every decoder at selection (step 2), by encoder, in
-    the order of the neighbourhood. Where a generation `diverged`, its plan and losses are as they
-    were, and winner, sizes and measures are of the state that the cell kept.
+    the order of the neighbourhood; None in large neighbourhoods. Where a generation `diverged`, its
+    plan and losses are as they were, and winner, sizes and measures are of the state that the cell
+    kept.
     """
 
     trial: int

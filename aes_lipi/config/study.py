@@ -21,7 +21,7 @@ MAX_VARIANTS = 10_000
 MAX_COMBINATIONS = 10 * MAX_VARIANTS  # several may come to the same variant
 _LISTED_FIELDS = frozenset({"hidden_sizes"})
 _PATH_FIELDS = frozenset({"data", "ann_path"})
-_LABELLED_BY_VALUE = frozenset(
+LABELLED_BY_VALUE = frozenset(
     {
         "prune_method",
         "prune_schedule",
@@ -113,10 +113,10 @@ class Study(BaseModel):
             field: tuple(str(getattr(variant, field)) for variant in self.variants)
             for field in Variant.model_fields
         }
-        for field in sorted(columns, key=lambda name: name not in _LABELLED_BY_VALUE):
+        for field in sorted(columns, key=lambda name: name not in LABELLED_BY_VALUE):
             refined = groups | {columns[field]}
             finer = len(set(zip(*refined, strict=True))) > len(set(zip(*groups, strict=True)))
-            if finer or (field in _LABELLED_BY_VALUE and len(set(columns[field])) > 1):
+            if finer or (field in LABELLED_BY_VALUE and len(set(columns[field])) > 1):
                 telling.append(field)
                 groups = refined
         return telling
@@ -130,7 +130,7 @@ def value_label(field: str, value: Any) -> str:
     """What a setting's value is called in the label of a variant."""
     if field == "prune_method":
         return "no pruning" if value == "None" else str(value)
-    if field in _LABELLED_BY_VALUE:
+    if field in LABELLED_BY_VALUE:
         return str(value)
     return f"{field}={value}"
 

@@ -76,8 +76,12 @@ def _footer(stream: IO[bytes]) -> _Structure:
 
 def _size(column: _Structure) -> int:
     """Bytes of a column's values at most: texts may all be as long as everything that is packed."""
-    each = column[_UNPACKED] if column[_TYPE] in _OF_ANY_LENGTH else 8
-    return int(column[_VALUES] * each)
+    n_values, each = column[_VALUES], column[_UNPACKED] if column[_TYPE] in _OF_ANY_LENGTH else 8
+    if not (isinstance(each, int) and isinstance(n_values, int)):
+        raise ValueError("a column's size is no number")
+    if each < 0 or n_values < 0:
+        raise ValueError("a column claims less than nothing")
+    return each * n_values
 
 
 def _pages(stream: IO[bytes], column: _Structure) -> Iterator[int]:

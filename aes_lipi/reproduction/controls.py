@@ -152,18 +152,19 @@ def _answered(case: _Case, rows: Mapping[ReferenceName, Row], n_pairs: int) -> C
     start, goal = means[case.control.origin].mean, means[case.control.towards].mean
     relations = {name: row["relation"] for name, row in rows.items()}
     answer = _answer(case.control, relations, falls=goal < start)
+    share = (start - own.mean) / (start - goal) if start != goal else math.nan
     if answer == "not run":
         statement = "no committed trials of it or of what it is compared with"
     elif answer == "too few trials":
         statement = words.too_few(rows.values(), n_pairs)
     else:
-        statement = f"{_ends(own, means, rows)}: {_conclusion(case.control, answer)}"
+        statement = f"{_ends(own, means, rows)}: {_conclusion(case.control, answer, share)}"
     return ControlAnswer(
         series=case.series,
         label=case.label,
         answer=answer,
         statement=f"{case.label}: {statement}",
-        share=(start - own.mean) / (start - goal) if start != goal else math.nan,
+        share=share,
         own=own,
         baseline=means["baseline"],
         ring=means["ring"],
@@ -198,13 +199,14 @@ def _ends(
     return f"ends at {words.loss(own)}, {others}; it is {relative}"
 
 
-def _conclusion(control: Control, answer: Answer) -> str:
+def _conclusion(control: Control, answer: Answer, part: float) -> str:
+    share = f"{part:.0%}"
     goal, start = _PLACES[control.towards], _PLACES[control.origin]
     conclusions: Mapping[Answer, str] = {
         "reached": f"it reaches the loss of {goal}",
-        "as near": f"it comes so near the loss of {goal} that they are not told apart",
-        "in part": f"it goes part of the way from {start} to {goal}",
-        "not reached": f"it does not leave {start} towards {goal}",
+        "as near": f"it leaves {start}, and is not told apart from {goal}, {share} of the way",
+        "in part": f"it goes {share} of the way from {start} to {goal}",
+        "not reached": f"it is not shown to leave {start}, and is shown to fall short of {goal}",
         "not shown": f"whether it leaves {start} towards {goal} is not shown",
     }
     return conclusions[answer]

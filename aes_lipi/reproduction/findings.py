@@ -81,9 +81,10 @@ def _scope(plan: Plan) -> str:
     source, scale = plan.published.source, plan.scale
     test = (
         "The trial is the unit, trials of the same number are paired, and a claim's p-values are "
-        "adjusted together (Holm). A difference of medians below "
+        "adjusted together (Holm). A median difference below "
         f"{source.reading_error:g}, to which the figures were read, does not count as one. What is "
-        "not shown is not thereby shown to be equal."
+        "not shown is not thereby shown to be equal. Samples that do not overlap have a "
+        "probability of 0 or 1 and an interval without width: the bootstrap knows nothing else."
     )
     if scale is None:
         return test

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import quote
 
 from aes_lipi import __version__
 from aes_lipi.analysis.comparisons import Comparison
 from aes_lipi.analysis.figures.saving import FORMATS, Named, Shown, show
 from aes_lipi.analysis.report.settings import Grid
 from aes_lipi.analysis.report.views import number, pairs_grid
-from aes_lipi.atomic import write_bytes_atomically
+from aes_lipi.atomic import write_text_atomically
 from aes_lipi.pages import render
 from aes_lipi.reproduction.claims import ClaimVerdict
 from aes_lipi.reproduction.controls import ControlVerdict
@@ -27,7 +28,7 @@ from aes_lipi.results.locations import shown
 
 PAGE_NAME = "reproduction.html"
 
-_GOOD = {"holds", "reached", "as near"}
+_GOOD = {"holds", "reached"}
 _BAD = {"contradicted", "not reached"}
 
 
@@ -86,7 +87,7 @@ def write_page(findings: Findings, plan: Plan, folder: str | Path) -> Path:
             for each in plan.studies
         ],
     )
-    write_bytes_atomically(place / PAGE_NAME, content.encode())
+    write_text_atomically(place / PAGE_NAME, content)
     return place / PAGE_NAME
 
 
@@ -209,11 +210,12 @@ def _agreement(found: FigureFinding) -> str:
         return "No published values to compare with."
     return (
         f"{sum(compared)} of {len(compared)} published values lie in our interval, widened by the "
-        "error of reading them."
+        "error of reading them. They are means of trials of another data set, seeds unknown, and "
+        "vary themselves: of two such means, one lies outside the other's interval one time in six."
     )
 
 
 def _report(location: str | Path, folder: Path) -> str:
     """The address of a study's own report, if there is one."""
     report = Path(shown(location)) / "report" / "report.html"
-    return Path(os.path.relpath(report, folder)).as_posix() if report.is_file() else ""
+    return quote(Path(os.path.relpath(report, folder)).as_posix()) if report.is_file() else ""

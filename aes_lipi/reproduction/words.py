@@ -23,7 +23,10 @@ def below(row: Row) -> str:
     if row["relation"] == "not run":
         return f"{a} below {b}: not run"
     chance = _chance(row)
-    details = f"{row['magnitude']} effect, medians {_medians(row)}, {p_value(row['p_holm'])}"
+    details = (
+        f"{row['magnitude']} effect, medians {_medians(row)}, median difference "
+        f"{row['difference']:.2g}, {p_value(row['p_holm'])}"
+    )
     shown = _SHOWN[row["relation"]]
     return f"a trial of {a} ends below one of {b} with probability {chance} ({details}): {shown}"
 

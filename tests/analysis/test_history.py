@@ -18,7 +18,7 @@ from aes_lipi.results.trial_files import TrialId, trial_files
 
 STUDY = made_up_study(["random"], 1, population_size=3)
 NUMBER = 0
-STAYS = [[(0, -1), (1, -1), (2, -1)], [(0, 0), (1, 0), (2, 0)]]
+STAYS = [[(0, -1)] * 3, [(0, 0)] * 3]
 """Two generations of three cells, each its own parent: winner's place, generation read."""
 
 
@@ -76,16 +76,25 @@ def test_a_trial_is_read_as_it_was(tmp_path: Path) -> None:
 
 CIRCLE = [[(1, 0), (1, 0), (1, 0)], STAYS[1]]
 OWN_PARENT = [STAYS[0], [(0, 1), (1, 0), (2, 0)]]
-FROM_LATER = [[(0, 1), (1, -1), (2, -1)], STAYS[1]]
+FROM_THE_END = [[(0, 2), (1, -1), (2, -1)], STAYS[1]]
 TOO_OLD = [[(0, -2), (1, -1), (2, -1)], STAYS[1]]
 
 
-@pytest.mark.parametrize("parents", [CIRCLE, OWN_PARENT, FROM_LATER, TOO_OLD])
+@pytest.mark.parametrize("parents", [CIRCLE, OWN_PARENT, FROM_THE_END, TOO_OLD])
 def test_impossible_descent_is_refused(
     tmp_path: Path, parents: list[list[tuple[int, int]]]
 ) -> None:
     with pytest.raises(UserError, match=r"trial 0 of variant \w+ are damaged"):
         committed(tmp_path, course(parents))
+
+
+def test_asynchronous_cells_may_descend_from_a_later_generation(tmp_path: Path) -> None:
+    """Cell 0 reads what its neighbour has a generation ahead, at the start."""
+    parents = [[(1, 1), (0, -1), (0, -1)], [(0, 0), (0, 0), (0, 0)]]
+    history = committed(tmp_path, course(parents))
+    assert history.ancestors().tolist() == [[1, 1, 2], [1, 1, 2]]
+    assert history.ancestors(0, 1).tolist() == [[1, 1, 2]]
+    assert history.line_of(0) == [(1, 0), (0, 0), (1, 1), (0, 1), (BEGINNING, 1)]
 
 
 @pytest.mark.parametrize("cell", [3, -1])

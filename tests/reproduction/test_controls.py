@@ -31,14 +31,14 @@ def answered(name: str, own: float, trials: int = 10) -> ControlAnswer:
 @pytest.mark.parametrize(
     ("name", "own", "answer", "conclusion"),
     [
-        (LOWER, 0.15, "as near", "so near the loss of the ring that they are not told apart"),
+        (LOWER, 0.15, "as near", "not told apart from the ring, 100% of the way"),
         (LOWER, 0.12, "reached", "it reaches the loss of the ring"),
-        (LOWER, 0.21, "in part", "part of the way from the baseline to the ring"),
-        (LOWER, 0.27, "not reached", "it does not leave the baseline towards the ring"),
-        (LOWER, 0.40, "not reached", "it does not leave the baseline towards the ring"),
-        (HIGHER, 0.15, "not reached", "it does not leave the ring towards the baseline"),
-        (HIGHER, 0.21, "in part", "part of the way from the ring to the baseline"),
-        (HIGHER, 0.27, "as near", "so near the loss of the baseline that"),
+        (LOWER, 0.21, "in part", "50% of the way from the baseline to the ring"),
+        (LOWER, 0.27, "not reached", "not shown to leave the baseline, and is shown to fall short"),
+        (LOWER, 0.40, "not reached", "not shown to leave the baseline, and is shown to fall short"),
+        (HIGHER, 0.15, "not reached", "not shown to leave the ring, and is shown to fall short"),
+        (HIGHER, 0.21, "in part", "50% of the way from the ring to the baseline"),
+        (HIGHER, 0.27, "as near", "not told apart from the baseline, 100% of the way"),
         (HIGHER, 0.30, "reached", "it reaches the loss of the baseline"),
     ],
 )
@@ -58,7 +58,7 @@ def test_the_statement_has_effects_and_means() -> None:
     assert answered(LOWER, 0.21).statement == (
         "no pruning: ends at 0.210, the baseline at 0.270, the ring at 0.150; it is below the "
         "baseline (A12 0.00, large, p = 0.0039) and above the ring (A12 1.00, large, p = 0.0039): "
-        "it goes part of the way from the baseline to the ring"
+        "it goes 50% of the way from the baseline to the ring"
     )
 
 

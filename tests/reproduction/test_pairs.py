@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from made_up import sample
 
-from aes_lipi.reproduction.pairs import COLUMNS, compared, least_p, no_pairs, trials_needed
+from aes_lipi.analysis.hypotheses import least_p
+from aes_lipi.reproduction.pairs import COLUMNS, compared, no_pairs, trials_needed
 
 RNG = np.random.default_rng(3)
 
@@ -48,6 +49,9 @@ def test_what_a_pair_is_shown_to_be() -> None:
     assert relation(a, a + 0.001 + further) == "alike"
     assert relation(a, a + 0.001 + further, smallest=0) == "lower"
     assert relation(a, a + RNG.normal(0, 0.01, 12)) == "not told apart"
+    paired = sample("b", a + 0.004 + RNG.normal(0, 1e-4, 12), 1)
+    [difference] = compared([(sample("a", a, 1), paired)], 0.002)["difference"]
+    assert difference == pytest.approx(-0.004, abs=1e-4)  # of the pairs, not of the medians
     assert relation(a[:5], a[:5] + 0.02 + further[:5]) == "too few trials"
     assert relation(a, []) == relation([], a) == relation([], []) == "not run"
     assert relation(a, a + 0.5, seed=None) == "lower"

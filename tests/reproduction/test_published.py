@@ -99,7 +99,7 @@ def test_controls_differ_from_what_they_are_a_change_of() -> None:
             theirs = select(load_study(origin.preset), origin.named(name).variant)
             changed = {k for k, v in ours.model_dump().items() if v != getattr(theirs, k)}
             assert changed
-            assert changed <= {"learning_rate_policy", "optimizer_state"}
+            assert changed <= {"learning_rate_policy", "optimizer_state", "radius"}
 
 
 def at(*path: str | int) -> Callable[[Any], Any]:

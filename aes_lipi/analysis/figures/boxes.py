@@ -8,10 +8,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from aes_lipi.analysis.figures.layout import wrapped
 from aes_lipi.analysis.figures.style import INK, PAGE, Look, looks, styled
 from aes_lipi.analysis.samples import Sample
 
 _ROW = 0.3  # height of a variant, in inches
+_LONGEST = 100  # letters of a name
 _SPREAD = 0.24  # of the points, across
 
 
@@ -41,7 +43,9 @@ def final_values(
         for place, sample in enumerate(found):
             _box(axes, place, sample, styles[sample.label])
     first = grid[0]
-    first.set_yticks(range(len(samples)), [sample.label for sample in samples])
+    first.set_yticks(
+        range(len(samples)), [wrapped(sample.label[:_LONGEST], PAGE / 4) for sample in samples]
+    )
     first.set_ylim(len(samples) - 0.5, -0.5)
     for place, sample in enumerate(samples):
         if notes and notes.get(sample.variant):

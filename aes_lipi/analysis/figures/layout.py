@@ -29,6 +29,13 @@ def wrapped(title: str, width: float) -> str:
     return "\n".join(textwrap.wrap(title, max(8, int(width / _LETTER)))) or title
 
 
+def power(value: float, place: int | None = None) -> str:
+    """A value at a tick of a logarithmic axis, as in 1e-4."""
+    del place
+    mantissa, exponent = f"{value:.0e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
 def whole_ticks(axis: Axis, most: int) -> None:
     """At most so many intervals between ticks, at round whole numbers."""
     axis.set_major_locator(MaxNLocator(most, integer=True, steps=(1, 2, 5, 10), min_n_ticks=1))

@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import Normalize
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.ticker import FuncFormatter
 
-from aes_lipi.analysis.figures.layout import settled, wrapped
+from aes_lipi.analysis.figures.layout import power, settled, wrapped
 from aes_lipi.analysis.figures.rasters import loss_scale
 from aes_lipi.analysis.figures.style import INK, LOSSES, PAGE, styled
 from aes_lipi.analysis.history import History
@@ -101,6 +102,7 @@ def _drawn(rows: Sequence[_Row]) -> Figure:
         aspect=30,
         shrink=0.8,
         label="loss at selection",
+        format=FuncFormatter(power) if isinstance(image.norm, LogNorm) else None,
         extend="max" if beyond else "neither",
     )
     return settled(figure)

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from aes_lipi.config import Variant
-from aes_lipi.config.study import value_label
+from aes_lipi.config.study import LABELLED_BY_VALUE, value_label
 from aes_lipi.config.variant import OPERATOR_FIELDS
 
 PANEL_SETTINGS: Mapping[str, str] = {
@@ -60,20 +60,15 @@ def panels_by(
         would have one line.
     """
     settings = settings_of(trials, labels)
-    varying = [name for name in varying_settings(settings) if name != setting]
-    values = settings[setting].copy()
+    values = settings[setting]
     everywhere = unpruned(settings) if setting in OPERATOR_FIELDS else values.isna()
     groups = list(dict.fromkeys(values[~everywhere]))
     if len(groups) < 2:
         return None
-    panels = []
-    for value in groups:
-        inside = settings[(values == value) | everywhere]
-        lines = {
-            variant: _line_name(inside.loc[variant], varying, labels[variant])
-            for variant in inside.index
-        }
-        panels.append(Panel(value_label(setting, value), lines))
+    panels = [
+        Panel(value_label(setting, value), _lines(settings[(values == value) | everywhere], labels))
+        for value in groups
+    ]
     most = max(len(set(panel.lines) - set(values.index[everywhere])) for panel in panels)
     return tuple(panels) if most > 1 else None
 
@@ -100,9 +95,32 @@ def unpruned(settings: pd.DataFrame) -> pd.Series[bool]:
     return settings["prune_method"] == "None"
 
 
-def _line_name(settings: pd.Series[Any], varying: Sequence[str], label: str) -> str:
-    """What tells a variant from the others of its panel."""
+def _lines(settings: pd.DataFrame, labels: Mapping[str, str]) -> dict[str, str]:
+    """What tells the variants of a panel apart, by id.
+
+    Settings that are the same for all of them are left out, and those that tell no more apart than
+    the ones before them: named choices come first.
+    """
+    alone = unpruned(settings)
+    columns = {name: settings[name].map(repr) for name in settings.columns}
+    for name in (*OPERATOR_FIELDS, "prune_method"):
+        columns[name] = columns[name].where(~alone, "")
+    telling: list[str] = []
+    known = 1
+    for name in sorted(columns, key=lambda each: each not in LABELLED_BY_VALUE):
+        groups = len(set(zip(*(columns[each] for each in (*telling, name)), strict=True)))
+        if groups > known:
+            telling.append(name)
+            known = groups
+    return {
+        variant: _line_name(settings.loc[variant], telling, labels[variant])
+        for variant in settings.index
+    }
+
+
+def _line_name(settings: pd.Series[Any], telling: Sequence[str], label: str) -> str:
+    """A variant's values of the settings that tell it from the others of its panel."""
     if settings["prune_method"] == "None":
-        others = [name for name in varying if name not in {*OPERATOR_FIELDS, "prune_method"}]
+        others = [name for name in telling if name not in {*OPERATOR_FIELDS, "prune_method"}]
         return ", ".join([UNPRUNED, *(value_label(name, settings[name]) for name in others)])
-    return ", ".join(value_label(name, settings[name]) for name in varying) or label
+    return ", ".join(value_label(name, settings[name]) for name in telling) or label

@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter
 
-from aes_lipi.analysis.figures.layout import settled, whole_ticks, wrapped
+from aes_lipi.analysis.figures.layout import power, settled, whole_ticks, wrapped
 from aes_lipi.analysis.figures.style import COLUMN, INK, PAGE, looks, styled
 from aes_lipi.analysis.history import History
 from aes_lipi.analysis.units import Float64, Int64
@@ -59,7 +60,9 @@ def _panels(rows: Rows) -> list[tuple[str, Float64]]:
 
 def _title(labels: Sequence[str]) -> str:
     whole = "; ".join(labels)
-    return whole if len(whole) <= _LONG else f"{labels[0]} and {len(labels) - 1} more"
+    if len(labels) == 1 or len(whole) <= _LONG:
+        return whole
+    return f"{labels[0]} and {len(labels) - 1} more"
 
 
 @styled
@@ -71,6 +74,7 @@ def _drawn(panels: Sequence[tuple[str, Float64]]) -> Figure:
     figure = Figure(figsize=(width, _HEIGHT * n_rows + 0.45))
     grid = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
     grid[0, 0].set_yscale("log")
+    grid[0, 0].yaxis.set_major_formatter(FuncFormatter(power))
     grid[0, 0].set_ylim(*_limits([rates for _, rates in panels]))
     for place, axes in enumerate(grid.flat):
         if place >= len(panels):

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
+from matplotlib.colors import Colormap, LinearSegmentedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
+from matplotlib.ticker import FuncFormatter
 from matplotlib.transforms import ScaledTranslation
 
-from aes_lipi.analysis.figures.layout import settled, wrapped
+from aes_lipi.analysis.figures.layout import power, settled, wrapped
 from aes_lipi.analysis.figures.rasters import (
     block_means,
     block_middles,
@@ -29,7 +30,7 @@ from aes_lipi.analysis.units import Float64
 Rows = Sequence[tuple[str, History]]
 
 MEASURE = "min_replacement_loss"
-"""What the losses are: of the centre on one batch, after training."""
+"""What the losses are: of the pair on one batch, after training and before it is pruned."""
 
 _ROUND = (
     *("#c6e6d8", "#eed4af", "#f0ba7e", "#cca04e", "#918924", "#527003", "#245906", "#23451a"),
@@ -163,7 +164,13 @@ def _finish(figure: Figure, grid: npt.NDArray[np.object_], image: AxesImage, nam
     for axes in grid[:, 0]:
         axes.set_ylabel("cell")
     figure.colorbar(
-        image, ax=list(grid[:, 0]), location="bottom", aspect=45, extend="both", label=name
+        image,
+        ax=list(grid[:, 0]),
+        location="bottom",
+        aspect=45,
+        extend="both",
+        label=name,
+        format=FuncFormatter(power) if isinstance(image.norm, LogNorm) else None,
     )
 
 

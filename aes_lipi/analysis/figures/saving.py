@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,8 @@ def encode(figure: Figure, kind: str) -> bytes:
         kind: one of `FORMATS`. On paper, the ground is white.
     """
     stream = io.BytesIO()
-    with settings():
+    with settings(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a box stands for it
         ground = "white" if kind == "png" else "none"
         figure.savefig(stream, format=kind, metadata=_METADATA[kind], facecolor=ground)
     return stream.getvalue()

@@ -56,6 +56,7 @@ _SETTINGS: dict[str, Any] = {
     "axes.labelcolor": INK,
     "axes.titlecolor": INK,
     "text.color": INK,
+    "text.parse_math": False,  # a name with a dollar sign is a name
     "xtick.color": INK,
     "ytick.color": INK,
     "xtick.labelsize": 7,

@@ -137,12 +137,12 @@ def _final_values(drawn: Drawn) -> Picture:
 
 
 def answer_picture(drawn: Drawn) -> Picture:
-    """What the trials' answers, their best cells, are worth on rows not seen."""
+    """What the trials' answers are worth on the test rows, and how large they are."""
     return Picture(
         "answers",
         "Test loss and size of the trials' answers",
-        "Every point is the answer of a trial, the cell of the lowest loss on the deciding split: "
-        "its L1 on the test rows, and its parameters that are not zero.",
+        f"Every point is the answer of a trial, {_choice(drawn.data.trials)}: its L1 on the test "
+        "rows, and its parameters that are not zero.",
         final_values(
             [
                 ("L1, test rows", trial_samples(drawn.data, "test_L1")),
@@ -150,6 +150,17 @@ def answer_picture(drawn: Drawn) -> Picture:
             ]
         ),
     )
+
+
+def _choice(trials: pd.DataFrame) -> str:
+    """How answers were chosen."""
+    ways = {
+        "first": "its first cell",
+        "best_on_test": "the cell of the lowest loss on these rows",
+        "best_on_validation": "the cell of the lowest loss on the validation rows",
+    }
+    kinds = trials["final_cell"].dropna().unique()
+    return ways.get(kinds[0], "one of its cells") if len(kinds) == 1 else "one of its cells"
 
 
 def course_pictures(drawn: Drawn) -> Iterator[Picture]:
@@ -160,18 +171,20 @@ def course_pictures(drawn: Drawn) -> Iterator[Picture]:
     }
     found = histories(typical)
     rows = [(drawn.data.labels[variant], history) for variant, history in found.items()]
-    trials = ", ".join(f"{drawn.data.labels[v]}: trial {typical[v][1]}" for v in found)
-    whose = f"Of each variant the trial whose final loss is the median ({trials})."
-    if len(chosen) < len(drawn.losses.samples):
-        whose += f" Shown are the {len(chosen)} variants of the lowest losses."
+    trials = ", ".join(f"{drawn.data.labels[v]}: {typical[v][1]}" for v in found)
+    whose = (
+        "Of the variants shown, the trial whose final loss is the median (all variants' trials: "
+        f"{trials}).{_left_out(drawn, chosen)}"
+    )
     drawings: Sequence[tuple[str, str, str, Callable[[Rows], Figure | None]]] = (
         (
             "ring",
-            "The ring in space and time",
-            "Left: the loss of every cell's new centre on one training batch. Right: from which "
+            "The cells in space and time",
+            "Left: the loss of every cell's pair on one training batch, after training and before "
+            "it is pruned (lipi_simple_pte: after). Right: from which "
             "cell each centre descends; the strip beside the panel is the key, and colours begin "
-            "anew at every vertical line, where one pair's descendants hold all cells. The thin "
-            "line is the descent of the pair that is best in the end.",
+            "anew at every vertical line, where one pair's descendants hold all cells. In rings of "
+            "five and more cells a line shows the descent of the pair that is best in the end.",
             space_time,
         ),
         (
@@ -211,14 +224,21 @@ def structure_pictures(drawn: Drawn) -> Iterator[Picture]:
         if model is None:
             continue
         settings = source.variant(variant)
-        rows = None if settings is None else test_rows(settings)
+        rows = None if settings is None else test_rows(settings, model.architecture.n_dim)
         seen = "" if rows is None else f" Activations are those on {len(rows)} test rows."
         yield Picture(
             f"structure_{variant}",
             f"The best pair: {drawn.data.labels[variant]}",
-            f"The answer of trial {number}, which has the lowest test loss.{seen}",
+            f"The answer of trial {number}, which has the lowest test loss.{seen}"
+            f"{_left_out(drawn, chosen)}",
             network_structure(model, rows),
         )
+
+
+def _left_out(drawn: Drawn, chosen: Sequence[str]) -> str:
+    if len(chosen) == len(drawn.losses.samples):
+        return ""
+    return f" Drawn for the {len(chosen)} variants of the lowest losses."
 
 
 def _lowest(drawn: Drawn) -> list[str]:

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from aes_lipi.analysis.history import History, histories_of
+from aes_lipi.analysis.labels import shown_name
 from aes_lipi.analysis.reading import Measurements
 from aes_lipi.analysis.samples import generation_samples
 from aes_lipi.config import Variant
@@ -27,6 +28,7 @@ from aes_lipi.results.storage import Storage
 from aes_lipi.results.trial_files import TrialId
 
 _ROWS = 1000
+_GENERATED = 50_000_000  # values of a split
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def open_source(location: str | Path) -> Source:
         storage,
         inventory,
         read_description(content),
-        question if isinstance(question, str) else "",
+        shown_name(question) if isinstance(question, str) else "",
     )
 
 
@@ -134,12 +136,23 @@ def model_of(source: Source, trial: TrialId) -> Model | None:
             return None
 
 
-def test_rows(variant: Variant) -> Float32 | None:
-    """Rows of a variant's test split, shape (rows, n_dim); None where its data are no longer there.
+def test_rows(variant: Variant, n_dim: int) -> Float32 | None:
+    """Rows of a variant's test split, shape (rows, n_dim): 1,000 at most, to see what is active.
 
-    At most 1,000: enough to see which nodes are active.
+    None where its data are no longer there, are of another width, or are too many to make again.
     """
+    if not _is_at_hand(variant):
+        return None
     try:
-        return load_dataset(variant).test[:_ROWS]
+        rows = load_dataset(variant).test[:_ROWS]
+        return rows if rows.shape[1] == n_dim else None
     except (UserError, OSError, ValueError, MemoryError):
         return None
+
+
+def _is_at_hand(variant: Variant) -> bool:
+    """Whether the data can be looked at: a file that is known by its content, or generated ones."""
+    if variant.data is not None:
+        return variant.data_digest is not None and Path(variant.data).is_file()
+    clusters, examples = variant.n_clusters or 0, variant.n_examples_per_cluster or 0
+    return clusters * examples * (variant.n_dim or 0) <= _GENERATED

@@ -21,6 +21,10 @@ TITLES = {
 """The families of tests, and what they compare; in the last generation all."""
 
 
+MATRIX = 16
+"""Up to how many variants a page shows all pairs; the tables beside it always do."""
+
+
 @dataclass(frozen=True)
 class Statistics:
     """What is said of the trials.
@@ -34,6 +38,11 @@ class Statistics:
     by_trial: pd.DataFrame
     by_generation: Mapping[Unit, pd.DataFrame]
     families: Mapping[str, Comparisons]
+
+
+def _resamples(n_variants: int) -> int:
+    """Of each interval of an effect size: fewer where there are thousands of pairs."""
+    return 2000 if n_variants <= MATRIX else 200
 
 
 def statistics(data: Measurements, units: Sequence[Unit], alpha: float) -> Statistics:
@@ -52,5 +61,8 @@ def statistics(data: Measurements, units: Sequence[Unit], alpha: float) -> Stati
     return Statistics(
         by_trial=describe_trials(data),
         by_generation={unit: describe_generations(data, unit) for unit in units},
-        families={name: compare(each, alpha=alpha) for name, each in samples.items()},
+        families={
+            name: compare(each, alpha=alpha, resamples=_resamples(len(each)))
+            for name, each in samples.items()
+        },
     )

@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from aes_lipi.analysis.comparisons import Comparison, Comparisons
+from aes_lipi.analysis.hypotheses import holm, least_p
 from aes_lipi.analysis.reading import Measurements
 from aes_lipi.analysis.report.settings import Grid
 
@@ -33,6 +35,7 @@ TEST_NAMES = {
     "none": "no test: no values",
 }
 
+_TINY = 0.01  # below which two digits are shown, wherever they stand
 _SMALL, _COUNTED = 100, 10_000  # where a number has fewer decimals
 
 
@@ -76,9 +79,20 @@ def number(value: float) -> str:
     """A number as tables show it; a dash for NaN."""
     if not math.isfinite(value):
         return "–"
+    if 0 < abs(value) < _TINY:
+        return f"{value:.2g}"
     if abs(value) >= _COUNTED:
         return f"{value:,.0f}".replace(",", "\N{THIN SPACE}")
     return f"{value:.1f}" if abs(value) >= _SMALL else f"{value:.3f}"
+
+
+def told_apart(a: float, b: float) -> tuple[str, str]:
+    """Two numbers, in as many decimals as tell them apart if they are nearly the same."""
+    shown = number(a), number(b)
+    if a == b or shown[0] != shown[1] or shown[0] == "–":
+        return shown
+    digits = next((n for n in range(4, 9) if round(a, n) != round(b, n)), 8)
+    return f"{a:.{digits}f}", f"{b:.{digits}f}"
 
 
 def p_value(p: float) -> str:
@@ -155,9 +169,12 @@ def by_generation(table: pd.DataFrame, measures: Sequence[str], most: int) -> Gr
             strict=True,
         )
     }
+    recorded: dict[Any, list[int]] = {}
+    for label, t, measure in found:
+        if measure == measures[0]:
+            recorded.setdefault(label, []).append(t)
     rows = []
-    for label in dict.fromkeys(wanted["label"]):
-        generations = [t for name, t, measure in found if (name, measure) == (label, measures[0])]
+    for label, generations in recorded.items():
         for t in _chosen(generations, most):
             lead, *others = (found.get((label, t, name)) for name in measures)
             rows.append((str(label), str(t), *_lead(lead), *map(spread_text, others)))
@@ -222,8 +239,7 @@ def pairs_grid(pairs: Sequence[Comparison]) -> Grid:
             row.label_a,
             row.label_b,
             f"{row.n_a}" if row.n_a == row.n_b else f"{row.n_a}, {row.n_b}",
-            number(row.median_a),
-            number(row.median_b),
+            *told_apart(row.median_a, row.median_b),
             TEST_NAMES[row.test],
             p_value(row.p),
             p_value(row.p_holm),
@@ -257,6 +273,12 @@ def _summary(comparisons: Comparisons) -> str:
     names = " and ".join(TEST_NAMES[name] for name in tested["test"].unique())
     if not len(tested):
         return "There is nothing to compare."
+    least = [least_p(each.test, each.n_a, each.n_b) for each in comparisons.pairs()]
+    if np.nanmin(holm(np.array(least))) > comparisons.alpha:
+        return (
+            f"{names}: with so few trials nothing can be shown, not even of values that do not "
+            "overlap. Sharing a letter says nothing here."
+        )
     shown = int((tested["verdict"] != "").sum())
     pairs = "1 pair" if len(tested) == 1 else f"{len(tested)} pairs"
     return (

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+import pandas as pd
 
 from aes_lipi import __version__
 from aes_lipi.analysis.checks import check_share
@@ -30,12 +33,13 @@ from aes_lipi.analysis.report.settings import (
     varying_grid,
 )
 from aes_lipi.analysis.report.sources import Source, open_source
-from aes_lipi.analysis.report.statistics import TITLES, Statistics, statistics
+from aes_lipi.analysis.report.statistics import MATRIX, TITLES, Statistics, statistics
 from aes_lipi.analysis.report.views import at_a_glance, by_generation, family
 from aes_lipi.analysis.units import Unit
-from aes_lipi.atomic import write_bytes_atomically
+from aes_lipi.atomic import write_text_atomically
 from aes_lipi.errors import UserError
 from aes_lipi.pages import render
+from aes_lipi.results.locations import is_address, shown
 
 PAGE_NAME = "report.html"
 
@@ -96,16 +100,17 @@ def analyse(
     """
     check_share("alpha", alpha)
     kinds = _check_formats(formats)
-    sources = [open_source(each) for each in _listed(locations)]
+    places = _listed(locations)
     units: tuple[Unit, ...] = ("trial_mean", "trial_best", *(("pooled_cells",) if pooled else ()))
-    data = read_measurements([source.location for source in sources], units=units)
+    data = read_measurements(places, units=units)
+    sources = [open_source(each) for each in places]  # later, and so with all trials of the data
     _check_content(data)
     found = statistics(data, units, alpha)
     folder = _folder(sources, report_dir)
     figures = [show(each.figure, each, folder, kinds) for each in _pictures(data, sources, found)]
     tables = _write_tables(folder, found)
     content = _Content(data, sources, found, figures, tables)
-    write_bytes_atomically(folder / PAGE_NAME, _page(content, folder).encode())
+    write_text_atomically(folder / PAGE_NAME, _page(content, folder))
     return Report(
         page=folder / PAGE_NAME,
         figures=tuple(folder / address for each in figures for _, address in each.files),
@@ -118,7 +123,8 @@ def _listed(locations: str | Path | Sequence[str | Path]) -> list[str | Path]:
     each = [locations] if isinstance(locations, str | Path) else list(locations)
     if not each:
         raise UserError("no directory to analyse; give the --output_dir of a study")
-    return each
+    by_place = {place if is_address(place) else os.path.realpath(place): place for place in each}
+    return list(by_place.values())
 
 
 def _check_formats(formats: Iterable[str]) -> tuple[str, ...]:
@@ -142,6 +148,10 @@ def _check_content(data: Measurements) -> None:
 
 def _folder(sources: Sequence[Source], report_dir: str | Path | None) -> Path:
     if report_dir is not None:
+        if is_address(report_dir):
+            raise UserError(
+                f"--report_dir {shown(report_dir)}: a report is written to a folder here"
+            )
         return Path(report_dir)
     place = Path(sources[0].storage.shown)
     return place / "report" if len(sources) == 1 and place.is_dir() else Path("report")
@@ -165,8 +175,14 @@ def _write_tables(folder: Path, found: Statistics) -> dict[str, str]:
     for name, comparisons in found.families.items():
         tables[f"tables/comparisons_{name}.csv"] = (f"comparisons, {name}", comparisons.table)
     for name, (_, table) in tables.items():
-        write_bytes_atomically(folder / name, table.to_csv(index=False).encode())
+        write_text_atomically(folder / name, table.to_csv(index=False))
     return {name: what for name, (what, _) in tables.items()}
+
+
+def _is_chosen_on_test(trials: pd.DataFrame) -> bool:
+    """Whether an answer was chosen among several cells by the rows on which it is tested."""
+    on_test = trials["final_cell"] == "best_on_test"
+    return bool((on_test & (trials["population_size"] > 1)).any())
 
 
 def _page(content: _Content, folder: Path) -> str:
@@ -182,6 +198,8 @@ def _page(content: _Content, folder: Path) -> str:
         written=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         period=period(data.trials),
         progress=progress(data, sources),
+        most=MATRIX,
+        chosen_on_test=_is_chosen_on_test(data.trials),
         skipped=data.skipped,
         failures=failures(data),
         all_cells=at_a_glance(data, found.by_trial, _ALL, letters["loss"]),

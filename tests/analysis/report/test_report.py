@@ -21,7 +21,8 @@ from helpers import TINY
 from made_up import commit_made_up, made_up_study
 
 import aes_lipi
-from aes_lipi.analysis.report import Report, analyse
+from aes_lipi.analysis.reading import read_measurements
+from aes_lipi.analysis.report import Report, analyse, writing
 from aes_lipi.config import StudyFile, resolve_study
 from aes_lipi.errors import UserError
 
@@ -130,7 +131,12 @@ def test_every_figure_is_there_in_every_format(report: Report) -> None:
 def test_it_says_what_was_run_and_on_what(page: Page, folder: Path) -> None:
     for text in (
         *("Which <operator> & schedule?", "12 trials are done", "no pruning", "random, fixed"),
-        *("prune_schedule", "batch_size", "Wilcoxon signed-rank", "6 pairs", "pooled_cells"),
+        *(
+            "prune_schedule",
+            "batch_size",
+            "Wilcoxon signed-rank: with so few trials",
+            "pooled_cells",
+        ),
         *(aes_lipi.__version__, str(folder)),
     ):
         assert text in page.text, text
@@ -173,9 +179,40 @@ def test_failed_and_missing_trials_are_shown(tmp_path: Path) -> None:
     assert report.figures == ()
 
 
+def test_names_are_shown_whatever_they_are(tmp_path: Path) -> None:
+    study = made_up_study(["random", "None"], 1)
+    hostile = 'a $\\frac$ <script>"b"</script> \ud800 \u4e2d ' + "long " * 40
+    losses = np.linspace(0.1, 0.4, 6).reshape(3, 2)
+    commit_made_up(tmp_path, study, {"random": [losses]})
+    described = json.loads((tmp_path / "study.json").read_text())
+    for variant in described["variants"].values():
+        variant["name"] = hostile
+    described |= {"name": hostile, "description": hostile}
+    (tmp_path / "study.json").write_text(json.dumps(described))
+    text = analyse(tmp_path, formats=["png"]).page.read_text()
+    assert "<script" not in text
+    assert "&lt;script&gt;" in text
+
+
+def test_trials_that_are_committed_meanwhile_do_no_harm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = made_up_study(["random"], 3)
+    losses = np.linspace(0.1, 0.4, 6).reshape(3, 2)
+    commit_made_up(tmp_path, study, {"random": [losses]})
+
+    def read(*arguments: Any, **options: Any) -> Any:
+        commit_made_up(tmp_path, study, {"random": [losses, losses - 0.05, losses]})
+        return read_measurements(*arguments, **options)
+
+    monkeypatch.setattr(writing, "read_measurements", read)
+    assert "3 trials are done" in Page(analyse(tmp_path, formats=[]).page.read_text()).text
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"report_dir": "s3://bucket/report"}, "a report is written to a folder here"),
         ({"formats": ["gif"]}, "gif: no format of figures; choose from svg, pdf, png"),
         ({"alpha": 2}, "alpha: must lie between 0 and 1"),
     ],
