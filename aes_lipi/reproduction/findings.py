@@ -88,14 +88,19 @@ def _scope(plan: Plan) -> str:
     )
     if scale is None:
         return test
-    return (
+    parts = [
         f"Scaled down: {scale.trials} trials of {scale.epochs} generations in rings of "
         f"{scale.population_size} cells, where the published figures have {source.trials} of "
-        f"{source.epochs} in rings of {source.population_size}. Schedules and cuts of the learning "
-        "rate stretch over the generations that there are: our last generation stands beside the "
-        "published last one, and its loss need not agree with it. With so few trials only large "
-        f"differences can be shown. {test}"
-    )
+        f"{source.epochs} in rings of {source.population_size}; of the controls, only what is not "
+        "pruned. With so few trials only large differences can be shown, and losses of smaller "
+        "rings need not agree with the published ones."
+    ]
+    if scale.epochs < source.epochs:
+        parts.append(
+            "Schedules and cuts of the learning rate stretch over the generations that there are: "
+            "our last generation stands beside the published last one."
+        )
+    return " ".join([*parts, test])
 
 
 def _left_out(plan: Plan) -> Iterator[str]:

@@ -21,8 +21,8 @@ class Point:
         epoch: as published: a number, or `last`.
         generation: the same in our trials.
         ours: mean over trials of the trial's mean over cells.
-        published: None where nothing was read, or where our trials are scaled down and the epoch is
-            not the last one.
+        published: None where nothing was read, or where our trials are shorter and the epoch is not
+            the last one.
         agrees: whether the published value lies in our interval, widened by the error of reading
             it; None without both.
     """
@@ -115,7 +115,8 @@ def _point(epoch: Epoch, series: Series, variant: Variant, evidence: Evidence) -
     if generation >= last and epoch != "last":
         return None
     ours = estimate(evidence.values(variant, generation))
-    is_comparable = plan.scale is None or epoch == "last"
+    is_shorter = plan.scale is not None and plan.scale.epochs < plan.published.source.epochs
+    is_comparable = epoch == "last" or not is_shorter
     published = series.published.get(epoch) if is_comparable else None
     error = plan.published.source.reading_error
     agrees = None if published is None or ours.n < 2 else ours.agrees(published, error)

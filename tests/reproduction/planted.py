@@ -13,6 +13,7 @@ from aes_lipi.analysis.samples import Sample
 from aes_lipi.config import Study, Variant
 from aes_lipi.reproduction.evidence import Evidence
 from aes_lipi.reproduction.plans import Plan, PlannedStudy, quick_plan
+from aes_lipi.reproduction.published import load_published
 from aes_lipi.results.store import ResultStore
 from aes_lipi.results.trial_files import TrialFiles, TrialId
 
@@ -22,7 +23,9 @@ Losses = Mapping[tuple[str, str], Sequence[float | None] | Float64]
 """By figure or control and series, of every trial: its loss at the end, or None if it failed."""
 
 CELLS = np.array([-0.01, 0.01])  # of each trial, around its mean
-QUICK_PLAN = quick_plan(Path("nowhere"))
+QUICK_PLAN = quick_plan(
+    Path("nowhere"), [each for each in load_published().names if each != "schedules_lexicase"]
+)
 
 
 def around(mean: float, trials: int, seed: int = 1) -> Float64:

@@ -56,11 +56,11 @@ def test_nothing_begun_is_no_error(tmp_path: Path) -> None:
     assert read_results(plan) is None
     found = find(plan)
     assert {claim.outcome for claim in found.claims} == {"not run"}
-    assert [each.answers[0].answer for each in found.controls] == ["not run"] * 5
-    assert [figure.name for figure in found.figures] == list(plan.variants)[:3]
+    assert [each.answers[0].answer for each in found.controls] == ["not run"] * 6
+    assert [figure.name for figure in found.figures] == list(plan.variants)[:2]
     assert found.figures[0].table()["agrees"].isna().all()
     left_out = [line for line in found.missing if "left out when scaled down" in line]
-    assert len(left_out) == 3
+    assert len(left_out) == 4
 
 
 def test_a_study_that_was_only_begun_is_not_run(tmp_path: Path) -> None:

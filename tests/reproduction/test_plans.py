@@ -34,9 +34,10 @@ def test_the_full_one_is_every_preset_where_run_puts_it() -> None:
 
 
 def test_the_quick_one_runs_every_variant_once() -> None:
-    plan = quick_plan("elsewhere")
+    assert list(held(quick_plan())) == [*QUICK_FIGURES, *CONTROLS]
+    plan = quick_plan("elsewhere", [*QUICK_FIGURES, "schedules_random", *CONTROLS])
     ids = held(plan)
-    assert list(ids) == [*QUICK_FIGURES, *CONTROLS]
+    assert list(ids) == [*QUICK_FIGURES, "schedules_random", *CONTROLS]
     assert sum(map(len, ids.values())) == len(set.union(*ids.values()))
     needed = {v.id for variants in plan.variants.values() for v in variants.values()}
     assert needed == set.union(*ids.values())
