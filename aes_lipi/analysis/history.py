@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -113,6 +113,10 @@ class History:
             line.append((t, cell))
             t, cell = int(self.parent_generation[t, cell]), int(self.parent_cell[t, cell])
         return [*line, (BEGINNING, cell)]
+
+
+Courses = Sequence[tuple[str, History]]
+"""Trials to be drawn side by side, and what each is called."""
 
 
 def read_history(location: str | Path, variant: str, trial: int) -> History:

@@ -80,7 +80,7 @@ class ControlVerdict:
     @property
     def statement(self) -> str:
         """The answers in words."""
-        return " ".join(f"{_capital(each.statement)}." for each in self.answers)
+        return " ".join(f"{words.capital(each.statement)}." for each in self.answers)
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,3 @@ def _conclusion(control: Control, answer: Answer, part: float) -> str:
         "not shown": f"whether it leaves {start} towards {goal} is not shown",
     }
     return conclusions[answer]
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -8,10 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from aes_lipi.analysis.figures.layout import LEGEND_LINE, legend_handle
 from aes_lipi.analysis.figures.style import COLUMN, INK, Look, looks, styled
 from aes_lipi.reproduction.series import FigureFinding, SeriesFinding
-
-_LEGEND_LINE = 0.17
 
 
 @styled
@@ -23,14 +22,14 @@ def beside_published(found: FigureFinding) -> Figure:
     """
     styles = looks([series.name for series in found.series])
     entries = len(found.series) + 1
-    figure = Figure(figsize=(COLUMN * 1.35, 2.6 + math.ceil(entries / 2) * _LEGEND_LINE))
+    figure = Figure(figsize=(COLUMN * 1.35, 2.6 + math.ceil(entries / 2) * LEGEND_LINE))
     axes = figure.subplots()
     axes.grid(axis="y")
     axes.set_xlabel("generation")
     axes.set_ylabel("mean L1, training rows")
     for series in found.series:
         _draw(axes, series, styles[series.name])
-    handles = [_handle(series.label, styles[series.name]) for series in found.series]
+    handles = [legend_handle(series.label, styles[series.name]) for series in found.series]
     if any(point.published is not None for series in found.series for point in series.points):
         handles.append(_published_handle())
     figure.legend(handles=handles, loc="outside lower center", ncols=2)
@@ -59,10 +58,6 @@ def _draw(axes: Axes, series: SeriesFinding, look: Look) -> None:
         markeredgewidth=1.6,
         color=look.colour,
     )
-
-
-def _handle(label: str, look: Look) -> Line2D:
-    return Line2D([], [], color=look.colour, linestyle=look.dashes, marker=look.marker, label=label)
 
 
 def _published_handle() -> Line2D:

@@ -16,6 +16,7 @@ from aes_lipi.analysis.report.settings import Grid
 from aes_lipi.analysis.report.views import number, pairs_grid
 from aes_lipi.atomic import write_text_atomically
 from aes_lipi.pages import render
+from aes_lipi.reproduction import words
 from aes_lipi.reproduction.claims import ClaimVerdict
 from aes_lipi.reproduction.controls import ControlVerdict
 from aes_lipi.reproduction.drawing import beside_published
@@ -129,7 +130,7 @@ def _claim(verdict: ClaimVerdict) -> _Judged:
     return _Judged(
         verdict.name,
         verdict.sentence,
-        ((verdict.outcome, _mood(verdict.outcome), _capital(verdict.explanation)),),
+        ((verdict.outcome, _mood(verdict.outcome), words.capital(verdict.explanation)),),
         (verdict.figure,),
         verdict.note,
         _pairs(rows_of(verdict.pairs)),
@@ -141,16 +142,13 @@ def _control(verdict: ControlVerdict) -> _Judged:
         verdict.name,
         verdict.question,
         tuple(
-            (each.answer, _mood(each.answer), _capital(each.statement)) for each in verdict.answers
+            (each.answer, _mood(each.answer), words.capital(each.statement))
+            for each in verdict.answers
         ),
         tuple(each.label for each in verdict.answers),
         "",
         _pairs(rows_of(verdict.pairs)),
     )
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _mood(outcome: str) -> str:

@@ -83,6 +83,11 @@ def too_few(rows: Iterable[Row], n_pairs: int) -> str:
     )
 
 
+def capital(text: str) -> str:
+    """Text as the beginning of a sentence."""
+    return text[:1].upper() + text[1:]
+
+
 def p_value(p: float) -> str:
     """An adjusted p-value."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"

@@ -10,14 +10,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
+from aes_lipi.analysis.figures.layout import LEGEND_LINE, legend_handle
 from aes_lipi.analysis.figures.panels import Panel
 from aes_lipi.analysis.figures.style import COLUMN, INK, PAGE, Look, looks, styled
 
 _HEIGHT = 2.3  # of a panel, in inches
 _ACROSS = 3  # panels
-_LEGEND_LINE = 0.17
 _HANDLE, _LETTER = 0.5, 0.062  # width of the legend's parts
 _MARKED = 24  # points of a line that all have markers
 _MARKERS = 6  # of a line of more points
@@ -56,7 +55,7 @@ def over_generations(curves: Sequence[Curves], panels: Sequence[Panel]) -> Figur
     down = math.ceil(len(places) / across)
     width = COLUMN * 1.35 if across == 1 else PAGE
     per_line = _names_per_line(names, width)
-    below = math.ceil(len(names) / per_line) * _LEGEND_LINE + 0.1
+    below = math.ceil(len(names) / per_line) * LEGEND_LINE + 0.1
     figure = Figure(figsize=(width, _HEIGHT * down + below))
     grid = figure.subplots(
         down, across, sharex=True, sharey=len(curves) == 1, squeeze=False
@@ -69,7 +68,8 @@ def over_generations(curves: Sequence[Curves], panels: Sequence[Panel]) -> Figur
         axes.set_ylabel(curve.axis if place % across == 0 or len(curves) > 1 else "")
     for axes in grid[len(places) :]:
         axes.set_axis_off()
-    figure.legend(handles=_handles(styles), loc="outside lower center", ncols=per_line)
+    handles = [legend_handle(name, look) for name, look in styles.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=per_line)
     return figure
 
 
@@ -79,13 +79,6 @@ def _names_per_line(names: Sequence[str], width: float) -> int:
     fit = max(1, int(width / (_HANDLE + _LETTER * longest)))
     lines = math.ceil(len(names) / fit)
     return math.ceil(len(names) / lines) if lines else 1
-
-
-def _handles(styles: Mapping[str, Look]) -> list[Line2D]:
-    return [
-        Line2D([], [], color=look.colour, linestyle=look.dashes, marker=look.marker, label=name)
-        for name, look in styles.items()
-    ]
 
 
 def _draw(axes: Axes, curve: Curves, panel: Panel, styles: Mapping[str, Look]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -16,17 +15,15 @@ from matplotlib.patches import Patch
 from aes_lipi.analysis.figures.layout import settled, whole_ticks, wrapped
 from aes_lipi.analysis.figures.rasters import block_means, cells_over_generations
 from aes_lipi.analysis.figures.style import COLUMN, GONE, INK, PAGE, styled
-from aes_lipi.analysis.history import History
+from aes_lipi.analysis.history import Courses, History
 from aes_lipi.analysis.units import Float64
-
-Rows = Sequence[tuple[str, History]]
 
 _CHANCES = 0.55  # height of the upper part of a panel, in inches
 _BINS = 40  # of the generations, for the share that was pruned
 _PER_BIN = 40  # cells in a bin, at least: a share of fewer says little
 
 
-def prune_events(rows: Rows) -> Figure | None:
+def prune_events(rows: Courses) -> Figure | None:
     """A raster of prune events over generations and cells, the schedule above it.
 
     Args:
@@ -46,7 +43,7 @@ def _chances(history: History) -> Float64:
 
 
 @styled
-def _drawn(rows: Rows) -> Figure:
+def _drawn(rows: Courses) -> Figure:
     n_columns = min(len(rows), 2)
     n_rows = math.ceil(len(rows) / n_columns)
     raster = min(0.1 + 0.1 * max(history.n_cells for _, history in rows), 0.65)

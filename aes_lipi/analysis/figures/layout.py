@@ -6,7 +6,13 @@ import textwrap
 
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
+
+from aes_lipi.analysis.figures.style import Look
+
+LEGEND_LINE = 0.17
+"""Height of a line of a legend, in inches."""
 
 _LETTER = 0.066  # mean width of a letter of 8 points, in inches
 
@@ -22,6 +28,11 @@ def settled(figure: Figure) -> Figure:
         engine.execute(figure)
         figure.set_layout_engine("none")
     return figure
+
+
+def legend_handle(name: str, look: Look) -> Line2D:
+    """A series' entry in a legend."""
+    return Line2D([], [], color=look.colour, linestyle=look.dashes, marker=look.marker, label=name)
 
 
 def wrapped(title: str, width: float) -> str:

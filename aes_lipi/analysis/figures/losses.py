@@ -18,11 +18,9 @@ from matplotlib.ticker import FuncFormatter
 from aes_lipi.analysis.figures.layout import power, settled, wrapped
 from aes_lipi.analysis.figures.rasters import loss_scale
 from aes_lipi.analysis.figures.style import INK, LOSSES, PAGE, styled
-from aes_lipi.analysis.history import History
+from aes_lipi.analysis.history import Courses, History
 from aes_lipi.analysis.lineage import final_cell
 from aes_lipi.analysis.units import Float64
-
-Rows = Sequence[tuple[str, History]]
 
 MOST_TIMES = 6
 """Generations of a variant that are drawn."""
@@ -51,7 +49,7 @@ class _Row:
     losses: dict[int, Float64]
 
 
-def neighbourhood_losses(rows: Rows) -> Figure | None:
+def neighbourhood_losses(rows: Courses) -> Figure | None:
     """Loss matrices of the neighbourhood of the cell that is best in the end.
 
     Args:

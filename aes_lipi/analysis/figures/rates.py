@@ -14,10 +14,8 @@ from matplotlib.ticker import FuncFormatter
 
 from aes_lipi.analysis.figures.layout import power, settled, whole_ticks, wrapped
 from aes_lipi.analysis.figures.style import COLUMN, INK, PAGE, looks, styled
-from aes_lipi.analysis.history import History
+from aes_lipi.analysis.history import Courses
 from aes_lipi.analysis.units import Float64, Int64
-
-Rows = Sequence[tuple[str, History]]
 
 _HEIGHT = 1.35  # of a panel, in inches
 _CELLS = 20  # lines of a panel, at most
@@ -26,7 +24,7 @@ _LONG = 30  # letters of a title that leaves no room for three panels in a row
 _BELOW = 5  # how many times smaller than the lowest median a rate may be to be shown
 
 
-def learning_rates(rows: Rows) -> Figure | None:
+def learning_rates(rows: Courses) -> Figure | None:
     """Every cell's learning rate over generations, and the median over cells.
 
     Trials of the same number share their draws, so that variants often have the same walks: those
@@ -43,7 +41,7 @@ def learning_rates(rows: Rows) -> Figure | None:
     return _drawn(_panels(rows)) if rows else None
 
 
-def _panels(rows: Rows) -> list[tuple[str, Float64]]:
+def _panels(rows: Courses) -> list[tuple[str, Float64]]:
     """Titles and rates, those together that are the same."""
     panels: list[tuple[list[str], Float64]] = []
     for label, history in rows:

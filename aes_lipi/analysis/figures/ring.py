@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
@@ -23,11 +21,9 @@ from aes_lipi.analysis.figures.rasters import (
     loss_scale,
 )
 from aes_lipi.analysis.figures.style import INK, LOSSES, PAGE, PAPER, styled
-from aes_lipi.analysis.history import History
+from aes_lipi.analysis.history import Courses, History
 from aes_lipi.analysis.lineage import descents, final_cell, line_on_ring
 from aes_lipi.analysis.units import Float64
-
-Rows = Sequence[tuple[str, History]]
 
 MEASURE = "min_replacement_loss"
 """What the losses are: of the pair on one batch, after training and before it is pruned."""
@@ -56,7 +52,7 @@ def lineage_colours() -> Colormap:
     return LinearSegmentedColormap.from_list("ring", (*_ROUND, _ROUND[0]))
 
 
-def space_time(rows: Rows, measure: str = MEASURE) -> Figure | None:
+def space_time(rows: Courses, measure: str = MEASURE) -> Figure | None:
     """Cells over generations, coloured by loss on the left and by lineage on the right.
 
     On the right, a centre has the colour of the cell from whose centre it descends since the last
@@ -76,7 +72,7 @@ def space_time(rows: Rows, measure: str = MEASURE) -> Figure | None:
 
 
 @styled
-def _drawn(rows: Rows, measure: str) -> Figure:
+def _drawn(rows: Courses, measure: str) -> Figure:
     heights = [min(0.35 + 0.06 * history.n_cells, 0.85) for _, history in rows]
     figure = Figure(figsize=(PAGE, sum(heights) + 0.22 * len(rows) + 0.7))
     grid = figure.subplots(len(rows), 2, squeeze=False, height_ratios=heights)

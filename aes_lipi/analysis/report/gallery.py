@@ -18,7 +18,7 @@ from aes_lipi.analysis.figures.rates import learning_rates
 from aes_lipi.analysis.figures.ring import space_time
 from aes_lipi.analysis.figures.saving import Named
 from aes_lipi.analysis.figures.structure import network_structure
-from aes_lipi.analysis.history import History
+from aes_lipi.analysis.history import Courses
 from aes_lipi.analysis.reading import Measurements
 from aes_lipi.analysis.report.sources import (
     Source,
@@ -176,7 +176,7 @@ def course_pictures(drawn: Drawn) -> Iterator[Picture]:
         "Of the variants shown, the trial whose final loss is the median (all variants' trials: "
         f"{trials}).{_left_out(drawn, chosen)}"
     )
-    drawings: Sequence[tuple[str, str, str, Callable[[Rows], Figure | None]]] = (
+    drawings: Sequence[tuple[str, str, str, Callable[[Courses], Figure | None]]] = (
         (
             "ring",
             "The cells in space and time",
@@ -211,9 +211,6 @@ def course_pictures(drawn: Drawn) -> Iterator[Picture]:
         figure = draw(rows)
         if figure is not None:
             yield Picture(name, title, f"{caption} {whose}", figure)
-
-
-Rows = Sequence[tuple[str, History]]
 
 
 def structure_pictures(drawn: Drawn) -> Iterator[Picture]:
