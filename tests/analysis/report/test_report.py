@@ -26,6 +26,7 @@ from aes_lipi.analysis.report import Report, analyse, writing
 from aes_lipi.config import StudyFile, resolve_study
 from aes_lipi.errors import UserError
 
+pytestmark = pytest.mark.xdist_group("report")  # one study, one report
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FIGURES = {
     *("loss", "loss_by_prune_method", "loss_by_prune_schedule", "final_values", "network_sizes"),
