@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -65,24 +65,20 @@ class Evidence:
         return float(values_of(trials, CAPACITY).mean())
 
 
-def read_results(plan: Plan, measures: Sequence[str] = ()) -> Measurements | None:
+def read_results(plan: Plan) -> Measurements | None:
     """Read once what the plan's studies have so far.
-
-    Args:
-        plan: whose.
-        measures: to read besides `mean_L1`; see `read_measurements`.
 
     Returns:
         None if none of the studies was begun.
 
     Raises:
-        UserError: results cannot be read, or a measure is not known.
+        UserError: results cannot be read.
     """
     locations = [each.location for each in plan.studies]
     begun = [each for each in locations if open_storage(each).read(STUDY_FILE, 1) is not None]
     if not begun:
         return None
-    return read_measurements(begun, (MEASURE, *measures), units=[UNIT])
+    return read_measurements(begun, [MEASURE], units=[UNIT])
 
 
 def gather(plan: Plan, data: Measurements | None) -> Evidence:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from aes_lipi.config import Variant
@@ -45,7 +44,6 @@ class SeriesFinding:
         n_trials: committed trials.
         n_failed: failed trials.
         points: one per epoch that our trials reach.
-        median: over trials, of the loss in the last generation; NaN without trials.
         capacity: mean over trials and cells of the share of parameters that are not zero at the
             end; NaN without trials.
     """
@@ -56,7 +54,6 @@ class SeriesFinding:
     n_trials: int
     n_failed: int
     points: tuple[Point, ...]
-    median: float
     capacity: float
 
 
@@ -93,7 +90,6 @@ def find_figure(figure: Figure, evidence: Evidence) -> FigureFinding:
 
 
 def _series(series: Series, variant: Variant, evidence: Evidence) -> SeriesFinding:
-    last = evidence.sample(variant, series.label).values
     epochs = evidence.plan.published.epochs
     points = [_point(epoch, series, variant, evidence) for epoch in epochs]
     return SeriesFinding(
@@ -103,7 +99,6 @@ def _series(series: Series, variant: Variant, evidence: Evidence) -> SeriesFindi
         n_trials=len(evidence.trials.get(variant.id, ())),
         n_failed=evidence.failed.get(variant.id, 0),
         points=tuple(point for point in points if point is not None),
-        median=float(np.median(last)) if len(last) else float("nan"),
         capacity=evidence.capacity(variant),
     )
 

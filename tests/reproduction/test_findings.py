@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from aes_lipi.api import run
-from aes_lipi.errors import UserError
 from aes_lipi.reproduction.evidence import read_results
 from aes_lipi.reproduction.findings import find, judge
 from aes_lipi.reproduction.plans import Scale, full_plan, quick_plan
@@ -99,7 +98,6 @@ def test_figures_stand_beside_the_published_epochs(tmp_path: Path) -> None:
     assert [point.agrees for point in none] == [False, False, False, True]
     assert (random[-1].ours.low, random[-1].ours.high, random[-1].agrees) == (0.5, 0.5, True)
     assert lexicase[-1].agrees is False
-    assert found.figures[0].series[0].median == pytest.approx(np.median(around(0.268, 3)))
     table = found.figures[0].table()
     assert table["epoch"].tolist() == ["100", "200", "300", "last"] * 4
     assert table["agrees"].isna().sum() == 4
@@ -131,20 +129,12 @@ def test_trials_that_two_presets_share_count_once_and_are_not_skipped(tmp_path: 
     assert found.skipped == ()
 
 
-def test_a_mistake_is_one_line(tmp_path: Path) -> None:
-    plan = quick_plan(tmp_path, [CANONICAL], Scale(1, 2))
-    commit_losses(plan, {(CANONICAL, "none"): [0.268]})
-    with pytest.raises(UserError, match="mean_L2: no such measure"):
-        read_results(plan, ["mean_L2"])
-
-
 def test_a_real_one_end_to_end(tmp_path: Path) -> None:
     plan = quick_plan(tmp_path, ["best_of_lipi", "control_canonical_walk"], Scale(2, 4))
     for each in plan.studies:
         run(each.study, each.location)
-    data = read_results(plan, ["capacity"])
+    data = read_results(plan)
     assert data is not None
-    assert "capacity" in data.measures
     found = judge(plan, data)
     assert found.missing == found.skipped == ()
     [figure] = found.figures

@@ -118,7 +118,7 @@ def study_pictures(drawn: Drawn) -> Iterator[Picture]:
 
 
 def _final_values(drawn: Drawn) -> Picture:
-    """Loss and capacity in the end, and those of the trials' answers."""
+    """Loss and capacity in the end, with the letters of the losses."""
     letters = drawn.losses.letters()
     return Picture(
         "final_values",
