@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aes_lipi.analysis.comparisons import Comparisons, compare
+    from aes_lipi.analysis.fronts import Tradeoff
     from aes_lipi.analysis.history import History, read_history
     from aes_lipi.analysis.reading import Measurements, read_measurements
     from aes_lipi.analysis.report import Report, analyse
     from aes_lipi.analysis.samples import Sample, generation_samples, trial_samples
     from aes_lipi.analysis.tables import describe_generations, describe_trials
+    from aes_lipi.analysis.tradeoff import pareto_front, read_candidates
 
 _MODULES = {
     "Comparisons": "comparisons",
@@ -22,11 +24,14 @@ _MODULES = {
     "Measurements": "reading",
     "Report": "report",
     "Sample": "samples",
+    "Tradeoff": "fronts",
     "analyse": "report",
     "compare": "comparisons",
     "describe_generations": "tables",
     "describe_trials": "tables",
     "generation_samples": "samples",
+    "pareto_front": "tradeoff",
+    "read_candidates": "tradeoff",
     "read_history": "history",
     "read_measurements": "reading",
     "trial_samples": "samples",
@@ -38,11 +43,14 @@ __all__ = [
     "Measurements",
     "Report",
     "Sample",
+    "Tradeoff",
     "analyse",
     "compare",
     "describe_generations",
     "describe_trials",
     "generation_samples",
+    "pareto_front",
+    "read_candidates",
     "read_history",
     "read_measurements",
     "trial_samples",

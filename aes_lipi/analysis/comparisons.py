@@ -16,7 +16,7 @@ from aes_lipi.analysis.hypotheses import Finding, holm, mann_whitney, wilcoxon_s
 from aes_lipi.analysis.letters import letter_display
 from aes_lipi.analysis.samples import Sample
 from aes_lipi.analysis.units import Float64
-from aes_lipi.config.study import printable
+from aes_lipi.config.wording import printable
 from aes_lipi.errors import UserError
 
 MAX_VARIANTS = 200

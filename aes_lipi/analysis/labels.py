@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
@@ -32,7 +32,7 @@ def variant_labels(order: Iterable[str], tried: pd.DataFrame) -> dict[str, str]:
     studies = {variant: shown_name(named["study"][variant]) for variant in names}
     within = {variant: f"{studies[variant]}: {name}" for variant, name in names.items()}
     unique = {variant: f"{name} ({variant})" for variant, name in within.items()}
-    return _told_apart(_told_apart(names, within), unique)
+    return told_apart(names, within, unique)
 
 
 def shown_name(text: object) -> str:
@@ -40,9 +40,10 @@ def shown_name(text: object) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in str(text))
 
 
-def _told_apart(names: dict[str, str], longer: dict[str, str]) -> dict[str, str]:
-    """The names, the longer ones where several variants share one."""
-    counts = Counter(names.values())
-    return {
-        variant: longer[variant] if counts[name] > 1 else name for variant, name in names.items()
-    }
+def told_apart(names: Mapping[str, str], *longer: Mapping[str, str]) -> dict[str, str]:
+    """The names, the longer ones where several share one, and so on."""
+    found = dict(names)
+    for each in longer:
+        counts = Counter(found.values())
+        found = {key: each[key] if counts[name] > 1 else name for key, name in found.items()}
+    return found

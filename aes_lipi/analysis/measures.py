@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from aes_lipi.analysis.units import Float64, Rows
-from aes_lipi.config.study import nearest, printable
+from aes_lipi.config.wording import nearest, printable
 from aes_lipi.errors import UserError
 from aes_lipi.results.schema import generations_schema
 

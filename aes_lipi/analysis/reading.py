@@ -88,7 +88,9 @@ def read_measurements(
         failures=failures,
         units=MappingProxyType(
             {
-                unit: _unit_frame([(trial, found[unit]) for trial, found in rows], labels, wanted)
+                unit: rows_frame(
+                    [(trial, found[unit]) for trial, found in rows], labels, wanted.measures
+                )
                 for unit in wanted.units
             }
         ),
@@ -116,10 +118,20 @@ def check_unit(unit: str) -> Unit:
     return cast(Unit, unit)
 
 
-def _unit_frame(
-    rows: Sequence[tuple[TrialId, Rows]], labels: Mapping[str, str], wanted: Wanted
+def rows_frame(
+    rows: Sequence[tuple[TrialId, Rows]], labels: Mapping[str, str], measures: Iterable[str]
 ) -> pd.DataFrame:
-    """One unit's table, over all trials."""
+    """A table of what was read of trials.
+
+    Args:
+        rows: the trials, in the order wanted.
+        labels: of their variants, by id.
+        measures: which to have.
+
+    Returns:
+        the columns `variant` (categories in the order of the labels), `trial`, `generation`,
+        `cell` and the measures.
+    """
     lengths = [len(each.generation) for _, each in rows]
     codes = {variant: code for code, variant in enumerate(labels)}
     variants = np.repeat([codes[trial.variant] for trial, _ in rows], lengths)
@@ -130,7 +142,7 @@ def _unit_frame(
         "generation": _joined([each.generation for _, each in rows], np.int64),
         "cell": _joined([each.cell for _, each in rows], np.int64),
     }
-    for name in wanted.measures:
+    for name in measures:
         columns[name] = _joined([each.measures[name] for _, each in rows], np.float64)
     return pd.DataFrame(columns, copy=False)
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from aes_lipi.analysis.reading import Measurements, check_unit
 from aes_lipi.analysis.units import Float64, Int64, Unit
-from aes_lipi.config.study import nearest, printable
+from aes_lipi.config.wording import nearest, printable
 from aes_lipi.errors import UserError
 
 _SHOWN = 8

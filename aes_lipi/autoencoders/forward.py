@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
+import numpy.typing as npt
 
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.layout import Activation, Float32, NetworkLayout
+
+_Float = TypeVar("_Float", np.float32, np.float64)
 
 
 def layer_outputs(layout: NetworkLayout, genome: Float32, x: Float32) -> list[Float32]:
@@ -14,21 +19,22 @@ def layer_outputs(layout: NetworkLayout, genome: Float32, x: Float32) -> list[Fl
     for k, layer in enumerate(layout.layers):
         source = x if layer.reads < 0 else outputs[layer.reads]
         value = source @ layout.weight(genome, k).T + layout.bias(genome, k)
-        outputs.append(_activate(layer.activation, value))
+        outputs.append(activate(layer.activation, value))
     return outputs
 
 
-def _activate(activation: Activation, value: Float32) -> Float32:
+def activate(activation: Activation, value: npt.NDArray[_Float]) -> npt.NDArray[_Float]:
+    """What nodes put out for the weighted sums that reach them, in any shape."""
     if activation == "relu":
-        rectified: Float32 = np.maximum(value, np.float32(0))
+        rectified: npt.NDArray[_Float] = np.maximum(value, np.float32(0))
         return rectified
     return sigmoid(value) if activation == "sigmoid" else value
 
 
-def sigmoid(value: Float32) -> Float32:
+def sigmoid(value: npt.NDArray[_Float]) -> npt.NDArray[_Float]:
     """The logistic function, without overflow for any finite value."""
     decay = np.exp(-np.abs(value))
-    logistic: Float32 = np.where(value >= 0, np.float32(1), decay) / (1 + decay)
+    logistic: npt.NDArray[_Float] = np.where(value >= 0, np.float32(1), decay) / (1 + decay)
     return logistic
 
 

@@ -117,7 +117,7 @@ def encode_checkpoint(
     tensors = {
         "learning_rates": np.array(snapshot.learning_rates, np.float64),
         **states_to_tensors(dict(snapshot.states)),
-        **records_to_tensors(snapshot.records, n_members),
+        **records_to_tensors(snapshot.records, n_members, _bytes_of_a_centre(snapshot)),
     }
     identity = Identity(
         format=CHECKPOINT_FORMAT,
@@ -133,6 +133,11 @@ def encode_checkpoint(
     )
     whole = identity.model_copy(update={"sha256": _digest(identity, tensors)})
     return save(tensors, metadata={_KEY: whole.model_dump_json()})
+
+
+def _bytes_of_a_centre(snapshot: Snapshot) -> int:
+    pair = next(iter(snapshot.states.values())).pair
+    return pair.encoder.genome.nbytes + pair.decoder.genome.nbytes
 
 
 def identify(content: bytes) -> Identity:
@@ -178,7 +183,7 @@ def decode_checkpoint(content: bytes, variant: Variant, architecture: Architectu
         trial=identity.trial,
         states=states_from_tensors(tensors, architecture, variant.batch_size),
         learning_rates=tuple(rates.tolist()),
-        records=records_from_tensors(tensors, n_members),
+        records=records_from_tensors(tensors, n_members, 4 * architecture.n_parameters),
     )
     _check(snapshot, variant)
     started_at = datetime.fromtimestamp(identity.started_at, UTC)

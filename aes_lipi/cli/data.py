@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from aes_lipi.config import Study
-from aes_lipi.datasets import create_paper_datasets, generate, save
-from aes_lipi.datasets.choice import clustering_of
+from aes_lipi.datasets import create_paper_datasets, save
+from aes_lipi.datasets.choice import dataset_of
 from aes_lipi.errors import UserError
 
 NAMING_FIELDS = ("dataset_name", "n_clusters", "n_examples_per_cluster", "n_dim")
@@ -28,12 +28,7 @@ def create_data(directory: Path, study: Study, custom: bool) -> None:
     else:
         paths = []
         for variant in study.variants:
-            dataset = generate(
-                clustering_of(variant),
-                variant.dataset_seed,
-                variant.noise_probability,
-                variant.test_noise,
-            )
+            dataset = dataset_of(variant)
             path = directory / f"{dataset.name}.npz"
             if path in paths:
                 raise UserError(f"{path}: would be written twice; give one value of every flag")

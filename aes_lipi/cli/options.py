@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from aes_lipi.config import Variant
 
-NO_FLAG = frozenset({"data_digest", "ann_digest"})
+NO_FLAG = frozenset({"data_digest", "ann_digest", "plugins_digest"})
 TRIALS_HELP = "Replicates of every variant."
 INTERVAL_HELP = (
     "How often a trial on its way is written down, so that a killed run goes on from there: every "
@@ -64,7 +64,9 @@ def _help(field: FieldInfo) -> str:
 def _metavar(hint: Any) -> str:
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
-        [hint] = [part for part in typing.get_args(hint) if part is not type(None)]
+        hint, *others = [part for part in typing.get_args(hint) if part is not type(None)]
+        if others:  # names of users' own
+            return f"{_metavar(hint)}|MODULE:NAME"
         origin = typing.get_origin(hint)
     if origin is typing.Literal:
         return "|".join(typing.get_args(hint))

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from aes_lipi.cli.durations import duration
 from aes_lipi.config import Study
-from aes_lipi.config.study import printable
+from aes_lipi.config.wording import printable
 from aes_lipi.execution.estimate import estimated_seconds
 from aes_lipi.results.locations import shown
 
@@ -75,7 +75,7 @@ def print_summary(study: Study, location: str | Path, summary: Summary) -> None:
     wide = output.width >= WIDE
     title = "median [quartiles]" if wide else "median"
     table = Table(title=escape(f"{study.name}: {title} over trials"), title_justify="left")
-    table.add_column("variant", min_width=12)
+    table.add_column("variant", min_width=12, overflow="fold")
     headings = ("id", "trials", "mean L1", "test L1", "capacity", "wall time")
     for heading in headings if wide else headings[1:]:
         table.add_column(heading, justify="right", no_wrap=True)
@@ -97,7 +97,7 @@ def print_status(status: Status) -> None:
     for trial in status.running:
         at_work.setdefault(trial.variant, []).append(trial)
     table = Table(title=_plain(f"{status.study}: {status.directory}"), title_justify="left")
-    table.add_column("variant", min_width=12)
+    table.add_column("variant", min_width=12, overflow="fold")
     for heading in ("done", "running", "failed", "pending", "generation", "mean L1"):
         table.add_column(heading, justify="right", no_wrap=True)
     for variant in status.variants:

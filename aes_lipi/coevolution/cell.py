@@ -28,7 +28,7 @@ from aes_lipi.engine.protocol import (
     Updates,
 )
 from aes_lipi.pruning.event import prune
-from aes_lipi.pruning.operators import OPERATORS, Evidence, Settings
+from aes_lipi.pruning.operators import Evidence, Settings, operator_named
 from aes_lipi.pruning.operators.lexicase import SAMPLED_ROWS
 from aes_lipi.randomness import Purpose
 
@@ -217,7 +217,7 @@ def observes(task: Task, setup: Setup) -> bool:
     canonical baseline they run from one prune event to the next.
     """
     method = setup.variant.prune_method
-    needed = method != "None" and OPERATORS[method].needs == "statistics"
+    needed = method != "None" and operator_named(method).needs == "statistics"
     return needed and (task.plan.prune or setup.variant.is_canonical)
 
 
@@ -249,10 +249,11 @@ def _pruned(hand: InHand, setup: Setup) -> InHand:
     layouts = (setup.architecture.encoder, setup.architecture.decoder)
     networks = (hand.cell.pair.encoder, hand.cell.pair.decoder)
     purposes = (Purpose.PRUNE_ENCODER, Purpose.PRUNE_DECODER)
-    settings, address = Settings.of(setup.variant), hand.task.plan.address
+    plan = hand.task.plan
+    settings = Settings.of(setup.variant, plan.prune_amount)
     pair = Pair(
         *(
-            prune(network, layout, evidence, settings, address.stream(purpose))
+            prune(network, layout, evidence, settings, plan.address.stream(purpose))
             for network, layout, evidence, purpose in zip(
                 networks, layouts, _evidence(hand, setup), purposes, strict=True
             )
@@ -265,7 +266,7 @@ def _pruned(hand: InHand, setup: Setup) -> InHand:
 def _evidence(hand: InHand, setup: Setup) -> tuple[Evidence, Evidence]:
     """What the operator needs to know of encoder and decoder."""
     cell = hand.cell
-    needs = OPERATORS[setup.variant.prune_method].needs
+    needs = operator_named(setup.variant.prune_method).needs
     if needs == "statistics":
         return Evidence(cell.encoder_statistics), Evidence(cell.decoder_statistics)
     if needs == "activations":

@@ -41,7 +41,7 @@ def check_measured(record: Record, setup: Setup) -> None:
     """
     if setup.variant.on_divergence != "fail":
         return
-    for name in ("test_loss", "mean_L1", "test_L1"):
+    for name in ("test_loss", "mean_L1", "test_L1", "validation_L1"):
         value = getattr(record, name)
         if value is not None and not math.isfinite(value):
             raise _error(name, record.cell, record.generation)

@@ -14,8 +14,9 @@ from aes_lipi.coevolution.cell import InHand, lipi_simple, lipi_simple_pte
 from aes_lipi.coevolution.divergence import caught, check_measured
 from aes_lipi.coevolution.epoch_node import epoch_node
 from aes_lipi.coevolution.plan import Cell, Outcome, Record, Setup, Task, capacity
+from aes_lipi.coevolution.quality import Quality, measure
 from aes_lipi.config import Variant
-from aes_lipi.engine.protocol import EvaluateTask, Float64
+from aes_lipi.engine.protocol import EvaluateTask
 from aes_lipi.randomness import Purpose
 
 RECORDED_MEMBERS = 16
@@ -61,12 +62,10 @@ def generation(tasks: Sequence[Task], setup: Setup) -> list[Outcome]:
 def _recorded(hands: Sequence[InHand], setup: Setup) -> list[Outcome]:
     test_losses = _test_losses(hands, setup)
     measured = [k for k, hand in enumerate(hands) if hand.task.plan.record_quality]
-    pairs = [hands[k].cell.pair for k in measured]
-    train_l1 = dict(zip(measured, setup.engine.batch_losses(pairs, "train", "l1"), strict=True))
-    test_l1 = dict(zip(measured, setup.engine.batch_losses(pairs, "test", "l1"), strict=True))
+    qualities = measure([hands[k].cell.pair for k in measured], setup)
+    known = dict(zip(measured, qualities, strict=True))
     records = [
-        _record(hand, test_losses[k], train_l1.get(k), test_l1.get(k))
-        for k, hand in enumerate(hands)
+        _record(hand, test_losses[k], known.get(k, Quality())) for k, hand in enumerate(hands)
     ]
     for record in records:
         check_measured(record, setup)
@@ -115,9 +114,7 @@ def _selection_losses(hand: InHand) -> tuple[float, ...] | None:
     return tuple(hand.selection_losses.ravel().tolist())
 
 
-def _record(
-    hand: InHand, test_loss: float | None, train_l1: Float64 | None, test_l1: Float64 | None
-) -> Record:
+def _record(hand: InHand, test_loss: float | None, quality: Quality) -> Record:
     plan, pair = hand.task.plan, hand.cell.pair
     return Record(
         trial=plan.address.trial,
@@ -135,14 +132,17 @@ def _record(
         n_zero_encoder=pair.encoder.n_zero,
         n_zero_decoder=pair.decoder.n_zero,
         capacity=capacity(pair),
+        n_compact=quality.n_compact,
         test_loss=test_loss,
-        mean_L1=None if train_l1 is None else float(train_l1.mean()),
-        std_L1=None if train_l1 is None else float(train_l1.std()),
-        test_L1=None if test_l1 is None else float(test_l1.mean()),
-        std_test_L1=None if test_l1 is None else float(test_l1.std()),
+        mean_L1=quality.mean_L1,
+        std_L1=quality.std_L1,
+        test_L1=quality.test_L1,
+        std_test_L1=quality.std_test_L1,
+        validation_L1=quality.validation_L1,
         read_generations=hand.task.reads,
         staleness=plan.address.generation - 1 - min(hand.task.reads),
         selection_losses=_selection_losses(hand),
+        centre=quality.centre,
         diverged=hand.diverged,
         wall_time_s=0.0,
     )

@@ -9,7 +9,7 @@ from aes_lipi.autoencoders.networks import Network, Pair
 from aes_lipi.config import Variant
 from aes_lipi.datasets.dataset import Dataset
 from aes_lipi.engine.protocol import ActivationStatistics, Engine, Moments
-from aes_lipi.pruning.schedules import prune_probability
+from aes_lipi.pruning.schedules import prune_amount, prune_probability
 from aes_lipi.randomness import Address, Purpose
 
 
@@ -53,6 +53,7 @@ class Plan:
         contestants: neighbourhood members drawn for the tournament, in order.
         prune_probability: of the schedule.
         prune: whether this generation has a prune event.
+        prune_amount: the share that the event prunes, for operators that prune by amount.
         record_quality: whether mean_L1 and test_L1 are measured.
     """
 
@@ -61,6 +62,7 @@ class Plan:
     contestants: tuple[int, ...]
     prune_probability: float
     prune: bool
+    prune_amount: float
     record_quality: bool
 
 
@@ -94,9 +96,11 @@ class Record:
     centre was read (-1 before the first), and `staleness` by how many generations the oldest of
     them lies behind the cell's own. `selection_losses`, where quality is measured, are those of
     every encoder of the neighbourhood with every decoder at selection (step 2), by encoder, in
-    the order of the neighbourhood; None in large neighbourhoods. Where a generation `diverged`, its
-    plan and losses are as they were, and winner, sizes and measures are of the state that the cell
-    kept.
+    the order of the neighbourhood; None in large neighbourhoods. `n_compact` is the number of
+    parameters that are left when what pruning made dead is taken out. `centre` holds the new
+    centre's weights, where the study stores those of recorded generations: float32, little-endian,
+    the encoder's and then the decoder's. Where a generation `diverged`, its plan and losses are as
+    they were, and winner, sizes and measures are of the state that the cell kept.
     """
 
     trial: int
@@ -114,14 +118,17 @@ class Record:
     n_zero_encoder: int
     n_zero_decoder: int
     capacity: float
+    n_compact: int | None
     test_loss: float | None
     mean_L1: float | None  # noqa: N815 - the field's name for it
     std_L1: float | None  # noqa: N815
     test_L1: float | None  # noqa: N815
     std_test_L1: float | None  # noqa: N815
+    validation_L1: float | None  # noqa: N815
     read_generations: tuple[int, ...]
     staleness: int
     selection_losses: tuple[float, ...] | None
+    centre: bytes | None
     diverged: bool
     wall_time_s: float
 
@@ -153,6 +160,7 @@ def make_plan(variant: Variant, address: Address, learning_rate: float, n_member
         contestants=tuple(int(member) for member in drawn),
         prune_probability=probability,
         prune=bool(address.stream(Purpose.PRUNE_EVENT).random() < probability),
+        prune_amount=prune_amount(variant, t),
         record_quality=t % variant.record_interval == 0 or t == variant.epochs - 1,
     )
 

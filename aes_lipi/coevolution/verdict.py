@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,26 +13,31 @@ from aes_lipi.coevolution.plan import Record, Setup, capacity
 from aes_lipi.coevolution.retrieval import RetrievalMeasures, retrieval_measures
 from aes_lipi.coevolution.ring import Ring
 
+Number = TypeVar("Number", int, float)
+
 
 @dataclass(frozen=True)
 class Verdict:
     """The results of a trial.
 
     Measures of the best cell: `test_loss` and `test_L1`, means over the batches of the test split;
-    `best_mean_L1` on the training rows; sizes; `capacity`. Means over all cells: `mean_L1`,
-    `mean_test_L1`, `mean_capacity`. `n_diverged` counts the generations of cells that were undone
-    because they diverged.
+    `validation_L1`; `best_mean_L1` on the training rows; sizes; `capacity`; `n_compact`, the
+    parameters that are left when what pruning made dead is taken out. Means over all cells:
+    `mean_L1`, `mean_test_L1`, `mean_capacity`. `n_diverged` counts the generations of cells that
+    were undone because they diverged.
     """
 
     best_cell: int
     test_loss: float
     test_L1: float  # noqa: N815 - the field's name for it
+    validation_L1: float  # noqa: N815
     best_mean_L1: float  # noqa: N815
     mean_L1: float  # noqa: N815
     mean_test_L1: float  # noqa: N815
     capacity: float
     mean_capacity: float
     n_parameters: int
+    n_compact: int
     n_zero_encoder: int
     n_zero_decoder: int
     n_pruned_encoder: int
@@ -58,12 +64,14 @@ def judge(ring: Ring, records: Sequence[Record], setup: Setup) -> Verdict:
         best_cell=best,
         test_loss=float(test_loss),
         test_L1=_known(record.test_L1),
+        validation_L1=_known(record.validation_L1),
         best_mean_L1=_known(record.mean_L1),
         mean_L1=float(np.mean([_known(each.mean_L1) for each in last_records])),
         mean_test_L1=float(np.mean([_known(each.test_L1) for each in last_records])),
         capacity=capacity(pair),
         mean_capacity=float(np.mean([each.capacity for each in last_records])),
         n_parameters=setup.architecture.n_parameters,
+        n_compact=_known(record.n_compact),
         n_zero_encoder=pair.encoder.n_zero,
         n_zero_decoder=pair.decoder.n_zero,
         n_pruned_encoder=pair.encoder.n_pruned,
@@ -83,7 +91,7 @@ def _final_cell(pairs: Sequence[Pair], setup: Setup) -> int:
     return int(np.argmin(np.where(np.isnan(sums), np.inf, sums)))
 
 
-def _known(measure: float | None) -> float:
+def _known(measure: Number | None) -> Number:
     if measure is None:
         raise ValueError("the last generation must be recorded")
     return measure

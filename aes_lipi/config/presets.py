@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from aes_lipi.config.study import StudyFile, describe, nearest
+from aes_lipi.config.study import StudyFile, describe
+from aes_lipi.config.wording import nearest
 from aes_lipi.errors import UserError
 
 _MAX_STUDY_FILE_BYTES = 1_000_000

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from aes_lipi.config.names import PATH_FORM, is_added, registered
+from aes_lipi.config.wording import nearest
+
 _CLUSTERING_NAME = re.compile(r"(?:binary_clustering_)?([0-9]{1,9})_([0-9]{1,9})_([0-9]{1,9})")
 _CLUSTERING_FIELDS = ("n_clusters", "n_examples_per_cluster", "n_dim")
 
@@ -24,6 +27,8 @@ def resolve_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
     _resolve_sizes(settings)
     if settings.get("data") is not None:
         _resolve_file(settings)
+    elif _is_made_by_a_user(settings):
+        _refuse_sizes(settings, "leave it out with data of your own")
     else:
         _resolve_clustering(settings)
     return settings
@@ -51,9 +56,24 @@ def _resolve_sizes(settings: dict[str, Any]) -> None:
 
 def _resolve_file(settings: dict[str, Any]) -> None:
     settings["dataset_name"] = Path(str(settings["data"])).stem
+    _refuse_sizes(settings, "leave it out with --data")
+
+
+def _refuse_sizes(settings: Mapping[str, Any], remedy: str) -> None:
     for field in _CLUSTERING_FIELDS:
         if settings.get(field) is not None:
-            raise ValueError(f"{field}: describes generated data; leave it out with --data")
+            raise ValueError(f"{field}: describes generated data; {remedy}")
+
+
+def _is_made_by_a_user(settings: Mapping[str, Any]) -> bool:
+    """Whether the data set's name is that of a function of a user's."""
+    name = settings.get("dataset_name")
+    if not isinstance(name, str) or _CLUSTERING_NAME.fullmatch(name):
+        return False
+    try:
+        return is_added("dataset_name", name)
+    except ValueError as error:
+        raise ValueError(f"dataset_name: {error}") from None
 
 
 def _resolve_clustering(settings: dict[str, Any]) -> None:
@@ -62,7 +82,8 @@ def _resolve_clustering(settings: dict[str, Any]) -> None:
     if match is None:
         raise ValueError(
             f"dataset_name: {name[:60]!r} is not binary_clustering_{{clusters}}_{{examples}}_"
-            "{dimensions}, such as binary_clustering_10_100_1000; for a file use --data FILE"
+            "{dimensions}, such as binary_clustering_10_100_1000, nor "
+            f"{PATH_FORM}{nearest(name, registered('dataset_name'))}; for a file use --data FILE"
         )
     for field, digits in zip(_CLUSTERING_FIELDS, match.groups(), strict=True):
         if settings.get(field) is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import math
 from collections.abc import Iterable, Mapping
@@ -12,7 +11,9 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from aes_lipi.config.interval import CheckpointInterval, parse_interval
-from aes_lipi.config.variant import OPERATOR_FIELDS, Variant
+from aes_lipi.config.names import short_name
+from aes_lipi.config.variant import BUILT_IN, OPERATOR_FIELDS, Variant
+from aes_lipi.config.wording import nearest, printable
 from aes_lipi.errors import UserError
 
 Settings = Mapping[str, Any]
@@ -100,9 +101,16 @@ class Study(BaseModel):
     def label(self, variant: Variant) -> str:
         """What tells this variant from the study's others, for tables and figures."""
         shown = [field for field in self._telling_fields if _applies(field, variant)]
-        return (
-            ", ".join(value_label(field, getattr(variant, field)) for field in shown) or self.name
-        )
+        values = ((field, getattr(variant, field), self._names[field]) for field in shown)
+        return ", ".join(value_label(*value) for value in values) or self.name
+
+    @cached_property
+    def _names(self) -> Mapping[str, tuple[str, ...]]:
+        """By field, the different values that the variants have, as texts."""
+        return {
+            field: tuple({str(getattr(variant, field)): None for variant in self.variants})
+            for field in Variant.model_fields
+        }
 
     @cached_property
     def _telling_fields(self) -> list[str]:
@@ -126,12 +134,18 @@ def _applies(field: str, variant: Variant) -> bool:
     return variant.prune_method != "None" or field not in OPERATOR_FIELDS
 
 
-def value_label(field: str, value: Any) -> str:
-    """What a setting's value is called in the label of a variant."""
-    if field == "prune_method":
-        return "no pruning" if value == "None" else str(value)
+def value_label(field: str, value: Any, among: Iterable[str] = ()) -> str:
+    """What a setting's value is called in the label of a variant.
+
+    Args:
+        field: the setting.
+        value: its value.
+        among: its values in other variants, from which the label tells it.
+    """
+    if field == "prune_method" and value == "None":
+        return "no pruning"
     if field in LABELLED_BY_VALUE:
-        return str(value)
+        return short_name(str(value), (*among, *BUILT_IN.get(field, ())))
     return f"{field}={value}"
 
 
@@ -208,18 +222,6 @@ def _variant(settings: Settings) -> Variant:
         return Variant.model_validate(settings)
     except ValidationError as error:
         raise UserError(describe(error)) from None
-
-
-def nearest(name: str, names: Iterable[str], cutoff: float = 0.5) -> str:
-    """A clause that offers the nearest of the known names, or nothing if none is that near."""
-    close = difflib.get_close_matches(name, list(names), n=3, cutoff=cutoff)
-    return f"; did you mean {' or '.join(close)}?" if close else ""
-
-
-def printable(text: object) -> str:
-    """Text for a message: on one line, and cut if long."""
-    line = "".join(letter if letter.isprintable() else "?" for letter in str(text))
-    return line if len(line) <= 60 else line[:57] + "..."
 
 
 def _shown(value: Any) -> str:

@@ -8,10 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from aes_lipi.config.names import known_name
 from aes_lipi.config.resolution import resolve_defaults
 
 EnvironmentName = Literal[
@@ -26,13 +35,30 @@ CellEvaluation = Literal[
 ]
 PruneMethod = Literal["None", "random", "activation", "activation_low", "lexicase", "magnitude"]
 PruneSchedule = Literal[
-    "fixed", "increase", "decrease", "population", "exponential", "final_n", "prune_after"
+    "fixed",
+    "increase",
+    "decrease",
+    "population",
+    "exponential",
+    "final_n",
+    "prune_after",
+    "gradual",
 ]
 SolutionConcept = Literal["best_case", "worst_case", "mean_expected_utility"]
 Topology = Literal["ring", "grid"]
 UpdateOrder = Literal["sequential", "synchronous", "asynchronous"]
 OptimizerState = Literal["step", "generation", "cell"]
 LearningRatePolicy = Literal["walk", "step", "constant"]
+
+Added = str
+"""Name of something that a user adds to the built-in choices: see `aes_lipi.config.names`."""
+
+BUILT_IN: Mapping[str, tuple[str, ...]] = {
+    "environment": get_args(EnvironmentName),
+    "prune_method": get_args(PruneMethod),
+    "prune_schedule": get_args(PruneSchedule),
+}
+"""The choices to which users can add."""
 
 DATA_FIELDS = (
     *("dataset_name", "n_clusters", "n_examples_per_cluster", "n_dim", "noise_probability"),
@@ -44,8 +70,12 @@ DATA_FIELDS = (
 OPERATOR_FIELDS = (
     *("prune_schedule", "prune_probability", "prune_amount", "lexi_threshold", "lexicase_split"),
     *("schedule_horizon", "decrease_from", "final_n_start", "exponential_rate"),
+    *("prune_unit", "gradual_start", "gradual_end"),
 )
 """What means nothing without a pruning operator; at its default there."""
+
+METHODS_WITHOUT_AMOUNT = ("activation", "activation_low", "lexicase")
+"""Operators that find what to prune in activations, and no given share of it."""
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -79,7 +109,8 @@ class Variant(BaseModel):
     dataset_name: str = setting(
         "binary_clustering_10_100_1000",
         "Data",
-        "binary_clustering_{K}_{N}_{X}, or K_N_X: clusters, examples per block, dimensions.",
+        "binary_clustering_{K}_{N}_{X}, or K_N_X: clusters, examples per block, dimensions; or "
+        "package.module:function that makes data of your own.",
     )
     n_clusters: Count | None = setting(None, "Data", "Replaces K of the data set's name.")
     n_examples_per_cluster: Count | None = setting(
@@ -97,7 +128,9 @@ class Variant(BaseModel):
     data: str | None = setting(
         None, "Data", "A matrix of values in [0, 1]: Parquet, CSV, .npy or .npz."
     )
-    data_digest: str | None = setting(None, "Data", "SHA-256 of that file; filled in.")
+    data_digest: str | None = setting(
+        None, "Data", "SHA-256 of that file, or of the rows of your own function; filled in."
+    )
     scale: Literal["none", "minmax"] = setting(
         "none", "Data", "Scaling of the columns of a file, learned on its training rows."
     )
@@ -113,7 +146,7 @@ class Variant(BaseModel):
     )
 
     # Autoencoder
-    environment: EnvironmentName = setting(
+    environment: EnvironmentName | Added = setting(
         "AutoencoderBinaryClustering", "Autoencoder", "Which autoencoder is trained."
     )
     hidden_sizes: tuple[Width, ...] | None = setting(
@@ -196,13 +229,21 @@ class Variant(BaseModel):
     )
 
     # Pruning
-    prune_method: PruneMethod = setting("None", "Pruning", "The pruning operator.")
-    prune_schedule: PruneSchedule = setting(
+    prune_method: PruneMethod | Added = setting("None", "Pruning", "The pruning operator.")
+    prune_schedule: PruneSchedule | Added = setting(
         "fixed", "Pruning", "Probability of a prune event over the generations."
     )
     prune_probability: Fraction = setting(0.5, "Pruning", "The schedules' p.")
     prune_amount: Fraction = setting(
-        0.1, "Pruning", "Share of every tensor's entries that random and magnitude prune."
+        0.1,
+        "Pruning",
+        "Share of every tensor's entries, or every layer's nodes, that random and magnitude prune.",
+    )
+    prune_unit: Literal["weight", "node", "hidden_node"] = setting(
+        "weight",
+        "Pruning",
+        "What is pruned: single weights; whole nodes, with all that leads to and from them; or "
+        "whole nodes but not those of the code.",
     )
     lexi_threshold: Fraction = setting(
         0.1, "Pruning", "Normalised activation below which lexicase makes a node a candidate."
@@ -228,6 +269,15 @@ class Variant(BaseModel):
     exponential_rate: Annotated[float, Field(gt=0)] = setting(
         2.0, "Pruning", "Rate of the schedule `exponential`."
     )
+    gradual_start: Fraction = setting(
+        0.0,
+        "Pruning",
+        "Share of the run after which `gradual` begins; from there the pruned share grows as a "
+        "cubic.",
+    )
+    gradual_end: Fraction = setting(
+        0.75, "Pruning", "Share of the run after which `gradual` prunes the full prune_amount."
+    )
 
     # Recording
     record_interval: Count = setting(
@@ -241,6 +291,16 @@ class Variant(BaseModel):
     )
     store_all_nodes: bool = setting(
         False, "Recording", "Save every cell's centre, not only the best."
+    )
+    store_recorded: bool = setting(
+        False,
+        "Recording",
+        "Save the centres of all recorded generations, for `aes-lipi export` to pick from.",
+    )
+
+    # What users add
+    plugins_digest: str | None = setting(
+        None, "Plug-ins", "SHA-256 of the files that plug-ins come from; filled in."
     )
 
     # Execution that decides bits
@@ -263,12 +323,19 @@ class Variant(BaseModel):
                 raise ValueError(f"{name}: {str(value).lower()} is not a value of this field")
         return resolve_defaults(values)
 
+    @field_validator(*BUILT_IN, mode="before")
+    @classmethod
+    def _check_name(cls, value: Any, info: ValidationInfo) -> str:
+        field = str(info.field_name)
+        return known_name(field, value, BUILT_IN[field])
+
     @model_validator(mode="after")
     def _check(self) -> Variant:
         if self.prune_method == "None":
             self.__dict__.update(
                 {name: type(self).model_fields[name].default for name in OPERATOR_FIELDS}
             )
+        self._check_gradual()
         if self.grid_rows is not None and self.population_size % self.grid_rows:
             raise ValueError(
                 f"grid_rows: {self.grid_rows} rows do not divide a population of "
@@ -286,11 +353,23 @@ class Variant(BaseModel):
             )
         return self
 
+    def _check_gradual(self) -> None:
+        if self.gradual_start > self.gradual_end:
+            raise ValueError(
+                f"gradual_start: {self.gradual_start} is above gradual_end {self.gradual_end}; "
+                "choose one that is not"
+            )
+        if self.prune_schedule == "gradual" and self.prune_method in METHODS_WITHOUT_AMOUNT:
+            raise ValueError(
+                f"prune_schedule: gradual raises prune_amount, which {self.prune_method} does not "
+                "use; choose random or magnitude, or another schedule"
+            )
+
     @property
     def id(self) -> str:
         """Short stable name of these settings, whatever the order they were given in.
 
-        Data files and saved models count by their content, not by their path or name.
+        Data and saved models of a user's count by their content, not by their path or name.
         """
         settings = self.model_dump(mode="json")
         if settings["data_digest"] is not None:
@@ -299,6 +378,15 @@ class Variant(BaseModel):
             del settings["ann_path"]
         text = json.dumps(settings, sort_keys=True, separators=(",", ":"))
         return "v" + hashlib.sha256(text.encode()).hexdigest()[:10]
+
+    @property
+    def added(self) -> dict[str, str]:
+        """The fields that name something of a user's, and these names."""
+        named = {field: str(getattr(self, field)) for field in BUILT_IN}
+        added = {field: name for field, name in named.items() if name not in BUILT_IN[field]}
+        if self.data is None and self.n_dim is None:
+            added["dataset_name"] = self.dataset_name
+        return added
 
     @property
     def is_canonical(self) -> bool:

@@ -8,16 +8,32 @@ from aes_lipi.config import Variant
 from aes_lipi.datasets.binary_clustering import BinaryClustering, generate
 from aes_lipi.datasets.dataset import Dataset
 from aes_lipi.datasets.files import file_digest, load_file
+from aes_lipi.datasets.plugged import plugged_dataset
 from aes_lipi.errors import UserError
 
 
-def load_dataset(variant: Variant) -> Dataset:
-    """Generate a variant's data, or read it from the user's file.
+def dataset_of(variant: Variant) -> Dataset:
+    """A variant's data, where need be made by a plug-in.
 
     Raises:
-        UserError: the data cannot be generated, or the file is unfit or no longer the one that the
-            study was made for.
+        UserError: the plug-in cannot be imported or breaks a rule; see also `load_dataset`.
     """
+    return plugged_dataset(variant) if "dataset_name" in variant.added else load_dataset(variant)
+
+
+def load_dataset(variant: Variant) -> Dataset:
+    """Generate a variant's data, or read it from the user's file; no plug-in is imported for it.
+
+    So it is safe for settings that come with results or models of somebody else's.
+
+    Raises:
+        UserError: the data cannot be generated, a plug-in makes it, or the file is unfit or no
+            longer the one that the study was made for.
+    """
+    if "dataset_name" in variant.added:
+        raise UserError(
+            f"{variant.dataset_name}: is a plug-in, and these are imported to run studies only"
+        )
     if variant.data is None:
         return generate(
             clustering_of(variant),
@@ -40,5 +56,5 @@ def load_dataset(variant: Variant) -> Dataset:
 def clustering_of(variant: Variant) -> BinaryClustering:
     """The generated problem that a variant asks for."""
     if variant.n_clusters is None or variant.n_examples_per_cluster is None or not variant.n_dim:
-        raise ValueError("the variant's data come from a file")
+        raise ValueError("the variant's data are not generated")
     return BinaryClustering(variant.n_clusters, variant.n_examples_per_cluster, variant.n_dim)

@@ -12,7 +12,7 @@ from aes_lipi.datasets.csv_files import csv_source
 from aes_lipi.datasets.dataset import Dataset, Float32
 from aes_lipi.datasets.numpy_files import npy_source, npz_names, npz_sources
 from aes_lipi.datasets.parquet_files import parquet_source
-from aes_lipi.datasets.scaling import MinMax, Rows, Scale, check_finite, unit_interval
+from aes_lipi.datasets.scaling import Rows, Scale, check_finite, learn_scaling, unit_interval
 from aes_lipi.datasets.source import Source, reason, shown, unreadable
 from aes_lipi.datasets.streams import DataPurpose, data_stream
 from aes_lipi.errors import UserError
@@ -52,14 +52,40 @@ def load_file(
     if path.suffix.lower() == ".npz" and set(npz_names(path)) == set(_SPLITS):
         return _load_split(path, scale)
     with _source(path) as source:
-        order, n_train, n_test = _split(source, seed, test_fraction, validation_fraction)
-        scaling = MinMax.learn(source, order[:n_train]) if scale == "minmax" else None
-        values = unit_interval(source, scaling, order)
+        return split_source(
+            source,
+            path.stem,
+            seed=seed,
+            test_fraction=test_fraction,
+            validation_fraction=validation_fraction,
+            scale=scale,
+        )
+
+
+def split_source(
+    source: Source,
+    name: str,
+    *,
+    seed: int,
+    test_fraction: float,
+    validation_fraction: float,
+    scale: Scale,
+) -> Dataset:
+    """Read a matrix and split its rows by seed; see `load_file`.
+
+    Raises:
+        UserError: it holds other values, or too few rows.
+    """
+    order, n_train, n_test = _split(source, seed, test_fraction, validation_fraction)
+    scaling = learn_scaling(source, order[:n_train]) if scale == "minmax" else None
+    values = unit_interval(source, scaling, order)
     return Dataset(
-        name=path.stem,
+        name=name,
         train=values[:n_train],
         test=values[n_train : n_train + n_test],
         validation=values[n_train + n_test :],
+        columns=source.column_names,
+        scaling=scaling,
     )
 
 
@@ -81,7 +107,7 @@ def read_matrix(path: str | Path, scale: Scale) -> Float32:
     path = Path(path)
     _check_file(path)
     with _source(path) as source:
-        return unit_interval(source, MinMax.learn(source) if scale == "minmax" else None)
+        return unit_interval(source, learn_scaling(source) if scale == "minmax" else None)
 
 
 def file_digest(path: str | Path) -> str:
@@ -101,16 +127,16 @@ def file_digest(path: str | Path) -> str:
 def _load_split(path: Path, scale: Scale) -> Dataset:
     """A data set that is split already; the scaling is learned on its training rows."""
     sources = npz_sources(path)
-    train = sources["train"]
+    first = sources["train"]
     for source in sources.values():
-        if source.n_columns != train.n_columns:
+        if source.n_columns != first.n_columns:
             raise UserError(
                 f"{source.label}: has {source.n_columns} columns where array 'train' has "
-                f"{train.n_columns}; give all splits the same columns"
+                f"{first.n_columns}; give all splits the same columns"
             )
-    scaling = MinMax.learn(train) if scale == "minmax" else None
-    splits = {name: unit_interval(sources[name], scaling) for name in _SPLITS}
-    return Dataset(name=path.stem, **splits)
+    scaling = learn_scaling(first) if scale == "minmax" else None
+    train, test, validation = (unit_interval(sources[name], scaling) for name in _SPLITS)
+    return Dataset(path.stem, train, test, validation, scaling=scaling)
 
 
 def _split(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from aes_lipi.datasets.dataset import Float32
+from aes_lipi.datasets.minmax import MinMax
 from aes_lipi.datasets.source import Float64, Source
 from aes_lipi.errors import UserError
 
@@ -19,44 +19,19 @@ Rows = npt.NDArray[np.intp]
 _BLOCK_VALUES = 2**20
 
 
-@dataclass(frozen=True)
-class MinMax:
-    """Scaling of every column to [0, 1].
+def learn_scaling(source: Source, rows: Rows | None = None) -> MinMax:
+    """Learn the scaling of a matrix's columns from some of its rows, by default from all.
 
-    Attributes:
-        low: smallest value of each column, float64 of shape (n_columns,).
-        high: largest value of each column, the same.
+    Raises:
+        UserError: a value is missing or infinite, or the file cannot be read.
     """
-
-    low: Float64
-    high: Float64
-
-    @classmethod
-    def learn(cls, source: Source, rows: Rows | None = None) -> MinMax:
-        """Learn the scaling from some rows of a matrix, by default from all.
-
-        Raises:
-            UserError: a value is missing or infinite, or the file cannot be read.
-        """
-        low = np.empty(source.n_columns)
-        high = np.empty(source.n_columns)
-        for columns, block in _finite_blocks(source):
-            known = block if rows is None else block[rows]
-            low[columns] = known.min(axis=0)
-            high[columns] = known.max(axis=0)
-        return cls(low, high)
-
-    def apply(self, block: Float64, columns: slice) -> Float64:
-        """Scale a block of columns, shape (rows, columns); values beyond the learned are clipped.
-
-        A column that was constant where it was learned becomes 0.
-        """
-        # Halves, because the span of two finite numbers can overflow.
-        low, high = self.low[columns] / 2, self.high[columns] / 2
-        span = high - low
-        with np.errstate(over="ignore"):
-            scaled = (block / 2 - low) / np.where(span > 0, span, 1.0)
-        return np.clip(np.where(span > 0, scaled, 0.0), 0.0, 1.0)
+    low = np.empty(source.n_columns)
+    high = np.empty(source.n_columns)
+    for columns, block in _finite_blocks(source):
+        known = block if rows is None else block[rows]
+        low[columns] = known.min(axis=0)
+        high[columns] = known.max(axis=0)
+    return MinMax(low, high)
 
 
 def unit_interval(source: Source, scaling: MinMax | None, order: Rows | None = None) -> Float32:

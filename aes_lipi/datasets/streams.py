@@ -20,6 +20,7 @@ class DataPurpose(IntEnum):
     TEST_NOISE = 2
     VALIDATION_NOISE = 3
     FILE_SPLIT = 4
+    PLUG_IN = 5
 
 
 def data_stream(seed: int, purpose: DataPurpose) -> np.random.Generator:

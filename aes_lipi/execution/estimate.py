@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aes_lipi.autoencoders.environments import ENVIRONMENTS
+from aes_lipi.autoencoders.choice import environment_named
 from aes_lipi.config import Study, Variant
 
 SECONDS_PER_WEIGHT_UPDATE = 4e-10
@@ -13,7 +13,7 @@ FILE_ROWS, FILE_WIDTH = 1000, 1000
 def estimated_seconds(study: Study) -> float:
     """Seconds that all trials of a study take one after another on one core.
 
-    A guess from the number of weight updates; data from a file count as 1,000 x 1,000.
+    A guess from the number of weight updates; a user's own data count as 1,000 x 1,000.
     """
     return study.trials * sum(_trial_seconds(variant) for variant in study.variants)
 
@@ -22,7 +22,7 @@ def _trial_seconds(variant: Variant) -> float:
     width = variant.n_dim or FILE_WIDTH
     rows = (variant.n_clusters or 1) * (variant.n_examples_per_cluster or FILE_ROWS)
     batches = -(-round(rows * variant.cell_data_fraction) // variant.batch_size)
-    environment = ENVIRONMENTS[variant.environment]
+    environment = environment_named(variant.environment)
     sizes = environment.hidden_sizes if variant.hidden_sizes is None else variant.hidden_sizes
     hidden = sizes[0] if sizes else variant.latent_size or environment.latent_size
     per_update = SECONDS_PER_UPDATE + 2 * width * hidden * SECONDS_PER_WEIGHT_UPDATE

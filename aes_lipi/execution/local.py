@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from multiprocessing.connection import wait
 
@@ -16,7 +16,8 @@ from aes_lipi.execution.ledger import Ledger, act_on
 from aes_lipi.execution.notice import minded, was_given
 from aes_lipi.execution.observer import Observer
 from aes_lipi.execution.retries import TRIES_WITHOUT_PROGRESS, Backoff
-from aes_lipi.execution.setup import check_feasible
+from aes_lipi.execution.setup import check_feasible, large_files_shared
+from aes_lipi.execution.shared_data import SharedDataset
 from aes_lipi.execution.trial import failed, run_trial
 from aes_lipi.execution.workers import Worker
 from aes_lipi.results.trial_files import TrialId
@@ -80,13 +81,19 @@ class _SideBySide:
         self._saved: Counter[TrialId] = Counter()
         self._workers: list[Worker] = []
         self._leave_by: float | None = None
+        self._datasets: Mapping[Variant, SharedDataset] = {}
 
     def run(self, n_workers: int) -> None:
         """Until all trials have ended, or notice was given and they are written down."""
-        compile_ahead({job.variant for job in self._waiting})
+        variants = {job.variant for job in self._waiting}
+        compile_ahead(variants)
+        with large_files_shared(variants) as self._datasets:
+            self._keep_busy(n_workers)
+
+    def _keep_busy(self, n_workers: int) -> None:
         try:
             for _ in range(n_workers):
-                self._workers.append(Worker())
+                self._workers.append(Worker(self._datasets))
             for worker in self._workers:
                 self._assign_next(worker)
             while busy := [worker for worker in self._workers if worker.job is not None]:
@@ -143,5 +150,5 @@ class _SideBySide:
                 "enough memory? Try fewer --jobs"
             )
             self._ledger.finished(job, failed(job, error, datetime.now(UTC)))
-        self._workers[self._workers.index(dead)] = fresh = Worker()
+        self._workers[self._workers.index(dead)] = fresh = Worker(self._datasets)
         self._assign_next(fresh)

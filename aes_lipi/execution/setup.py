@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from aes_lipi.autoencoders.environments import ENVIRONMENTS, Architecture, build_architecture
+from aes_lipi.autoencoders.choice import environment_named
+from aes_lipi.autoencoders.environments import Architecture, build_architecture
 from aes_lipi.autoencoders.networks import Pair
 from aes_lipi.coevolution.plan import Setup
 from aes_lipi.config import Variant
 from aes_lipi.config.variant import DATA_FIELDS
-from aes_lipi.datasets.choice import clustering_of, load_dataset
+from aes_lipi.datasets.choice import clustering_of, dataset_of
 from aes_lipi.datasets.dataset import Dataset
 from aes_lipi.engine.choice import check_engine, choose_engine
 from aes_lipi.execution.digests import check_unchanged
+from aes_lipi.execution.rehearsal import rehearse
+from aes_lipi.execution.shared_data import SHARED_FROM, SharedDataset, shared
+from aes_lipi.extension.digest import check_same_plugins
 from aes_lipi.models import load_pairs
 
 
@@ -63,8 +69,9 @@ def prepare_with(variant: Variant, materials: Materials) -> Setup:
     """Everything that a variant's trials share, with data that are at hand.
 
     Raises:
-        UserError: the engine or the device cannot be had here.
+        UserError: the engine, the device or a plug-in cannot be had here.
     """
+    check_same_plugins(variant)
     architecture = architecture_of(variant, materials.dataset.n_dim)
     engine = choose_engine(variant, architecture, materials.dataset)
     return Setup(variant, architecture, materials.dataset, engine)
@@ -80,7 +87,38 @@ def _data_settings(variant: Variant) -> Variant:
 
 @lru_cache(maxsize=2)
 def _dataset(data_settings: Variant) -> Dataset:
-    return load_dataset(data_settings)
+    if data_settings in _mappable:
+        with suppress(OSError):
+            return _mappable[data_settings].mapped()
+    return dataset_of(data_settings)
+
+
+_mappable: dict[Variant, SharedDataset] = {}
+
+
+def map_shared(datasets: Mapping[Variant, SharedDataset]) -> None:
+    """In this process, map these data sets instead of reading them; see `large_files_shared`."""
+    _mappable.update(datasets)
+
+
+@contextmanager
+def large_files_shared(variants: Iterable[Variant]) -> Iterator[dict[Variant, SharedDataset]]:
+    """Hold large data of a user's own ready for worker processes, while a block runs.
+
+    Yields:
+        the data sets by the settings that they depend on; those that there is no room for are
+        left out.
+    """
+    wanted = dict.fromkeys(_data_settings(variant) for variant in variants if variant.n_dim is None)
+    with ExitStack() as stack:
+        found = {}
+        for settings in wanted:
+            if _dataset(settings).n_bytes >= SHARED_FROM:
+                with suppress(OSError):
+                    found[settings] = stack.enter_context(shared(_dataset(settings)))
+        if found:
+            _dataset.cache_clear()
+        yield found
 
 
 def check_feasible(variant: Variant, here: bool = True) -> None:
@@ -91,13 +129,15 @@ def check_feasible(variant: Variant, here: bool = True) -> None:
         here: whether this machine is the one to compute it.
 
     Raises:
-        UserError: its data file, its saved models or its device cannot be had or are unfit.
+        UserError: its data, its saved models or its device cannot be had or are unfit, or a
+            plug-in cannot be imported or breaks a rule.
     """
-    if variant.data is None:
-        n_dim = clustering_of(variant).n_dim
-    else:
+    if variant.n_dim is None:
         n_dim = _dataset(_data_settings(variant)).n_dim
+    else:
+        n_dim = clustering_of(variant).n_dim
     architecture = architecture_of(variant, n_dim)
+    rehearse(variant, architecture)
     if variant.ann_path is not None:
         load_pairs(Path(variant.ann_path), architecture)
     if here:
@@ -106,7 +146,7 @@ def check_feasible(variant: Variant, here: bool = True) -> None:
 
 def architecture_of(variant: Variant, n_dim: int) -> Architecture:
     """The layouts of a variant's networks for data of a given width."""
-    environment = ENVIRONMENTS[variant.environment]
+    environment = environment_named(variant.environment)
     sizes = environment.hidden_sizes if variant.hidden_sizes is None else variant.hidden_sizes
     return build_architecture(
         environment, n_dim, sizes, variant.latent_size or environment.latent_size

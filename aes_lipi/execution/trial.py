@@ -20,6 +20,7 @@ import aes_lipi
 from aes_lipi.autoencoders.networks import Pair
 from aes_lipi.checkpoints import Checkpoint, decode_checkpoint, encode_checkpoint
 from aes_lipi.coevolution.plan import Record, Setup
+from aes_lipi.coevolution.quality import pair_of
 from aes_lipi.coevolution.ring import Evolution, Ring, initial_ring
 from aes_lipi.coevolution.verdict import Verdict, judge
 from aes_lipi.config import Variant
@@ -38,8 +39,8 @@ from aes_lipi.execution.jobs import (
 )
 from aes_lipi.execution.notice import Notice, never
 from aes_lipi.execution.setup import materials_of, prepare
-from aes_lipi.models import Model, describe_layers, model_bytes
-from aes_lipi.results.schema import settings_row
+from aes_lipi.models import Model, Place, describe_layers, model_bytes
+from aes_lipi.results.schema import WEIGHTS, settings_row
 from aes_lipi.results.store import ResultStore
 from aes_lipi.results.trial_files import trial_files
 
@@ -156,8 +157,8 @@ def conclude(
     """
     verdict = judge(ring, records, setup)
     row = _trial_row(job, setup, verdict) | {"wall_time_s": wall_time_s, "started_at": started_at}
-    generations = [{"variant_name": job.label, **_fields(record)} for record in records]
-    model = model_bytes(_model(job, setup, ring, verdict))
+    generations = [{"variant_name": job.label, **_fields(record, WEIGHTS)} for record in records]
+    model = model_bytes(_model(job, setup, ring, verdict), _recorded(records, setup))
     return Computed(trial_files(row, generations, model))
 
 
@@ -201,6 +202,8 @@ def _model(job: Job, setup: Setup, ring: Ring, verdict: Verdict) -> Model:
         architecture=setup.architecture,
         pair=pairs[verdict.best_cell],
         others=pairs if job.variant.store_all_nodes else (),
+        scaling=setup.dataset.scaling,
+        columns=setup.dataset.columns,
         provenance={
             "study": job.study,
             "variant": job.variant.id,
@@ -211,6 +214,15 @@ def _model(job: Job, setup: Setup, ring: Ring, verdict: Verdict) -> Model:
             "aes_lipi_version": aes_lipi.__version__,
         },
     )
+
+
+def _recorded(records: Sequence[Record], setup: Setup) -> dict[Place, Pair]:
+    """The centres of recorded generations, where the study stores them."""
+    return {
+        Place(record.generation, record.cell): pair_of(record.centre, setup.architecture)
+        for record in records
+        if record.centre is not None
+    }
 
 
 def _identity(job: Job) -> dict[str, Any]:
@@ -240,9 +252,10 @@ def _trial_row(job: Job, setup: Setup, verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _fields(value: Any) -> dict[str, Any]:
+def _fields(value: Any, leave_out: Sequence[str] = ()) -> dict[str, Any]:
     """A dataclass instance's fields, not copied and not converted."""
-    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    names = [field.name for field in dataclasses.fields(value)]
+    return {name: getattr(value, name) for name in names if name not in leave_out}
 
 
 def processor_name() -> str:

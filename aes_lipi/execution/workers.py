@@ -10,11 +10,14 @@ import contextlib
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnContext, SpawnProcess
 
+from aes_lipi.config import Variant
 from aes_lipi.execution.jobs import Job, Message, now_and_then
+from aes_lipi.execution.setup import map_shared
+from aes_lipi.execution.shared_data import SharedDataset
 from aes_lipi.execution.trial import run_trial
 
 PROGRESS_INTERVAL_S = 0.25
@@ -58,14 +61,19 @@ def _heritage() -> Iterator[None]:
 class Worker:
     """The driver's end of a worker process.
 
+    Args:
+        datasets: that it maps instead of reading them.
+
     Attributes:
         job: the trial it is running, if any.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, datasets: Mapping[Variant, SharedDataset] | None = None) -> None:
         context: SpawnContext = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self._process: SpawnProcess = context.Process(target=_work, args=(theirs,), daemon=True)
+        self._process: SpawnProcess = context.Process(
+            target=_work, args=(theirs, datasets or {}), daemon=True
+        )
         with _heritage():
             self._process.start()
         theirs.close()
@@ -106,11 +114,12 @@ class Worker:
         return f"ended with code {code}"
 
 
-def _work(connection: Connection) -> None:
+def _work(connection: Connection, datasets: Mapping[Variant, SharedDataset]) -> None:
     """The life of a worker: run what comes through the pipe until it closes.
 
     What comes while a trial runs is notice.
     """
+    map_shared(datasets)
     for each in FOR_THE_DRIVER:
         signal.signal(each, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, FOR_THE_DRIVER)

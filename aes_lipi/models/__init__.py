@@ -1,6 +1,25 @@
 """Models: trained pairs in files, and used without torch."""
 
-from aes_lipi.models.files import load_model, load_pairs, model_bytes, save_model
-from aes_lipi.models.model import Model, describe_layers
+from aes_lipi.models.ensemble import Ensemble
+from aes_lipi.models.files import (
+    Place,
+    load_model,
+    load_pairs,
+    load_recorded,
+    model_bytes,
+    save_model,
+)
+from aes_lipi.models.model import Compaction, Model, describe_layers
 
-__all__ = ["Model", "describe_layers", "load_model", "load_pairs", "model_bytes", "save_model"]
+__all__ = [
+    "Compaction",
+    "Ensemble",
+    "Model",
+    "Place",
+    "describe_layers",
+    "load_model",
+    "load_pairs",
+    "load_recorded",
+    "model_bytes",
+    "save_model",
+]

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aes_lipi.autoencoders.environments import (
@@ -14,11 +15,14 @@ from aes_lipi.autoencoders.environments import (
     Loss,
     build_architecture,
 )
-from aes_lipi.autoencoders.layout import Activation, Layer, NetworkLayout
+from aes_lipi.autoencoders.layout import Activation, Layer, NetworkLayout, chain
+from aes_lipi.datasets.minmax import MinMax
+from aes_lipi.models.model import Compaction, Model
 
 MODEL_FORMAT = 1
 
 _Width = Annotated[int, Field(ge=1, lt=2**31)]
+_Index = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class _Strict(BaseModel):
@@ -45,6 +49,18 @@ class _Architecture(_Strict):
     variational: bool
 
 
+class _Scaling(_Strict):
+    low: list[float]
+    high: list[float]
+
+
+class _Compaction(_Strict):
+    code: list[_Index]
+    unread_inputs: list[_Index]
+    is_constant: bool
+    n_parameters: _Index
+
+
 class Description(_Strict):
     """The metadata of a model file.
 
@@ -53,21 +69,68 @@ class Description(_Strict):
         architecture: every layer of both networks, loss and noise.
         provenance: where the model comes from.
         n_others: further centres in the file.
+        n_recorded: centres of recorded generations in the file.
+        scaling: smallest and largest value of every column of the data, which become 0 and 1.
+        columns: names of the data's columns.
+        compaction: of a compact model, what became of the original.
     """
 
     format: Literal[1]
     architecture: _Architecture
     provenance: dict[str, Any]
     n_others: Annotated[int, Field(ge=0, lt=2**20)]
+    n_recorded: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    scaling: _Scaling | None = None
+    columns: list[str] | None = None
+    compaction: _Compaction | None = None
+
+    def scaling_of(self, n_dim: int) -> MinMax | None:
+        """The scaling of so many columns.
+
+        Raises:
+            ValueError: it is not one.
+        """
+        if self.scaling is None:
+            return None
+        low, high = (np.array(each, np.float64) for each in (self.scaling.low, self.scaling.high))
+        if low.shape != (n_dim,) or high.shape != (n_dim,) or (low > high).any():
+            raise ValueError(f"scaling: not the lowest and highest values of {n_dim} columns")
+        return MinMax(low, high)
+
+    def columns_of(self, n_dim: int) -> tuple[str, ...] | None:
+        """The names of so many columns.
+
+        Raises:
+            ValueError: there are more or fewer.
+        """
+        if self.columns is not None and len(self.columns) != n_dim:
+            raise ValueError(f"columns: {len(self.columns)} names of {n_dim} columns")
+        return None if self.columns is None else tuple(self.columns)
+
+    def compaction_of(self) -> Compaction | None:
+        """What became of the original of a compact model."""
+        if self.compaction is None:
+            return None
+        return Compaction(
+            code=tuple(self.compaction.code),
+            unread_inputs=tuple(self.compaction.unread_inputs),
+            is_constant=self.compaction.is_constant,
+            n_parameters=self.compaction.n_parameters,
+        )
 
 
-def write_description(architecture: Architecture, provenance: dict[str, Any], n_others: int) -> str:
+def write_description(model: Model, n_recorded: int) -> str:
     """The description as JSON, the same text for the same content."""
+    scaling = model.scaling
     described = {
         "format": MODEL_FORMAT,
-        "architecture": dataclasses.asdict(architecture),
-        "provenance": provenance,
-        "n_others": n_others,
+        "architecture": dataclasses.asdict(model.architecture),
+        "provenance": dict(model.provenance),
+        "n_others": len(model.others),
+        "n_recorded": n_recorded,
+        "scaling": scaling and {"low": scaling.low.tolist(), "high": scaling.high.tolist()},
+        "columns": model.columns,
+        "compaction": model.compaction and dataclasses.asdict(model.compaction),
     }
     return json.dumps(described, sort_keys=True)
 
@@ -84,33 +147,57 @@ def read_description(text: str) -> tuple[Description, Architecture]:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise ValueError(f"{place}: {first['msg']}") from None
-    return description, _checked(description.architecture)
+    architecture = _architecture(description.architecture)
+    small = description.compaction is not None
+    for_use = architecture.loss == "negative_elbo" and not architecture.variational
+    made = _compact(architecture) if small or for_use else _mirrored(architecture)
+    if made != architecture:
+        raise ValueError("architecture: its layers do not fit together")
+    return description, architecture
 
 
-def _checked(described: _Architecture) -> Architecture:
-    """The architecture, if it is one that `build_architecture` makes."""
-    architecture = Architecture(
+def _architecture(described: _Architecture) -> Architecture:
+    return Architecture(
         encoder=_layout(described.encoder),
         decoder=_layout(described.decoder),
         loss=described.loss,
         input_noise=described.input_noise,
         variational=described.variational,
     )
-    hidden_sizes = architecture.encoder.hidden_sizes
-    environment = Environment(
-        hidden_sizes,
-        architecture.latent_size,
-        described.variational,
-        described.loss,
-        described.input_noise,
-    )
-    made = build_architecture(
-        environment, architecture.n_dim, hidden_sizes, architecture.latent_size
-    )
-    if made != architecture:
-        raise ValueError("architecture: its layers do not fit together")
-    return architecture
 
 
 def _layout(network: _Network) -> NetworkLayout:
     return NetworkLayout(tuple(Layer(**layer.model_dump()) for layer in network.layers))
+
+
+def _mirrored(described: Architecture) -> Architecture:
+    """What `build_architecture` makes of the same widths."""
+    hidden_sizes = described.encoder.hidden_sizes
+    environment = Environment(
+        hidden_sizes,
+        described.latent_size,
+        described.variational,
+        described.loss,
+        described.input_noise,
+    )
+    return build_architecture(environment, described.n_dim, hidden_sizes, described.latent_size)
+
+
+def _compact(described: Architecture) -> Architecture:
+    """What `compact`, or `Model.for_use`, makes with the same widths: two chains of equal depth."""
+    variational = described.loss == "negative_elbo"
+    encoder = [layer.n_out for layer in described.encoder.layers]
+    decoder = [layer.n_out for layer in described.decoder.layers][:-1]
+    hidden = [f"hidden_{k}" for k in range(1, len(encoder))]
+    n_dim = described.n_dim
+    return Architecture(
+        encoder=chain(
+            (*hidden, "mean" if variational else "latent"),
+            (n_dim, *encoder),
+            "linear" if variational else "relu",
+        ),
+        decoder=chain((*hidden, "output"), (encoder[-1], *decoder, n_dim), "sigmoid"),
+        loss=described.loss,
+        input_noise=described.input_noise,
+        variational=False,
+    )

@@ -2,18 +2,21 @@
 
 Tensors are named `encoder.<layer>.weight`, `encoder.<layer>.bias` and so on for the best pair, and
 `cell_<nnn>.encoder...` for further centres; `<network>.mask` (uint8, flat) where pruning froze
-weights. Nothing is pickled.
+weights. Centres of recorded generations are the rows of `recorded.encoder` and `recorded.decoder`,
+float32, flat; `recorded.places`, int64, has generation and cell of each. Nothing is pickled.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import hashlib
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -23,8 +26,10 @@ from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.layout import NetworkLayout
 from aes_lipi.autoencoders.networks import Network, Pair
 from aes_lipi.errors import UserError
-from aes_lipi.models.description import read_description, write_description
+from aes_lipi.models.description import Description, read_description, write_description
 from aes_lipi.models.model import Model, describe_layers
+
+T = TypeVar("T")
 
 METADATA_KEY = "aes_lipi"
 _MALFORMED = (
@@ -37,31 +42,82 @@ _MALFORMED = (
 )
 
 
+@dataclass(frozen=True, order=True)
+class Place:
+    """Of which recorded generation and cell a centre is."""
+
+    generation: int
+    cell: int
+
+
+_NONE: Mapping[Place, Pair] = {}
+
+
 def save_model(path: Path, model: Model) -> None:
     """Write a model to a safetensors file."""
     path.write_bytes(model_bytes(model))
 
 
-def model_bytes(model: Model) -> bytes:
-    """The content of a model's safetensors file; the same bytes for the same model."""
+def model_bytes(model: Model, recorded: Mapping[Place, Pair] = _NONE) -> bytes:
+    """The content of a model's safetensors file; the same bytes for the same model.
+
+    Args:
+        model: the model.
+        recorded: centres of recorded generations that the file is to hold as well.
+    """
     tensors = _tensors(model.architecture, model.pair, "")
     for cell, pair in enumerate(model.others):
         tensors |= _tensors(model.architecture, pair, f"cell_{cell:03d}.")
+    if recorded:
+        tensors |= _recorded_tensors(recorded)
     # One entry only: safetensors writes several in an order that differs from run to run.
-    description = write_description(model.architecture, dict(model.provenance), len(model.others))
-    metadata = {METADATA_KEY: description}
+    metadata = {METADATA_KEY: write_description(model, len(recorded))}
     return save(tensors, metadata=metadata)
 
 
+def _recorded_tensors(recorded: Mapping[Place, Pair]) -> dict[str, np.ndarray[Any, Any]]:
+    places = sorted(recorded)
+    pairs = [recorded[place] for place in places]
+    return {
+        "recorded.places": np.array([[p.generation, p.cell] for p in places], np.int64),
+        "recorded.encoder": np.stack([pair.encoder.genome for pair in pairs]),
+        "recorded.decoder": np.stack([pair.decoder.genome for pair in pairs]),
+    }
+
+
 def load_model(path: str | Path) -> Model:
-    """Read a model that `save_model` wrote.
+    """Read a model that a study or an export wrote.
 
     Raises:
         UserError: the file is missing, or is not such a model.
     """
+    return _loaded(path, _read)
+
+
+def load_recorded(path: str | Path, place: Place) -> Model:
+    """Read the centre of a recorded generation as a model of its own.
+
+    Raises:
+        UserError: the file is missing, is not a model, or does not hold that centre.
+    """
+    model = _loaded(path, lambda file: _read_recorded(file, place))
+    if model is None:
+        raise UserError(
+            f"{path}: holds no centre of cell {place.cell} in generation {place.generation}; "
+            "centres of recorded generations are kept by studies with store_recorded"
+        )
+    return model
+
+
+def _loaded(path: str | Path, read: Callable[[Path], T]) -> T:
+    """What is read of a file.
+
+    Raises:
+        UserError: it is missing, or is not a model.
+    """
     try:
         _check_file(Path(path))
-        return _read(Path(path))
+        return read(Path(path))
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}; give a saved model") from None
     except _MALFORMED as error:
@@ -174,7 +230,52 @@ def _read(path: Path) -> Model:
             raise ValueError(f"n_others: {description.n_others} is more than there are tensors")
         others = [f"cell_{cell:03d}." for cell in range(description.n_others)]
         pairs = [_pair(file, architecture, prefix) for prefix in ("", *others)]
-        return Model(architecture, pairs[0], tuple(pairs[1:]), description.provenance)
+        return _model(description, architecture, pairs[0], tuple(pairs[1:]))
+
+
+def _model(
+    description: Description, architecture: Architecture, pair: Pair, others: tuple[Pair, ...]
+) -> Model:
+    return Model(
+        architecture,
+        pair,
+        others,
+        description.provenance,
+        scaling=description.scaling_of(architecture.n_dim),
+        columns=description.columns_of(architecture.n_dim),
+        compaction=description.compaction_of(),
+    )
+
+
+def _read_recorded(path: Path, place: Place) -> Model | None:
+    with safe_open(path, framework="np") as file:
+        description, architecture = read_description((file.metadata() or {})[METADATA_KEY])
+        n = description.n_recorded
+        places = _tensor(file, "recorded.places", (n, 2), np.int64) if n else np.zeros((0, 2))
+        [found] = np.nonzero((places == [place.generation, place.cell]).all(axis=1))
+        if not len(found):
+            return None
+        encoder, decoder = (
+            Network(_row(file, f"recorded.{part}", int(found[0]), (n, layout.size)))
+            for part, layout in (
+                ("encoder", architecture.encoder),
+                ("decoder", architecture.decoder),
+            )
+        )
+        provenance = {**description.provenance, **dataclasses.asdict(place)}
+        model = _model(description, architecture, Pair(encoder, decoder), ())
+        return dataclasses.replace(model, provenance=provenance)
+
+
+def _row(file: Any, name: str, k: int, shape: tuple[int, int]) -> np.ndarray[Any, Any]:
+    """A row of a float32 tensor of the file; the others are not read."""
+    tensor = file.get_slice(name)
+    if (found := tuple(tensor.get_shape())) != shape:
+        raise ValueError(f"{name}: shape {found}, not {shape}")
+    row: np.ndarray[Any, Any] = tensor[k : k + 1]
+    if row.dtype != np.float32:
+        raise ValueError(f"{name}: {row.dtype}, not float32")
+    return row.ravel()
 
 
 def _pair(file: Any, architecture: Architecture, prefix: str) -> Pair:

@@ -6,7 +6,7 @@ import numpy as np
 
 from aes_lipi.autoencoders.layout import NetworkLayout
 from aes_lipi.autoencoders.networks import Mask, Network
-from aes_lipi.pruning.operators import OPERATORS, Evidence, Settings
+from aes_lipi.pruning.operators import Evidence, Settings, operator_named
 
 
 def prune(
@@ -27,8 +27,11 @@ def prune(
 
     Returns:
         a new network; its `n_pruned` counts the zeros right after this event.
+
+    Raises:
+        UserError: the operator is one of a user's, and breaks a rule.
     """
-    operator = OPERATORS[settings.method]
+    operator = operator_named(settings.method)
     keep = operator.function(network.genome, layout, evidence, settings, rng)
     genome = np.where(keep, network.genome, np.float32(0))
     mask = _frozen(network.mask, keep) if settings.frozen else network.mask

@@ -1,4 +1,4 @@
-"""The probability of a prune event at a generation (algorithm section 6).
+"""The probability of a prune event at a generation (algorithm section 6), and its amount.
 
 Every schedule is a function of the moment: t = 0, 1, ..., epochs - 1.
 """
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from aes_lipi.config import Variant
+from aes_lipi.pruning.plugged_schedule import plugged_schedule
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Moment:
         final_n_start: share of the horizon after which `final_n` begins.
         exponential_rate: rate of `exponential`.
         decrease_from_one: `decrease` starts at 1, whatever p is (published), not at p.
+        gradual_start: share of the horizon at which `gradual` begins, t0 / T.
+        gradual_end: share of the horizon at which its amount is the full one, t1 / T.
     """
 
     t: int
@@ -33,6 +36,8 @@ class Moment:
     final_n_start: float = 0.75
     exponential_rate: float = 2.0
     decrease_from_one: bool = True
+    gradual_start: float = 0.0
+    gradual_end: float = 0.75
 
     @property
     def progress(self) -> float:
@@ -78,6 +83,26 @@ def prune_after(moment: Moment) -> float:
     return 0.0 if moment.t < moment.horizon else moment.probability
 
 
+def gradual(moment: Moment) -> float:
+    """Return 0 while t < t0, then p; what grows is the amount, `cubic_share`."""
+    early = moment.horizon > 0 and moment.progress < moment.gradual_start
+    return 0.0 if early else moment.probability
+
+
+def cubic_share(moment: Moment) -> float:
+    """The share s(t) / s_f of the full amount, 1 - (1 - (t - t0) / (t1 - t0))^3 in [t0, t1].
+
+    Equation 1 of Zhu and Gupta 2017, "To prune, or not to prune", for an initial sparsity of 0.
+    It is 0 before t0, and 1 from t1 on and where T is 0.
+    """
+    if moment.horizon == 0 or moment.progress >= moment.gradual_end:
+        return 1.0
+    if moment.progress < moment.gradual_start:
+        return 0.0
+    span = moment.gradual_end - moment.gradual_start
+    return 1.0 - (1.0 - (moment.progress - moment.gradual_start) / span) ** 3
+
+
 SCHEDULES: dict[str, Callable[[Moment], float]] = {
     "fixed": fixed,
     "increase": increase,
@@ -86,7 +111,17 @@ SCHEDULES: dict[str, Callable[[Moment], float]] = {
     "exponential": exponential,
     "final_n": final_n,
     "prune_after": prune_after,
+    "gradual": gradual,
 }
+
+
+def schedule_named(name: str) -> Callable[[Moment], float]:
+    """A schedule by its name: a built-in one, or one that a user adds.
+
+    Raises:
+        UserError: it is one of a user's that cannot be imported, or is none.
+    """
+    return SCHEDULES[name] if name in SCHEDULES else plugged_schedule(name)
 
 
 def prune_probability(variant: Variant, t: int, n_solutions: int) -> float:
@@ -99,8 +134,24 @@ def prune_probability(variant: Variant, t: int, n_solutions: int) -> float:
     """
     if variant.prune_method == "None":
         return 0.0
+    return schedule_named(variant.prune_schedule)(_moment(variant, t, n_solutions))
+
+
+def prune_amount(variant: Variant, t: int) -> float:
+    """The share that a prune event in generation t of a variant prunes.
+
+    Args:
+        variant: settings; names the schedule and its parameters.
+        t: number of the generation, from 0.
+    """
+    if variant.prune_schedule != "gradual":
+        return variant.prune_amount
+    return variant.prune_amount * cubic_share(_moment(variant, t))
+
+
+def _moment(variant: Variant, t: int, n_solutions: int = 1) -> Moment:
     published_canonical = variant.is_canonical and variant.schedule_horizon == "published"
-    moment = Moment(
+    return Moment(
         t=t,
         horizon=variant.epochs if published_canonical else variant.epochs - 1,
         probability=variant.prune_probability,
@@ -108,5 +159,6 @@ def prune_probability(variant: Variant, t: int, n_solutions: int) -> float:
         final_n_start=variant.final_n_start,
         exponential_rate=variant.exponential_rate,
         decrease_from_one=variant.decrease_from == "one",
+        gradual_start=variant.gradual_start,
+        gradual_end=variant.gradual_end,
     )
-    return SCHEDULES[variant.prune_schedule](moment)

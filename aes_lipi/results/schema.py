@@ -17,6 +17,9 @@ from aes_lipi.config import Variant
 TIMING_COLUMNS = ("wall_time_s", "started_at", "host", "processor")
 """Columns that say when, where and how long: all that may differ between runs of the same study."""
 
+WEIGHTS = ("centre",)
+"""Fields of a record that go to the file of the model."""
+
 _ARROW_TYPES: dict[Any, pa.DataType] = {
     bool: pa.bool_(),
     int: pa.int64(),
@@ -31,8 +34,9 @@ _LISTS: dict[Any, pa.DataType] = {
 
 
 def generations_schema() -> pa.Schema:
-    """One row per generation and cell: `variant_name` and the fields of `Record`."""
-    return pa.schema([pa.field("variant_name", pa.string()), *_dataclass_fields(Record)])
+    """One row per generation and cell: `variant_name` and the fields of `Record` but weights."""
+    fields = _dataclass_fields(Record, leave_out=WEIGHTS)
+    return pa.schema([pa.field("variant_name", pa.string()), *fields])
 
 
 def trials_schema() -> pa.Schema:
@@ -105,7 +109,7 @@ def arrow_type(hint: Any) -> pa.DataType:
     """The column type of a setting's annotation; a tuple is kept as text, as in `60,30`."""
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
-        [hint] = [part for part in typing.get_args(hint) if part is not type(None)]
+        *_, hint = [part for part in typing.get_args(hint) if part is not type(None)]
         origin = typing.get_origin(hint)
     if origin is typing.Literal:
         return pa.string()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -122,8 +123,9 @@ def test_every_choice_of_a_field_runs_from_the_command_line(
     field: str, n_values: int, tmp_path: Path
 ) -> None:
     from aes_lipi.config import Variant  # noqa: PLC0415
+    from aes_lipi.config.variant import BUILT_IN  # noqa: PLC0415
 
-    choices = Variant.model_fields[field].annotation.__args__  # type: ignore[union-attr]
+    choices = BUILT_IN.get(field) or get_args(Variant.model_fields[field].annotation)
     done = run_py(
         *("--rq", "quickstart", "--trials", "1", "--epochs", "3", "--population_size", "4"),
         *("--prune_method", "None", f"--{field}", ",".join(choices), *TINY),

@@ -17,7 +17,7 @@ from aes_lipi.coevolution.learning_rate import LEARNING_RATE_POLICIES
 from aes_lipi.coevolution.selection import SOLUTION_CONCEPTS
 from aes_lipi.coevolution.topology import TOPOLOGIES
 from aes_lipi.config import StudyFile, Variant, resolve_study
-from aes_lipi.config.variant import OPERATOR_FIELDS
+from aes_lipi.config.variant import METHODS_WITHOUT_AMOUNT, OPERATOR_FIELDS
 from aes_lipi.errors import UserError
 from aes_lipi.pruning.operators import OPERATORS
 from aes_lipi.pruning.schedules import SCHEDULES
@@ -25,6 +25,7 @@ from aes_lipi.pruning.schedules import SCHEDULES
 # Values that differ from the default and fit the other defaults, where the type does not say one.
 OTHER_VALUES: dict[str, Any] = {
     "ann_digest": "ab",
+    "plugins_digest": "ab",
     "dataset_name": "10_100_500",
     "n_clusters": 5,
     "n_examples_per_cluster": 200,
@@ -34,6 +35,7 @@ OTHER_VALUES: dict[str, Any] = {
     "latent_size": 3,
     "ann_path": "models",
     "grid_rows": 2,
+    "gradual_start": 0.25,
 }
 REGISTRIES: dict[str, set[str]] = {
     "environment": set(ENVIRONMENTS),
@@ -105,6 +107,9 @@ def test_unknown_name_is_refused_with_the_known_ones(field: str) -> None:
         ("learning_rate_sd", -1e-9),
         ("exponential_rate", 0),
         ("final_n_start", 1.1),
+        ("gradual_start", -0.1),
+        ("gradual_end", 1.1),
+        ("prune_unit", "layer"),
         *(("cell_data_fraction", value) for value in (0, 1.1)),
         *(("rng_seed", value) for value in (-1, 2**63)),
         ("tournament_size", 0),
@@ -126,12 +131,37 @@ def test_value_out_of_bounds_or_of_the_wrong_type_is_refused(field: str, value: 
         ({"n_examples_per_cluster": 105}, "n_examples_per_cluster"),
         ({"dataset_name": "7_100_10"}, "n_examples_per_cluster"),
         ({"test_fraction": 0.5, "validation_fraction": 0.5}, "test_fraction"),
+        ({"prune_method": "random", "gradual_start": 0.8}, "gradual_start"),
+        ({"prune_method": "random", "gradual_end": 0.5, "gradual_start": 0.6}, "gradual_start"),
         ({"data": "rows.csv", "n_dim": 7}, "n_dim"),
         ({"data": "rows.csv", "n_clusters": 7}, "n_clusters"),
     ],
 )
 def test_settings_that_do_not_fit_each_other_are_refused(given: dict[str, Any], field: str) -> None:
     assert refusal(**given).startswith(f"{field}: ")
+
+
+@pytest.mark.parametrize("method", METHODS_WITHOUT_AMOUNT)
+def test_operator_that_prunes_no_given_amount_refuses_the_gradual_schedule(method: str) -> None:
+    message = refusal(prune_method=method, prune_schedule="gradual")
+    assert message.startswith("prune_schedule: gradual ")
+    assert f"{method} does not use" in message
+    assert "choose random or magnitude, or another schedule" in message
+
+
+def test_operators_without_an_amount_are_those_that_look_at_activations() -> None:
+    looking = {name for name, operator in OPERATORS.items() if operator.needs != "nothing"}
+    assert set(METHODS_WITHOUT_AMOUNT) == looking
+
+
+@pytest.mark.parametrize("method", ["random", "magnitude"])
+def test_operator_that_prunes_by_amount_takes_the_gradual_schedule(method: str) -> None:
+    gradual = variant(prune_method=method, prune_schedule="gradual", gradual_start=0.75)
+    assert (gradual.gradual_start, gradual.gradual_end) == (0.75, 0.75)
+
+
+def test_without_pruning_the_gradual_schedule_is_at_its_defaults_too() -> None:
+    assert variant(prune_schedule="gradual", gradual_start=0.9) == Variant()
 
 
 def test_long_value_is_shown_shortened() -> None:

@@ -21,7 +21,7 @@ from pyarrow import parquet
 
 from aes_lipi.datasets import Dataset, Scale, file_digest, files, load_file, read_matrix, scaling
 from aes_lipi.datasets.dataset import Float32
-from aes_lipi.datasets.scaling import MinMax, unit_interval
+from aes_lipi.datasets.scaling import learn_scaling, unit_interval
 from aes_lipi.datasets.source import Source
 
 VALUES = np.random.default_rng(0).random((10, 3)).astype(np.float32)
@@ -239,7 +239,7 @@ def test_any_finite_matrix_scales_into_the_unit_interval(
     source = Source("'x'", *values.shape, lambda start, stop: values[:, start:stop])  # type: ignore[call-arg]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scaling, "_BLOCK_VALUES", block_values)
-        scaled = unit_interval(source, MinMax.learn(source))
+        scaled = unit_interval(source, learn_scaling(source))
     assert ((scaled >= 0) & (scaled <= 1)).all()
     varying = np.ptp(values / 2, axis=0) > 0
     assert (scaled.max(axis=0)[varying] == 1).all()

@@ -56,7 +56,8 @@ class Stop(SilentObserver):
 
 
 def study_of(every: str | int = 4, trials: int = 2, **settings: Any) -> Study:
-    study = tiny_study(trials=trials, epochs=EPOCHS, prune_method="random", **settings)
+    settings = {"prune_method": "random", "store_recorded": True, **settings}
+    study = tiny_study(trials=trials, epochs=EPOCHS, **settings)
     return study.model_copy(update={"checkpoint_interval": every})
 
 

@@ -11,7 +11,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,9 @@ from aes_lipi.coevolution.ring import Evolution, initial_ring
 from aes_lipi.config import StudyFile, Variant, list_presets, load_study_file, resolve_study
 from aes_lipi.config.presets import presets_directory
 from aes_lipi.datasets import load_file, read_matrix
+from aes_lipi.datasets.minmax import MinMax
 from aes_lipi.errors import UserError
-from aes_lipi.models import Model, load_model
+from aes_lipi.models import Model, Place, load_model, load_recorded
 from aes_lipi.models.files import model_bytes
 from aes_lipi.results import claims, description, markers, progress
 from aes_lipi.results.cleaning import clean
@@ -113,7 +114,7 @@ def parquet_of_values() -> list[bytes]:
 
 
 def model_files() -> list[bytes]:
-    """Of every kind of autoencoder, with masks and with further centres."""
+    """Of every kind of autoencoder: masks, further centres, recorded ones, scaling; compact."""
     files = []
     for number, environment in enumerate(ENVIRONMENTS.values()):
         architecture = build_architecture(environment, 4, environment.hidden_sizes[:1], 2)
@@ -122,7 +123,11 @@ def model_files() -> list[bytes]:
             *(_network(each.size, rng) for each in (architecture.encoder, architecture.decoder))
         )
         others = (pair, pair) if number % 2 else ()
-        files.append(model_bytes(Model(architecture, pair, others, {"study": "x", "trial": 1})))
+        model = Model(architecture, pair, others, {"study": "x", "trial": 1})
+        scaling = MinMax(np.array([0.0, -5.0, 1e9, 0.0]), np.array([1.0, 5.0, 1e9, 1e-9]))
+        own = replace(model, scaling=scaling, columns=("a", "b", "c", "d"))
+        recorded = {Place(t, 0): pair for t in range(2)}
+        files += [model_bytes(model), model_bytes(own, recorded), model_bytes(own.compacted())]
     return files
 
 
@@ -200,7 +205,8 @@ def model_target() -> Target:
     def read(content: bytes) -> None:
         path.write_bytes(content)
         model = load_model(path)
-        model.reconstruct(np.zeros((2, model.architecture.n_dim), np.float32))
+        model.score(np.zeros((2, model.architecture.n_dim), np.float32))
+        load_recorded(path, Place(1, 0)).compacted()
 
     def mutate(content: bytes, rng: random.Random) -> bytes:
         return rng.choice((mutations.mutated, mutations.safetensors_mutated))(content, rng)
@@ -238,7 +244,9 @@ def flags_target() -> Target:
     every = [f"{name}={value}".encode() for name, value in settings.items()]
     swept = b"prune_method=random,lexicase\nprune_probability=0.1,0.5\nhidden_sizes=60,30\ntrials=3"
     canonical = b"cell_evaluation=ann_canonical\nepochs=3,4\ndataset_name=2_4_8"
-    return Target(read, [*every, swept, canonical, b"\n".join(every)], mutations.mutated)
+    added = b"prune_method=random,a.b:c\nenvironment=a:d.e\ndataset_name=a:f"
+    seeds = [*every, swept, canonical, added, b"\n".join(every)]
+    return Target(read, seeds, mutations.mutated)
 
 
 def checkpoint_target() -> Target:

@@ -17,9 +17,12 @@ from aes_lipi.config import Variant
 from aes_lipi.engine.protocol import ActivationStatistics
 from aes_lipi.pruning.event import prune
 from aes_lipi.pruning.operators import OPERATORS, Evidence, Settings
+from aes_lipi.pruning.operators.contract import Unit
+from aes_lipi.pruning.schedules import SCHEDULES
 
 every_operator = pytest.mark.parametrize("method", OPERATORS)
 examples = settings(deadline=None, max_examples=40)
+UNITS: tuple[Unit, ...] = ("weight", "node", "hidden_node")
 
 
 @dataclass(frozen=True)
@@ -32,9 +35,13 @@ class Case:
     amount: float
     threshold: float
     seed: int
+    unit: Unit = "weight"
+    cumulative: bool = False
 
     def settings(self, method: str, frozen: bool = False) -> Settings:
-        return Settings(method, self.amount, self.threshold, frozen)
+        return Settings(
+            method, self.amount, self.threshold, frozen, self.unit, cumulative=self.cumulative
+        )
 
     def keep(self, method: str) -> Mask:
         operator, genome = OPERATORS[method].function, self.network.genome
@@ -60,7 +67,7 @@ def layouts(draw: st.DrawFn) -> NetworkLayout:
 
 
 @st.composite
-def cases(draw: st.DrawFn, masked: bool | None = None) -> Case:
+def cases(draw: st.DrawFn, masked: bool | None = None, unit: Unit | None = None) -> Case:
     layout = draw(layouts())
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     genome = rng.normal(size=layout.size).astype(np.float32)
@@ -79,6 +86,8 @@ def cases(draw: st.DrawFn, masked: bool | None = None) -> Case:
         amount=draw(st.floats(0, 1)),
         threshold=draw(st.floats(0, 1)),
         seed=draw(st.integers(0, 2**32)),
+        unit=draw(st.sampled_from(UNITS if unit is None else (unit,))),
+        cumulative=draw(st.booleans()),
     )
 
 
@@ -221,7 +230,7 @@ def test_missing_evidence_is_an_error(method: str, case: Case) -> None:
 
 @pytest.mark.parametrize("method", ["random", "magnitude"])
 @examples
-@given(case=cases())
+@given(case=cases(unit="weight"))
 def test_amount_is_met_in_every_tensor(method: str, case: Case) -> None:
     keep = case.keep(method)
     for entries in case.layout.tensor_slices():
@@ -234,16 +243,57 @@ def test_amount_is_met_in_every_tensor(method: str, case: Case) -> None:
 @given(case=cases())
 def test_amount_nought_prunes_nothing_and_one_prunes_all(method: str, case: Case) -> None:
     assert replace(case, amount=0.0).keep(method).all()
-    assert not replace(case, amount=1.0).keep(method).any()
+    assert not replace(case, amount=1.0, unit="weight").keep(method).any()
+
+
+def zeros(genome: Float32, entries: slice) -> int:
+    return int((genome[entries] == 0).sum())
+
+
+@pytest.mark.parametrize("method", ["random", "magnitude"])
+@examples
+@given(case=cases(unit="weight"))
+def test_cumulative_amount_is_the_share_of_zeros_after_the_event(method: str, case: Case) -> None:
+    after = replace(case, cumulative=True).pruned(method, frozen=True).genome
+    for entries in case.layout.tensor_slices():
+        wanted = round(case.amount * (entries.stop - entries.start))
+        assert zeros(after, entries) == max(wanted, zeros(case.network.genome, entries))
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@examples
+@given(case=cases(), amounts=st.lists(st.floats(0, 1), min_size=2, max_size=4).map(sorted))
+def test_random_under_growing_amounts_prunes_only_what_is_missing(
+    frozen: bool, case: Case, amounts: list[float]
+) -> None:
+    network, rng, unit = case.network, case.stream(), case.unit
+    for amount in amounts:
+        asked = Settings("random", amount, frozen=frozen, unit=unit, cumulative=True)
+        again = prune(network, case.layout, Evidence(), asked, rng)
+        once_more = prune(again, case.layout, Evidence(), asked, rng)
+        assert np.array_equal(bits(once_more.genome), bits(again.genome))
+        assert not again.genome[network.genome == 0].any()
+        network = again
 
 
 @examples
-@given(case=cases())
+@given(case=cases(unit="weight"))
 def test_magnitude_prunes_nothing_larger_than_what_it_keeps(case: Case) -> None:
     keep, size = case.keep("magnitude"), np.abs(case.network.genome)
     for entries in case.layout.tensor_slices():
         kept, gone = size[entries][keep[entries]], size[entries][~keep[entries]]
         assert gone.max(initial=0) <= kept.min(initial=np.inf)
+
+
+@examples
+@given(case=cases(unit="weight"))
+def test_random_draws_of_weights_are_those_of_the_published_operator(case: Case) -> None:
+    rng, expected = case.stream(), np.ones(case.layout.size, dtype=np.bool_)
+    for entries in case.layout.tensor_slices():
+        size = entries.stop - entries.start
+        chosen = rng.choice(size, round(case.amount * size), replace=False, shuffle=False)
+        expected[entries][chosen] = False
+    assert np.array_equal(replace(case, cumulative=False).keep("random"), expected)
 
 
 @pytest.mark.parametrize("method", ["activation", "activation_low", "lexicase"])
@@ -257,7 +307,7 @@ def test_amount_has_no_effect_on_operators_of_activations(
 
 @pytest.mark.parametrize("method", ["activation", "activation_low"])
 @examples
-@given(case=cases())
+@given(case=cases(unit="weight"))
 def test_activation_clears_one_end_of_the_scores_and_spares_the_other(
     method: str, case: Case
 ) -> None:
@@ -296,7 +346,7 @@ def naive_lexicase(rows: Float32, threshold: float) -> set[int]:
 
 
 @examples
-@given(case=cases(), threshold=st.sampled_from([0.0, 0.125, 0.25, 0.5, 0.75, 1.0]))
+@given(case=cases(unit="weight"), threshold=st.sampled_from([0.0, 0.125, 0.25, 0.5, 0.75, 1.0]))
 def test_lexicase_clears_whole_nodes_as_an_implementation_with_sets_does(
     case: Case, threshold: float
 ) -> None:
@@ -314,15 +364,24 @@ def test_lexicase_clears_whole_nodes_as_an_implementation_with_sets_does(
         assert np.array_equal(keep[case.layout.bias_slice(k)], expected)
 
 
+@pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize("method", OPERATORS)
 @pytest.mark.parametrize("frozen", [False, True])
-def test_settings_are_taken_from_the_variant(method: str, frozen: bool) -> None:
+def test_settings_are_taken_from_the_variant(method: str, frozen: bool, unit: Unit) -> None:
     variant = Variant.model_validate(
         {
             "prune_method": method,
             "prune_amount": 0.3,
             "lexi_threshold": 0.2,
             "pruned_weights": "frozen" if frozen else "regrow",
+            "prune_unit": unit,
         }
     )
-    assert Settings.of(variant) == Settings(method, amount=0.3, threshold=0.2, frozen=frozen)
+    expected = Settings(method, amount=0.15, threshold=0.2, frozen=frozen, unit=unit)
+    assert Settings.of(variant, 0.15) == expected
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_amount_is_cumulative_under_the_gradual_schedule_alone(schedule: str) -> None:
+    variant = Variant.model_validate({"prune_method": "random", "prune_schedule": schedule})
+    assert Settings.of(variant, 0.1).cumulative == (schedule == "gradual")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from aes_lipi.coevolution.plan import make_plan
 from aes_lipi.coevolution.topology import neighbourhoods
 from aes_lipi.config import Variant
-from aes_lipi.pruning.schedules import SCHEDULES, prune_probability
+from aes_lipi.pruning.schedules import SCHEDULES, prune_amount, prune_probability
 from aes_lipi.randomness import Address
 
 # p = 1/2, n = 3, T = 4, at t = 0, 1, 2, 3, 4.
@@ -27,6 +28,8 @@ BY_HAND: dict[str, list[float]] = {
     # 0.75 T = 3
     "final_n": [0, 0, 0, 1 / 2, 1 / 2],
     "prune_after": [0, 0, 0, 0, 1 / 2],
+    # from t = 0 on; the amount is what grows
+    "gradual": [1 / 2, 1 / 2, 1 / 2, 1 / 2, 1 / 2],
 }
 # p = 1/2, n = 1, T = 3, at t = 0, 1, 2, 3: the canonical baseline of 4 epochs, sound.
 SOUND_CANONICAL: dict[str, list[float]] = {
@@ -39,6 +42,7 @@ SOUND_CANONICAL: dict[str, list[float]] = {
     # 0.75 T = 2.25
     "final_n": [0, 0, 0, 1 / 2],
     "prune_after": [0, 0, 0, 1 / 2],
+    "gradual": [1 / 2, 1 / 2, 1 / 2, 1 / 2],
 }
 
 
@@ -109,6 +113,7 @@ def test_single_epoch_has_special_values(schedule: str, cell_evaluation: str) ->
         schedule_horizon="sound",
     )
     special = {"fixed": 0.3, "final_n": 0.3, "prune_after": 0.3, "decrease": 1.0}
+    special["gradual"] = 0.3
     assert prune_probability(single, 0, 3) == special.get(schedule, 0.0)
 
 
@@ -116,11 +121,11 @@ def test_single_epoch_has_special_values(schedule: str, cell_evaluation: str) ->
 def test_single_epoch_of_the_published_canonical_baseline_is_the_first_of_horizon_one(
     schedule: str,
 ) -> None:
-    # T = epochs = 1 and t = 0: no schedule has begun but `fixed` and `decrease`.
+    # T = epochs = 1 and t = 0: no schedule has begun but `fixed`, `decrease` and `gradual`.
     single = variant(
         cell_evaluation="ann_canonical", prune_schedule=schedule, epochs=1, prune_probability=0.3
     )
-    expected = {"fixed": 0.3, "decrease": 1.0}.get(schedule, 0.0)
+    expected = {"fixed": 0.3, "decrease": 1.0, "gradual": 0.3}.get(schedule, 0.0)
     assert prune_probability(single, 0, 1) == expected
 
 
@@ -147,6 +152,16 @@ def test_without_a_method_nothing_is_pruned(schedule: str, t: int) -> None:
         (
             {"prune_schedule": "decrease", "decrease_from": "probability"},
             [0.5, 0.375, 0.25, 0.125, 0.0],
+        ),
+        # gradual begins at t >= 0.5 * 4, wherever it ends; 0.51 * 4 = 2.04.
+        ({"prune_schedule": "gradual", "gradual_start": 0.5}, [0, 0, 0.5, 0.5, 0.5]),
+        (
+            {"prune_schedule": "gradual", "gradual_start": 0.51, "gradual_end": 0.51},
+            [0, 0, 0, 0.5, 0.5],
+        ),
+        (
+            {"prune_schedule": "gradual", "gradual_start": 1.0, "gradual_end": 1.0},
+            [0, 0, 0, 0, 0.5],
         ),
     ],
 )
@@ -219,6 +234,7 @@ def test_prune_event_is_certain_at_one_and_impossible_at_zero(
     n_solutions=st.integers(1, 50),
     final_n_start=st.floats(0, 1),
     exponential_rate=st.floats(0, 1e6, exclude_min=True),
+    gradual=st.tuples(st.floats(0, 1), st.floats(0, 1)).map(sorted),
     readings=st.tuples(
         st.sampled_from(["lipi_simple", "ann_canonical"]),
         st.sampled_from(["published", "sound"]),
@@ -234,6 +250,7 @@ def test_every_schedule_is_a_probability(
     n_solutions: int,
     final_n_start: float,
     exponential_rate: float,
+    gradual: list[float],
     readings: tuple[str, str, str],
 ) -> None:
     cell_evaluation, horizon, start = readings
@@ -243,6 +260,8 @@ def test_every_schedule_is_a_probability(
         prune_probability=probability,
         final_n_start=final_n_start,
         exponential_rate=exponential_rate,
+        gradual_start=gradual[0],
+        gradual_end=gradual[1],
         cell_evaluation=cell_evaluation,
         schedule_horizon=horizon,
         decrease_from=start,
@@ -250,3 +269,91 @@ def test_every_schedule_is_a_probability(
     value = prune_probability(of, math.floor(moment * (epochs - 1)), n_solutions)
     assert isinstance(value, float)
     assert 0 <= value <= 1
+
+
+# --- the amount of an event
+
+
+def amounts(of: Variant) -> list[float]:
+    return [prune_amount(of, t) for t in range(of.epochs)]
+
+
+# Amount 0.8, t0 = 2, t1 = 6. A quarter of the way (t = 3) 1 - (3/4)^3 = 37/64 of it, half way
+# (t = 4) 1 - (1/2)^3 = 7/8, and then 63/64: 0.4625, 0.7, 0.7875.
+CUBIC = [0, 0, 0, 0.4625, 0.7, 0.7875, 0.8, 0.8, 0.8]
+
+
+def gradual(**given: Any) -> Variant:
+    settings = {"prune_schedule": "gradual", "prune_amount": 0.8, "epochs": 9}
+    return variant(**settings | given)
+
+
+def test_gradual_amount_follows_the_cubic() -> None:
+    ring = gradual(gradual_start=0.25, gradual_end=0.75)
+    assert amounts(ring) == pytest.approx(CUBIC)
+    assert amounts(ring)[6:] == [0.8] * 3
+
+
+def test_gradual_amount_grows_from_the_start_to_three_quarters_of_the_run_by_default() -> None:
+    # T = 4, t1 = 3: 0.8 times 0, 1 - (2/3)^3 = 19/27, 1 - (1/3)^3 = 26/27, 1, 1.
+    assert amounts(gradual(epochs=5)) == pytest.approx([0, 15.2 / 27, 20.8 / 27, 0.8, 0.8])
+
+
+def test_gradual_amount_of_the_baseline_has_the_horizon_of_its_probability() -> None:
+    # T = 8 of 8 epochs as published, of 9 epochs as is sound.
+    baseline: dict[str, Any] = {
+        "cell_evaluation": "ann_canonical",
+        "gradual_start": 0.25,
+        "gradual_end": 0.75,
+    }
+    assert amounts(gradual(**baseline, epochs=8)) == pytest.approx(CUBIC[:8])
+    assert amounts(gradual(**baseline, schedule_horizon="sound")) == pytest.approx(CUBIC)
+
+
+@pytest.mark.parametrize("moment", [0.0, 0.5, 1.0])
+def test_gradual_amount_that_has_no_time_to_grow_is_the_full_one(moment: float) -> None:
+    # t0 = t1 = 0, 4 or 8; before it nothing happens.
+    ring = gradual(gradual_start=moment, gradual_end=moment)
+    first = int(8 * moment)
+    assert amounts(ring) == [0.0] * first + [0.8] * (9 - first)
+    assert probabilities(ring, 3) == [0.0] * first + [0.5] * (9 - first)
+
+
+@pytest.mark.parametrize("start", [0.0, 0.5])
+def test_gradual_amount_of_a_single_epoch_is_the_full_one(start: float) -> None:
+    single = gradual(epochs=1, gradual_start=start)
+    assert amounts(single) == [0.8]
+    assert probabilities(single, 3) == [0.5]
+
+
+@pytest.mark.parametrize("schedule", sorted(set(SCHEDULES) - {"gradual"}))
+def test_amount_of_every_other_schedule_is_always_the_same(schedule: str) -> None:
+    assert amounts(variant(prune_schedule=schedule, prune_amount=0.3, epochs=5)) == [0.3] * 5
+
+
+def test_plan_says_the_amount() -> None:
+    of = gradual(gradual_start=0.25, gradual_end=0.75)
+    plans = [make_plan(of, Address(1, 0, generation=t), 1e-5, 3) for t in range(9)]
+    assert [plan.prune_amount for plan in plans] == amounts(of)
+
+
+@settings(deadline=None)
+@given(
+    epochs=st.integers(1, 60),
+    ends=st.tuples(st.floats(0, 1), st.floats(0, 1)).map(sorted),
+    amount=st.floats(0, 1),
+)
+def test_gradual_amount_rises_to_the_full_one_and_stays(
+    epochs: int, ends: list[float], amount: float
+) -> None:
+    start, end = ends
+    of = gradual(epochs=epochs, gradual_start=start, gradual_end=end, prune_amount=amount)
+    values = amounts(of)
+    assert all(0 <= value <= amount for value in values)
+    assert all(late >= early - 1e-12 for early, late in itertools.pairwise(values))
+    assert values[-1] == amount  # t = T is not before t1
+    for t, value in enumerate(values):
+        if epochs > 1 and t / (epochs - 1) < start:
+            assert value == 0 == prune_probability(of, t, 3)
+        elif t >= end * (epochs - 1) + 1e-9:
+            assert value == amount

@@ -11,13 +11,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from aes_lipi.analysis.figures.layout import LEGEND_LINE, legend_handle
+from aes_lipi.analysis.figures.layout import LEGEND_LINE, legend_handle, names_per_line
 from aes_lipi.analysis.figures.panels import Panel
 from aes_lipi.analysis.figures.style import COLUMN, INK, PAGE, Look, looks, styled
 
 _HEIGHT = 2.3  # of a panel, in inches
 _ACROSS = 3  # panels
-_HANDLE, _LETTER = 0.5, 0.062  # width of the legend's parts
 _MARKED = 24  # points of a line that all have markers
 _MARKERS = 6  # of a line of more points
 
@@ -54,7 +53,7 @@ def over_generations(curves: Sequence[Curves], panels: Sequence[Panel]) -> Figur
     across = len(curves) if len(curves) > 1 else min(len(panels), _ACROSS)
     down = math.ceil(len(places) / across)
     width = COLUMN * 1.35 if across == 1 else PAGE
-    per_line = _names_per_line(names, width)
+    per_line = names_per_line(names, width)
     below = math.ceil(len(names) / per_line) * LEGEND_LINE + 0.1
     figure = Figure(figsize=(width, _HEIGHT * down + below))
     grid = figure.subplots(
@@ -71,14 +70,6 @@ def over_generations(curves: Sequence[Curves], panels: Sequence[Panel]) -> Figur
     handles = [legend_handle(name, look) for name, look in styles.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=per_line)
     return figure
-
-
-def _names_per_line(names: Sequence[str], width: float) -> int:
-    """How many of the legend's entries stand beside each other: as many as fit, in even lines."""
-    longest = max(map(len, names), default=1)
-    fit = max(1, int(width / (_HANDLE + _LETTER * longest)))
-    lines = math.ceil(len(names) / fit)
-    return math.ceil(len(names) / lines) if lines else 1
 
 
 def _draw(axes: Axes, curve: Curves, panel: Panel, styles: Mapping[str, Look]) -> None:

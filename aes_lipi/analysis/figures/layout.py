@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
+from collections.abc import Sequence
 
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
@@ -15,6 +17,7 @@ LEGEND_LINE = 0.17
 """Height of a line of a legend, in inches."""
 
 _LETTER = 0.066  # mean width of a letter of 8 points, in inches
+_ENTRY, _SMALL_LETTER = 0.5, 0.062  # width of a legend's parts
 
 
 def settled(figure: Figure) -> Figure:
@@ -33,6 +36,14 @@ def settled(figure: Figure) -> Figure:
 def legend_handle(name: str, look: Look) -> Line2D:
     """A series' entry in a legend."""
     return Line2D([], [], color=look.colour, linestyle=look.dashes, marker=look.marker, label=name)
+
+
+def names_per_line(names: Sequence[str], width: float) -> int:
+    """How many of a legend's entries stand beside each other: as many as fit, in even lines."""
+    longest = max(map(len, names), default=1)
+    fit = max(1, int(width / (_ENTRY + _SMALL_LETTER * longest)))
+    lines = math.ceil(len(names) / fit)
+    return math.ceil(len(names) / lines) if lines else 1
 
 
 def wrapped(title: str, width: float) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,7 +66,10 @@ def panels_by(
     if len(groups) < 2:
         return None
     panels = [
-        Panel(value_label(setting, value), _lines(settings[(values == value) | everywhere], labels))
+        Panel(
+            value_label(setting, value, map(str, groups)),
+            _lines(settings[(values == value) | everywhere], labels),
+        )
         for value in groups
     ]
     most = max(len(set(panel.lines) - set(values.index[everywhere])) for panel in panels)
@@ -112,15 +115,23 @@ def _lines(settings: pd.DataFrame, labels: Mapping[str, str]) -> dict[str, str]:
         if groups > known:
             telling.append(name)
             known = groups
+    among = {name: settings[name].map(str).unique().tolist() for name in telling}
     return {
-        variant: _line_name(settings.loc[variant], telling, labels[variant])
+        variant: _line_name(settings.loc[variant], among, labels[variant])
         for variant in settings.index
     }
 
 
-def _line_name(settings: pd.Series[Any], telling: Sequence[str], label: str) -> str:
-    """A variant's values of the settings that tell it from the others of its panel."""
+def _line_name(settings: pd.Series[Any], among: Mapping[str, list[str]], label: str) -> str:
+    """A variant's values of the settings that tell it from the others of its panel.
+
+    Args:
+        settings: of the variant.
+        among: the settings that tell the variants apart, and the values that there are.
+        label: of the variant, where none does.
+    """
     if settings["prune_method"] == "None":
-        others = [name for name in telling if name not in {*OPERATOR_FIELDS, "prune_method"}]
-        return ", ".join([UNPRUNED, *(value_label(name, settings[name]) for name in others)])
-    return ", ".join(value_label(name, settings[name]) for name in telling) or label
+        others = [name for name in among if name not in {*OPERATOR_FIELDS, "prune_method"}]
+        names = [value_label(name, settings[name], among[name]) for name in others]
+        return ", ".join([UNPRUNED, *names])
+    return ", ".join(value_label(name, settings[name], among[name]) for name in among) or label

@@ -247,6 +247,6 @@ def _lowest(drawn: Drawn) -> list[str]:
 
 def noise_floor(trials: pd.DataFrame) -> float | None:
     """The L1 of an answer without fault on generated data; None where it is not one value."""
-    generated = trials["data"].isna()
+    generated = trials["data"].isna() & trials["n_dim"].notna()
     levels = trials.loc[generated, "noise_probability"].unique()
     return float(levels[0]) if generated.all() and len(levels) == 1 and levels[0] > 0 else None

@@ -14,6 +14,7 @@ from aes_lipi import __version__
 from aes_lipi.analysis.checks import check_share
 from aes_lipi.analysis.comparisons import MAX_VARIANTS
 from aes_lipi.analysis.figures.saving import FORMATS, Shown, show
+from aes_lipi.analysis.fronts import Tradeoff, front_table
 from aes_lipi.analysis.reading import Measurements, read_measurements
 from aes_lipi.analysis.report.gallery import (
     Drawn,
@@ -34,6 +35,7 @@ from aes_lipi.analysis.report.settings import (
 )
 from aes_lipi.analysis.report.sources import Source, open_source
 from aes_lipi.analysis.report.statistics import MATRIX, TITLES, Statistics, statistics
+from aes_lipi.analysis.report.tradeoff import TABLE, pruned_tradeoffs, tradeoff_pictures
 from aes_lipi.analysis.report.views import at_a_glance, by_generation, family
 from aes_lipi.analysis.units import Unit
 from aes_lipi.atomic import write_text_atomically
@@ -107,8 +109,10 @@ def analyse(
     _check_content(data)
     found = statistics(data, units, alpha)
     folder = _folder(sources, report_dir)
-    figures = [show(each.figure, each, folder, kinds) for each in _pictures(data, sources, found)]
-    tables = _write_tables(folder, found)
+    pruned = pruned_tradeoffs(data, sources)
+    pictures = _pictures(data, sources, found, pruned)
+    figures = [show(each.figure, each, folder, kinds) for each in pictures]
+    tables = _write_tables(folder, found, pruned)
     content = _Content(data, sources, found, figures, tables)
     write_text_atomically(folder / PAGE_NAME, _page(content, folder))
     return Report(
@@ -158,22 +162,25 @@ def _folder(sources: Sequence[Source], report_dir: str | Path | None) -> Path:
 
 
 def _pictures(
-    data: Measurements, sources: Sequence[Source], found: Statistics
+    data: Measurements, sources: Sequence[Source], found: Statistics, pruned: Sequence[Tradeoff]
 ) -> Iterator[Picture]:
     drawn = Drawn(data, sources, found.by_generation, found.families["loss"])
     yield from study_pictures(drawn)
     yield answer_picture(drawn)
+    yield from tradeoff_pictures(pruned)
     yield from course_pictures(drawn)
     yield from structure_pictures(drawn)
 
 
-def _write_tables(folder: Path, found: Statistics) -> dict[str, str]:
+def _write_tables(folder: Path, found: Statistics, pruned: Sequence[Tradeoff]) -> dict[str, str]:
     """Write the tables whole, as CSV; what each is, by name."""
     tables = {"tables/trials.csv": ("results of the trials", found.by_trial)}
     for unit, table in found.by_generation.items():
         tables[f"tables/generations_{unit}.csv"] = (f"by generation, {unit}", table)
     for name, comparisons in found.families.items():
         tables[f"tables/comparisons_{name}.csv"] = (f"comparisons, {name}", comparisons.table)
+    if pruned:
+        tables[f"tables/{TABLE}"] = ("Pareto front of size and loss", front_table(pruned))
     for name, (_, table) in tables.items():
         write_text_atomically(folder / name, table.to_csv(index=False))
     return {name: what for name, (what, _) in tables.items()}

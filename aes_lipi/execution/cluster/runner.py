@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import ray
+from ray.exceptions import RayTaskError
 
 from aes_lipi.config import Variant
 from aes_lipi.errors import UserError
@@ -19,6 +20,7 @@ from aes_lipi.execution.cluster.capacity import (
     shared_cpu,
 )
 from aes_lipi.execution.cluster.dispatch import Dispatch
+from aes_lipi.execution.cluster.faults import cause_of
 from aes_lipi.execution.cluster.forecast import Costs
 from aes_lipi.execution.cluster.nodes import facts_of_this_node
 from aes_lipi.execution.cluster.options import ClusterOptions
@@ -97,7 +99,11 @@ class ClusterRunner:
         if alike not in self._costs:
             request = dict(self._layout(variant, 0, capacity).resources)
             timing = RemoteTiming.options(**as_options(request))
-            self._costs[alike] = ray.get(timing.remote(variant, self._shelf.reference(variant)))
+            answer = timing.remote(variant, self._shelf.reference(variant))
+            try:
+                self._costs[alike] = ray.get(answer)
+            except RayTaskError as error:
+                raise cause_of(error) from None
         return self._costs[alike]
 
     def _layout(self, variant: Variant, n_actors: int, capacity: Capacity) -> Layout:

@@ -9,7 +9,7 @@ import numpy as np
 
 from aes_lipi.coevolution.plan import Setup
 from aes_lipi.config import Variant
-from aes_lipi.datasets.dataset import Dataset, Float32
+from aes_lipi.datasets.dataset import Dataset
 from aes_lipi.execution.setup import Materials, prepare_with
 
 SHARE_FOR_DATA = 0.5
@@ -50,27 +50,18 @@ class SetupCache:
     def _make_room(self, dataset: Dataset) -> None:
         """Give up the setups that were not used for longest."""
         while self._setups and (
-            len(self._setups) >= VARIANTS_KEPT or self._held() + size_of(dataset) > self._room
+            len(self._setups) >= VARIANTS_KEPT or self._held() + dataset.n_bytes > self._room
         ):
             self._setups.popitem(last=False)
 
     def _held(self) -> int:
-        return sum(size_of(setup.dataset) for setup in self._setups.values())
+        return sum(setup.dataset.n_bytes for setup in self._setups.values())
 
     def _own(self, materials: Materials) -> Materials:
         """The same in this process's own memory, if it fits."""
         dataset = materials.dataset
-        if size_of(dataset) > self._room:
+        if dataset.n_bytes > self._room:
             return materials
-        train, test, validation = (np.array(split, order="C") for split in splits_of(dataset))
-        return replace(materials, dataset=Dataset(dataset.name, train, test, validation))
-
-
-def splits_of(dataset: Dataset) -> tuple[Float32, ...]:
-    """Its three matrices."""
-    return dataset.train, dataset.test, dataset.validation
-
-
-def size_of(dataset: Dataset) -> int:
-    """Bytes of its rows."""
-    return sum(split.nbytes for split in splits_of(dataset))
+        train, test, validation = (np.array(split, order="C") for split in dataset.splits)
+        own = replace(dataset, train=train, test=test, validation=validation)
+        return replace(materials, dataset=own)

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from aes_lipi.autoencoders.layout import Float32, NetworkLayout
 from aes_lipi.autoencoders.networks import Mask
-from aes_lipi.pruning.operators.contract import Evidence, Settings, min_max
+from aes_lipi.pruning.operators.contract import Evidence, Settings, keep_nodes, min_max
 
 
 def prune_high_variance(
@@ -20,12 +20,13 @@ def prune_high_variance(
     """Keep an entry of node u iff k(u) > U(0, 1), k = 1 - score scaled to [0, 1] over the layer.
 
     Algorithm section 5, `activation`. The node of highest variance loses all its incoming weights
-    and its bias, the node of lowest variance none.
+    and its bias, the node of lowest variance none. Of whole nodes, one draw decides for each.
 
     Raises:
         ValueError: no statistics were gathered.
     """
-    return _prune_by_score(layout, [1.0 - score for score in _scores(layout, evidence)], rng)
+    unscaled = [1.0 - score for score in _scores(layout, evidence)]
+    return _prune_by_score(layout, unscaled, settings, rng)
 
 
 def prune_low_variance(
@@ -42,7 +43,7 @@ def prune_low_variance(
     Raises:
         ValueError: no statistics were gathered.
     """
-    return _prune_by_score(layout, _scores(layout, evidence), rng)
+    return _prune_by_score(layout, _scores(layout, evidence), settings, rng)
 
 
 def _scores(layout: NetworkLayout, evidence: Evidence) -> list[npt.NDArray[np.float64]]:
@@ -54,12 +55,18 @@ def _scores(layout: NetworkLayout, evidence: Evidence) -> list[npt.NDArray[np.fl
 
 
 def _prune_by_score(
-    layout: NetworkLayout, unscaled: list[npt.NDArray[np.float64]], rng: np.random.Generator
+    layout: NetworkLayout,
+    unscaled: list[npt.NDArray[np.float64]],
+    settings: Settings,
+    rng: np.random.Generator,
 ) -> Mask:
+    chances = [min_max(values) for values in unscaled]
+    if settings.by_node:
+        kept = np.concatenate(chances) > rng.random(layout.n_nodes)
+        return keep_nodes(layout, ~kept, settings.unit)
     keep = np.empty(layout.size, dtype=np.bool_)
-    for k, values in enumerate(unscaled):
+    for k, chance in enumerate(chances):
         layer = layout.layers[k]
-        chance = min_max(values)
         drawn = rng.random((layer.n_out, layer.n_in))
         keep[layout.weight_slice(k)] = (chance[:, None] > drawn).ravel()
         keep[layout.bias_slice(k)] = chance > rng.random(layer.n_out)

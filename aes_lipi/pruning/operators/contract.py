@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,9 @@ from aes_lipi.autoencoders.networks import Mask
 from aes_lipi.autoencoders.statistics import ActivationStatistics
 from aes_lipi.config import Variant
 
+Unit = Literal["weight", "node", "hidden_node"]
+Flags = npt.NDArray[np.bool_]
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -21,24 +24,37 @@ class Settings:
 
     Attributes:
         method: name of the operator.
-        amount: share of each tensor's entries, for operators that prune by amount.
+        amount: share of each tensor's entries, or of each layer's nodes, for operators that prune
+            by amount.
         threshold: normalised activation below which a node is a candidate of `lexicase`.
         frozen: pruned entries stay zero (sound); otherwise training may move them (published).
+        unit: what is pruned: single weights, whole nodes, or whole nodes but those of the code.
+        cumulative: the amount is the share that is zero after the event; otherwise it is the
+            share that the event chooses, zeros included.
     """
 
     method: str
     amount: float = 0.1
     threshold: float = 0.1
     frozen: bool = False
+    unit: Unit = "weight"
+    cumulative: bool = False
+
+    @property
+    def by_node(self) -> bool:
+        """Whether whole nodes are pruned."""
+        return self.unit != "weight"
 
     @staticmethod
-    def of(variant: Variant) -> Settings:
-        """The settings of a variant."""
+    def of(variant: Variant, amount: float) -> Settings:
+        """The settings of a variant's event that prunes this amount."""
         return Settings(
             method=variant.prune_method,
-            amount=variant.prune_amount,
+            amount=amount,
             threshold=variant.lexi_threshold,
             frozen=variant.pruned_weights == "frozen",
+            unit=variant.prune_unit,
+            cumulative=variant.prune_schedule == "gradual",
         )
 
 
@@ -72,16 +88,38 @@ class Operator:
     needs: Literal["nothing", "statistics", "activations"] = "nothing"
 
 
-def keep_nodes(layout: NetworkLayout, dead: npt.NDArray[np.bool_]) -> Mask:
+def keep_nodes(layout: NetworkLayout, dead: Flags, unit: Unit = "weight") -> Mask:
     """Keep everything but the incoming weights and the bias of dead nodes.
+
+    Where whole nodes are pruned, their outgoing weights in this network go as well, and the nodes
+    that make the data (sigmoid) never die: they are its columns. With `hidden_node`, those that
+    make the code do not either.
 
     Args:
         layout: of the network.
         dead: per node of the network, shape (nodes,).
+        unit: what is pruned.
 
     Returns:
         keep: shape (P,).
     """
+    if unit != "weight":
+        dead = dead & ~_spared_nodes(layout, unit)
+        return _keep_incoming(layout, dead) & _keep_outgoing(layout, dead)
+    return _keep_incoming(layout, dead)
+
+
+def _spared_nodes(layout: NetworkLayout, unit: Unit) -> Flags:
+    """The nodes that are never pruned whole: of the reconstructed data, or of any output."""
+    read = {layer.reads for layer in layout.layers}
+    spared = [
+        layer.activation == "sigmoid" or (unit == "hidden_node" and k not in read)
+        for k, layer in enumerate(layout.layers)
+    ]
+    return np.repeat(spared, [layer.n_out for layer in layout.layers])
+
+
+def _keep_incoming(layout: NetworkLayout, dead: Flags) -> Mask:
     keep = np.ones(layout.size, dtype=np.bool_)
     for k, nodes in enumerate(layout.node_slices()):
         layer = layout.layers[k]
@@ -89,6 +127,52 @@ def keep_nodes(layout: NetworkLayout, dead: npt.NDArray[np.bool_]) -> Mask:
         weights[dead[nodes]] = False
         keep[layout.bias_slice(k)] = ~dead[nodes]
     return keep
+
+
+def _keep_outgoing(layout: NetworkLayout, dead: Flags) -> Mask:
+    keep = np.ones(layout.size, dtype=np.bool_)
+    nodes = layout.node_slices()
+    for k, layer in enumerate(layout.layers):
+        if layer.reads >= 0:
+            weights = keep[layout.weight_slice(k)].reshape(layer.n_out, layer.n_in)
+            weights[:, dead[nodes[layer.reads]]] = False
+    return keep
+
+
+def keep_unchosen(
+    layout: NetworkLayout,
+    unit: Unit,
+    values: npt.NDArray[Any],
+    choose: Callable[[npt.NDArray[Any]], npt.NDArray[np.int64]],
+) -> Mask:
+    """Prune what is chosen of the entries of each tensor, or of the nodes of each layer.
+
+    Args:
+        layout: of the network.
+        unit: what is pruned.
+        values: one per entry, shape (P,), or per node, shape (nodes,).
+        choose: takes the values of one tensor or layer, shape (n,), and answers the positions in
+            it of what is pruned.
+
+    Returns:
+        keep: shape (P,).
+    """
+    pruned = np.zeros(values.size, dtype=np.bool_)
+    for group in layout.tensor_slices() if unit == "weight" else layout.node_slices():
+        pruned[group.start + choose(values[group])] = True
+    return ~pruned if unit == "weight" else keep_nodes(layout, pruned, unit)
+
+
+def living_nodes(genome: Float32, layout: NetworkLayout) -> Flags:
+    """Which nodes have anything left that pruning the node would take, shape (nodes,)."""
+    living = np.zeros(layout.n_nodes, dtype=np.bool_)
+    slices = layout.node_slices()
+    for k, layer in enumerate(layout.layers):
+        weights = layout.weight(genome, k)
+        living[slices[k]] |= weights.any(axis=1) | (layout.bias(genome, k) != 0)
+        if layer.reads >= 0:
+            living[slices[layer.reads]] |= weights.any(axis=0)
+    return living
 
 
 def min_max(values: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:

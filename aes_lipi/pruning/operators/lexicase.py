@@ -21,7 +21,9 @@ def prune_quiet_nodes(
 ) -> Mask:
     """Per layer, intersect the rows' candidates until at most one node is left; prune what is left.
 
-    Algorithm section 5, `lexicase`. The rows, and their order, are those of the evidence.
+    Algorithm section 5, `lexicase`. The rows, and their order, are those of the evidence. It prunes
+    whole nodes in any case; where these are the unit, their outgoing weights go too, and the output
+    layer is spared.
 
     Raises:
         ValueError: no activations were recorded.
@@ -31,7 +33,7 @@ def prune_quiet_nodes(
     dead = np.zeros(layout.n_nodes, dtype=np.bool_)
     for nodes in layout.node_slices():
         dead[nodes] = _survivors(_candidates(evidence.activations[:, nodes], settings.threshold))
-    return keep_nodes(layout, dead)
+    return keep_nodes(layout, dead, settings.unit)
 
 
 def _candidates(activations: Float32, threshold: float) -> npt.NDArray[np.bool_]:

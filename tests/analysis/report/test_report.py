@@ -30,7 +30,8 @@ pytestmark = pytest.mark.xdist_group("report")  # one study, one report
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FIGURES = {
     *("loss", "loss_by_prune_method", "loss_by_prune_schedule", "final_values", "network_sizes"),
-    *("best_size", "answers", "ring", "prune_events", "learning_rates", "neighbourhood_losses"),
+    *("best_size", "answers", "tradeoff", "ring", "prune_events", "learning_rates"),
+    "neighbourhood_losses",
 }
 
 
@@ -148,11 +149,57 @@ def test_tables_are_whole(report: Report, folder: Path) -> None:
     assert set(tables) == {
         *("trials.csv", "comparisons_loss.csv", "comparisons_test_loss.csv"),
         *("comparisons_capacity.csv", "generations_trial_mean.csv"),
-        *("generations_trial_best.csv", "generations_pooled_cells.csv"),
+        *("generations_trial_best.csv", "generations_pooled_cells.csv", "tradeoff.csv"),
     }
     found = tables["trials.csv"].query("measure == 'test_L1'").set_index("variant")["median"]
     expected = pd.read_parquet(folder / "trials").groupby("variant", observed=True)["test_L1"]
     assert found.to_dict() == pytest.approx(expected.median().to_dict())
+
+
+def test_the_table_of_the_trade_off_has_the_front_of_all_that_was_recorded(
+    report: Report, page: Page, folder: Path
+) -> None:
+    assert "Capacity against loss" in page.text
+    assert "picked on the validation rows" in page.text
+    [path] = [path for path in report.tables if path.name == "tradeoff.csv"]
+    found = pd.read_csv(path).query("front == 'capacity'")
+    rows = pd.read_parquet(folder / "generations").set_index(
+        ["variant", "trial", "generation", "cell"]
+    )
+    members = rows.loc[list(zip(*(found[name] for name in rows.index.names), strict=True))]
+    for name in ("capacity", "n_compact", "validation_L1", "test_L1"):
+        assert members[name].tolist() == found[name].tolist()
+    for size, loss in zip(rows["capacity"], rows["validation_L1"], strict=True):
+        assert ((found["capacity"] <= size) & (found["validation_L1"] <= loss)).any()
+
+
+def test_without_pruning_there_is_no_trade_off(tmp_path: Path) -> None:
+    study = made_up_study(["None", "random"], 1)
+    losses = np.linspace(0.1, 0.4, 6).reshape(3, 2)
+    measured = dict.fromkeys(("validation_L1", "test_L1", "n_compact"), losses)
+    values = {"None": [losses], "random": [losses]}
+    commit_made_up(tmp_path, study, values, capacity=np.ones((3, 2)), **measured)
+    report = analyse(tmp_path, formats=["png"])
+    assert "Capacity against loss" not in Page(report.page.read_text()).text
+    assert not [path for path in (*report.tables, *report.figures) if path.stem == "tradeoff"]
+
+
+def test_the_trade_off_of_several_folders_counts_every_trial_once(tmp_path: Path) -> None:
+    study = made_up_study(["random"], 2)
+    losses = np.linspace(0.1, 0.4, 6).reshape(3, 2)
+    columns = {
+        "validation_L1": losses,
+        "test_L1": losses,
+        "n_compact": np.full((3, 2), 50),
+        "capacity": 1 - losses,
+    }
+    commit_made_up(tmp_path / "a", study, {"random": [losses]}, **columns)
+    commit_made_up(tmp_path / "b", study, {"random": [losses, losses]}, **columns)
+    report = analyse([tmp_path / "a", tmp_path / "b"], tmp_path / "both", formats=[])
+    [path] = [path for path in report.tables if path.name == "tradeoff.csv"]
+    found = pd.read_csv(path).query("front == 'capacity'")
+    assert found["capacity"].tolist() == pytest.approx((1 - losses).ravel()[::-1].tolist())
+    assert set(found["trial"]) == {0}
 
 
 def test_several_folders_make_one_report(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from aes_lipi.config import Variant
-from aes_lipi.execution.cluster.setups import VARIANTS_KEPT, SetupCache, size_of, splits_of
+from aes_lipi.execution.cluster.setups import VARIANTS_KEPT, SetupCache
 from aes_lipi.execution.setup import materials_of
 
 SMALL = {"n_clusters": 2, "n_examples_per_cluster": 6, "n_dim": 20, "engine": "dense"}
@@ -18,15 +18,15 @@ def small(seed: int = 1) -> Variant:
 
 def test_data_that_fit_are_copied_and_equal() -> None:
     materials = materials_of(small())
-    setup = SetupCache(2 * size_of(materials.dataset)).setup(small(), materials)
-    for mine, given in zip(splits_of(setup.dataset), splits_of(materials.dataset), strict=True):
+    setup = SetupCache(2 * materials.dataset.n_bytes).setup(small(), materials)
+    for mine, given in zip(setup.dataset.splits, materials.dataset.splits, strict=True):
         assert not np.shares_memory(mine, given)
         assert np.array_equal(mine, given)
 
 
 def test_data_that_do_not_fit_stay_where_they_are() -> None:
     materials = materials_of(small())
-    setup = SetupCache(2 * size_of(materials.dataset) - 2).setup(small(), materials)
+    setup = SetupCache(2 * materials.dataset.n_bytes - 2).setup(small(), materials)
     assert setup.dataset is materials.dataset
 
 
@@ -46,7 +46,7 @@ def test_the_setup_that_was_not_used_for_longest_goes_first() -> None:
 
 def test_copies_of_several_variants_share_the_room() -> None:
     materials = materials_of(small(1))
-    cache = SetupCache(3 * size_of(materials.dataset))
+    cache = SetupCache(3 * materials.dataset.n_bytes)
     first = cache.setup(small(1), materials)
     cache.setup(small(2), materials_of(small(2)))
     assert cache.setup(small(1), materials) is not first

@@ -1,0 +1,53 @@
+"""Plug-ins are tried before a study starts, so that most mistakes show at once."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from aes_lipi.autoencoders.environments import Architecture
+from aes_lipi.autoencoders.initialise import initial_genome
+from aes_lipi.autoencoders.layout import NetworkLayout
+from aes_lipi.autoencoders.statistics import ActivationStatistics
+from aes_lipi.coevolution.order import reachable
+from aes_lipi.config import Variant
+from aes_lipi.pruning.operators import Evidence, Settings, operator_named
+from aes_lipi.pruning.operators.lexicase import SAMPLED_ROWS
+from aes_lipi.pruning.schedules import prune_amount, prune_probability
+
+
+def rehearse(variant: Variant, architecture: Architecture) -> None:
+    """Call the pruning plug-ins of a variant on made-up networks, and at three moments.
+
+    Args:
+        variant: settings.
+        architecture: of its networks.
+
+    Raises:
+        UserError: a plug-in cannot be imported, or breaks a rule.
+    """
+    last = variant.epochs - 1
+    if "prune_schedule" in variant.added:
+        for t in sorted({0, last // 2, last}):
+            prune_probability(variant, t, len(reachable(variant)[0]))
+    if "prune_method" in variant.added:
+        settings = Settings.of(variant, prune_amount(variant, last))
+        for layout in (architecture.encoder, architecture.decoder):
+            _prune_made_up(layout, settings, variant.batch_size)
+
+
+@lru_cache(maxsize=64)
+def _prune_made_up(layout: NetworkLayout, settings: Settings, batch_size: int) -> None:
+    """Prune a network that nobody has trained; once for variants that prune alike."""
+    operator, rng = operator_named(settings.method), np.random.default_rng(0)
+    seen = rng.random((SAMPLED_ROWS, layout.n_nodes), dtype=np.float32)
+    n = min(batch_size, SAMPLED_ROWS // 2)
+    one, other = (
+        ActivationStatistics.of_batch(rows, batch_size) for rows in (seen[:n], seen[n:][:n])
+    )
+    evidence = Evidence(
+        statistics=one.merged(other) if operator.needs == "statistics" else None,
+        activations=seen if operator.needs == "activations" else None,
+    )
+    operator.function(initial_genome(layout, rng), layout, evidence, settings, rng)

@@ -1,0 +1,1 @@
+"""What users add to the built-in choices: found, imported, and held to the rules."""

@@ -1,0 +1,194 @@
+"""From the name of a plug-in to the object that it stands for."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from aes_lipi.config.names import is_path, registered
+from aes_lipi.config.wording import nearest, printable
+from aes_lipi.errors import UserError
+
+LONGEST_NAME = 160  # that is told whole
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """Something that a user adds.
+
+    Attributes:
+        field: of the configuration, that names it.
+        name: as it stands there.
+        path: `package.module:attribute`.
+        value: what it is.
+        file: that its module comes from.
+        digest: SHA-256 of that file's content when it was imported.
+    """
+
+    field: str
+    name: str
+    path: str
+    value: Any
+    file: str
+    digest: str
+
+    def error(self, problem: str) -> UserError:
+        """What the user is told: one line that names the plug-in, the problem and the remedy."""
+        return _error(self.field, self.name, problem)
+
+    def function(self, *parameters: str) -> Callable[..., Any]:
+        """The plug-in as a function; of a class, an instance that is made without arguments.
+
+        Args:
+            parameters: names of what it will be given.
+
+        Raises:
+            UserError: it cannot be called so.
+        """
+        value = self.value
+        if inspect.isclass(value):
+            try:
+                value = value()
+            except Exception as error:
+                raise self.error(
+                    f"cannot be made without arguments ({told(error, self.file)}); name an "
+                    "instance of the class instead"
+                ) from error
+        self.check_function(value, parameters)
+        return value  # type: ignore[no-any-return]
+
+    def check_function(self, value: Any, parameters: Sequence[str]) -> None:
+        """Make sure that something can be called with so many arguments.
+
+        Raises:
+            UserError: it cannot.
+        """
+        wanted = f"({', '.join(parameters)})"
+        if not callable(value):
+            raise self.error(
+                f"is of type {type(value).__name__}; name a function with the parameters {wanted}"
+            )
+        with contextlib.suppress(TypeError, ValueError):  # some built-in functions have none
+            signature = inspect.signature(value)
+            try:
+                signature.bind(*parameters)
+            except TypeError:
+                raise self.error(
+                    f"takes {printable(signature)} where {wanted} is given; change its parameters"
+                ) from None
+
+
+@cache
+def load(field: str, name: str) -> Plugin:
+    """Import a plug-in, once.
+
+    Its module is looked for where Python looks for modules, and then in the current directory.
+
+    Args:
+        field: of the configuration, that names it.
+        name: a dotted path, or a name that a package registers.
+
+    Raises:
+        UserError: it cannot be imported, or is not there.
+    """
+    path = name if is_path(name) else _registered_path(field, name)
+    module_name, _, attribute = path.partition(":")
+    if module_name == "__main__":
+        raise _error(field, name, "is part of the script that runs; put it in a module of its own")
+    module = _import(field, name, module_name)
+    file = getattr(module, "__file__", None)
+    if file is None:
+        raise _error(field, name, f"{module_name} has no file; put it in a .py file")
+    value = _attribute(field, name, module, attribute)
+    return Plugin(field, name, path, value, file, _digest(field, name, file))
+
+
+def _registered_path(field: str, name: str) -> str:
+    paths = registered(field).get(name, ())
+    if len(paths) != 1:
+        raise _error(
+            field, name, "is not registered here; install its package (on every node of a cluster)"
+        )
+    if not is_path(paths[0]):
+        raise _error(field, name, f"is registered for {paths[0]}, which is not module:attribute")
+    return paths[0]
+
+
+def _import(field: str, name: str, module: str) -> ModuleType:
+    with contextlib.suppress(OSError):  # there is no such directory any more
+        here = str(Path.cwd())
+        if here not in sys.path:
+            sys.path.append(here)
+    importlib.invalidate_caches()
+    try:
+        return importlib.import_module(module)
+    except (Exception, SystemExit) as error:
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing is not None and f"{module}.".startswith(f"{missing}."):
+            raise _error(
+                field,
+                name,
+                f"there is no module {missing}, neither installed nor in the current directory; "
+                "check its name, or install it (on every node of a cluster)",
+            ) from None
+        raise _error(
+            field, name, f"its module cannot be imported: {told(error)}; mend it"
+        ) from error
+
+
+def _attribute(field: str, name: str, module: ModuleType, attribute: str) -> Any:
+    value: Any = module
+    for part in attribute.split("."):
+        if not hasattr(value, part):
+            known = [each for each in vars(module) if not each.startswith("_")]
+            close = nearest(part, known) or "; check its name"
+            raise _error(field, name, f"{module.__name__} has no {part}{close}")
+        value = getattr(value, part)
+    return value
+
+
+def _digest(field: str, name: str, file: str) -> str:
+    try:
+        return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    except OSError as error:
+        raise _error(
+            field, name, f"{file} cannot be read ({error.strerror}); put it in a .py file"
+        ) from None
+
+
+def _error(field: str, name: str, problem: str) -> UserError:
+    shown = name if is_path(name) and len(name) <= LONGEST_NAME else printable(name)
+    return UserError(f"{field} {shown}: {problem}")
+
+
+def told(error: BaseException, file: str | None = None) -> str:
+    """An exception in a few words: its type, what it says, and the line that raised it.
+
+    Args:
+        error: the exception.
+        file: the innermost line of this file is told; by default the first that was imported.
+    """
+    said = " ".join(str(error).split())
+    short = said if len(said) <= 200 else said[:197] + "..."
+    frames = traceback.extract_tb(error.__traceback__)
+    if file is None:
+        lines = [frame for frame in frames if not _is_machinery(frame)][:1]
+    else:
+        lines = [frame for frame in frames if frame.filename == file][-1:]
+    place = "".join(f" ({Path(line.filename).name}, line {line.lineno})" for line in lines)
+    return f"{type(error).__name__}{': ' if short else ''}{short}{place}"
+
+
+def _is_machinery(frame: traceback.FrameSummary) -> bool:
+    """Whether a line is one of those that import modules."""
+    return frame.filename in (__file__, importlib.__file__) or frame.filename.startswith("<")

@@ -1,0 +1,98 @@
+"""Between a user's rows and the [0, 1] that networks see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from aes_lipi.datasets.minmax import MinMax
+
+Floats = npt.NDArray[np.floating]
+Float32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Units:
+    """The rows that a model takes and gives.
+
+    Attributes:
+        n_dim: their width.
+        scaling: of the columns to [0, 1]; None if they lie there.
+        columns: their names, if they have names.
+    """
+
+    n_dim: int
+    scaling: MinMax | None = None
+    columns: tuple[str, ...] | None = None
+
+    def to_network(self, x: Any) -> Float32:
+        """Rows (rows, n_dim) in the user's units, or a table of them, as float32 in [0, 1].
+
+        Raises:
+            ValueError: they are not of that shape, a value is not finite, or a table's columns are
+                others.
+        """
+        return self.within(self.scaled(x))
+
+    def within(self, rows: Float32) -> Float32:
+        """Scaled rows, their values beyond [0, 1] clipped; others as they are."""
+        return rows if self.scaling is None else np.clip(rows, 0, 1)
+
+    def scaled(self, x: Any) -> Float32:
+        """The same, but what lies beyond the values trained on lies beyond [0, 1].
+
+        Raises:
+            ValueError: as `to_network`.
+        """
+        self._check_columns(x)
+        if self.scaling is None:
+            unscaled: Float32 = self._checked(matrix(x, self.n_dim))
+            return unscaled
+        rows = self.scaling.beyond(self._checked(matrix(x, self.n_dim, np.float64)))
+        with np.errstate(over="ignore"):
+            scaled: Float32 = rows.astype(np.float32)
+        return scaled
+
+    def from_network(self, y: Float32) -> Floats:
+        """Rows in [0, 1] in the user's units: float32, or float64 where they are scaled."""
+        return y if self.scaling is None else self.scaling.invert(y)
+
+    def _check_columns(self, x: Any) -> None:
+        names = getattr(x, "columns", None)
+        if names is None or self.columns is None or list(map(str, names)) == list(self.columns):
+            return
+        given = list(map(str, names))
+        for k, (name, known) in enumerate(zip(given, self.columns, strict=False)):
+            if name != known:
+                raise ValueError(
+                    f"column {k + 1} is {name!r} where the model knows {known!r}; give the columns "
+                    "that it was trained on, in their order"
+                )
+        raise ValueError(f"expected {len(self.columns)} columns, got {len(given)}")
+
+    def _checked(self, rows: Any) -> Any:
+        """The rows.
+
+        Raises:
+            ValueError: a value is not finite.
+        """
+        if not np.isfinite(rows).all():
+            row, column = (int(places[0]) for places in np.nonzero(~np.isfinite(rows)))
+            name = column + 1 if self.columns is None else repr(self.columns[column])
+            raise ValueError(f"row {row + 1}, column {name}: a missing or infinite value")
+        return rows
+
+
+def matrix(values: Any, width: int, dtype: type[np.floating] = np.float32) -> Any:
+    """Values as a matrix of so many columns.
+
+    Raises:
+        ValueError: they are not of that shape, or no numbers.
+    """
+    rows = np.asarray(values, dtype)
+    if rows.ndim != 2 or rows.shape[1] != width:
+        raise ValueError(f"expected rows of {width} values, got an array of shape {rows.shape}")
+    return rows

@@ -1,0 +1,26 @@
+"""What plug-ins are made of: pruning operators, schedules, environments and data sets of your own.
+
+The README's section "Extend" says how they are written, named and registered.
+"""
+
+from __future__ import annotations
+
+from aes_lipi.autoencoders.environments import Environment
+from aes_lipi.autoencoders.layout import Layer, NetworkLayout
+from aes_lipi.autoencoders.statistics import ActivationStatistics
+from aes_lipi.datasets.dataset import Dataset
+from aes_lipi.pruning.operators import Evidence, Operator, Settings, keep_nodes
+from aes_lipi.pruning.schedules import Moment
+
+__all__ = [
+    "ActivationStatistics",
+    "Dataset",
+    "Environment",
+    "Evidence",
+    "Layer",
+    "Moment",
+    "NetworkLayout",
+    "Operator",
+    "Settings",
+    "keep_nodes",
+]
