@@ -10,12 +10,24 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from aes_lipi.api import load_study, run
     from aes_lipi.errors import UserError
-    from aes_lipi.models import load_model
+    from aes_lipi.estimator import AutoencoderRing as AutoencoderRing
+    from aes_lipi.models import Ensemble, load_model
     from aes_lipi.results.reading import load_results
 
-__all__ = ["UserError", "__version__", "load_model", "load_results", "load_study", "run"]
+__all__ = [
+    "Ensemble",
+    "UserError",
+    "__version__",
+    "load_model",
+    "load_results",
+    "load_study",
+    "run",
+]
+"""Without `AutoencoderRing`, so that `import *` does without scikit-learn."""
 
 _HOMES = {
+    "AutoencoderRing": "aes_lipi.estimator",
+    "Ensemble": "aes_lipi.models",
     "UserError": "aes_lipi.errors",
     "load_model": "aes_lipi.models",
     "load_results": "aes_lipi.results.reading",

@@ -1,0 +1,341 @@
+"""The ring as a scikit-learn estimator."""
+# ruff: noqa: N803 - scikit-learn's name for a matrix is X
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from numbers import Integral
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pydantic import ValidationError
+from threadpoolctl import threadpool_limits
+
+import aes_lipi
+from aes_lipi.coevolution.plan import Record, Setup
+from aes_lipi.coevolution.ring import Evolution, Ring, initial_ring
+from aes_lipi.coevolution.verdict import judge
+from aes_lipi.config import Variant
+from aes_lipi.config.study import describe
+from aes_lipi.config.variant import DATA_FIELDS
+from aes_lipi.config.wording import nearest, printable
+from aes_lipi.datasets.dataset import Dataset, Float32
+from aes_lipi.datasets.minmax import Float64, MinMax
+from aes_lipi.datasets.streams import DataPurpose, data_stream
+from aes_lipi.errors import UserError
+from aes_lipi.execution.setup import Materials, prepare_with
+from aes_lipi.models import Model, load_pairs
+from aes_lipi.results.schema import WEIGHTS
+
+try:
+    from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+    from sklearn.utils import Tags, check_array, check_random_state
+    from sklearn.utils.validation import check_is_fitted, validate_data
+except ModuleNotFoundError as error:
+    if (error.name or "").partition(".")[0] != "sklearn":
+        raise
+    raise ImportError(
+        "AutoencoderRing needs scikit-learn; install it with pip install 'aes_lipi[sklearn]'"
+    ) from None
+
+SOUND: dict[str, Any] = {
+    "learning_rate_policy": "constant",
+    "optimizer_state": "cell",
+    "final_cell": "best_on_validation",
+    "lexicase_split": "validation",
+    "schedule_horizon": "sound",
+    "decrease_from": "probability",
+    "record_interval": 10,
+    "record_test_loss": False,
+    "test_fraction": 0.0,
+}
+"""Fields of `Variant` whose value for rows of one's own is not the published one."""
+
+_MEANINGLESS = (
+    *(*DATA_FIELDS, "rng_seed"),  # come from X and random_state
+    *("ann_digest", "plugins_digest"),  # guard what is stopped and resumed
+    *("record_test_loss", "retrieval_measures", "store_recorded"),  # are for tables and files
+)
+"""Fields of `Variant` that an estimator has no use for."""
+
+_NOT_IN_HISTORY = (*WEIGHTS, "trial", "test_loss", "test_L1", "std_test_L1")
+
+
+class AutoencoderRing(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Codes and anomaly scores from a ring of autoencoders that is coevolved and pruned.
+
+    A transformer: `transform` gives the codes, `inverse_transform` reconstructs rows from them, and
+    `score_samples` says how well each row is reconstructed. The columns of `X` are scaled to [0, 1]
+    by their smallest and largest value in the rows that are trained on. Values beyond these count
+    as the nearest of them. So any finite `X` will do, and reconstructions are in its units.
+
+    Parameters have the names and the meaning of the fields of a study's `Variant`. Training runs in
+    this process, and computes in one thread: the same rows, parameters and `random_state` give the
+    same bits on the same kind of processor.
+
+    Args:
+        population_size: autoencoders in the ring.
+        radius: neighbours on each side that a cell selects from; 0 trains them apart.
+        epochs: generations; passes over the training rows.
+        batch_size: rows of a batch.
+        learning_rate: of Adam.
+        hidden_sizes: widths of the encoder's hidden layers, mirrored by the decoder. By default one
+            layer as wide as `X`, but at least 8 and at most 64.
+        latent_size: width of the code. By default a quarter of the columns, but at least 2, at most
+            16 and fewer than there are columns.
+        environment: which autoencoder is trained: plain, denoising or variational. Names that
+            differ in default widths alone are the same here.
+        prune_method: the pruning operator; None does not prune.
+        prune_schedule: when it prunes. `gradual` takes an operator that prunes an amount, `random`
+            or `magnitude`.
+        prune_probability: the schedule's p.
+        prune_amount: share of the weights or nodes that is pruned: in all with `gradual`, by each
+            prune event with other schedules.
+        prune_unit: `weight`, `node`, or `hidden_node`, which spares the nodes of the code.
+        pruned_weights: they stay zero, `frozen`, or may `regrow`.
+        validation_fraction: share of the rows that is not trained on. They choose the best cell,
+            and guide operators that look at data. Where it comes to no row, as in a small `X`, the
+            training rows do that.
+        compact: take out of the best model what pruning made dead: `model_` is smaller, and codes
+            may be narrower.
+        random_state: an int is the seed, and counts as a study's `rng_seed`; a `RandomState` or
+            None draws one, a new one in every `fit`.
+        settings: further fields of `Variant`, as in `{"solution_concept": "worst_case"}`. Those
+            that differ from the published defaults are in `aes_lipi.estimator.SOUND`.
+
+    Attributes:
+        model_: the best autoencoder, an `aes_lipi` `Model` to save, score and export.
+        history_: a table with a row per generation and cell, as a study's `generations`, without
+            what is measured on test rows: an estimator keeps none. Losses and `*_L1` are those of
+            the columns scaled to [0, 1].
+        n_features_in_: columns of `X`.
+        feature_names_in_: their names, where all are strings.
+
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).normal(size=(40, 6))
+    >>> AutoencoderRing(epochs=2, random_state=0).fit_transform(X).shape
+    (40, 2)
+    """
+
+    def __init__(
+        self,
+        *,
+        population_size: int = 4,
+        radius: int = 1,
+        epochs: int = 100,
+        batch_size: int = 16,
+        learning_rate: float = 3e-3,
+        hidden_sizes: Sequence[int] | int | None = None,
+        latent_size: int | None = None,
+        environment: str = "AutoencoderBinaryClustering",
+        prune_method: str | None = None,
+        prune_schedule: str = "gradual",
+        prune_probability: float = 1.0,
+        prune_amount: float = 0.5,
+        prune_unit: str = "weight",
+        pruned_weights: str = "frozen",
+        validation_fraction: float = 0.1,
+        compact: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.population_size = population_size
+        self.radius = radius
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.hidden_sizes = hidden_sizes
+        self.latent_size = latent_size
+        self.environment = environment
+        self.prune_method = prune_method
+        self.prune_schedule = prune_schedule
+        self.prune_probability = prune_probability
+        self.prune_amount = prune_amount
+        self.prune_unit = prune_unit
+        self.pruned_weights = pruned_weights
+        self.validation_fraction = validation_fraction
+        self.compact = compact
+        self.random_state = random_state
+        self.settings = settings
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Train the ring.
+
+        Args:
+            X: rows, shape (n_samples, n_features); at least two, all finite.
+            y: ignored.
+
+        Raises:
+            ValueError: the rows are unfit, or a parameter is; one line that names it.
+            DivergenceError: a weight or a loss is not finite.
+        """
+        rows = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
+        try:
+            variant = self._variant(rows.shape[1])
+            dataset = _dataset(rows, variant, getattr(self, "feature_names_in_", None))
+            setup, ring, records, best = _evolved(variant, dataset)
+        except UserError as error:
+            raise ValueError(str(error)) from None
+        model = _model(setup, ring, best)
+        self.model_ = model.compacted() if self.compact else model
+        self.history_ = _history(records)
+        return self
+
+    def transform(self, X: Any) -> Float32:
+        """Codes of rows X (n_samples, n_features): float32, (n_samples, width of the code)."""
+        return self._fitted().encode(self._rows(X))
+
+    def inverse_transform(self, X: Any) -> npt.NDArray[np.floating]:
+        """Reconstructions from codes X: float64, (n_samples, n_features), in the rows' units."""
+        return self._fitted().decode(check_array(X, dtype=np.float32))
+
+    def score_samples(self, X: Any) -> Float32:
+        """How well each row (n_samples, n_features) is reconstructed: float32, (n_samples,).
+
+        Minus `model_.score`, the mean absolute error over the columns, each scaled to [0, 1]. As
+        with scikit-learn's detectors, the lower, the more abnormal; 0 is perfect.
+        """
+        return -self._fitted().score(self._rows(X))
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Mean of `score_samples`: the higher, the better."""
+        return float(self.score_samples(X).mean(dtype=np.float64))
+
+    def __sklearn_tags__(self) -> Tags:
+        """Codes are float32, whatever the rows are."""
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+    @property
+    def _n_features_out(self) -> int:
+        """Width of the code, for `get_feature_names_out`."""
+        return self.model_.architecture.latent_size
+
+    def _fitted(self) -> Model:
+        check_is_fitted(self)
+        return self.model_
+
+    def _rows(self, X: Any) -> Float64:
+        rows: Float64 = validate_data(self, X, dtype=np.float64, reset=False)
+        return rows
+
+    def _variant(self, n_features: int) -> Variant:
+        """The parameters as those of a study's variant.
+
+        Raises:
+            UserError: there is no such setting, or a value is wrong.
+        """
+        given = self.get_params(deep=False)
+        named = {name: given[name] for name in given if name in Variant.model_fields}
+        settings = self.settings or {}
+        _check_names(settings, named)
+        hidden, latent = _default_widths(n_features)
+        named["hidden_sizes"] = hidden if self.hidden_sizes is None else self.hidden_sizes
+        named["latent_size"] = latent if self.latent_size is None else self.latent_size
+        seed = _seed(self.random_state)
+        wanted = {**SOUND, **named, **settings, "rng_seed": seed, "dataset_seed": seed}
+        try:
+            return Variant.model_validate({name: _plain(wanted[name]) for name in wanted})
+        except ValidationError as error:
+            raise UserError(describe(error)) from None
+
+
+def _check_names(settings: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
+    """Refuse settings that there are not, or not in that place.
+
+    Raises:
+        UserError: there is one.
+    """
+    for name in settings:
+        if name not in Variant.model_fields:
+            known = nearest(str(name), Variant.model_fields)
+            raise UserError(f"settings: {printable(name)}: no such field{known}")
+        if name in parameters:
+            raise UserError(f"settings: {name} is a parameter of its own; give it as one")
+        if name in _MEANINGLESS:
+            raise UserError(f"settings: {name} means nothing to an estimator; leave it out")
+
+
+def _default_widths(n_features: int) -> tuple[tuple[int, ...], int]:
+    """Widths of hidden layers and code that suit rows of so many columns."""
+    narrower = max(1, n_features - 1)
+    return (min(max(8, n_features), 64),), min(max(2, n_features // 4), 16, narrower)
+
+
+def _seed(random_state: Any) -> int:
+    drawn = check_random_state(random_state)
+    if isinstance(random_state, Integral):
+        return int(random_state)
+    return int(drawn.randint(2**31 - 1))
+
+
+def _plain(value: Any) -> Any:
+    """A value without the types of numpy, as a search over parameters gives them."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _dataset(rows: Float64, variant: Variant, names: Sequence[str] | None) -> Dataset:
+    """Rows scaled, and split by seed; test rows are the validation rows."""
+    order = data_stream(variant.dataset_seed, DataPurpose.FILE_SPLIT).permutation(len(rows))
+    n_validation = min(round(variant.validation_fraction * len(rows)), len(rows) - 1)
+    n_train = len(rows) - n_validation
+    train = rows[order[:n_train]]
+    scaling = MinMax(train.min(axis=0), train.max(axis=0))
+    scaled = scaling.apply(rows[order]).astype(np.float32, order="C")
+    spared = scaled[n_train:] if n_validation else scaled
+    columns = None if names is None else tuple(map(str, names))
+    return Dataset("X", scaled[:n_train], spared, spared, columns=columns, scaling=scaling)
+
+
+def _evolved(variant: Variant, dataset: Dataset) -> tuple[Setup, Ring, Sequence[Record], int]:
+    """All generations of a ring: its last state, the records and the best cell.
+
+    Raises:
+        UserError: the engine, the device or saved models to start from cannot be had.
+        DivergenceError: a weight or a loss is not finite, and the policy is to fail.
+    """
+    with threadpool_limits(limits=1):
+        setup = prepare_with(variant, Materials(dataset))
+        path = variant.ann_path
+        warm = () if path is None else load_pairs(Path(path), setup.architecture)
+        evolution = Evolution(setup, initial_ring(setup, 0, warm).snapshot())
+        for _ in evolution:
+            pass
+        last = evolution.snapshot()
+        ring = Ring.of(last)
+        return setup, ring, last.records, judge(ring, last.records, setup).best_cell
+
+
+def _model(setup: Setup, ring: Ring, best_cell: int) -> Model:
+    pairs = tuple(cell.pair for cell in ring.cells)
+    return Model(
+        architecture=setup.architecture,
+        pair=pairs[best_cell],
+        others=pairs if setup.variant.store_all_nodes else (),
+        scaling=setup.dataset.scaling,
+        columns=setup.dataset.columns,
+        provenance={
+            "estimator": AutoencoderRing.__name__,
+            "cell": best_cell,
+            "settings": setup.variant.model_dump(mode="json", exclude=set(DATA_FIELDS)),
+            "aes_lipi_version": aes_lipi.__version__,
+        },
+    )
+
+
+def _history(records: Sequence[Record]) -> pd.DataFrame:
+    names = [field.name for field in dataclasses.fields(Record)]
+    return pd.DataFrame(
+        {
+            name: [getattr(record, name) for record in records]
+            for name in names
+            if name not in _NOT_IN_HISTORY
+        }
+    )
