@@ -6,6 +6,7 @@ import typer
 
 from aes_lipi.cli.analyse import analyse
 from aes_lipi.cli.clean import clean
+from aes_lipi.cli.export import export
 from aes_lipi.cli.options import normalise, with_field_flags
 from aes_lipi.cli.reproduce import reproduce
 from aes_lipi.cli.run import run
@@ -30,6 +31,7 @@ app = _make("Coevolution of autoencoders that are pruned while they train.")
 app.add_typer(run_app)
 app.command("analyse", context_settings=SETTINGS)(analyse)
 app.command("clean", context_settings=SETTINGS)(clean)
+app.command("export", context_settings=SETTINGS)(export)
 app.command("reproduce", context_settings=SETTINGS)(reproduce)
 app.command("status", context_settings=SETTINGS)(status)
 

@@ -1,4 +1,4 @@
-"""Pages: one HTML file each, with everything in it, that needs no network."""
+"""Pages: one file each, of HTML with everything in it that needs no network, or of Markdown."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ def render(template: str, **content: Any) -> str:
 
     Args:
         template: a file of the folder `templates`.
-        content: what it shows; text is escaped, drawings are marked as safe by the template.
+        content: what it shows; in HTML text is escaped, and drawings are marked as safe by the
+            template.
 
     Returns:
-        HTML.
+        HTML or Markdown, as the template's name says.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - rarely needed
 
     environment = Environment(
         loader=PackageLoader("aes_lipi.pages", TEMPLATES),
-        autoescape=True,
+        autoescape=lambda name: name is None or ".html" in name,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

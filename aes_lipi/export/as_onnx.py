@@ -1,0 +1,201 @@
+"""Models as ONNX: encoder, decoder, and both in one graph."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import aes_lipi
+from aes_lipi.autoencoders.layout import Float32, NetworkLayout
+from aes_lipi.datasets.minmax import MinMax
+from aes_lipi.errors import UserError
+from aes_lipi.export.formats import Package
+from aes_lipi.models import Model
+
+if TYPE_CHECKING:
+    import onnx
+
+WHOLE, ENCODER, DECODER = "autoencoder.onnx", "encoder.onnx", "decoder.onnx"
+OPSET, IR_VERSION = 17, 8
+"""Of 2022: what runtimes have understood for years."""
+
+ROWS, CODE, RECONSTRUCTION = "rows", "code", "reconstruction"
+
+_USAGE = """\
+import onnxruntime
+
+session = onnxruntime.InferenceSession("autoencoder.onnx")
+code, reconstruction = session.run(None, {{"rows": rows}})  # rows: float32, (rows, columns){units}
+encoder = onnxruntime.InferenceSession("encoder.onnx")  # rows to code
+decoder = onnxruntime.InferenceSession("decoder.onnx")  # code to reconstruction
+"""
+
+
+def pack(model: Model) -> Package:
+    """Three graphs, found valid by ONNX's own checker.
+
+    Where the model scales, the graphs do, in float64 inside; they take and give float32.
+
+    Raises:
+        UserError: onnx or onnxruntime is not installed, or the data's own units exceed float32.
+    """
+    runtime = _runtime()
+    _check_units(model.scaling)
+    graphs = {
+        WHOLE: _model_of(model, encoder=True, decoder=True),
+        ENCODER: _model_of(model, encoder=True, decoder=False),
+        DECODER: _model_of(model, encoder=False, decoder=True),
+    }
+    files = {name: graph.SerializeToString() for name, graph in graphs.items()}
+    return Package(
+        files=files,
+        whole=WHOLE,
+        runtime=f"onnxruntime {version('onnxruntime')}",
+        encode=_session(runtime, files[ENCODER], CODE),
+        reconstruct=_session(runtime, files[WHOLE], RECONSTRUCTION),
+        usage=_USAGE.format(units=", in their own units" if model.scaling else ", in [0, 1]"),
+    )
+
+
+def _runtime() -> Any:
+    try:
+        import onnx  # noqa: F401, PLC0415 - an optional dependency
+        import onnxruntime  # noqa: PLC0415
+    except ImportError as error:
+        raise UserError(
+            f"--format onnx: {error.name} is not installed; pip install 'aes_lipi[onnx]'"
+        ) from None
+    return onnxruntime
+
+
+def _check_units(scaling: MinMax | None) -> None:
+    """Whether the graphs' float32 can hold the data.
+
+    Raises:
+        UserError: it cannot.
+    """
+    largest = np.finfo(np.float32).max
+    if scaling is not None and max(np.abs(scaling.low).max(), np.abs(scaling.high).max()) > largest:
+        raise UserError(
+            "--format onnx: the data hold values beyond float32; export as safetensors, or rescale "
+            "the data"
+        )
+
+
+def _session(runtime: Any, content: bytes, output: str) -> Callable[[Float32], Any]:
+    """Run a graph on one thread."""
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return lambda rows: session.run([output], {name: rows})[0]
+
+
+@dataclass
+class _Graph:
+    """A graph in the making: a chain of nodes."""
+
+    nodes: list[Any] = field(default_factory=list)
+    weights: list[Any] = field(default_factory=list)
+
+    def constant(self, name: str, value: Any) -> str:
+        """Keep an array under a name."""
+        from onnx import numpy_helper  # noqa: PLC0415
+
+        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        return name
+
+    def add(self, kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
+        """Append a node, named as what it computes."""
+        from onnx import helper  # noqa: PLC0415
+
+        self.nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
+        return output
+
+    def dense(self, part: str, layout: NetworkLayout, genome: Float32, source: str) -> str:
+        """Append the layers of a network; the name of what comes out."""
+        kinds = {"relu": "Relu", "sigmoid": "Sigmoid", "linear": "Identity"}
+        for k, layer in enumerate(layout.layers):
+            name = f"{part}.{layer.name}"
+            weight = self.constant(f"{name}.weight", layout.weight(genome, k))
+            bias = self.constant(f"{name}.bias", layout.bias(genome, k))
+            value = self.add("Gemm", [source, weight, bias], f"{name}.sum", transB=1)
+            source = self.add(kinds[layer.activation], [value], f"{name}.output")
+        return source
+
+    def scaled(self, scaling: MinMax) -> str:
+        """Append what `MinMax.apply` does to the rows."""
+        from onnx import TensorProto  # noqa: PLC0415
+
+        span = scaling.high - scaling.low
+        low = self.constant("scaling.low", scaling.low)
+        divisor = self.constant("scaling.divisor", np.where(span > 0, span, np.inf))
+        bounds = [self.constant(f"scaling.{bound}", np.float64(bound)) for bound in (0, 1)]
+        wide = self.add("Cast", [ROWS], "scaling.wide", to=TensorProto.DOUBLE)
+        above = self.add("Sub", [wide, low], "scaling.above_low")
+        share = self.add("Div", [above, divisor], "scaling.share")
+        within = self.add("Clip", [share, *bounds], "scaling.within")
+        return self.add("Cast", [within], "scaling.rows", to=TensorProto.FLOAT)
+
+    def unscaled(self, scaling: MinMax, source: str) -> str:
+        """Append what `MinMax.invert` does."""
+        from onnx import TensorProto  # noqa: PLC0415
+
+        low = self.constant("units.low", scaling.low)
+        span = self.constant("units.span", scaling.high - scaling.low)
+        wide = self.add("Cast", [source], "units.wide", to=TensorProto.DOUBLE)
+        stretched = self.add("Mul", [wide, span], "units.stretched")
+        moved = self.add("Add", [stretched, low], "units.moved")
+        return self.add("Cast", [moved], "units.rows", to=TensorProto.FLOAT)
+
+
+def _model_of(model: Model, *, encoder: bool, decoder: bool) -> onnx.ModelProto:
+    """A checked graph of one or both of the networks."""
+    from onnx import checker, helper  # noqa: PLC0415
+
+    graph, outputs = _Graph(), []
+    architecture, pair = model.architecture, model.pair
+    code = CODE
+    if encoder:
+        rows = ROWS if model.scaling is None else graph.scaled(model.scaling)
+        last = graph.dense("encoder", architecture.encoder, pair.encoder.genome, rows)
+        code = graph.add("Identity", [last], CODE)
+        outputs.append(_value(CODE, architecture.latent_size))
+    if decoder:
+        last = graph.dense("decoder", architecture.decoder, pair.decoder.genome, code)
+        last = last if model.scaling is None else graph.unscaled(model.scaling, last)
+        graph.add("Identity", [last], RECONSTRUCTION)
+        outputs.append(_value(RECONSTRUCTION, architecture.n_dim))
+    entry = _value(ROWS, architecture.n_dim) if encoder else _value(CODE, architecture.latent_size)
+    made = helper.make_model(
+        helper.make_graph(graph.nodes, "autoencoder", [entry], outputs, graph.weights),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="aes_lipi",
+        producer_version=aes_lipi.__version__,
+    )
+    helper.set_model_props(made, _metadata(model))
+    checker.check_model(made, full_check=True)
+    return made
+
+
+def _value(name: str, width: int) -> Any:
+    from onnx import TensorProto, helper  # noqa: PLC0415
+
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", width])
+
+
+def _metadata(model: Model) -> dict[str, str]:
+    """Where the model comes from, and what its columns are."""
+    about: dict[str, Any] = {"provenance": dict(model.provenance)}
+    if model.columns is not None:
+        about["columns"] = list(model.columns)
+    if model.compaction is not None:
+        about["latent_values_left"] = list(model.compaction.code)
+    return {name: json.dumps(value, sort_keys=True) for name, value in about.items()}

@@ -1,0 +1,57 @@
+"""Models as safetensors: weights by name; layout, scaling and provenance in the metadata."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib.metadata import version
+
+from aes_lipi.autoencoders.networks import Network, Pair
+from aes_lipi.export.formats import Package
+from aes_lipi.models import Model, model_bytes
+
+FILE = "model.safetensors"
+
+_READ = """\
+import json
+
+import numpy as np
+from safetensors import safe_open
+
+with safe_open("model.safetensors", "np") as file:
+    about = json.loads(file.metadata()["aes_lipi"])
+    weights = {name: file.get_tensor(name) for name in file.keys()}
+
+
+def run(part, x):
+    for layer in about["architecture"][part]["layers"]:
+        x = x @ weights[f"{part}.{layer['name']}.weight"].T
+        x = x + weights[f"{part}.{layer['name']}.bias"]
+        if layer["activation"] != "linear":
+            x = np.maximum(x, 0) if layer["activation"] == "relu" else 1 / (1 + np.exp(-x))
+    return x
+
+
+"""
+_AS_THEY_ARE = """\
+code = run("encoder", rows)  # rows: float32, (rows, columns), in [0, 1]
+reconstruction = run("decoder", code)
+"""
+_SCALED = """\
+low, high = (np.array(about["scaling"][bound]) for bound in ("low", "high"))
+scaled = np.clip((rows - low) / np.where(high > low, high - low, np.inf), 0, 1)
+code = run("encoder", scaled.astype(np.float32))  # rows: (rows, columns), in their own units
+reconstruction = low + (high - low) * run("decoder", code)
+"""
+
+
+def pack(model: Model) -> Package:
+    """The best pair alone, without the masks that training needs."""
+    pair = Pair(Network(model.pair.encoder.genome), Network(model.pair.decoder.genome))
+    return Package(
+        files={FILE: model_bytes(replace(model, pair=pair, others=()))},
+        whole=FILE,
+        runtime=f"numpy {version('numpy')}",
+        encode=model.encode,
+        reconstruct=model.reconstruct,
+        usage=_READ + (_AS_THEY_ARE if model.scaling is None else _SCALED),
+    )

@@ -1,0 +1,120 @@
+"""The model card: what a model is, where it comes from, what it is worth, how it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import aes_lipi
+from aes_lipi.config import Variant
+from aes_lipi.export.measures import Cost
+from aes_lipi.models import Model
+from aes_lipi.pages import render
+
+if TYPE_CHECKING:
+    from aes_lipi.export.exporting import Exported
+
+CARD = "MODEL_CARD.md"
+
+_NAMED = 20  # columns that the card names
+
+
+def model_card(exported: Exported) -> str:
+    """The card of an export, in Markdown."""
+    return render(
+        "model_card.md.j2",
+        exported=exported,
+        choice=exported.choice,
+        provenance=exported.model.provenance,
+        table=cost_table(exported.before, exported.after),
+        data=_data(exported.model),
+        settings=_settings(exported.model.provenance),
+        left=_left(exported.model, exported.choice.model.architecture.latent_size),
+        version=aes_lipi.__version__,
+    )
+
+
+def cost_table(before: Cost, after: Cost) -> list[tuple[str, str, str, str]]:
+    """Rows of the table before and after: what, trained, exported, and the share that is left."""
+    rows = [
+        ("layers", before.layers, after.layers, ""),
+        _compared("parameters", before.parameters, after.parameters),
+        _compared("parameters that are not zero", before.non_zero, after.non_zero),
+        _compared("bytes of the file", before.n_bytes, after.n_bytes),
+        _compared("multiply-adds per row", before.multiply_adds, after.multiply_adds),
+    ]
+    for batch, latency in before.latency_us.items():
+        small = after.latency_us[batch]
+        text = (f"latency, batch of {batch}", f"{latency:.1f} µs", f"{small:.1f} µs")
+        rows.append((*text, f"{small / latency:.0%}"))
+    return rows
+
+
+def _compared(what: str, before: int, after: int) -> tuple[str, str, str, str]:
+    share = f"{after / before:.0%}" if before else ""
+    return what, f"{before:,}", f"{after:,}", share
+
+
+def _data(model: Model) -> list[str]:
+    """Lines on the data that a model was trained on."""
+    settings: Mapping[str, Any] = model.provenance.get("settings") or {}
+    lines = []
+    if settings.get("data") is not None:
+        lines.append(
+            f"File: `{Path(str(settings['data'])).name}`, SHA-256 `{settings.get('data_digest')}`."
+        )
+        lines.append(
+            f"Rows were split by seed {settings.get('dataset_seed')}: "
+            f"{settings.get('test_fraction'):.0%} to test, "
+            f"{settings.get('validation_fraction'):.0%} to validate, the rest to train."
+        )
+    else:
+        lines.append(f"Data set: `{settings.get('dataset_name', 'unknown')}`.")
+    n_dim = model.architecture.n_dim
+    scaled = "scaled to [0, 1] by the smallest and largest value of each in the training rows"
+    taken = scaled if model.scaling else "values in [0, 1]"
+    lines.append(f"{n_dim} columns, {taken}.")
+    if model.columns is not None:
+        lines.append(f"Columns: {_listed(model.columns)}.")
+    return lines
+
+
+def _left(model: Model, latent_size: int) -> list[str]:
+    """Lines on what compaction left of a model whose code had this many values."""
+    compaction = model.compaction
+    if compaction is None:
+        return []
+    lines = [
+        f"Of the trained model's {compaction.n_parameters:,} parameters "
+        f"{model.architecture.n_parameters:,} are left; what pruning made dead is taken out."
+    ]
+    if len(compaction.code) == latent_size:
+        lines.append("The code is whole: all of its values are left.")
+    elif compaction.code:
+        code = ", ".join(map(str, compaction.code))
+        lines.append(f"The code's values are the trained code's values number {code}, from 0.")
+    else:
+        lines.append("**Pruning left nothing of the code**: its one value is 0 for every row.")
+    if compaction.is_constant:
+        lines.append("**The reconstruction is the same for every row.**")
+    if compaction.unread_inputs:
+        names = model.columns or [str(k) for k in range(model.architecture.n_dim)]
+        unread = [names[k] for k in compaction.unread_inputs]
+        lines.append(f"No weight reads {len(unread)} of the columns: {_listed(unread)}.")
+    return lines
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(f"`{name}`" for name in names[:_NAMED])
+    return shown + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+
+
+def _settings(provenance: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The settings that are not at their defaults."""
+    settings: Mapping[str, Any] = provenance.get("settings") or {}
+    return [
+        (name, settings[name])
+        for name, field in Variant.model_fields.items()
+        if name in settings and settings[name] not in (field.default, None)
+    ]

@@ -1,0 +1,193 @@
+"""Which of a study's trained pairs is exported."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from aes_lipi.analysis.tradeoff import read_candidates
+from aes_lipi.errors import UserError
+from aes_lipi.models import Model, Place, load_model, load_recorded
+from aes_lipi.results.locations import is_address, open_storage, shown
+from aes_lipi.results.reading import load_results
+from aes_lipi.results.trial_files import TrialId
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the exported model must satisfy on the validation rows.
+
+    Attributes:
+        capacity: share of the parameters that may be left; the model of lowest loss is taken.
+        loss_increase: by which share its loss may lie above the lowest that the study recorded;
+            the smallest model is taken.
+    """
+
+    capacity: float | None = None
+    loss_increase: float | None = None
+
+    def __bool__(self) -> bool:
+        return self.capacity is not None or self.loss_increase is not None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A trained pair, and what is known of it.
+
+    Attributes:
+        model: the pair.
+        trial: that it comes from.
+        label: the variant's name in the study.
+        place: generation and cell, of a centre that was picked among those recorded.
+        validation_L1: mean absolute error on the validation rows.
+        test_L1: on the test rows, which decided nothing.
+        lowest_validation_L1: of all centres that the study recorded; NaN if that is not known.
+    """
+
+    model: Model
+    trial: TrialId
+    label: str
+    place: Place | None
+    validation_L1: float  # noqa: N815 - the field's name for it
+    test_L1: float  # noqa: N815
+    lowest_validation_L1: float  # noqa: N815
+
+
+def choose(
+    location: str | Path,
+    variant: str | None,
+    trial: int | None,
+    target: Target,
+    *,
+    compact: bool,
+) -> Choice:
+    """Take the pair that a target asks for, or without one the answer of the best trial.
+
+    Args:
+        location: the study's output folder, or its address.
+        variant: id or name of the variant to choose from; by default all.
+        trial: number of the trials to choose from; by default all.
+        target: see there. Without one, it is the final pair of the trial whose final pair has the
+            lowest loss on the validation rows.
+        compact: whether size is what is left after compaction, rather than what is not zero.
+
+    Raises:
+        UserError: there is no such trial, no such model, or it was not stored.
+    """
+    if target:
+        return _recorded(location, variant, trial, target, compact=compact)
+    rows = load_results(location, ["trials"]).trials
+    chosen = _matching(rows, "variant_name", location, variant, trial)
+    best = _first(chosen.sort_values(["validation_L1", "mean_L1"], kind="stable"))
+    which = TrialId(str(best["variant"]), int(best["trial"]))
+    return Choice(
+        model=_loaded(location, which, load_model),
+        trial=which,
+        label=str(best["variant_name"]),
+        place=None,
+        validation_L1=float(best["validation_L1"]),
+        test_L1=float(best["test_L1"]),
+        lowest_validation_L1=float("nan"),
+    )
+
+
+def _recorded(
+    location: str | Path, variant: str | None, trial: int | None, target: Target, *, compact: bool
+) -> Choice:
+    """The centre among those recorded that a target asks for.
+
+    Raises:
+        UserError: none satisfies it, or it was not stored.
+    """
+    everything = read_candidates(location)
+    if everything.empty:
+        raise UserError(
+            f"{shown(location)}: no committed trial has recorded generations to choose from"
+        )
+    chosen = _matching(everything, "label", location, variant, trial)
+    lowest = float(everything["validation_L1"].min())
+    best = _satisfying(chosen, target, lowest, "compact_share" if compact else "capacity")
+    which = TrialId(str(best["variant"]), int(best["trial"]))
+    place = Place(int(best["generation"]), int(best["cell"]))
+    return Choice(
+        model=_loaded(location, which, lambda path: load_recorded(path, place)),
+        trial=which,
+        label=str(best["label"]),
+        place=place,
+        validation_L1=float(best["validation_L1"]),
+        test_L1=float(best["test_L1"]),
+        lowest_validation_L1=lowest,
+    )
+
+
+def _satisfying(
+    rows: pd.DataFrame, target: Target, lowest: float, size: str
+) -> Mapping[Hashable, Any]:
+    """The best of the candidates that satisfy a target.
+
+    Raises:
+        UserError: none does.
+    """
+    if target.capacity is not None:
+        fitting, order = rows[rows[size] <= target.capacity], ["validation_L1", size]
+        nearest = f"the smallest has {rows[size].min():.3f}"
+        asked = f"--target_capacity {target.capacity}"
+    else:
+        limit = lowest * (1 + (target.loss_increase or 0.0))
+        fitting, order = rows[rows["validation_L1"] <= limit], [size, "validation_L1"]
+        nearest = f"the lowest is {rows['validation_L1'].min():.4f}, where {limit:.4f} was allowed"
+        asked = f"--max_loss_increase {target.loss_increase}"
+    if fitting.empty:
+        raise UserError(f"{asked}: no recorded model satisfies it; {nearest}")
+    return _first(fitting.sort_values(order, kind="stable"))
+
+
+def _first(rows: pd.DataFrame) -> Mapping[Hashable, Any]:
+    return rows.iloc[:1].to_dict("records")[0]
+
+
+def _loaded(location: str | Path, trial: TrialId, load: Callable[[Path], Model]) -> Model:
+    """A trial's model, from a folder here or from an object store.
+
+    Raises:
+        UserError: it is gone, or not what it should be.
+    """
+    name = trial.path("models")
+    if not is_address(location):
+        return load(Path(location) / name)
+    content = open_storage(location).read(name)
+    if content is None:
+        raise UserError(f"{shown(location)}/{name}: there is no such file; run the study again")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.safetensors"
+        path.write_bytes(content)
+        return load(path)
+
+
+def _matching(
+    rows: pd.DataFrame, label: str, location: str | Path, variant: str | None, trial: int | None
+) -> pd.DataFrame:
+    """The rows of a variant, by id or name, and of a trial.
+
+    Raises:
+        UserError: there are none.
+    """
+    found = rows
+    if variant is not None:
+        named = found["variant"].astype(str), found[label].astype(str)
+        found = found[(named[0] == variant) | (named[1] == variant)]
+        if found.empty:
+            known = dict(zip(rows["variant"].astype(str), rows[label].astype(str), strict=True))
+            listed = ", ".join(f"{key} ({name})" for key, name in list(known.items())[:6])
+            raise UserError(f"--variant {variant}: not in {shown(location)}, which has {listed}")
+    if trial is not None:
+        found = found[found["trial"] == trial]
+    if found.empty:
+        which = "" if trial is None else f"--trial {trial}: "
+        raise UserError(f"{which}{shown(location)} holds no such committed trial")
+    return found

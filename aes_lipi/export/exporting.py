@@ -1,0 +1,165 @@
+"""An export from beginning to end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from aes_lipi.atomic import write_bytes_atomically, write_text_atomically
+from aes_lipi.errors import UserError
+from aes_lipi.export.card import CARD, model_card
+from aes_lipi.export.checks import Rows, largest_difference, rows_of
+from aes_lipi.export.choice import Choice, Target, choose
+from aes_lipi.export.formats import FORMATS, Package
+from aes_lipi.export.measures import Cost, costs
+from aes_lipi.models import Model
+from aes_lipi.results.locations import is_address, shown
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was exported.
+
+    Attributes:
+        choice: which trained pair.
+        model: as it was exported.
+        package: in its format.
+        before: cost of the trained model.
+        after: cost of the exported one.
+        difference: of their reconstructions, at most; see `checks.largest_difference`.
+        rows: that they were compared on.
+        folder: where the files are.
+    """
+
+    choice: Choice
+    model: Model
+    package: Package
+    before: Cost
+    after: Cost
+    difference: float
+    rows: Rows
+    folder: Path
+
+    @property
+    def files(self) -> list[Path]:
+        """All files that were written, the model card last."""
+        return [self.folder / name for name in (*self.package.files, CARD)]
+
+
+def export(
+    location: str | Path,
+    *,
+    variant: str | None = None,
+    trial: int | None = None,
+    target_capacity: float | None = None,
+    max_loss_increase: float | None = None,
+    compact: bool = False,
+    format_name: str = "safetensors",
+    output_dir: str | Path | None = None,
+) -> Exported:
+    """Write a study's model for use elsewhere, checked against the trained one on real rows.
+
+    Args:
+        location: the study's output folder, or its address.
+        variant: id or name of the variant; by default any.
+        trial: number of the trial; by default any.
+        target_capacity: pick, among recorded generations and cells, the model of lowest validation
+            loss of which at most this share is left: of parameters that are not zero, or with
+            `compact` of parameters.
+        max_loss_increase: pick the smallest model whose validation loss lies at most by this share
+            above the lowest that the study recorded. Without a target, the final pair of the trial
+            of lowest validation loss is exported.
+        compact: take out what pruning made dead.
+        format_name: `safetensors`, `onnx` or `torch`.
+        output_dir: folder for the files; by default one in the study's folder, named after variant
+            and trial.
+
+    Raises:
+        UserError: nothing fits, the exported model differs from the trained one, or the files
+            cannot be written.
+    """
+    if format_name not in FORMATS:
+        raise UserError(f"--format {format_name}: give one of {', '.join(FORMATS)}")
+    target = _target(target_capacity, max_loss_increase)
+    folder = _folder(location, output_dir)
+    choice = choose(location, variant, trial, target, compact=compact)
+    trained = choice.model.for_use()
+    small = choice.model.compacted() if compact else trained
+    exported = replace(small, provenance=_provenance(choice))
+    package = FORMATS[format_name](exported)
+    rows = rows_of(choice.model)
+    difference = largest_difference(choice.model, exported, package, rows)
+    before, after = costs(
+        [(trained, FORMATS[format_name](trained)), (exported, package)], rows.values
+    )
+    done = Exported(
+        choice=choice,
+        model=exported,
+        package=package,
+        before=before,
+        after=after,
+        difference=difference,
+        rows=rows,
+        folder=folder or Path(location) / "exports" / _name(choice, format_name, compact=compact),
+    )
+    _write(done)
+    return done
+
+
+def _target(capacity: float | None, loss_increase: float | None) -> Target:
+    """The target that the flags name.
+
+    Raises:
+        UserError: they name two, or one that nothing can satisfy.
+    """
+    if capacity is not None and loss_increase is not None:
+        raise UserError(
+            "--target_capacity and --max_loss_increase exclude each other; give one of them"
+        )
+    if capacity is not None and not 0 < capacity <= 1:
+        raise UserError(f"--target_capacity {capacity}: is a share of the parameters, as in 0.3")
+    if loss_increase is not None and not 0 <= loss_increase < float("inf"):
+        raise UserError(f"--max_loss_increase {loss_increase}: is a share of the loss, as in 0.05")
+    return Target(capacity, loss_increase)
+
+
+def _folder(location: str | Path, output_dir: str | Path | None) -> Path | None:
+    """Where to write, if that does not follow from the choice.
+
+    Raises:
+        UserError: it is no folder here.
+    """
+    if output_dir is None and is_address(location):
+        raise UserError(
+            f"{shown(location)}: is not a folder here; say where to write: --output_dir"
+        )
+    if output_dir is not None and is_address(output_dir):
+        raise UserError(f"--output_dir {shown(output_dir)}: models are exported to a folder here")
+    return None if output_dir is None else Path(output_dir)
+
+
+def _name(choice: Choice, format_name: str, *, compact: bool) -> str:
+    """What the folder of an export is called: the same for the same export."""
+    parts = [choice.trial.variant, f"trial{choice.trial.trial:04d}"]
+    if choice.place is not None:
+        parts += [f"generation{choice.place.generation}", f"cell{choice.place.cell}"]
+    return "-".join([*parts, *(["compact"] if compact else []), format_name])
+
+
+def _provenance(choice: Choice) -> dict[str, object]:
+    return {
+        **choice.model.provenance,
+        "validation_L1": choice.validation_L1,
+        "test_L1": choice.test_L1,
+    }
+
+
+def _write(exported: Exported) -> None:
+    """Write the files, each whole or not at all, and the card last.
+
+    Raises:
+        UserError: they cannot be written.
+    """
+    for name, content in exported.package.files.items():
+        write_bytes_atomically(exported.folder / name, content)
+    write_text_atomically(exported.folder / CARD, model_card(exported))

@@ -1,0 +1,115 @@
+"""The command `export` as a user types it, and the README's example on real data."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from helpers import tiny_study
+from sklearn.datasets import load_digits
+from studies import run_study
+from typer.testing import CliRunner
+
+from aes_lipi.analysis.tradeoff import read_candidates
+from aes_lipi.cli.app import app
+
+
+def typed(*words: str) -> str:
+    """What a command prints."""
+    result = CliRunner().invoke(app, words, catch_exceptions=False, standalone_mode=False)
+    assert result.exit_code == 0, result.output
+    return " ".join(result.output.split())
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli") / "study"
+    run_study(tiny_study(trials=2, store_recorded=True, prune_method="random"), folder)
+    return folder
+
+
+def test_export_prints_the_table_and_the_files(study: Path) -> None:
+    shown = typed("export", str(study), "--compact", "--format", "onnx")
+    for row in ("parameters", "bytes of the file", "multiply-adds", "latency, batch of 256"):
+        assert row in shown
+    assert "validation L1 0." in shown
+    assert "on 24 validation and test rows" in shown
+    [folder] = (study / "exports").iterdir()
+    assert folder.name.endswith("-compact-onnx")
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("MODEL_CARD.md", "autoencoder.onnx", "decoder.onnx", "encoder.onnx")
+    ]
+
+
+def test_exports_are_no_part_of_the_study(study: Path) -> None:
+    typed("export", str(study), "--target-capacity", "1", "--output-dir", str(study / "mine"))
+    assert typed("clean", str(study)) == "nothing to remove"
+    assert (study / "mine" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--variant", "other"), "--variant other: not in"),
+        (("--trial", "9"), "--trial 9: "),
+        (("--format", "pkl"), "--format pkl: give one of"),
+        (("--target_capacity", "2"), "--target_capacity 2.0: is a share"),
+        (("--max_loss_increase", "0", "--target_capacity", "1"), "exclude each other"),
+    ],
+)
+def test_mistakes_are_said_in_a_line_with_code_2(
+    study: Path, words: tuple[str, ...], told: str
+) -> None:
+    command = [sys.executable, "-m", "aes_lipi", "export", str(study), *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert told in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_folder_that_cannot_be_written_is_told(study: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    command = [sys.executable, "-m", "aes_lipi", "export", str(study)]
+    done = subprocess.run(
+        [*command, "--output_dir", str(tmp_path / "file" / "below")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.timeout(600)
+def test_digits_become_a_model_of_less_than_half_the_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The README's example, shortened: its full length is measured there."""
+    monkeypatch.chdir(tmp_path)
+    digits = load_digits(as_frame=True).data
+    digits.to_parquet("digits.parquet")
+    run = ("run", "--local", "--data", "digits.parquet", "--scale", "minmax", "--latent_size", "16")
+    typed(*run, "--trials", "1", "--epochs", "60", "--jobs", "1", "--output_dir", "study")
+    shown = typed(
+        *("export", "study", "--max_loss_increase", "0.2", "--compact", "--format", "onnx"),
+        *("--output_dir", "small"),
+    )
+    assert "on 539 validation and test rows" in shown
+    rows = read_candidates("study")
+    unpruned = rows[rows["label"] == "no pruning"].sort_values("validation_L1").iloc[0]
+    session = onnxruntime.InferenceSession("small/autoencoder.onnx")
+    reconstruction = session.run(["reconstruction"], {"rows": digits.to_numpy(np.float32)})[0]
+    constant = np.abs(digits - digits.median()).to_numpy().mean()
+    error = np.abs(digits.to_numpy() - reconstruction).mean()
+    assert error < constant / 2
+    weights = onnx.load("small/autoencoder.onnx").graph.initializer
+    layers = [each for each in weights if each.name.startswith(("encoder", "decoder"))]
+    n_parameters = sum(np.prod(each.dims) for each in layers)
+    assert n_parameters < unpruned["n_parameters"] / 2

@@ -1,0 +1,231 @@
+"""Exported files: that they compute the same, here and where this package is not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pandas as pd
+import pytest
+import torch
+from helpers import random_pair, tiny_study
+from studies import run_study
+
+from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
+from aes_lipi.autoencoders.networks import Network, Pair
+from aes_lipi.errors import UserError
+from aes_lipi.export import FORMATS, Exported, export
+from aes_lipi.export.as_onnx import OPSET
+from aes_lipi.export.checks import largest_difference, rows_of
+from aes_lipi.models import Model, load_model
+
+every_format = pytest.mark.parametrize("name", FORMATS)
+every_environment = pytest.mark.parametrize("environment", ENVIRONMENTS)
+
+ALONE = """\
+import sys
+sys.modules["aes_lipi"] = None  # cannot be imported
+import numpy as np
+rows = np.load("rows.npy")
+{prepare}
+{usage}
+np.save("reconstruction.npy", np.asarray({result}))
+"""
+
+
+def exported(study: Path, out: Path, name: str, *, compact: bool = True) -> Exported:
+    return export(study, target_capacity=0.7, compact=compact, format_name=name, output_dir=out)
+
+
+def run_alone(done: Exported, rows: Any) -> Any:
+    """The reconstruction by the lines of the model card, in a process without this package."""
+    card = (done.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
+    usage = card.split("```python\n")[1].split("```")[0]
+    assert usage.strip() == done.package.usage.strip()
+    is_torch = "import torch" in usage
+    program = ALONE.format(
+        prepare="import torch\nrows = torch.from_numpy(rows)" if is_torch else "",
+        usage=usage,
+        result="reconstruction.detach()" if is_torch else "reconstruction",
+    )
+    np.save(done.folder / "rows.npy", rows)
+    command = [sys.executable, "-c", program]
+    subprocess.run(command, cwd=done.folder, check=True, timeout=120)
+    return np.load(done.folder / "reconstruction.npy")
+
+
+@every_format
+@pytest.mark.parametrize("compact", [False, True])
+def test_files_work_without_this_package(
+    name: str, compact: bool, study: Path, table: Path, tmp_path: Path
+) -> None:
+    done = exported(study, tmp_path, name, compact=compact)
+    rows = pd.read_parquet(table).to_numpy(np.float32)
+    expected = done.choice.model.reconstruct(rows)
+    span = np.ptp(rows, axis=0) + 1e-9
+    span[5] = 1.0  # constant
+    difference = np.abs(run_alone(done, rows) - expected) / span
+    assert difference.max() < 1e-5
+
+
+@every_format
+@every_environment
+def test_unscaled_models_of_every_environment_work_alone(
+    name: str, environment: str, tmp_path: Path
+) -> None:
+    study = tiny_study(trials=1, epochs=2, environment=environment, prune_method="random")
+    run_study(study, tmp_path / "study")
+    done = export(tmp_path / "study", compact=True, format_name=name, output_dir=tmp_path / "out")
+    rows = np.random.default_rng(0).random((9, 7), dtype=np.float32)
+    found = run_alone(done, rows)
+    np.testing.assert_allclose(found, done.choice.model.reconstruct(rows), atol=2e-6)
+
+
+def test_onnx_files_are_valid_and_agree_with_each_other(study: Path, tmp_path: Path) -> None:
+    done = exported(study, tmp_path, "onnx")
+    rows = done.rows.values
+    for path in done.files[:-1]:
+        graph = onnx.load(path)
+        onnx.checker.check_model(graph, full_check=True)
+        assert [each.version for each in graph.opset_import] == [OPSET]
+        properties = {each.key: json.loads(each.value) for each in graph.metadata_props}
+        assert properties["provenance"]["variant"] == done.choice.trial.variant
+        assert properties["columns"][0] == "column 0"
+    whole, encoder, decoder = (onnxruntime.InferenceSession(path) for path in done.files[:-1])
+    code, reconstruction = whole.run(None, {"rows": rows})
+    [same_code] = encoder.run(None, {"rows": rows})
+    [same_reconstruction] = decoder.run(None, {"code": code})
+    assert np.array_equal(code, same_code)
+    assert np.array_equal(reconstruction, same_reconstruction)
+    alone = whole.run(None, {"rows": rows[:1]})[1]
+    np.testing.assert_allclose(alone, reconstruction[:1], rtol=1e-5)
+
+
+def test_safetensors_file_is_a_model_of_its_own(study: Path, table: Path, tmp_path: Path) -> None:
+    done = exported(study, tmp_path, "safetensors")
+    model, rows = load_model(done.files[0]), pd.read_parquet(table)
+    assert model.compaction == done.model.compaction
+    assert model.compaction is not None
+    assert model.compaction.n_parameters == done.choice.model.architecture.n_parameters
+    assert model.columns == tuple(rows.columns)
+    assert np.array_equal(model.reconstruct(rows), done.model.reconstruct(rows))
+    full, code = done.choice.model.encode(rows), model.encode(rows)
+    np.testing.assert_allclose(code, full[:, list(model.compaction.code)], atol=1e-5)
+    assert model.provenance["generation"] == done.choice.place.generation  # type: ignore[union-attr]
+    assert model.provenance["settings"]["prune_unit"] == "node"
+    assert model.pair.encoder.mask is None
+
+
+def test_state_dict_needs_no_unpickling_of_anything_but_tensors(
+    study: Path, tmp_path: Path
+) -> None:
+    done = exported(study, tmp_path, "torch")
+    weights = torch.load(done.files[0], weights_only=True)
+    assert all(isinstance(value, torch.Tensor) for value in weights.values())
+    assert {name for name in weights if name.startswith("encoder")} == {
+        f"encoder.{k}.{kind}" for k in (0, 2) for kind in ("weight", "bias")
+    }
+    lines = [line for line in done.package.usage.splitlines() if line.strip()]
+    assert len([line for line in lines if not line.startswith(("import", "from"))]) <= 13
+
+
+def test_costs_are_those_of_the_files(study: Path, tmp_path: Path) -> None:
+    done = exported(study, tmp_path, "safetensors")
+    before, after = done.before, done.after
+    model = done.choice.model
+    kept = model.pair.encoder.n_zero + model.pair.decoder.n_zero
+    assert before.parameters == model.architecture.n_parameters
+    assert before.non_zero == before.parameters - kept
+    assert after.parameters == done.model.architecture.n_parameters < before.parameters
+    assert after.n_bytes == done.files[0].stat().st_size < before.n_bytes
+    assert after.multiply_adds < before.multiply_adds == 6 * 7 + 6 * 3 + 3 * 6 + 6 * 7
+    assert all(latency > 0 for cost in (before, after) for latency in cost.latency_us.values())
+    card = done.files[-1].read_text(encoding="utf-8")
+    assert f"| parameters | {before.parameters:,} | {after.parameters:,} |" in card
+    assert f"{done.choice.test_L1:.4f}" in card
+
+
+@every_format
+def test_a_network_pruned_to_nothing_is_exported_and_said_so(name: str, tmp_path: Path) -> None:
+    study = tiny_study(
+        trials=1, prune_method="random", prune_probability=1.0, prune_amount=1.0, epochs=1
+    )
+    run_study(study, tmp_path / "study")
+    done = export(tmp_path / "study", compact=True, format_name=name, output_dir=tmp_path / "out")
+    assert done.after.layers == "7-1-1-1-7"
+    assert done.model.compaction is not None
+    assert done.model.compaction.is_constant
+    assert done.model.compaction.code == ()
+    assert done.model.compaction.unread_inputs == tuple(range(7))
+    card = (tmp_path / "out" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "same for every row" in card
+    assert "nothing of the code" in card
+    rows = np.random.default_rng(0).random((4, 7), dtype=np.float32)
+    assert np.array_equal(run_alone(done, rows), np.full((4, 7), 0.5))
+
+
+def test_a_wrong_model_is_noticed_before_anything_is_written(study: Path) -> None:
+    model = load_model(next((study / "models").rglob("*.safetensors")))
+    genome = model.pair.decoder.genome.copy()
+    genome[-3] += 0.1
+    wrong = Model(
+        model.architecture,
+        Pair(model.pair.encoder, Network(genome)),
+        scaling=model.scaling,
+        columns=model.columns,
+    )
+    rows = rows_of(model)
+    with pytest.raises(UserError, match="reconstructions differ"):
+        largest_difference(model, wrong, FORMATS["safetensors"](wrong), rows)
+
+
+def test_rows_are_real_ones_where_the_data_are_at_hand(study: Path, table: Path) -> None:
+    model = load_model(next((study / "models").rglob("*.safetensors")))
+    rows = rows_of(model)
+    assert rows.source == "36 validation and test rows"
+    known = pd.read_parquet(table).to_numpy(np.float32)
+    nearest = np.abs(rows.values[:, None] - known).sum(axis=2).argmin(axis=1)
+    np.testing.assert_allclose(rows.values, known[nearest], rtol=1e-4, atol=1e-6)
+
+
+def test_without_the_data_rows_are_drawn_and_it_is_said() -> None:
+    architecture = build_architecture(ENVIRONMENTS["AutoencoderBinaryClustering"], 7, (4,), 3)
+    settings = {"data": "/gone.parquet", "data_digest": "0" * 64}
+    model = Model(architecture, random_pair(architecture, 0), provenance={"settings": settings})
+    assert "drawn uniformly, since the data are not at hand" in rows_of(model).source
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        ({"format_name": "pickle"}, "safetensors, onnx, torch"),
+        ({"target_capacity": 0.5, "max_loss_increase": 0.1}, "exclude each other"),
+        ({"target_capacity": 0.0}, "is a share of the parameters"),
+        ({"target_capacity": 1.5}, "is a share of the parameters"),
+        ({"max_loss_increase": -0.1}, "is a share of the loss"),
+        ({"max_loss_increase": float("inf")}, "is a share of the loss"),
+        ({"output_dir": "s3://bucket/models"}, "to a folder here"),
+    ],
+)
+def test_flags_that_make_no_sense_are_refused(
+    flags: dict[str, object], told: str, study: Path
+) -> None:
+    with pytest.raises(UserError, match=told):
+        export(study, **flags)  # type: ignore[arg-type]
+
+
+def test_data_beyond_float32_are_refused_for_onnx_alone(tmp_path: Path) -> None:
+    from aes_lipi.datasets.minmax import MinMax  # noqa: PLC0415 - rarely needed
+
+    architecture = build_architecture(ENVIRONMENTS["AutoencoderBinaryClustering"], 2, (2,), 1)
+    scaling = MinMax(np.array([0.0, 1e200]), np.array([1.0, 2e200]))
+    model = Model(architecture, random_pair(architecture, 0), scaling=scaling)
+    with pytest.raises(UserError, match="beyond float32"):
+        FORMATS["onnx"](model)
+    assert FORMATS["safetensors"](model).files
