@@ -55,8 +55,9 @@ def export(
 ) -> None:
     """Write a trained model for use without aes_lipi, with a model card.
 
-    Without a target it is the answer of the trial of lowest validation loss, or of the --variant
-    and --trial given. The exported model is compared with the trained one on real rows, every time.
+    Without a target it is the answer of the trial of lowest validation loss, among those that
+    --variant and --trial leave. The exported model is compared with the trained one on real rows,
+    every time.
     """
     from aes_lipi.cli.running import one_thread  # noqa: PLC0415
 

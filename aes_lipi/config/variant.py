@@ -155,7 +155,9 @@ class Variant(BaseModel):
         "Widths of the encoder's hidden layers, mirrored by the decoder, as 60,30",
     )
     latent_size: Width | None = setting(
-        None, "Autoencoder", "Width of the code; by default the environment's."
+        None,
+        "Autoencoder",
+        "Width of the code; by default the environment's, at most half of the columns of --data.",
     )
     identical_initial_networks: bool = setting(
         False, "Autoencoder", "Every cell starts from the same weights."

@@ -145,9 +145,14 @@ def check_feasible(variant: Variant, here: bool = True) -> None:
 
 
 def architecture_of(variant: Variant, n_dim: int) -> Architecture:
-    """The layouts of a variant's networks for data of a given width."""
+    """The layouts of a variant's networks for data of a given width.
+
+    Unless it is given, the code of a user's own table has at most half of its columns: with more,
+    nothing would be compressed.
+    """
     environment = environment_named(variant.environment)
     sizes = environment.hidden_sizes if variant.hidden_sizes is None else variant.hidden_sizes
-    return build_architecture(
-        environment, n_dim, sizes, variant.latent_size or environment.latent_size
-    )
+    latent_size = environment.latent_size
+    if variant.data is not None:
+        latent_size = min(latent_size, max(1, n_dim // 2))
+    return build_architecture(environment, n_dim, sizes, variant.latent_size or latent_size)

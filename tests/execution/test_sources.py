@@ -13,8 +13,10 @@ from helpers import TINY, tiny_study
 from studies import run_study
 
 import aes_lipi
+from aes_lipi.config import Variant
 from aes_lipi.datasets.choice import load_dataset
 from aes_lipi.errors import UserError
+from aes_lipi.execution.setup import architecture_of
 from aes_lipi.execution.study import Summary
 from aes_lipi.models import load_model
 from aes_lipi.models.files import model_files
@@ -113,3 +115,14 @@ def test_the_callers_environment_is_left_alone(tmp_path: Path) -> None:
     run_study(tiny_study(trials=2), tmp_path / "s", jobs=2)
     assert dict(os.environ) == before
     assert signal.getsignal(signal.SIGINT) is handler
+
+
+@pytest.mark.parametrize(
+    ("n_dim", "given", "expected"), [(3, None, 1), (8, None, 4), (40, None, 10), (3, 5, 5)]
+)
+def test_the_code_of_an_own_table_is_narrower_than_the_table(
+    n_dim: int, given: int | None, expected: int
+) -> None:
+    own = Variant(data="table.parquet", latent_size=given)
+    assert architecture_of(own, n_dim).latent_size == expected
+    assert architecture_of(Variant(latent_size=given), n_dim).latent_size == (given or 10)
