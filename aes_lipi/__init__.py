@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from aes_lipi.api import load_study, run
     from aes_lipi.errors import UserError
     from aes_lipi.estimator import AutoencoderRing as AutoencoderRing
-    from aes_lipi.models import Ensemble, load_model
+    from aes_lipi.models import Ensemble, load_model, save_model
     from aes_lipi.results.reading import load_results
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "load_results",
     "load_study",
     "run",
+    "save_model",
 ]
 """Without `AutoencoderRing`, so that `import *` does without scikit-learn."""
 
@@ -33,6 +34,7 @@ _HOMES = {
     "load_results": "aes_lipi.results.reading",
     "load_study": "aes_lipi.api",
     "run": "aes_lipi.api",
+    "save_model": "aes_lipi.models",
 }
 
 
@@ -41,3 +43,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """All public names, whether they were imported or not."""
+    return sorted({*globals(), *_HOMES})

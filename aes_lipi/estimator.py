@@ -301,8 +301,8 @@ def _evolved(variant: Variant, dataset: Dataset) -> tuple[Setup, Ring, Sequence[
         UserError: the engine, the device or saved models to start from cannot be had.
         DivergenceError: a weight or a loss is not finite, and the policy is to fail.
     """
+    setup = prepare_with(variant, Materials(dataset))  # loads what the limit is for
     with threadpool_limits(limits=1):
-        setup = prepare_with(variant, Materials(dataset))
         path = variant.ann_path
         warm = () if path is None else load_pairs(Path(path), setup.architecture)
         evolution = Evolution(setup, initial_ring(setup, 0, warm).snapshot())

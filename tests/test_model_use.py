@@ -16,8 +16,10 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 from studies import assert_same_study, run_study
 
+from aes_lipi.analysis.tradeoff import read_candidates
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
 from aes_lipi.autoencoders.forward import decode, encode
+from aes_lipi.coevolution.front import pareto_front
 from aes_lipi.datasets.minmax import MinMax
 from aes_lipi.errors import UserError
 from aes_lipi.models import (
@@ -69,7 +71,8 @@ def test_a_score_is_the_mean_absolute_error_of_a_row_with_columns_in_the_unit_in
     score = model.score(ROWS)
     assert score.shape == (3,)
     assert score.dtype == np.float32
-    beyond = np.array([*UNIT_ROWS[:2], [5.0, -0.3, -1.75, 0.0]])  # the third row's, not clipped
+    # The third row as it is, not clipped; its constant column has changed.
+    beyond = np.array([*UNIT_ROWS[:2], [5.0, -0.3, -1.75, 1.0]])
     np.testing.assert_allclose(score, np.abs(beyond - inner).mean(axis=1), rtol=1e-6)
     plain = replace(model, scaling=None, columns=None)
     assert np.array_equal(plain.score(unit[:2]), score[:2])
@@ -165,19 +168,20 @@ def test_centres_of_recorded_generations_are_kept_and_the_bits_do_not_depend_on_
     model = load_model(kept)
     assert np.array_equal(model.pair.encoder.genome, load_model(bare).pair.encoder.genome)
     best = int(model.provenance["cell"])
+    rows = read_candidates(tmp_path / "kept")
+    front = rows.iloc[pareto_front(rows["n_compact"], rows["validation_L1"])]
+    for place in map(Place, front["generation"], front["cell"]):
+        assert load_recorded(kept, place).provenance["cell"] == place.cell
     last = load_recorded(kept, Place(3, best))
     assert np.array_equal(last.pair.encoder.genome, model.pair.encoder.genome)
     assert np.array_equal(last.pair.decoder.genome, model.pair.decoder.genome)
     assert last.provenance["generation"] == 3
-    assert load_recorded(kept, Place(0, 2)).pair.encoder.genome.size == 7 * 4 + 4 + 4 * 3 + 3
     for path, place in ((kept, Place(1, 0)), (kept, Place(0, 4)), (bare, Place(3, best))):
         with pytest.raises(UserError, match=r"holds no centre.*store_recorded"):
             load_recorded(path, place)
 
 
-def test_centres_have_the_same_bits_after_a_checkpoint_and_in_other_processes(
-    tmp_path: Path,
-) -> None:
+def test_centres_have_the_same_bits_in_other_processes(tmp_path: Path) -> None:
     study = tiny_study(trials=2, store_recorded=True, prune_method="random", epochs=6)
     run_study(study, tmp_path / "one")
     run_study(study, tmp_path / "two", jobs=2)
@@ -271,3 +275,23 @@ def test_a_header_of_absurd_size_and_a_renamed_pickle_are_refused(tmp_path: Path
             with pytest.raises(UserError, match="not a model saved by aes_lipi") as caught:
                 read(path)
             assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("low", "span"), [(2024.0, 1.0), (1e6, 1.0), (1e9, 10.0), (-1e12, 1e3)])
+def test_an_offset_costs_no_digits(low: float, span: float) -> None:
+    scaling = MinMax(np.array([low]), np.array([low + span]))
+    shares = np.linspace(0, 1, 7, dtype=np.float32)[:, None]
+    exact = low + span * shares.astype(np.float64)
+    assert np.abs(scaling.invert(shares) - exact).max() / span < 1e-6
+    assert scaling.invert(shares).min() >= low
+
+
+def test_a_compact_model_is_compact() -> None:
+    genome = scaled_model().pair.encoder.genome.copy()
+    ARCHITECTURE.encoder.weight(genome, 1)[0] = 0
+    model = scaled_model()
+    pair = replace(model.pair, encoder=replace(model.pair.encoder, genome=genome))
+    small = replace(model, pair=pair).compacted()
+    assert small.compaction is not None
+    assert small.compaction.code == (1,)
+    assert small.compacted() is small

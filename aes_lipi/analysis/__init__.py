@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from aes_lipi.analysis.report import Report, analyse
     from aes_lipi.analysis.samples import Sample, generation_samples, trial_samples
     from aes_lipi.analysis.tables import describe_generations, describe_trials
-    from aes_lipi.analysis.tradeoff import pareto_front, read_candidates
+    from aes_lipi.analysis.tradeoff import read_candidates
+    from aes_lipi.coevolution.front import pareto_front
 
 _MODULES = {
     "Comparisons": "comparisons",
@@ -30,7 +31,7 @@ _MODULES = {
     "describe_generations": "tables",
     "describe_trials": "tables",
     "generation_samples": "samples",
-    "pareto_front": "tradeoff",
+    "pareto_front": "fronts",
     "read_candidates": "tradeoff",
     "read_history": "history",
     "read_measurements": "reading",

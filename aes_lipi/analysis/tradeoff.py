@@ -6,14 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
 from aes_lipi.analysis.labels import variant_labels
 from aes_lipi.analysis.measures import parameters_of, rows_of
 from aes_lipi.analysis.reading import rows_frame
-from aes_lipi.analysis.units import Int64, Rows
+from aes_lipi.analysis.units import Rows
 from aes_lipi.errors import UserError
 from aes_lipi.results.description import STUDY_FILE, read_variants
 from aes_lipi.results.inventory import Inventory
@@ -31,34 +30,6 @@ COLUMNS = (
 _KEYS = ("generation", "cell")
 _MEASURES = ("n_compact", "capacity", "validation_L1", "test_L1")
 _NAMES = ("study", "variant_name", "n_parameters")
-
-
-def pareto_front(sizes: npt.ArrayLike, losses: npt.ArrayLike) -> Int64:
-    """Which points no other one dominates: is as small and as good, and better in one of the two.
-
-    The points are sorted by size and then by loss; those are on the front whose loss is below all
-    that come before (Kung, Luccio and Preparata, Journal of the ACM 22, 1975), in O(n log n).
-
-    Args:
-        sizes: shape (n,); smaller is better.
-        losses: shape (n,); smaller is better.
-
-    Returns:
-        indices, ordered by size, so that losses fall. Of points that are the same the first is
-        kept; a point with a NaN is left out.
-
-    Raises:
-        ValueError: the shapes are not these.
-    """
-    x, y = np.asarray(sizes, dtype=np.float64), np.asarray(losses, dtype=np.float64)
-    if x.ndim != 1 or x.shape != y.shape:
-        raise ValueError(f"sizes {x.shape} and losses {y.shape} must be rows of one length")
-    known = np.flatnonzero(~(np.isnan(x) | np.isnan(y)))
-    order = known[np.lexsort((y[known], x[known]))]
-    lowest = np.minimum.accumulate(y[order])
-    better = np.concatenate([[True], lowest[1:] < lowest[:-1]])
-    front: Int64 = order[better[: len(order)]]
-    return front
 
 
 def read_candidates(

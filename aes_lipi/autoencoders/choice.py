@@ -31,7 +31,8 @@ def _plugged(name: str) -> Environment:
     if isinstance(plugin.value, Environment):
         return _checked(plugin, plugin.value)
     make = plugin.value
-    plugin.check_function(make, ())
+    if not (isinstance(make, type) and issubclass(make, Environment)):
+        make = plugin.function()
     return settled(
         plugin, lambda: _checked(plugin, called(plugin, {}, lambda _: make())), operator.eq
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import math
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -47,7 +47,7 @@ def export(
         str, typer.Option("--format", metavar="safetensors|onnx|torch", help="Of the files.")
     ] = "safetensors",
     output_dir: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--output_dir", metavar="DIR", help="Where to write; by default DIR/exports/..."
         ),
@@ -56,8 +56,8 @@ def export(
     """Write a trained model for use without aes_lipi, with a model card.
 
     Without a target it is the answer of the trial of lowest validation loss, among those that
-    --variant and --trial leave. The exported model is compared with the trained one on real rows,
-    every time.
+    --variant and --trial leave. The exported model is compared with the trained one every time: on
+    the data, if they are still there.
     """
     from aes_lipi.cli.running import one_thread  # noqa: PLC0415
 
@@ -83,6 +83,7 @@ def _print(done: Exported) -> None:
 
     from aes_lipi.cli.tables import console  # noqa: PLC0415
     from aes_lipi.export.card import cost_table  # noqa: PLC0415
+    from aes_lipi.export.checks import varying_values  # noqa: PLC0415
 
     choice = done.choice
     where = "" if choice.place is None else f", generation {choice.place.generation}"
@@ -97,6 +98,11 @@ def _print(done: Exported) -> None:
     console().print(table)
     print(_losses(done))
     print(f"differs from the trained model by {done.difference:.1e} at most, on {done.rows.source}")
+    varying, size = varying_values(done.model, done.rows), done.model.architecture.latent_size
+    if varying < size:
+        print(f"{size - varying} of the {size} values of the code are the same for all rows")
+    if not done.rows.is_real:
+        print("NOT compared on the data: export again where they are")
     if done.model.compaction is not None and done.model.compaction.is_constant:
         print("pruning left nothing: the reconstruction is the same for every row")
     for path in done.files:
@@ -105,6 +111,8 @@ def _print(done: Exported) -> None:
 
 def _losses(done: Exported) -> str:
     choice = done.choice
+    if math.isnan(choice.validation_L1):
+        return f"validation L1 not recorded, test L1 {choice.test_L1:.4f}"
     line = f"validation L1 {choice.validation_L1:.4f}"
     if choice.lowest_validation_L1 > 0:
         above = choice.validation_L1 / choice.lowest_validation_L1 - 1

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from aes_lipi.autoencoders.initialise import initial_genome
 from aes_lipi.autoencoders.networks import Network, Pair
+from aes_lipi.coevolution.front import extended
 from aes_lipi.coevolution.generation import generation
 from aes_lipi.coevolution.order import Flow, Reads, Step, Version, waves
 from aes_lipi.coevolution.plan import Cell, Outcome, Record, Setup, Task
@@ -114,9 +115,10 @@ class Evolution:
             outcomes = perform(steps, self._states, self._setup)
             for step in steps:
                 self._states[step.version] = outcomes[step.version].cell
-                self._records.append(outcomes[step.version].record)
                 self._following[step.cell] = step.generation + 1
                 self._to_read.subtract(step.needs)
+            new = [outcomes[step.version].record for step in steps]
+            self._records = extended(self._records, new)
             self._states = {at: cell for at, cell in self._states.items() if self._is_needed(at)}
             yield min(self._following)
 

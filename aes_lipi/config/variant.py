@@ -297,7 +297,8 @@ class Variant(BaseModel):
     store_recorded: bool = setting(
         False,
         "Recording",
-        "Save the centres of all recorded generations, for `aes-lipi export` to pick from.",
+        "Save those centres of recorded generations that no other of the trial beats in both size "
+        "and validation loss, for `aes-lipi export` to pick from.",
     )
 
     # What users add

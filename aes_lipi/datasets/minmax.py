@@ -43,5 +43,6 @@ class MinMax:
 
     def invert(self, scaled: npt.NDArray[np.floating]) -> Float64:
         """From [0, 1] back to the columns' own units, shape (rows, n_columns)."""
-        values: Float64 = self.low * (1.0 - scaled) + self.high * scaled
+        share = scaled.astype(np.float64)  # else an offset costs what float32 rounds of it
+        values: Float64 = self.low * (1.0 - share) + self.high * share
         return values

@@ -15,6 +15,8 @@ from aes_lipi.models.files import model_files, models_digest
 def with_digests(study: Study) -> Study:
     """The same study, its variants' data files, saved models and plug-ins told by their content.
 
+    Where data files are is told from the root, so that they are found from any folder.
+
     Raises:
         UserError: such a file cannot be read, or a plug-in cannot be imported or breaks a rule.
     """
@@ -28,6 +30,7 @@ def with_digests(study: Study) -> Study:
     variants = tuple(
         variant.model_copy(
             update={
+                "data": variant.data and str(Path(variant.data).absolute()),
                 "data_digest": variant.data_digest or data_digests[_data_of(variant)],
                 "ann_digest": variant.ann_digest or models_digests.get(variant.ann_path),
                 "plugins_digest": variant.plugins_digest or plugins_digest(variant),

@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 import aes_lipi
 from aes_lipi.autoencoders.networks import Pair
 from aes_lipi.checkpoints import Checkpoint, decode_checkpoint, encode_checkpoint
+from aes_lipi.coevolution.front import with_front_alone
 from aes_lipi.coevolution.plan import Record, Setup
 from aes_lipi.coevolution.quality import pair_of
 from aes_lipi.coevolution.ring import Evolution, Ring, initial_ring
@@ -73,8 +74,9 @@ def run_trial(job: Job, provide: Provide = from_files, notice: Notice = never) -
     """
     started_at = datetime.now(UTC)
     try:
+        setup, warm = provide(job.variant)  # loads the libraries whose threads are limited
         with threadpool_limits(limits=1):
-            yield from _generations(job, *provide(job.variant), started_at, notice)
+            yield from _generations(job, setup, warm, started_at, notice)
     except UserError as error:
         yield Refused(str(error))
     except Exception as error:
@@ -217,10 +219,10 @@ def _model(job: Job, setup: Setup, ring: Ring, verdict: Verdict) -> Model:
 
 
 def _recorded(records: Sequence[Record], setup: Setup) -> dict[Place, Pair]:
-    """The centres of recorded generations, where the study stores them."""
+    """The centres of recorded generations that a choice can fall on, if the study stores them."""
     return {
         Place(record.generation, record.cell): pair_of(record.centre, setup.architecture)
-        for record in records
+        for record in with_front_alone(records)
         if record.centre is not None
     }
 

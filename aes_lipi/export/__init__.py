@@ -1,6 +1,6 @@
 """From a study to a model that works elsewhere: chosen, compacted, checked, written, described."""
 
-from aes_lipi.export.exporting import Exported, export
+from aes_lipi.export.exporting import Exported, export, write_model
 from aes_lipi.export.formats import FORMATS
 
-__all__ = ["FORMATS", "Exported", "export"]
+__all__ = ["FORMATS", "Exported", "export", "write_model"]

@@ -9,12 +9,13 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 import aes_lipi
 from aes_lipi.autoencoders.layout import Float32, NetworkLayout
 from aes_lipi.datasets.minmax import MinMax
 from aes_lipi.errors import UserError
-from aes_lipi.export.formats import Package
+from aes_lipi.export.formats import Package, Rows
 from aes_lipi.models import Model
 
 if TYPE_CHECKING:
@@ -24,13 +25,16 @@ WHOLE, ENCODER, DECODER = "autoencoder.onnx", "encoder.onnx", "decoder.onnx"
 OPSET, IR_VERSION = 17, 8
 """Of 2022: what runtimes have understood for years."""
 
-ROWS, CODE, RECONSTRUCTION = "rows", "code", "reconstruction"
+ROWS, CODE, RECONSTRUCTION, SCORE = "rows", "code", "reconstruction", "score"
 
+_AS_THEY_ARE = "rows: float32, (rows, columns), in [0, 1]"
+_SCALED = "rows: float64, (rows, columns), in their own units"
 _USAGE = """\
 import onnxruntime
 
 session = onnxruntime.InferenceSession("autoencoder.onnx")
-code, reconstruction = session.run(None, {{"rows": rows}})  # rows: float32, (rows, columns){units}
+code, reconstruction, score = session.run(None, {{"rows": rows}})  # {units}
+# The score of a row is high if it is strange.
 encoder = onnxruntime.InferenceSession("encoder.onnx")  # rows to code
 decoder = onnxruntime.InferenceSession("decoder.onnx")  # code to reconstruction
 """
@@ -39,10 +43,11 @@ decoder = onnxruntime.InferenceSession("decoder.onnx")  # code to reconstruction
 def pack(model: Model) -> Package:
     """Three graphs, found valid by ONNX's own checker.
 
-    Where the model scales, the graphs do, in float64 inside; they take and give float32.
+    Where the model scales, the graphs do, and take and give rows in float64: in float32, a column
+    of dates would lose its days. Else rows are float32; codes always are.
 
     Raises:
-        UserError: onnx or onnxruntime is not installed, or the data's own units exceed float32.
+        UserError: onnx or onnxruntime is not installed, or a column spans more than float64 does.
     """
     runtime = _runtime()
     _check_units(model.scaling)
@@ -58,7 +63,8 @@ def pack(model: Model) -> Package:
         runtime=f"onnxruntime {version('onnxruntime')}",
         encode=_session(runtime, files[ENCODER], CODE),
         reconstruct=_session(runtime, files[WHOLE], RECONSTRUCTION),
-        usage=_USAGE.format(units=", in their own units" if model.scaling else ", in [0, 1]"),
+        score=_session(runtime, files[WHOLE], SCORE),
+        usage=_USAGE.format(units=_SCALED if model.scaling else _AS_THEY_ARE),
     )
 
 
@@ -74,20 +80,24 @@ def _runtime() -> Any:
 
 
 def _check_units(scaling: MinMax | None) -> None:
-    """Whether the graphs' float32 can hold the data.
+    """Whether the graphs' arithmetic can hold the spans of the columns.
 
     Raises:
         UserError: it cannot.
     """
-    largest = np.finfo(np.float32).max
-    if scaling is not None and max(np.abs(scaling.low).max(), np.abs(scaling.high).max()) > largest:
+    if scaling is not None and not np.isfinite(_span(scaling)).all():
         raise UserError(
-            "--format onnx: the data hold values beyond float32; export as safetensors, or rescale "
-            "the data"
+            "--format onnx: a column spans more than float64 can hold; export as safetensors, or "
+            "rescale the data"
         )
 
 
-def _session(runtime: Any, content: bytes, output: str) -> Callable[[Float32], Any]:
+def _span(scaling: MinMax) -> npt.NDArray[np.float64]:
+    with np.errstate(over="ignore"):
+        return scaling.high - scaling.low
+
+
+def _session(runtime: Any, content: bytes, output: str) -> Callable[[Rows], Any]:
     """Run a graph on one thread."""
     options = runtime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -129,30 +139,45 @@ class _Graph:
             source = self.add(kinds[layer.activation], [value], f"{name}.output")
         return source
 
-    def scaled(self, scaling: MinMax) -> str:
-        """Append what `MinMax.apply` does to the rows."""
+    def scaled(self, scaling: MinMax) -> tuple[str, str]:
+        """Append what `Units.scaled` and `Units.within` do to the rows; the names of both."""
         from onnx import TensorProto  # noqa: PLC0415
 
-        span = scaling.high - scaling.low
+        span = _span(scaling)
         low = self.constant("scaling.low", scaling.low)
+        constant = self.constant("scaling.constant", (span == 0).astype(np.float64))
+        varying = self.constant("scaling.varying", (span > 0).astype(np.float64))
         divisor = self.constant("scaling.divisor", np.where(span > 0, span, np.inf))
         bounds = [self.constant(f"scaling.{bound}", np.float64(bound)) for bound in (0, 1)]
-        wide = self.add("Cast", [ROWS], "scaling.wide", to=TensorProto.DOUBLE)
-        above = self.add("Sub", [wide, low], "scaling.above_low")
+        above = self.add("Sub", [ROWS, low], "scaling.above_low")
         share = self.add("Div", [above, divisor], "scaling.share")
-        within = self.add("Clip", [share, *bounds], "scaling.within")
-        return self.add("Cast", [within], "scaling.rows", to=TensorProto.FLOAT)
+        same = self.add("Equal", [ROWS, low], "scaling.same")
+        other = self.add("Not", [same], "scaling.other")
+        changes = self.add("Cast", [other], "scaling.changes", to=TensorProto.DOUBLE)
+        surprise = self.add("Mul", [changes, constant], "scaling.surprise")
+        scaled = self.add("Add", [share, surprise], "scaling.scaled")
+        clipped = self.add("Clip", [scaled, *bounds], "scaling.clipped")
+        within = self.add("Mul", [clipped, varying], "scaling.within")
+        return (
+            self.add("Cast", [scaled], "scaling.targets", to=TensorProto.FLOAT),
+            self.add("Cast", [within], "scaling.rows", to=TensorProto.FLOAT),
+        )
+
+    def score(self, rows: str, decoded: str) -> str:
+        """Append the mean absolute error of each row."""
+        apart = self.add("Sub", [rows, decoded], "score.difference")
+        error = self.add("Abs", [apart], "score.errors")
+        return self.add("ReduceMean", [error], SCORE, axes=[1], keepdims=0)
 
     def unscaled(self, scaling: MinMax, source: str) -> str:
         """Append what `MinMax.invert` does."""
         from onnx import TensorProto  # noqa: PLC0415
 
         low = self.constant("units.low", scaling.low)
-        span = self.constant("units.span", scaling.high - scaling.low)
-        wide = self.add("Cast", [source], "units.wide", to=TensorProto.DOUBLE)
-        stretched = self.add("Mul", [wide, span], "units.stretched")
-        moved = self.add("Add", [stretched, low], "units.moved")
-        return self.add("Cast", [moved], "units.rows", to=TensorProto.FLOAT)
+        span = self.constant("units.span", _span(scaling))
+        share = self.add("Cast", [source], "units.share", to=TensorProto.DOUBLE)
+        stretched = self.add("Mul", [share, span], "units.stretched")
+        return self.add("Add", [stretched, low], "units.rows")
 
 
 def _model_of(model: Model, *, encoder: bool, decoder: bool) -> onnx.ModelProto:
@@ -161,18 +186,27 @@ def _model_of(model: Model, *, encoder: bool, decoder: bool) -> onnx.ModelProto:
 
     graph, outputs = _Graph(), []
     architecture, pair = model.architecture, model.pair
-    code = CODE
+    code, in_units = CODE, model.scaling is not None
+    targets = rows = ROWS
     if encoder:
-        rows = ROWS if model.scaling is None else graph.scaled(model.scaling)
+        if model.scaling is not None:
+            targets, rows = graph.scaled(model.scaling)
         last = graph.dense("encoder", architecture.encoder, pair.encoder.genome, rows)
         code = graph.add("Identity", [last], CODE)
         outputs.append(_value(CODE, architecture.latent_size))
     if decoder:
-        last = graph.dense("decoder", architecture.decoder, pair.decoder.genome, code)
-        last = last if model.scaling is None else graph.unscaled(model.scaling, last)
+        decoded = graph.dense("decoder", architecture.decoder, pair.decoder.genome, code)
+        last = decoded if model.scaling is None else graph.unscaled(model.scaling, decoded)
         graph.add("Identity", [last], RECONSTRUCTION)
-        outputs.append(_value(RECONSTRUCTION, architecture.n_dim))
-    entry = _value(ROWS, architecture.n_dim) if encoder else _value(CODE, architecture.latent_size)
+        outputs.append(_value(RECONSTRUCTION, architecture.n_dim, in_units))
+    if encoder and decoder:
+        graph.score(targets, decoded)
+        outputs.append(_value(SCORE))
+    entry = (
+        _value(ROWS, architecture.n_dim, in_units)
+        if encoder
+        else _value(CODE, architecture.latent_size)
+    )
     made = helper.make_model(
         helper.make_graph(graph.nodes, "autoencoder", [entry], outputs, graph.weights),
         opset_imports=[helper.make_opsetid("", OPSET)],
@@ -185,10 +219,13 @@ def _model_of(model: Model, *, encoder: bool, decoder: bool) -> onnx.ModelProto:
     return made
 
 
-def _value(name: str, width: int) -> Any:
+def _value(name: str, width: int | None = None, is_wide: bool = False) -> Any:
+    """A matrix, or a value for each row, that goes in or comes out: float32, or float64 if wide."""
     from onnx import TensorProto, helper  # noqa: PLC0415
 
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", width])
+    kind = TensorProto.DOUBLE if is_wide else TensorProto.FLOAT
+    shape: list[str | int | None] = ["batch"] if width is None else ["batch", width]
+    return helper.make_tensor_value_info(name, kind, shape)
 
 
 def _metadata(model: Model) -> dict[str, str]:

@@ -35,12 +35,17 @@ def run(part, x):
 _AS_THEY_ARE = """\
 code = run("encoder", rows)  # rows: float32, (rows, columns), in [0, 1]
 reconstruction = run("decoder", code)
+score = np.abs(rows - reconstruction).mean(axis=1)  # of each row: high if it is strange
 """
 _SCALED = """\
 low, high = (np.array(about["scaling"][bound]) for bound in ("low", "high"))
-scaled = np.clip((rows - low) / np.where(high > low, high - low, np.inf), 0, 1)
-code = run("encoder", scaled.astype(np.float32))  # rows: (rows, columns), in their own units
-reconstruction = low + (high - low) * run("decoder", code)
+scaled = (rows - low) / np.where(high > low, high - low, np.inf)  # rows: in their own units
+scaled = scaled + (rows != low) * (high == low)  # what was constant in training, and is not now
+inside = np.clip(scaled, 0, 1) * (high > low)
+code = run("encoder", inside.astype(np.float32))
+decoded = run("decoder", code)
+reconstruction = low + (high - low) * decoded
+score = np.abs(scaled - decoded).mean(axis=1)  # of each row: high if it is strange
 """
 
 
@@ -53,5 +58,6 @@ def pack(model: Model) -> Package:
         runtime=f"numpy {version('numpy')}",
         encode=model.encode,
         reconstruct=model.reconstruct,
+        score=model.score,
         usage=_READ + (_AS_THEY_ARE if model.scaling is None else _SCALED),
     )

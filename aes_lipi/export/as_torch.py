@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from aes_lipi.autoencoders.layout import Activation, Float32, NetworkLayout
-from aes_lipi.export.formats import Float32 as Rows
-from aes_lipi.export.formats import Floats, Package
+from aes_lipi.export.formats import Floats, Package, Rows
 from aes_lipi.models import Model
+from aes_lipi.models.model import row_errors
 
 FILE = "model.pt"
 LOW, HIGH = "scaling.low", "scaling.high"
@@ -36,11 +36,18 @@ model = nn.Sequential(OrderedDict(encoder=encoder, decoder=decoder))
 model.load_state_dict(weights)
 {use}
 """
-_AS_THEY_ARE = "reconstruction = model(rows)  # rows: float32, (rows, columns), in [0, 1]"
+_AS_THEY_ARE = """\
+code = model.encoder(rows)  # rows: float32, (rows, columns), in [0, 1]
+reconstruction = model.decoder(code)
+score = (rows - reconstruction).abs().mean(1)  # of each row: high if it is strange"""
 _SCALED = """\
-span = torch.where(high > low, high - low, torch.inf)
-scaled = torch.clip((rows - low) / span, 0, 1).float()  # rows: (rows, columns), in their own units
-reconstruction = low + (high - low) * model(scaled)"""
+scaled = (rows - low) / torch.where(high > low, high - low, torch.inf)  # rows: in their own units
+scaled = scaled + (rows != low) * (high == low)  # what was constant in training, and is not now
+inside = torch.clip(scaled, 0, 1) * (high > low)
+code = model.encoder(inside.float())
+decoded = model.decoder(code)
+reconstruction = low + (high - low) * decoded
+score = (scaled - decoded).abs().mean(1)  # of each row: high if it is strange"""
 _POP = '\nlow, high = weights.pop("scaling.low"), weights.pop("scaling.high")'
 _LAST: dict[Activation, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -69,6 +76,7 @@ def pack(model: Model) -> Package:
         runtime=f"torch {torch.__version__}",
         encode=lambda rows: _run(module[0], model, rows),
         reconstruct=lambda rows: model.units.from_network(_run(module, model, rows)),
+        score=lambda rows: row_errors(model.units.scaled(rows), _run(module, model, rows)),
         usage=_usage(model),
     )
 

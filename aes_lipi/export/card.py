@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import aes_lipi
 from aes_lipi.config import Variant
+from aes_lipi.export.checks import Sample, varying_values
 from aes_lipi.export.measures import Cost
 from aes_lipi.models import Model
 from aes_lipi.pages import render
 
 if TYPE_CHECKING:
+    from aes_lipi.export.choice import Choice
     from aes_lipi.export.exporting import Exported
 
 CARD = "MODEL_CARD.md"
 
-_NAMED = 20  # columns that the card names
+_NAMED = 200  # columns that the card names; the files name all
 
 
 def model_card(exported: Exported) -> str:
@@ -28,8 +30,11 @@ def model_card(exported: Exported) -> str:
         choice=exported.choice,
         provenance=exported.model.provenance,
         table=cost_table(exported.before, exported.after),
-        data=_data(exported.model),
+        data=_data(exported.model, exported.rows),
         settings=_settings(exported.model.provenance),
+        label=_code(exported.choice.label.replace("|", "/")),
+        test_rows=_test_rows(exported.choice),
+        code=_varying(exported),
         left=_left(exported.model, exported.choice.model.architecture.latent_size),
         version=aes_lipi.__version__,
     )
@@ -56,28 +61,54 @@ def _compared(what: str, before: int, after: int) -> tuple[str, str, str, str]:
     return what, f"{before:,}", f"{after:,}", share
 
 
-def _data(model: Model) -> list[str]:
+def _data(model: Model, rows: Sample) -> list[str]:
     """Lines on the data that a model was trained on."""
     settings: Mapping[str, Any] = model.provenance.get("settings") or {}
-    lines = []
-    if settings.get("data") is not None:
-        lines.append(
-            f"File: `{Path(str(settings['data'])).name}`, SHA-256 `{settings.get('data_digest')}`."
-        )
+    data = settings.get("data")
+    lines = [f"Data set: {_code(settings.get('dataset_name', 'unknown'))}."]
+    if data is not None:
+        name = _code(Path(str(data)).name)
+        lines = [f"File: {name}, SHA-256 {_code(settings.get('data_digest'))}."]
+    if data is not None and Path(str(data)).suffix.lower() != ".npz":
         lines.append(
             f"Rows were split by seed {settings.get('dataset_seed')}: "
             f"{settings.get('test_fraction'):.0%} to test, "
             f"{settings.get('validation_fraction'):.0%} to validate, the rest to train."
         )
-    else:
-        lines.append(f"Data set: `{settings.get('dataset_name', 'unknown')}`.")
-    n_dim = model.architecture.n_dim
+    if rows.n_rows is not None:
+        train, validation, test = rows.n_rows
+        lines.append(f"{train:,} rows to train, {validation:,} to validate, {test:,} to test.")
     scaled = "scaled to [0, 1] by the smallest and largest value of each in the training rows"
     taken = scaled if model.scaling else "values in [0, 1]"
-    lines.append(f"{n_dim} columns, {taken}.")
+    lines.append(f"{model.architecture.n_dim} columns, {taken}.")
     if model.columns is not None:
-        lines.append(f"Columns: {_listed(model.columns)}.")
+        lines.append(f"Columns, in this order: {_listed(model.columns)}.")
     return lines
+
+
+def _varying(exported: Exported) -> str:
+    """A sentence on how much of the code is in use."""
+    size = exported.model.architecture.latent_size
+    varying = varying_values(exported.model, exported.rows)
+    if varying == size:
+        return f"All {size} values of the code vary."
+    return (
+        f"**{varying} of the {size} values of the code vary** on these rows; the others are the "
+        "same for all of them, and tell nothing."
+    )
+
+
+def _test_rows(choice: Choice) -> str:
+    """A sentence on what the test rows decided."""
+    settings: Mapping[str, Any] = choice.model.provenance.get("settings") or {}
+    decided = []
+    if settings.get("prune_method") == "lexicase" and settings.get("lexicase_split") == "test":
+        decided.append("which nodes were pruned (`lexicase_split: test`)")
+    if choice.place is None and settings.get("final_cell") == "best_on_test":
+        decided.append("which cell is the answer (`final_cell: best_on_test`)")
+    if decided:
+        return f"Test rows decided {' and '.join(decided)}, as in the published experiments."
+    return "Test rows decided nothing: neither training nor pruning nor the choice of this model."
 
 
 def _left(model: Model, latent_size: int) -> list[str]:
@@ -90,7 +121,7 @@ def _left(model: Model, latent_size: int) -> list[str]:
         f"{model.architecture.n_parameters:,} are left; what pruning made dead is taken out."
     ]
     if len(compaction.code) == latent_size:
-        lines.append("The code is whole: all of its values are left.")
+        lines.append("All values of the code are left.")
     elif compaction.code:
         code = ", ".join(map(str, compaction.code))
         lines.append(f"The code's values are the trained code's values number {code}, from 0.")
@@ -105,8 +136,15 @@ def _left(model: Model, latent_size: int) -> list[str]:
     return lines
 
 
+def _code(text: object) -> str:
+    """Text as a span of code, on one line, whatever is in it."""
+    line = "".join(each if each.isprintable() else "?" for each in str(text))
+    fence = "``" if "`" in line else "`"
+    return f"{fence} {line} {fence}" if fence == "``" else f"`{line}`"
+
+
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(f"`{name}`" for name in names[:_NAMED])
+    shown = ", ".join(map(_code, names[:_NAMED]))
     return shown + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 

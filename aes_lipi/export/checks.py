@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import ValidationError
 
 from aes_lipi.config import Variant
+from aes_lipi.config.study import describe
 from aes_lipi.datasets.choice import load_dataset
 from aes_lipi.errors import UserError
-from aes_lipi.export.formats import Float32, Package
+from aes_lipi.export.formats import Package, Rows
 from aes_lipi.models import Model
 
 MOST_ROWS = 10_000
@@ -20,19 +22,23 @@ float32 rounds in a network of a few layers, and far below what a wrong weight d
 
 
 @dataclass(frozen=True)
-class Rows:
+class Sample:
     """Rows to check and measure with.
 
     Attributes:
-        values: float32 (rows, n_dim), in the user's units.
+        values: (rows, n_dim), in the user's units.
         source: what they are, in words.
+        is_real: whether they are rows of the data that the model was trained on.
+        n_rows: of training, validation and test, where they are.
     """
 
-    values: Float32
+    values: Rows
     source: str
+    is_real: bool
+    n_rows: tuple[int, int, int] | None = None
 
 
-def rows_of(model: Model) -> Rows:
+def rows_of(model: Model) -> Sample:
     """Validation and test rows of the data that a model was trained on.
 
     Where these are gone, rows drawn uniformly.
@@ -42,17 +48,21 @@ def rows_of(model: Model) -> Rows:
         settings = dict(model.provenance.get("settings") or {})
         dataset = load_dataset(Variant.model_validate(settings))
         values = np.concatenate([dataset.validation, dataset.test])[:MOST_ROWS]
-        source = f"{len(values)} validation and test rows"
-    except (UserError, ValueError) as error:
-        values = np.random.default_rng(0).random((1000, n_dim), dtype=np.float32)
-        source = f"1000 rows drawn uniformly, since the data are not at hand ({error})"
-    if values.shape[1] != n_dim:
-        values = np.random.default_rng(0).random((1000, n_dim), dtype=np.float32)
-        source = "1000 rows drawn uniformly, since the data have other columns now"
-    return Rows(model.units.from_network(values).astype(np.float32), source)
+        problem = None if values.shape[1] == n_dim else "they have other columns now"
+    except ValidationError as error:
+        problem = describe(error)
+    except UserError as error:
+        problem = str(error)
+    if problem is None:
+        found = f"{len(values)} validation and test rows"
+        sizes = (len(dataset.train), len(dataset.validation), len(dataset.test))
+        return Sample(model.units.from_network(values), found, is_real=True, n_rows=sizes)
+    drawn = np.random.default_rng(0).random((1000, n_dim), dtype=np.float32)
+    source = f"1000 rows drawn at random, since the data are not at hand ({problem})"
+    return Sample(model.units.from_network(drawn), source, is_real=False)
 
 
-def largest_difference(trained: Model, exported: Model, package: Package, rows: Rows) -> float:
+def largest_difference(trained: Model, exported: Model, package: Package, rows: Sample) -> float:
     """By how much a package's reconstructions of rows differ from the trained model's at most.
 
     Args:
@@ -70,6 +80,9 @@ def largest_difference(trained: Model, exported: Model, package: Package, rows: 
     found = np.abs(trained.reconstruct(rows.values) - package.reconstruct(rows.values))
     difference = float((found / _spans(trained)).max(initial=0.0))
     _check("reconstructions", difference, rows)
+    scores = trained.score(rows.values)
+    apart = np.abs(scores - package.score(rows.values)).max(initial=0.0)
+    _check("scores", float(apart) / max(1.0, float(scores.max(initial=0.0))), rows)
     code = trained.encode(rows.values)
     if exported.compaction is not None:
         code = code[:, list(exported.compaction.code)]
@@ -79,7 +92,7 @@ def largest_difference(trained: Model, exported: Model, package: Package, rows: 
     return difference
 
 
-def _check(what: str, difference: float, rows: Rows) -> None:
+def _check(what: str, difference: float, rows: Sample) -> None:
     if not difference <= TOLERANCE:
         raise UserError(
             f"the exported model's {what} differ from the trained one's by {difference:.2g} on "
@@ -88,7 +101,19 @@ def _check(what: str, difference: float, rows: Rows) -> None:
 
 
 def _spans(model: Model) -> npt.NDArray[np.float64] | float:
+    """What a difference is a share of: 1, or the span of each column, as far as float64 tells.
+
+    A column whose offset is a thousand million times its span is compared more roughly, and one
+    that was constant by its size.
+    """
     if model.scaling is None:
         return 1.0
-    span = model.scaling.high - model.scaling.low
-    return np.where(span > 0, span, 1.0)
+    low, high = model.scaling.low, model.scaling.high
+    size = np.maximum(np.abs(low), np.abs(high))
+    span = np.maximum(high / 2 - low / 2, 1e-9 * size) * 2
+    return np.where(high > low, span, np.maximum(size, 1.0))
+
+
+def varying_values(model: Model, rows: Sample) -> int:
+    """How many values of the code are not the same for all of the rows."""
+    return int((np.ptp(model.encode(rows.values), axis=0) > 0).sum())

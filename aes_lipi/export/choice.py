@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from aes_lipi.analysis.fronts import Size, Tradeoff, tradeoffs
 from aes_lipi.analysis.tradeoff import read_candidates
 from aes_lipi.errors import UserError
 from aes_lipi.models import Model, Place, load_model, load_recorded
@@ -23,9 +24,9 @@ class Target:
     """What the exported model must satisfy on the validation rows.
 
     Attributes:
-        capacity: share of the parameters that may be left; the model of lowest loss is taken.
-        loss_increase: by which share its loss may lie above the lowest that the study recorded;
-            the smallest model is taken.
+        capacity: share of its parameters that may be left; the model of lowest loss is taken.
+        loss_increase: by which share its loss may lie above the lowest that the study recorded on
+            the same data; the model of the fewest parameters is taken.
     """
 
     capacity: float | None = None
@@ -46,7 +47,8 @@ class Choice:
         place: generation and cell, of a centre that was picked among those recorded.
         validation_L1: mean absolute error on the validation rows.
         test_L1: on the test rows, which decided nothing.
-        lowest_validation_L1: of all centres that the study recorded; NaN if that is not known.
+        lowest_validation_L1: of all centres that the study recorded on the same data; NaN if that
+            was not asked for.
     """
 
     model: Model
@@ -104,14 +106,14 @@ def _recorded(
     Raises:
         UserError: none satisfies it, or it was not stored.
     """
-    everything = read_candidates(location)
-    if everything.empty:
-        raise UserError(
-            f"{shown(location)}: no committed trial has recorded generations to choose from"
-        )
-    chosen = _matching(everything, "label", location, variant, trial)
-    lowest = float(everything["validation_L1"].min())
-    best = _satisfying(chosen, target, lowest, "compact_share" if compact else "capacity")
+    of_data = _comparable(location, variant, trial)
+    size: Size = "compact" if compact else "capacity"
+    rows = of_data.candidates.assign(
+        size=of_data.counts(size), share=of_data.shares(size), loss=of_data.losses
+    )
+    chosen = _matching(rows, "label", location, variant, trial)
+    lowest = float(of_data.losses.min())
+    best = _satisfying(chosen, target, lowest)
     which = TrialId(str(best["variant"]), int(best["trial"]))
     place = Place(int(best["generation"]), int(best["cell"]))
     return Choice(
@@ -125,26 +127,53 @@ def _recorded(
     )
 
 
-def _satisfying(
-    rows: pd.DataFrame, target: Target, lowest: float, size: str
-) -> Mapping[Hashable, Any]:
+def _comparable(location: str | Path, variant: str | None, trial: int | None) -> Tradeoff:
+    """All candidates on the data of those that are asked for.
+
+    Raises:
+        UserError: there are none, or they were measured on different data.
+    """
+    everything = read_candidates(location)
+    if everything.empty:
+        raise UserError(
+            f"{shown(location)}: no committed trial has recorded generations to pick from"
+        )
+    asked = set(_matching(everything, "label", location, variant, trial)["variant"].astype(str))
+    trials = load_results(location, ["trials"]).trials
+    found = [
+        each
+        for each in tradeoffs(everything, trials)
+        if asked & set(each.candidates["variant"].astype(str))
+    ]
+    if len(found) > 1:
+        names = ", ".join(each.data for each in found)
+        raise UserError(
+            f"{shown(location)}: its losses are of different data ({names}) and cannot be "
+            "compared; name a --variant"
+        )
+    return found[0]
+
+
+def _satisfying(rows: pd.DataFrame, target: Target, lowest: float) -> Mapping[Hashable, Any]:
     """The best of the candidates that satisfy a target.
 
     Raises:
         UserError: none does.
     """
     if target.capacity is not None:
-        fitting, order = rows[rows[size] <= target.capacity], ["validation_L1", size]
-        nearest = f"the smallest has {rows[size].min():.3f}"
+        fitting, order = rows[rows["share"] <= target.capacity], ["loss", "size"]
+        nearest = f"the smallest has {rows['share'].min():.3f}"
         asked = f"--target_capacity {target.capacity}"
     else:
         limit = lowest * (1 + (target.loss_increase or 0.0))
-        fitting, order = rows[rows["validation_L1"] <= limit], [size, "validation_L1"]
-        nearest = f"the lowest is {rows['validation_L1'].min():.4f}, where {limit:.4f} was allowed"
+        fitting, order = rows[rows["loss"] <= limit], ["size", "loss"]
+        nearest = f"the lowest is {rows['loss'].min():.4f}, where {limit:.4f} was allowed"
         asked = f"--max_loss_increase {target.loss_increase}"
     if fitting.empty:
-        raise UserError(f"{asked}: no recorded model satisfies it; {nearest}")
-    return _first(fitting.sort_values(order, kind="stable"))
+        raise UserError(
+            f"{asked}: no recorded model satisfies it, {nearest}; ask for less, or prune more"
+        )
+    return _first(fitting.sort_values([*order, "generation", "cell"], kind="stable"))
 
 
 def _first(rows: pd.DataFrame) -> Mapping[Hashable, Any]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aes_lipi.atomic import write_bytes_atomically, write_text_atomically
 from aes_lipi.errors import UserError
 from aes_lipi.export.card import CARD, model_card
-from aes_lipi.export.checks import Rows, largest_difference, rows_of
+from aes_lipi.export.checks import Sample, largest_difference, rows_of
 from aes_lipi.export.choice import Choice, Target, choose
 from aes_lipi.export.formats import FORMATS, Package
 from aes_lipi.export.measures import Cost, costs
@@ -37,7 +39,7 @@ class Exported:
     before: Cost
     after: Cost
     difference: float
-    rows: Rows
+    rows: Sample
     folder: Path
 
     @property
@@ -78,20 +80,17 @@ def export(
         UserError: nothing fits, the exported model differs from the trained one, or the files
             cannot be written.
     """
-    if format_name not in FORMATS:
-        raise UserError(f"--format {format_name}: give one of {', '.join(FORMATS)}")
+    pack = _format(format_name)
     target = _target(target_capacity, max_loss_increase)
     folder = _folder(location, output_dir)
     choice = choose(location, variant, trial, target, compact=compact)
     trained = choice.model.for_use()
     small = choice.model.compacted() if compact else trained
     exported = replace(small, provenance=_provenance(choice))
-    package = FORMATS[format_name](exported)
+    package = pack(exported)
     rows = rows_of(choice.model)
     difference = largest_difference(choice.model, exported, package, rows)
-    before, after = costs(
-        [(trained, FORMATS[format_name](trained)), (exported, package)], rows.values
-    )
+    before, after = costs([(trained, pack(trained)), (exported, package)], rows.values)
     done = Exported(
         choice=choice,
         model=exported,
@@ -147,10 +146,10 @@ def _name(choice: Choice, format_name: str, *, compact: bool) -> str:
 
 
 def _provenance(choice: Choice) -> dict[str, object]:
+    losses = {"validation_L1": choice.validation_L1, "test_L1": choice.test_L1}
     return {
         **choice.model.provenance,
-        "validation_L1": choice.validation_L1,
-        "test_L1": choice.test_L1,
+        **{name: value for name, value in losses.items() if math.isfinite(value)},
     }
 
 
@@ -163,3 +162,32 @@ def _write(exported: Exported) -> None:
     for name, content in exported.package.files.items():
         write_bytes_atomically(exported.folder / name, content)
     write_text_atomically(exported.folder / CARD, model_card(exported))
+
+
+def write_model(
+    model: Model, folder: str | Path, format_name: str = "onnx", *, compact: bool = False
+) -> list[Path]:
+    """Write a model that is at hand, such as an estimator's `model_`, without a card or a check.
+
+    Args:
+        model: the model.
+        folder: for the files; made if need be.
+        format_name: `safetensors`, `onnx` or `torch`.
+        compact: take out what pruning made dead.
+
+    Returns:
+        the files.
+
+    Raises:
+        UserError: there is no such format, or the files cannot be written.
+    """
+    package = _format(format_name)(model.compacted() if compact else model.for_use())
+    for name, content in package.files.items():
+        write_bytes_atomically(Path(folder) / name, content)
+    return [Path(folder) / name for name in package.files]
+
+
+def _format(name: str) -> Callable[[Model], Package]:
+    if name not in FORMATS:
+        raise UserError(f"--format {name}: give one of {', '.join(FORMATS)}")
+    return FORMATS[name]

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from aes_lipi.models import Model
 
 Floats = npt.NDArray[np.floating]
-Float32 = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.floating]
+"""Rows in the user's units: float32, or float64 where the model scales."""
 
 
 @dataclass(frozen=True)
@@ -23,16 +24,18 @@ class Package:
         files: contents by name.
         whole: the file that holds encoder and decoder.
         runtime: what `encode` and `reconstruct` run on.
-        encode: rows in the user's units, float32 (rows, n_dim), to codes (rows, latent size).
+        encode: rows in the user's units, (rows, n_dim), to codes (rows, latent size).
         reconstruct: rows to reconstructions in the user's units, (rows, n_dim).
+        score: rows to the error of each, as `Model.score`, (rows,).
         usage: lines of Python that use the files without this package.
     """
 
     files: Mapping[str, bytes]
     whole: str
     runtime: str
-    encode: Callable[[Float32], Any]
-    reconstruct: Callable[[Float32], Any]
+    encode: Callable[[Rows], Any]
+    reconstruct: Callable[[Rows], Any]
+    score: Callable[[Rows], Any]
     usage: str
 
     @property

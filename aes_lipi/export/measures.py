@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from aes_lipi.export.formats import Float32, Package
+from aes_lipi.export.formats import Package, Rows
 from aes_lipi.models import Model, describe_layers
 
 BATCHES = (1, 256)
@@ -38,7 +38,7 @@ class Cost:
     latency_us: dict[int, float]
 
 
-def costs(models: Sequence[tuple[Model, Package]], rows: Float32) -> list[Cost]:
+def costs(models: Sequence[tuple[Model, Package]], rows: Rows) -> list[Cost]:
     """Measure models, their times in turn so that a busy machine is unfair to none.
 
     Args:
@@ -69,11 +69,11 @@ def _cost(model: Model, package: Package, latency_us: dict[int, float]) -> Cost:
     )
 
 
-def _batch(rows: Float32, size: int) -> Float32:
+def _batch(rows: Rows, size: int) -> Rows:
     return np.resize(rows, (size, rows.shape[1]))
 
 
-def _latencies(functions: Sequence[Callable[[Float32], Any]], rows: Float32) -> list[float]:
+def _latencies(functions: Sequence[Callable[[Rows], Any]], rows: Rows) -> list[float]:
     """Microseconds of a call of each function: the best of some rounds, in turn.
 
     What else a machine does can only add to the time that a call takes.
@@ -87,12 +87,12 @@ def _latencies(functions: Sequence[Callable[[Float32], Any]], rows: Float32) -> 
     return [1e6 * min(each) for each in taken]
 
 
-def _calls_in_a_round(function: Callable[[Float32], Any], rows: Float32) -> int:
+def _calls_in_a_round(function: Callable[[Rows], Any], rows: Rows) -> int:
     function(rows)
     return max(1, round(_ROUND_S / max(_seconds(function, rows, 3) / 3, 1e-7)))
 
 
-def _seconds(function: Callable[[Float32], Any], rows: Float32, calls: int) -> float:
+def _seconds(function: Callable[[Rows], Any], rows: Rows, calls: int) -> float:
     started = time.perf_counter()
     for _ in range(calls):
         function(rows)

@@ -35,7 +35,7 @@ def watched(plugin: Plugin) -> Iterator[None]:
     """
     try:
         yield
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         writes = isinstance(error, ValueError) and any(said in str(error) for said in _READ_ONLY)
         if writes or isinstance(error, FrozenInstanceError):
             raise plugin.error(

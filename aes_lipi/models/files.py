@@ -53,9 +53,9 @@ class Place:
 _NONE: Mapping[Place, Pair] = {}
 
 
-def save_model(path: Path, model: Model) -> None:
+def save_model(path: str | Path, model: Model) -> None:
     """Write a model to a safetensors file."""
-    path.write_bytes(model_bytes(model))
+    Path(path).write_bytes(model_bytes(model))
 
 
 def model_bytes(model: Model, recorded: Mapping[Place, Pair] = _NONE) -> bytes:
@@ -104,7 +104,7 @@ def load_recorded(path: str | Path, place: Place) -> Model:
     if model is None:
         raise UserError(
             f"{path}: holds no centre of cell {place.cell} in generation {place.generation}; "
-            "centres of recorded generations are kept by studies with store_recorded"
+            "run the study with --store_recorded true, which keeps those that no other beats"
         )
     return model
 

@@ -98,7 +98,8 @@ class Model:
 
         The mean absolute error over the columns, each scaled to [0, 1]: high for a row that is
         unlike those the model was trained on. The network sees values beyond those it was trained
-        on as the nearest that it was; the error is to the values as they are.
+        on as the nearest that it was; the error is to the values as they are. A column that was
+        constant in training has no scale: it counts as 1 where it has changed.
 
         Raises:
             ValueError: x is not of that shape, or a value is not finite.
@@ -108,7 +109,12 @@ class Model:
         return row_errors(rows, self._decoded(code))
 
     def compacted(self) -> Model:
-        """The same function without what pruning made dead: see `autoencoders.compaction`."""
+        """The same function without what pruning made dead: see `autoencoders.compaction`.
+
+        A compact model has nothing more to take out, and is returned as it is.
+        """
+        if self.compaction is not None:
+            return self
         small = compact(self.architecture, self.pair)
         return dataclasses.replace(
             self,

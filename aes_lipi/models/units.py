@@ -38,11 +38,19 @@ class Units:
         return self.within(self.scaled(x))
 
     def within(self, rows: Float32) -> Float32:
-        """Scaled rows, their values beyond [0, 1] clipped; others as they are."""
-        return rows if self.scaling is None else np.clip(rows, 0, 1)
+        """Scaled rows as the network sees them: within [0, 1], and 0 where training was constant.
+
+        Rows that are not scaled stay as they are.
+        """
+        if self.scaling is None:
+            return rows
+        inside: Float32 = np.clip(rows, 0, 1) * (self.scaling.high > self.scaling.low)
+        return inside
 
     def scaled(self, x: Any) -> Float32:
         """The same, but what lies beyond the values trained on lies beyond [0, 1].
+
+        A column that was constant in training has no scale: it is 0, and 1 where it has changed.
 
         Raises:
             ValueError: as `to_network`.
@@ -51,7 +59,9 @@ class Units:
         if self.scaling is None:
             unscaled: Float32 = self._checked(matrix(x, self.n_dim))
             return unscaled
-        rows = self.scaling.beyond(self._checked(matrix(x, self.n_dim, np.float64)))
+        values = self._checked(matrix(x, self.n_dim, np.float64))
+        low, high = self.scaling.low, self.scaling.high
+        rows = self.scaling.beyond(values) + ((values != low) & (low == high))
         with np.errstate(over="ignore"):
             scaled: Float32 = rows.astype(np.float32)
         return scaled

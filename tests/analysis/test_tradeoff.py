@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_up import N_PARAMETERS, commit_made_up, made_up_study
 
-from aes_lipi.analysis.tradeoff import COLUMNS, pareto_front, read_candidates
+from aes_lipi.analysis.tradeoff import COLUMNS, read_candidates
+from aes_lipi.coevolution.front import pareto_front
 from aes_lipi.config import Study
 from aes_lipi.errors import UserError
 from aes_lipi.results.markers import make_marker, marker_path

@@ -105,7 +105,7 @@ def test_digits_become_a_model_of_less_than_half_the_size(
     rows = read_candidates("study")
     unpruned = rows[rows["label"] == "no pruning"].sort_values("validation_L1").iloc[0]
     session = onnxruntime.InferenceSession("small/autoencoder.onnx")
-    reconstruction = session.run(["reconstruction"], {"rows": digits.to_numpy(np.float32)})[0]
+    reconstruction = session.run(["reconstruction"], {"rows": digits.to_numpy()})[0]
     constant = np.abs(digits - digits.median()).to_numpy().mean()
     error = np.abs(digits.to_numpy() - reconstruction).mean()
     assert error < constant / 2

@@ -112,3 +112,42 @@ def test_a_study_that_stored_no_recorded_centres_says_what_to_do(tmp_path: Path)
     assert pick(tmp_path / "study", Target()).trial.trial == 0
     with pytest.raises(UserError, match="store_recorded"):
         pick(tmp_path / "study", Target(capacity=1.0))
+
+
+def test_the_smallest_is_the_one_of_fewest_parameters_whatever_its_share(tmp_path: Path) -> None:
+    study = tiny_study(
+        trials=1,
+        epochs=4,
+        store_recorded=True,
+        hidden_sizes=[[4], [40]],
+        prune_method=["None", "random"],
+        prune_unit="hidden_node",
+    )
+    run_study(study, tmp_path / "study")
+    rows = candidates(tmp_path / "study")
+    limit = rows["validation_L1"].min() * 2
+    for compact in (False, True):
+        choice = pick(tmp_path / "study", Target(loss_increase=1.0), compact=compact)
+        fitting = rows[rows["validation_L1"] <= limit]
+        counts = fitting["n_compact"] if compact else fitting["capacity"] * fitting["n_parameters"]
+        pair = choice.model.pair
+        non_zero = (
+            choice.model.architecture.n_parameters - pair.encoder.n_zero - pair.decoder.n_zero
+        )
+        found = choice.model.compacted().architecture.n_parameters if compact else non_zero
+        assert found == round(counts.min())
+
+
+def test_losses_on_different_data_are_not_compared(tmp_path: Path) -> None:
+    study = tiny_study(
+        trials=1, epochs=2, store_recorded=True, noise_probability=[0.0, 0.4], batch_size=5
+    )
+    run_study(study, tmp_path / "study")
+    with pytest.raises(UserError, match=r"different data .* name a --variant"):
+        pick(tmp_path / "study", Target(loss_increase=0.1))
+    rows = candidates(tmp_path / "study")
+    for label, own in rows.groupby("label", observed=True):
+        choice = choose(
+            tmp_path / "study", str(label), None, Target(loss_increase=0.0), compact=False
+        )
+        assert choice.lowest_validation_L1 == own["validation_L1"].min() == choice.validation_L1

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +17,15 @@ import pandas as pd
 import pytest
 import torch
 from helpers import random_pair, tiny_study
+from own_tables import own_data
 from studies import run_study
 
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
 from aes_lipi.autoencoders.networks import Network, Pair
 from aes_lipi.errors import UserError
-from aes_lipi.export import FORMATS, Exported, export
+from aes_lipi.export import FORMATS, Exported, export, write_model
 from aes_lipi.export.as_onnx import OPSET
-from aes_lipi.export.checks import largest_difference, rows_of
+from aes_lipi.export.checks import largest_difference, rows_of, varying_values
 from aes_lipi.models import Model, load_model
 
 every_format = pytest.mark.parametrize("name", FORMATS)
@@ -66,7 +69,7 @@ def test_files_work_without_this_package(
     name: str, compact: bool, study: Path, table: Path, tmp_path: Path
 ) -> None:
     done = exported(study, tmp_path, name, compact=compact)
-    rows = pd.read_parquet(table).to_numpy(np.float32)
+    rows = pd.read_parquet(table).to_numpy(np.float64)
     expected = done.choice.model.reconstruct(rows)
     span = np.ptp(rows, axis=0) + 1e-9
     span[5] = 1.0  # constant
@@ -98,7 +101,8 @@ def test_onnx_files_are_valid_and_agree_with_each_other(study: Path, tmp_path: P
         assert properties["provenance"]["variant"] == done.choice.trial.variant
         assert properties["columns"][0] == "column 0"
     whole, encoder, decoder = (onnxruntime.InferenceSession(path) for path in done.files[:-1])
-    code, reconstruction = whole.run(None, {"rows": rows})
+    code, reconstruction, score = whole.run(None, {"rows": rows})
+    np.testing.assert_allclose(score, done.model.score(rows), rtol=1e-4)
     [same_code] = encoder.run(None, {"rows": rows})
     [same_reconstruction] = decoder.run(None, {"code": code})
     assert np.array_equal(code, same_code)
@@ -131,8 +135,9 @@ def test_state_dict_needs_no_unpickling_of_anything_but_tensors(
     assert {name for name in weights if name.startswith("encoder")} == {
         f"encoder.{k}.{kind}" for k in (0, 2) for kind in ("weight", "bias")
     }
-    lines = [line for line in done.package.usage.splitlines() if line.strip()]
-    assert len([line for line in lines if not line.startswith(("import", "from"))]) <= 13
+    loading = done.package.usage.split("load_state_dict(weights)")[0].splitlines()
+    lines = [line for line in loading if line.strip()]
+    assert len([line for line in lines if not line.startswith(("import", "from"))]) <= 10
 
 
 def test_costs_are_those_of_the_files(study: Path, tmp_path: Path) -> None:
@@ -198,7 +203,7 @@ def test_without_the_data_rows_are_drawn_and_it_is_said() -> None:
     architecture = build_architecture(ENVIRONMENTS["AutoencoderBinaryClustering"], 7, (4,), 3)
     settings = {"data": "/gone.parquet", "data_digest": "0" * 64}
     model = Model(architecture, random_pair(architecture, 0), provenance={"settings": settings})
-    assert "drawn uniformly, since the data are not at hand" in rows_of(model).source
+    assert "drawn at random, since the data are not at hand" in rows_of(model).source
 
 
 @pytest.mark.parametrize(
@@ -220,12 +225,125 @@ def test_flags_that_make_no_sense_are_refused(
         export(study, **flags)  # type: ignore[arg-type]
 
 
-def test_data_beyond_float32_are_refused_for_onnx_alone(tmp_path: Path) -> None:
+def test_spans_beyond_float64_are_refused_for_onnx_alone(tmp_path: Path) -> None:
     from aes_lipi.datasets.minmax import MinMax  # noqa: PLC0415 - rarely needed
 
     architecture = build_architecture(ENVIRONMENTS["AutoencoderBinaryClustering"], 2, (2,), 1)
-    scaling = MinMax(np.array([0.0, 1e200]), np.array([1.0, 2e200]))
+    scaling = MinMax(np.array([0.0, -1.7e308]), np.array([1.0, 1.7e308]))
     model = Model(architecture, random_pair(architecture, 0), scaling=scaling)
-    with pytest.raises(UserError, match="beyond float32"):
+    with pytest.raises(UserError, match="spans more than float64"):
         FORMATS["onnx"](model)
     assert FORMATS["safetensors"](model).files
+
+
+HARD: dict[str, Callable[[np.random.Generator, int], Any]] = {
+    "constant": lambda rng, n: np.full(n, 12345.678),
+    "seconds of a day": lambda rng, n: 1.7e9 + rng.integers(0, 86_400, n),
+    "date": lambda rng, n: 20_240_101 + rng.integers(0, 28, n),
+    "tiny": lambda rng, n: 1e-30 * rng.random(n),
+    "huge": lambda rng, n: 1e30 * rng.normal(size=n),
+}
+
+
+@every_format
+def test_columns_far_from_zero_keep_their_digits(name: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    rows = pd.DataFrame({column: make(rng, 120) for column, make in HARD.items()})
+    rows["plain"] = rng.random(120)
+    rows.to_parquet(tmp_path / "hard.parquet")
+    run_study(own_data(tmp_path / "hard.parquet", epochs=2), tmp_path / "study")
+    done = export(tmp_path / "study", compact=True, format_name=name, output_dir=tmp_path / "out")
+    assert done.rows.is_real
+    assert done.difference < 1e-5
+    values = rows.to_numpy(np.float64)
+    span = np.where(np.ptp(values, axis=0) > 0, np.ptp(values, axis=0), 12345.0)
+    found = run_alone(done, values)
+    np.testing.assert_allclose(found / span, done.model.reconstruct(values) / span, atol=1e-5)
+    inside = (found >= values.min(axis=0) - 1e-6 * span) & (
+        found <= values.max(axis=0) + 1e-6 * span
+    )
+    assert inside.all()
+
+
+def test_where_the_data_are_gone_it_is_said_on_the_card(table: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "moved.parquet"
+    moved.write_bytes(table.read_bytes())
+    run_study(own_data(moved, epochs=1), tmp_path / "study")
+    moved.unlink()
+    done = export(tmp_path / "study", output_dir=tmp_path / "out")
+    assert not done.rows.is_real
+    card = (tmp_path / "out" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "**They were not compared on the data.**" in card
+
+
+def test_data_are_found_from_any_folder(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "mine.parquet").write_bytes(table.read_bytes())
+    monkeypatch.chdir(tmp_path / "here")
+    run_study(own_data(Path("mine.parquet"), epochs=1), tmp_path / "study")
+    monkeypatch.chdir(tmp_path)
+    assert export(tmp_path / "study", output_dir=tmp_path / "out").rows.is_real
+
+
+@pytest.mark.parametrize(
+    ("settings", "target", "told"),
+    [
+        ({"prune_method": "lexicase"}, None, "which nodes were pruned"),
+        ({"final_cell": "best_on_test"}, None, "which cell is the answer"),
+        ({"prune_method": "random", "final_cell": "best_on_validation"}, None, "decided nothing"),
+        (
+            {"prune_method": "lexicase", "lexicase_split": "validation"},
+            1.0,
+            "decided nothing",
+        ),
+    ],
+)
+def test_the_card_says_what_test_rows_decided(
+    settings: dict[str, Any], target: float | None, told: str, tmp_path: Path
+) -> None:
+    study = (
+        tiny_study(
+            trials=1, epochs=1, store_recorded=True, final_cell="best_on_validation", **settings
+        )
+        if "final_cell" not in settings
+        else tiny_study(trials=1, epochs=1, **settings)
+    )
+    run_study(study, tmp_path / "study")
+    export(tmp_path / "study", target_capacity=target, output_dir=tmp_path / "out")
+    assert told in (tmp_path / "out" / "MODEL_CARD.md").read_text(encoding="utf-8")
+
+
+def test_names_of_columns_stay_within_the_card_s_code(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    rows = pd.DataFrame(rng.random((60, 3)), columns=["a`b", "c\nd", "e|f"])
+    rows.to_parquet(tmp_path / "odd.parquet")
+    run_study(own_data(tmp_path / "odd.parquet", epochs=1), tmp_path / "study")
+    export(tmp_path / "study", output_dir=tmp_path / "out")
+    card = (tmp_path / "out" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "Columns, in this order: `` a`b ``, `c?d`, `e|f`." in card
+
+
+@every_format
+def test_a_model_at_hand_is_written_without_a_study(name: str, tmp_path: Path) -> None:
+    architecture = build_architecture(ENVIRONMENTS["AutoencoderBinaryClustering"], 7, (4,), 3)
+    model = Model(architecture, random_pair(architecture, 0))
+    files = write_model(model, tmp_path / "new", name, compact=True)
+    assert {path.name for path in files} == {path.name for path in (tmp_path / "new").iterdir()}
+    with pytest.raises(UserError, match="give one of"):
+        write_model(model, tmp_path, "pickle")
+
+
+def test_values_of_the_code_that_are_the_same_for_all_rows_are_counted(tmp_path: Path) -> None:
+    run_study(tiny_study(trials=1, epochs=1), tmp_path / "study")
+    done = export(tmp_path / "study", output_dir=tmp_path / "out")
+    code = np.ptp(done.model.encode(done.rows.values), axis=0) > 0
+    card = (tmp_path / "out" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    told = "All 3 values" if code.all() else f"**{code.sum()} of the 3 values of the code vary**"
+    assert told in card
+    model = done.model
+    genome = model.pair.encoder.genome.copy()
+    model.architecture.encoder.bias(genome, 1)[0] = -1e6  # never rises above 0
+    dead = replace(model, pair=replace(model.pair, encoder=Network(genome)))
+    assert varying_values(dead, done.rows) == code[1:].sum()

@@ -18,6 +18,7 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError
 
 from aes_lipi.checkpoints import Checkpoint, encode_checkpoint
+from aes_lipi.coevolution.front import extended
 from aes_lipi.coevolution.generation import carries_private_state
 from aes_lipi.coevolution.order import BEFORE_FIRST, Flow, Step, reachable, runs_freely
 from aes_lipi.coevolution.plan import Record
@@ -337,7 +338,7 @@ class _Trial:
         """Wait for a generation's records: what it made exists, what came before may go."""
         batches: list[list[Record]] = ray.get(generation.records)
         records = sorted((record for batch in batches for record in batch), key=in_order)
-        progress.records += records
+        progress.records = extended(progress.records, records)
         progress.held = generation.held
         now = time.perf_counter()
         computing = sum(record.wall_time_s for record in records) / len(batches)
@@ -376,7 +377,7 @@ class _Trial:
                 step, parcels = running.pop(answer)
                 rate = flow.learning_rates[step.cell]
                 progress.held[step.cell] = Held(step.generation, rate, parcels)
-                progress.records += records
+                progress.records = extended(progress.records, records)
                 moved.append(step.cell)
             go_on(moved)
             self._metrics.advanced(progress.generations - before)

@@ -1,0 +1,86 @@
+"""Which recorded centres are kept: those that a choice can fall on, whenever others are dropped."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from helpers import setup_of, tiny_variant
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aes_lipi.coevolution.front import extended, with_front_alone
+from aes_lipi.coevolution.plan import Record
+from aes_lipi.coevolution.ring import Evolution, initial_ring
+
+SIZES = st.integers(0, 3)
+
+
+def a_record() -> Record:
+    setup = setup_of(tiny_variant(population_size=1, radius=0, epochs=1, store_recorded=True))
+    evolution = Evolution(setup, initial_ring(setup, 0).snapshot())
+    list(evolution)
+    return evolution.snapshot().records[0]
+
+
+ONE = a_record()
+
+
+def records_of(sizes: list[tuple[int, int, int]]) -> list[Record]:
+    """By zeros, what compaction leaves, and loss; two cells."""
+    return [
+        replace(
+            ONE,
+            generation=k // 2,
+            cell=k % 2,
+            n_zero_encoder=zeros,
+            n_zero_decoder=0,
+            n_compact=compact,
+            validation_L1=float(loss),
+            centre=bytes([k]),
+        )
+        for k, (zeros, compact, loss) in enumerate(sizes)
+    ]
+
+
+def kept(records: list[Record]) -> list[tuple[int, int]]:
+    held = [record for record in records if record.centre is not None]
+    return sorted((record.generation, record.cell) for record in held)
+
+
+def test_what_is_beaten_in_both_sizes_is_dropped() -> None:
+    records = records_of([(0, 9, 5), (2, 9, 5), (2, 8, 6), (1, 9, 4), (2, 9, 5), (0, 9, 9)])
+    # Zeros: 2 zeros at loss 5 (the first of two), 1 zero at 4. Compact: 8 at 6, 9 at 4.
+    assert kept(with_front_alone(records)) == [(0, 1), (1, 0), (1, 1)]
+
+
+@given(sizes=st.lists(st.tuples(SIZES, SIZES, SIZES), max_size=12), data=st.data())
+def test_it_does_not_matter_when_and_in_which_order_they_are_dropped(
+    sizes: list[tuple[int, int, int]], data: Any
+) -> None:
+    records = records_of(sizes)
+    expected = kept(with_front_alone(records))
+    found: list[Record] = []
+    order = data.draw(st.permutations(range(len(records))))
+    while order:
+        n = data.draw(st.integers(1, len(order)))
+        found, order = extended(found, [records[k] for k in order[:n]]), order[n:]
+    assert kept(with_front_alone(found)) == expected
+    assert len(found) == len(records)
+
+
+@given(sizes=st.lists(st.tuples(SIZES, SIZES, SIZES), min_size=1, max_size=12))
+def test_every_choice_falls_on_what_is_kept(sizes: list[tuple[int, int, int]]) -> None:
+    records = records_of(sizes)
+    held = [record.centre is not None for record in with_front_alone(records)]
+    losses = np.array([loss for _, _, loss in sizes])
+    for measure in ([-zeros for zeros, _, _ in sizes], [compact for _, compact, _ in sizes]):
+        size = np.array(measure)
+        for limit in range(-3, 4):
+            small = np.flatnonzero(size <= limit)
+            if small.size:
+                assert held[min(small, key=lambda k: (losses[k], size[k], k))]
+            good = np.flatnonzero(losses <= limit)
+            if good.size:
+                assert held[min(good, key=lambda k: (size[k], losses[k], k))]
