@@ -87,8 +87,9 @@ class AutoencoderRing(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             layer as wide as `X`, but at least 8 and at most 64.
         latent_size: width of the code. By default a quarter of the columns, but at least 2, at most
             16 and fewer than there are columns.
-        environment: which autoencoder is trained: plain, denoising or variational. Names that
-            differ in default widths alone are the same here.
+        environment: which autoencoder is trained: by default a plain one with a linear code; plain,
+            denoising or variational ones. Names that differ in default widths alone are the same
+            here.
         prune_method: the pruning operator; None does not prune.
         prune_schedule: when it prunes. `gradual` takes an operator that prunes an amount, `random`
             or `magnitude`.
@@ -131,7 +132,7 @@ class AutoencoderRing(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         learning_rate: float = 3e-3,
         hidden_sizes: Sequence[int] | int | None = None,
         latent_size: int | None = None,
-        environment: str = "AutoencoderBinaryClustering",
+        environment: str = "LinearCodeAutoencoder",
         prune_method: str | None = None,
         prune_schedule: str = "gradual",
         prune_probability: float = 1.0,

@@ -151,10 +151,17 @@ def train_reference(
 
 
 def make_architecture(
-    n_dim: int, hidden: tuple[int, ...] = (30,), latent: int = 10, *, variational: bool = False
+    n_dim: int,
+    hidden: tuple[int, ...] = (30,),
+    latent: int = 10,
+    *,
+    variational: bool = False,
+    linear_code: bool = False,
 ) -> Architecture:
     environment = Environment(
-        variational=variational, loss="negative_elbo" if variational else "l1"
+        variational=variational,
+        loss="negative_elbo" if variational else "l1",
+        linear_code=linear_code,
     )
     return build_architecture(environment, n_dim, hidden, latent)
 

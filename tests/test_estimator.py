@@ -189,7 +189,7 @@ class TestAmongOthers:
 
     def test_in_a_pipeline(self) -> None:
         x = rows()
-        pipeline = make_pipeline(StandardScaler(), a_ring(epochs=30)).fit(x)
+        pipeline = make_pipeline(StandardScaler(), a_ring(epochs=80)).fit(x)
         found = pipeline.inverse_transform(pipeline.transform(x))
         assert np.abs(found - x).mean() < 0.7 * np.abs(np.median(x, axis=0) - x).mean()
         assert pipeline.score(x) == pytest.approx(pipeline.score_samples(x).mean())

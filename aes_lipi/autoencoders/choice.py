@@ -66,6 +66,7 @@ def _facts(made: Environment) -> tuple[tuple[str, bool, str], ...]:
         ),
         ("latent_size", _is_width(made.latent_size), "give a whole number from 1"),
         ("variational", isinstance(made.variational, bool), "give True or False"),
+        ("linear_code", isinstance(made.linear_code, bool), "give True or False"),
         (
             "loss",
             isinstance(made.loss, str) and made.loss in losses,

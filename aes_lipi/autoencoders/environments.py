@@ -1,4 +1,4 @@
-"""The autoencoders a study can train ("environments"), algorithm section 2.
+"""The autoencoders a study can train ("environments"), algorithm sections 2 and 10.
 
 An environment is data: layer widths, what the encoder's head looks like, which loss it is trained
 with and which noise it trains under. Engines read these facts; nothing else knows the names.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from aes_lipi.autoencoders.layout import Layer, NetworkLayout, chain
+from aes_lipi.autoencoders.layout import Activation, Layer, NetworkLayout, chain
 
 Loss = Literal["l1", "negative_elbo"]
 
@@ -25,6 +25,7 @@ class Environment:
         loss: `l1`, the mean absolute error over batch and dimensions, or `negative_elbo`, the
             summed binary cross-entropy plus the Kullback-Leibler divergence to N(0, I).
         input_noise: standard deviation of the Gaussian noise on the input while training.
+        linear_code: the code's values may be any numbers; otherwise they are outputs of ReLU units.
     """
 
     hidden_sizes: tuple[int, ...] = (30,)
@@ -32,6 +33,7 @@ class Environment:
     variational: bool = False
     loss: Loss = "l1"
     input_noise: float = 0.0
+    linear_code: bool = False
 
 
 ENVIRONMENTS: dict[str, Environment] = {
@@ -40,6 +42,7 @@ ENVIRONMENTS: dict[str, Environment] = {
     "AutoencoderBinaryClustering_Large": Environment(hidden_sizes=(60, 30)),
     "DenoisingAutoencoderBinaryClustering": Environment(input_noise=0.4),
     "VariationalAutoencoderBinaryClustering": Environment(variational=True, loss="negative_elbo"),
+    "LinearCodeAutoencoder": Environment(linear_code=True),
 }
 
 
@@ -90,7 +93,7 @@ def build_architecture(
 ) -> Architecture:
     """Lay out an environment for rows of `n_dim` values with the given layer widths."""
     return Architecture(
-        encoder=_encoder(environment.variational, n_dim, hidden_sizes, latent_size),
+        encoder=_encoder(environment, n_dim, hidden_sizes, latent_size),
         decoder=chain(
             (*(f"hidden_{k}" for k in range(1, len(hidden_sizes) + 1)), "output"),
             (latent_size, *reversed(hidden_sizes), n_dim),
@@ -103,11 +106,12 @@ def build_architecture(
 
 
 def _encoder(
-    variational: bool, n_dim: int, hidden_sizes: tuple[int, ...], latent_size: int
+    environment: Environment, n_dim: int, hidden_sizes: tuple[int, ...], latent_size: int
 ) -> NetworkLayout:
     hidden = tuple(f"hidden_{k}" for k in range(1, len(hidden_sizes) + 1))
-    if not variational:
-        return chain((*hidden, "latent"), (n_dim, *hidden_sizes, latent_size), "relu")
+    if not environment.variational:
+        last: Activation = "linear" if environment.linear_code else "relu"
+        return chain((*hidden, "latent"), (n_dim, *hidden_sizes, latent_size), last)
     trunk = chain(hidden, (n_dim, *hidden_sizes), "relu").layers if hidden else ()
     width = hidden_sizes[-1] if hidden_sizes else n_dim
     heads = tuple(

@@ -29,6 +29,7 @@ EnvironmentName = Literal[
     "AutoencoderBinaryClustering_Large",
     "DenoisingAutoencoderBinaryClustering",
     "VariationalAutoencoderBinaryClustering",
+    "LinearCodeAutoencoder",
 ]
 CellEvaluation = Literal[
     "lipi_simple", "lipi_simple_pte", "epoch-node", "all_vs_all", "ann_canonical"

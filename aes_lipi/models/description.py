@@ -179,6 +179,7 @@ def _mirrored(described: Architecture) -> Architecture:
         described.variational,
         described.loss,
         described.input_noise,
+        linear_code=described.encoder.layers[-1].activation == "linear",
     )
     return build_architecture(environment, described.n_dim, hidden_sizes, described.latent_size)
 
@@ -189,12 +190,13 @@ def _compact(described: Architecture) -> Architecture:
     encoder = [layer.n_out for layer in described.encoder.layers]
     decoder = [layer.n_out for layer in described.decoder.layers][:-1]
     hidden = [f"hidden_{k}" for k in range(1, len(encoder))]
+    last: Activation = "linear" if described.encoder.layers[-1].activation == "linear" else "relu"
     n_dim = described.n_dim
     return Architecture(
         encoder=chain(
             (*hidden, "mean" if variational else "latent"),
             (n_dim, *encoder),
-            "linear" if variational else "relu",
+            "linear" if variational else last,
         ),
         decoder=chain((*hidden, "output"), (encoder[-1], *decoder, n_dim), "sigmoid"),
         loss=described.loss,

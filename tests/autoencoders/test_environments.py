@@ -15,6 +15,7 @@ SMALL = "AutoencoderBinaryClustering_Small"
 LARGE = "AutoencoderBinaryClustering_Large"
 DENOISING = "DenoisingAutoencoderBinaryClustering"
 VARIATIONAL = "VariationalAutoencoderBinaryClustering"
+LINEAR = "LinearCodeAutoencoder"
 
 
 def architecture(name: str, n_dim: int = 1000, **given: object) -> Architecture:
@@ -35,6 +36,7 @@ def architecture(name: str, n_dim: int = 1000, **given: object) -> Architecture:
         (DENOISING, 30_340, 31_330),
         # Two heads of 310.
         (VARIATIONAL, 30_650, 31_330),
+        (LINEAR, 30_340, 31_330),
     ],
 )
 def test_parameters_at_thousand_dimensions(name: str, encoder: int, decoder: int) -> None:
@@ -60,9 +62,15 @@ def test_every_environment_maps_rows_to_codes_and_back(name: str, n_dim: int) ->
     assert built.decoder.hidden_sizes == hidden[::-1]
 
 
-@pytest.mark.parametrize("name", [name for name in ENVIRONMENTS if name != VARIATIONAL])
+@pytest.mark.parametrize("name", [PLAIN, SMALL, LARGE, DENOISING])
 def test_encoder_is_relu_after_every_layer(name: str) -> None:
     assert {layer.activation for layer in architecture(name).encoder.layers} == {"relu"}
+
+
+def test_a_linear_code_has_no_relu() -> None:
+    *hidden, code = architecture(LINEAR).encoder.layers
+    assert {layer.activation for layer in hidden} == {"relu"}
+    assert (code.name, code.activation, code.n_out) == ("latent", "linear", 10)
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
@@ -88,12 +96,13 @@ def test_losses_and_noise_are_those_of_section_2() -> None:
         LARGE: ("l1", 0.0, False),
         DENOISING: ("l1", 0.4, False),
         VARIATIONAL: ("negative_elbo", 0.0, True),
+        LINEAR: ("l1", 0.0, False),
     }
 
 
 def test_a_row_in_training_consumes_noise_for_input_or_code_only() -> None:
     widths = {name: architecture(name, 7).noise_width for name in ENVIRONMENTS}
-    assert widths == {PLAIN: 0, SMALL: 0, LARGE: 0, DENOISING: 7, VARIATIONAL: 10}
+    assert widths == {PLAIN: 0, SMALL: 0, LARGE: 0, DENOISING: 7, VARIATIONAL: 10, LINEAR: 0}
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)

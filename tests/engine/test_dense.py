@@ -66,6 +66,12 @@ SHAPES = {
     "whole vectors": make_architecture(64, (16, 32), 16),
     "wide in the middle": make_architecture(11, (40,), 20),
     "many tiles": make_architecture(2100, (130,), 33),
+    "linear code": make_architecture(1000, linear_code=True),
+    "linear code, odd widths": make_architecture(37, (7,), 3, linear_code=True),
+    "linear code, no hidden layer": make_architecture(200, (), linear_code=True),
+    "linear code, two hidden layers": make_architecture(64, (60, 30), 16, linear_code=True),
+    "linear code, wide": make_architecture(11, (40,), 45, linear_code=True),
+    "linear code, one of each": make_architecture(1, (1,), 1, linear_code=True),
     "variational": make_architecture(1000, variational=True),
     "variational, odd widths": make_architecture(37, (7,), 3, variational=True),
     "variational, no hidden layer": make_architecture(200, (), variational=True),
@@ -737,7 +743,10 @@ def unfit_architectures() -> dict[str, Architecture]:
         return replace(base, encoder=NetworkLayout(layers))
 
     return {
-        "linear code": with_encoder(plain, Layer("latent", 37, 3, "linear", -1)),
+        "linear hidden layer": with_encoder(
+            plain, Layer("hidden_1", 37, 7, "linear", -1), Layer("latent", 7, 3, "relu", 0)
+        ),
+        "sigmoid code": with_encoder(plain, Layer("latent", 37, 3, "sigmoid", -1)),
         "one head": with_encoder(variational, log_variance),
         "head that reads the other": with_encoder(
             variational, hidden, mean, replace(log_variance, reads=1)

@@ -35,17 +35,21 @@ def fits(architecture: Architecture) -> bool:
     """Whether the dense engine can train this architecture.
 
     It can if the layers are a plain chain, ReLU after all but the last, which has a sigmoid and as
-    many nodes as the data has dimensions, and the loss is L1; or the same with two linear heads
-    in place of the code's layer, and the negative ELBO.
+    many nodes as the data has dimensions, and the loss is L1; the same with a linear code; or with
+    two linear heads in place of the code's layer, and the negative ELBO.
     """
     variational = architecture.variational
     encoder = architecture.encoder.layers
     trunk, heads = (encoder[:-2], encoder[-2:]) if variational else (encoder, ())
     *hidden, output = (*trunk, *architecture.decoder.layers)
+    code = len(trunk) - 1 if not variational else None
     return (
         _chained(trunk)
         and _chained(architecture.decoder.layers)
-        and all(layer.activation == "relu" for layer in hidden)
+        and all(
+            layer.activation == "relu" or (k == code and layer.activation == "linear")
+            for k, layer in enumerate(hidden)
+        )
         and (not variational or _are_heads(heads, len(trunk) - 1, architecture.latent_size))
         and output.activation == "sigmoid"
         and output.n_out == architecture.n_dim

@@ -53,6 +53,7 @@ LAYER = np.dtype(
             "target",  # where the plane it writes starts, for one group
             "target_vectors",  # vectors of a sample in that plane
             "rectified",  # 1: ReLU follows
+            "gated",  # 1: reads what ReLU gives
             "sampled",  # 1: reads a code that is drawn from the layer before
             "node",  # of a part: where its nodes start among those of the packed layer
         )
@@ -102,6 +103,7 @@ class Chain:
                 layers[k]["sampled"] = 1
                 plane += _plane_floats(layers[k - 1]["target_vectors"])
             plane = _describe(layers[k], layer, plane)
+            layers[k]["gated"] = k > 0 and layers[k - 1]["rectified"]
         encoder_floats, decoder_floats = _place_weights(layers[:n]), _place_weights(layers[n:])
         return Chain(
             layers=layers,

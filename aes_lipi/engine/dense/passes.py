@@ -65,10 +65,14 @@ def inputs_from_sums(layer: Any, place: int, scratch: Any) -> None:
 
 @inlined
 def gate_by_activation(layer: Any, place: int, scratch: Any) -> None:
-    """Gradient through ReLU: zero where the activation is zero, and for the constant 1."""
-    for i in range(place, place + layer.source_vectors * BLOCK, LANES):
-        gated = where_greater(load(scratch.deltas, i), load(scratch.planes, i), splat(_ZERO))
-        store(scratch.deltas, i, gated)
+    """Gradient through ReLU, if there is one: zero where the activation is zero.
+
+    It is zero for the constant 1 in any case.
+    """
+    if layer.gated:
+        for i in range(place, place + layer.source_vectors * BLOCK, LANES):
+            gated = where_greater(load(scratch.deltas, i), load(scratch.planes, i), splat(_ZERO))
+            store(scratch.deltas, i, gated)
     for b in range(SAMPLES):
         scratch.deltas[place + element(layer.n_in) + b * LANES] = _ZERO
 
