@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -47,3 +50,25 @@ def test_a_study_from_a_file(tmp_path: Path) -> None:
 def test_only_public_names_are_offered() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = aes_lipi.nonsense
+
+
+THREADS = """\
+import numpy as np
+import aes_lipi
+np.save("rows.npy", np.random.default_rng(0).random((400, 333)))
+def main():
+    study = aes_lipi.load_study("own_data", {
+        "trials": 1, "epochs": 3, "population_size": 2, "engine": "autograd", "data": "rows.npy",
+        "prune_method": "None", "batch_size": 100, "hidden_sizes": [64],
+    })
+    first, second = (aes_lipi.run(study, f"run{k}").trials["mean_L1"] for k in range(2))
+    assert (first == second).all(), (first, second)
+main()
+"""
+
+
+def test_the_first_study_of_a_process_has_the_bits_of_the_second(tmp_path: Path) -> None:
+    """Whether torch was imported before or not, one thread computes."""
+    clean = {name: value for name, value in os.environ.items() if "THREADS" not in name}
+    command = [sys.executable, "-c", THREADS]
+    subprocess.run(command, cwd=tmp_path, env=clean, check=True, timeout=200)
