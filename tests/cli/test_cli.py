@@ -117,7 +117,7 @@ def test_a_preset_runs_end_to_end_and_prints_its_table(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "n_values"), [("environment", 5), ("cell_evaluation", 5), ("topology", 2)]
+    ("field", "n_values"), [("environment", 6), ("cell_evaluation", 5), ("topology", 2)]
 )
 def test_every_choice_of_a_field_runs_from_the_command_line(
     field: str, n_values: int, tmp_path: Path
