@@ -24,6 +24,8 @@ from studies import assert_same_study, names, run_study
 
 from aes_lipi.errors import UserError
 from aes_lipi.execution.study import Summary
+from aes_lipi.export import export
+from aes_lipi.models import load_model
 from aes_lipi.results.claims import STALE_AFTER_S, claimed
 from aes_lipi.results.cleaning import clean
 from aes_lipi.results.locations import join, open_storage, shown
@@ -261,6 +263,17 @@ def test_what_is_wrong_with_a_store_is_told_in_one_line(
     assert "\n" not in line
     assert "secret" not in line
     assert len(line) < 600
+
+
+def test_models_are_exported_from_an_object_store(options: str, tmp_path: Path) -> None:
+    address = f"s3://exports/study?{options}{NEW_BUCKET}"
+    study = tiny_study(trials=1, store_recorded=True, prune_method="random")
+    run_study(study, address)
+    with pytest.raises(UserError, match="say where to write: --output_dir"):
+        export(address)
+    for target in (None, 1.0):
+        done = export(address, target_capacity=target, compact=True, output_dir=tmp_path / "out")
+        assert load_model(done.files[0]).provenance["variant"] == study.variants[0].id
 
 
 def test_addresses_keep_their_options_and_hide_their_keys() -> None:
