@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import aes_lipi
 from aes_lipi.config import Variant
 from aes_lipi.export.checks import Sample, varying_values
+from aes_lipi.export.choice import Choice
+from aes_lipi.export.exported import Exported
 from aes_lipi.export.measures import Cost
 from aes_lipi.models import Model
 from aes_lipi.pages import render
-
-if TYPE_CHECKING:
-    from aes_lipi.export.choice import Choice
-    from aes_lipi.export.exporting import Exported
-
-CARD = "MODEL_CARD.md"
 
 _NAMED = 200  # columns that the card names; the files name all
 
@@ -36,7 +31,6 @@ def model_card(exported: Exported) -> str:
         test_rows=_test_rows(exported.choice),
         code=_varying(exported),
         left=_left(exported.model, exported.choice.model.architecture.latent_size),
-        version=aes_lipi.__version__,
     )
 
 

@@ -4,48 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from aes_lipi.atomic import write_bytes_atomically, write_text_atomically
 from aes_lipi.errors import UserError
-from aes_lipi.export.card import CARD, model_card
-from aes_lipi.export.checks import Sample, largest_difference, rows_of
+from aes_lipi.export.card import model_card
+from aes_lipi.export.checks import largest_difference, rows_of
 from aes_lipi.export.choice import Choice, Target, choose
+from aes_lipi.export.exported import CARD, Exported
 from aes_lipi.export.formats import FORMATS, Package
-from aes_lipi.export.measures import Cost, costs
+from aes_lipi.export.measures import costs
 from aes_lipi.models import Model
 from aes_lipi.results.locations import is_address, shown
-
-
-@dataclass(frozen=True)
-class Exported:
-    """What was exported.
-
-    Attributes:
-        choice: which trained pair.
-        model: as it was exported.
-        package: in its format.
-        before: cost of the trained model.
-        after: cost of the exported one.
-        difference: of their reconstructions, at most; see `checks.largest_difference`.
-        rows: that they were compared on.
-        folder: where the files are.
-    """
-
-    choice: Choice
-    model: Model
-    package: Package
-    before: Cost
-    after: Cost
-    difference: float
-    rows: Sample
-    folder: Path
-
-    @property
-    def files(self) -> list[Path]:
-        """All files that were written, the model card last."""
-        return [self.folder / name for name in (*self.package.files, CARD)]
 
 
 def export(
@@ -59,7 +30,9 @@ def export(
     format_name: str = "safetensors",
     output_dir: str | Path | None = None,
 ) -> Exported:
-    """Write a study's model for use elsewhere, checked against the trained one on real rows.
+    """Write a study's model for use elsewhere, checked against the trained one.
+
+    It is checked on validation and test rows; where the data are gone, on random ones.
 
     Args:
         location: the study's output folder, or its address.
@@ -101,7 +74,8 @@ def export(
         rows=rows,
         folder=folder or Path(location) / "exports" / _name(choice, format_name, compact=compact),
     )
-    _write(done)
+    _write(package, done.folder)
+    write_text_atomically(done.folder / CARD, model_card(done))
     return done
 
 
@@ -153,15 +127,15 @@ def _provenance(choice: Choice) -> dict[str, object]:
     }
 
 
-def _write(exported: Exported) -> None:
-    """Write the files, each whole or not at all, and the card last.
+def _write(package: Package, folder: Path) -> list[Path]:
+    """Write the files of a format, each whole or not at all.
 
     Raises:
         UserError: they cannot be written.
     """
-    for name, content in exported.package.files.items():
-        write_bytes_atomically(exported.folder / name, content)
-    write_text_atomically(exported.folder / CARD, model_card(exported))
+    for name, content in package.files.items():
+        write_bytes_atomically(folder / name, content)
+    return [folder / name for name in package.files]
 
 
 def write_model(
@@ -182,9 +156,7 @@ def write_model(
         UserError: there is no such format, or the files cannot be written.
     """
     package = _format(format_name)(model.compacted() if compact else model.for_use())
-    for name, content in package.files.items():
-        write_bytes_atomically(Path(folder) / name, content)
-    return [Path(folder) / name for name in package.files]
+    return _write(package, Path(folder))
 
 
 def _format(name: str) -> Callable[[Model], Package]:
