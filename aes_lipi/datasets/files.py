@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
@@ -134,9 +134,23 @@ def _load_split(path: Path, scale: Scale) -> Dataset:
                 f"{source.label}: has {source.n_columns} columns where array 'train' has "
                 f"{first.n_columns}; give all splits the same columns"
             )
-    scaling = learn_scaling(first) if scale == "minmax" else None
-    train, test, validation = (unit_interval(sources[name], scaling) for name in _SPLITS)
-    return Dataset(path.stem, train, test, validation, scaling=scaling)
+    return already_split(sources, path.stem, scale)
+
+
+def already_split(sources: Mapping[str, Source], name: str, scale: Scale) -> Dataset:
+    """A data set of three matrices; the scaling is learned on its training rows.
+
+    Args:
+        sources: named train, test and validation, of as many columns each.
+        name: of the data set.
+        scale: as `load_file` has it.
+
+    Raises:
+        UserError: a value is missing, infinite or outside [0, 1].
+    """
+    scaling = learn_scaling(sources["train"]) if scale == "minmax" else None
+    train, test, validation = (unit_interval(sources[each], scaling) for each in _SPLITS)
+    return Dataset(name, train, test, validation, scaling=scaling)
 
 
 def _split(

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from aes_lipi.config import Variant
 from aes_lipi.datasets.dataset import Dataset
-from aes_lipi.datasets.files import split_source
-from aes_lipi.datasets.scaling import Scale, learn_scaling, unit_interval
+from aes_lipi.datasets.files import already_split, split_source
+from aes_lipi.datasets.scaling import Scale
 from aes_lipi.datasets.source import Float64, Source
 from aes_lipi.datasets.streams import DataPurpose, data_stream
 from aes_lipi.errors import UserError
@@ -72,7 +72,7 @@ def made(recipe: Recipe) -> Dataset:
     matrices = _given(plugin, recipe.dataset_seed)
     sources = {each: _source(plugin, each, rows) for each, rows in matrices.items()}
     if "rows" not in sources:
-        return _already_split(name, sources, recipe.scale)
+        return already_split(sources, name, recipe.scale)
     return split_source(
         sources["rows"],
         name,
@@ -90,15 +90,6 @@ def content_digest(dataset: Dataset) -> str:
         digest.update(f"{rows.shape}\n".encode())
         digest.update(np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
-
-
-def _already_split(name: str, sources: Mapping[str, Source], scale: Scale) -> Dataset:
-    """A data set with splits of its own; the scaling is learned on its training rows."""
-    scaling = learn_scaling(sources["train"]) if scale == "minmax" else None
-    train, test, validation = (
-        unit_interval(sources[each], scaling) for each in ("train", "test", "validation")
-    )
-    return Dataset(name, train, test, validation, scaling=scaling)
 
 
 def _given(plugin: Plugin, seed: int) -> Matrices:
