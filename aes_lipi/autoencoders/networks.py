@@ -28,10 +28,20 @@ class Network:
     mask: Mask | None = None
     n_pruned: int = 0
 
+    @property
+    def size(self) -> int:
+        """Entries of the genome."""
+        return self.genome.size
+
     @cached_property
     def n_zero(self) -> int:
         """Entries of the genome that are exactly zero."""
         return int(self.genome.size - np.count_nonzero(self.genome))
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether no entry of the genome is infinite or not a number."""
+        return bool(np.isfinite(self.genome).all())
 
     def with_genome(self, genome: Float32) -> Network:
         """The same network with other weights."""

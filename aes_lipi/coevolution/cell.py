@@ -13,11 +13,13 @@ from typing import TypeVar
 
 import numpy as np
 
-from aes_lipi.autoencoders.networks import Pair
+from aes_lipi.autoencoders.networks import Network, Pair
 from aes_lipi.coevolution.batches import random_batch, rows_of_cell, shuffled_pass
 from aes_lipi.coevolution.plan import Cell, Setup, Task
 from aes_lipi.coevolution.selection import SOLUTION_CONCEPTS, tournament
 from aes_lipi.engine.protocol import (
+    Activations,
+    ActivationsTask,
     ActivationStatistics,
     EvaluateTask,
     Float64,
@@ -95,7 +97,7 @@ def select(tasks: Sequence[Task], setup: Setup) -> list[InHand]:
         ]
     )
     hands = [_winner(task, matrix, setup) for task, matrix in zip(tasks, matrices, strict=True)]
-    return [observe(hand, batch, setup) for hand, batch in zip(hands, batches, strict=True)]
+    return observe(hands, batches, setup)
 
 
 def selection_batch(task: Task, setup: Setup) -> Int32:
@@ -194,8 +196,8 @@ def evaluate_replacement(hands: Sequence[InHand], setup: Setup) -> list[InHand]:
         ]
     )
     return [
-        replace(observe(hand, batch, setup), min_replacement_loss=float(loss[0, 0]))
-        for hand, batch, loss in zip(hands, batches, losses, strict=True)
+        replace(hand, min_replacement_loss=float(loss[0, 0]))
+        for hand, loss in zip(observe(hands, batches, setup), losses, strict=True)
     ]
 
 
@@ -221,11 +223,19 @@ def observes(task: Task, setup: Setup) -> bool:
     return needed and (task.plan.prune or setup.variant.is_canonical)
 
 
-def observe(hand: InHand, rows: Int32, setup: Setup) -> InHand:
-    """Add an evaluation of the pair in hand to its activation statistics."""
-    if not observes(hand.task, setup):
-        return hand
-    seen = setup.engine.activations([hand.cell.pair], "train", rows)[0]
+def observe(hands: Sequence[InHand], batches: Sequence[Int32], setup: Setup) -> list[InHand]:
+    """Add an evaluation of each pair in hand, on its batch, to its activation statistics."""
+    observing = [k for k, hand in enumerate(hands) if observes(hand.task, setup)]
+    seen = setup.engine.activations(
+        [ActivationsTask(hands[k].cell.pair, batches[k]) for k in observing]
+    )
+    known = dict(zip(observing, seen, strict=True))
+    return [
+        _with_batch(hand, known[k], setup) if k in known else hand for k, hand in enumerate(hands)
+    ]
+
+
+def _with_batch(hand: InHand, seen: Activations, setup: Setup) -> InHand:
     size = setup.variant.batch_size
     cell = replace(
         hand.cell,
@@ -241,39 +251,77 @@ def observe(hand: InHand, rows: Int32, setup: Setup) -> InHand:
 
 def prune_in_hand(hands: Sequence[InHand], setup: Setup) -> list[InHand]:
     """Prune the pairs whose plan has a prune event: step 6."""
-    return [_pruned(hand, setup) if hand.task.plan.prune else hand for hand in hands]
+    events = [k for k, hand in enumerate(hands) if hand.task.plan.prune]
+    pruned = dict(zip(events, _pruned([hands[k] for k in events], setup), strict=True))
+    return [pruned.get(k, hand) for k, hand in enumerate(hands)]
 
 
-def _pruned(hand: InHand, setup: Setup) -> InHand:
-    """Both networks pruned; statistics begin anew."""
+def _pruned(hands: Sequence[InHand], setup: Setup) -> list[InHand]:
+    """Both networks of every pair pruned; their statistics begin anew."""
+    setup.engine.fetch([network for hand in hands for network in _networks(hand.cell.pair)])
+    evidence = _evidence(hands, setup)
+    networks = setup.engine.hold(
+        [
+            network
+            for hand, known in zip(hands, evidence, strict=True)
+            for network in _event(hand, known, setup)
+        ]
+    )
+    return [
+        replace(
+            hand,
+            cell=replace(
+                hand.cell,
+                pair=Pair(encoder, decoder),
+                encoder_statistics=None,
+                decoder_statistics=None,
+            ),
+        )
+        for hand, encoder, decoder in zip(hands, networks[0::2], networks[1::2], strict=True)
+    ]
+
+
+def _event(hand: InHand, evidence: tuple[Evidence, Evidence], setup: Setup) -> list[Network]:
+    """The prune event of one pair: its encoder and decoder after it."""
     layouts = (setup.architecture.encoder, setup.architecture.decoder)
-    networks = (hand.cell.pair.encoder, hand.cell.pair.decoder)
     purposes = (Purpose.PRUNE_ENCODER, Purpose.PRUNE_DECODER)
     plan = hand.task.plan
     settings = Settings.of(setup.variant, plan.prune_amount)
-    pair = Pair(
-        *(
-            prune(network, layout, evidence, settings, plan.address.stream(purpose))
-            for network, layout, evidence, purpose in zip(
-                networks, layouts, _evidence(hand, setup), purposes, strict=True
-            )
+    return [
+        prune(network, layout, known, settings, plan.address.stream(purpose))
+        for network, layout, known, purpose in zip(
+            _networks(hand.cell.pair), layouts, evidence, purposes, strict=True
         )
-    )
-    cell = replace(hand.cell, pair=pair, encoder_statistics=None, decoder_statistics=None)
-    return replace(hand, cell=cell)
+    ]
 
 
-def _evidence(hand: InHand, setup: Setup) -> tuple[Evidence, Evidence]:
-    """What the operator needs to know of encoder and decoder."""
-    cell = hand.cell
-    needs = operator_named(setup.variant.prune_method).needs
+def _networks(pair: Pair) -> tuple[Network, Network]:
+    return pair.encoder, pair.decoder
+
+
+def _evidence(hands: Sequence[InHand], setup: Setup) -> list[tuple[Evidence, Evidence]]:
+    """What the operator needs to know of each pair's encoder and decoder."""
+    needs = operator_named(setup.variant.prune_method).needs if hands else "nothing"
     if needs == "statistics":
-        return Evidence(cell.encoder_statistics), Evidence(cell.decoder_statistics)
+        return [
+            (Evidence(hand.cell.encoder_statistics), Evidence(hand.cell.decoder_statistics))
+            for hand in hands
+        ]
     if needs == "activations":
         split = setup.variant.lexicase_split
-        n_rows = len(setup.dataset.split(split))
-        rng = hand.task.plan.address.stream(Purpose.LEXICASE_ROWS)
-        rows = rng.integers(n_rows, size=SAMPLED_ROWS, dtype=np.int32)
-        seen = setup.engine.activations([cell.pair], split, rows)[0]
-        return Evidence(activations=seen.encoder), Evidence(activations=seen.decoder)
-    return Evidence(), Evidence()
+        asked = [
+            ActivationsTask(hand.cell.pair, _sampled_rows(hand.task, setup), split)
+            for hand in hands
+        ]
+        return [
+            (Evidence(activations=seen.encoder), Evidence(activations=seen.decoder))
+            for seen in setup.engine.activations(asked)
+        ]
+    return [(Evidence(), Evidence()) for _ in hands]
+
+
+def _sampled_rows(task: Task, setup: Setup) -> Int32:
+    """The rows that an operator sees of activations, drawn with replacement."""
+    n_rows = len(setup.dataset.split(setup.variant.lexicase_split))
+    rng = task.plan.address.stream(Purpose.LEXICASE_ROWS)
+    return rng.integers(n_rows, size=SAMPLED_ROWS, dtype=np.int32)

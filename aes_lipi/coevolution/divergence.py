@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-import numpy as np
-
 from aes_lipi.coevolution.cell import InHand
 from aes_lipi.coevolution.plan import Record, Setup
 
@@ -49,9 +47,9 @@ def check_measured(record: Record, setup: Setup) -> None:
 
 def _not_finite(hand: InHand) -> str | None:
     """Which of a pair's weights and losses are not finite."""
-    if not np.isfinite(hand.cell.pair.encoder.genome).all():
+    if not hand.cell.pair.encoder.is_finite:
         return "a weight of the encoder"
-    if not np.isfinite(hand.cell.pair.decoder.genome).all():
+    if not hand.cell.pair.decoder.is_finite:
         return "a weight of the decoder"
     if not math.isfinite(hand.min_selection_loss):
         return "min_selection_loss"

@@ -168,5 +168,5 @@ def make_plan(variant: Variant, address: Address, learning_rate: float, n_member
 def capacity(pair: Pair) -> float:
     """The share of a pair's parameters that are not zero."""
     networks: tuple[Network, ...] = (pair.encoder, pair.decoder)
-    n_parameters = sum(network.genome.size for network in networks)
+    n_parameters = sum(network.size for network in networks)
     return 1.0 - sum(network.n_zero for network in networks) / n_parameters

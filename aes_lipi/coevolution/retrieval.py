@@ -10,6 +10,7 @@ import numpy.typing as npt
 from aes_lipi.autoencoders.networks import Pair
 from aes_lipi.coevolution.plan import Setup
 from aes_lipi.datasets.dataset import Float32
+from aes_lipi.engine.protocol import ActivationsTask
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class RetrievalMeasures:
 def retrieval_measures(pair: Pair, setup: Setup) -> RetrievalMeasures:
     """Rank each test row's dimensions by the decoder's output (algorithm section 7)."""
     rows = np.arange(len(setup.dataset.test), dtype=np.int32)
-    seen = setup.engine.activations([pair], "test", rows)[0]
+    seen = setup.engine.activations([ActivationsTask(pair, rows, "test")])[0]
     scores = seen.decoder[:, setup.architecture.decoder.node_slices()[-1]]
     relevant = setup.dataset.test > 0.5
     return RetrievalMeasures(

@@ -14,6 +14,7 @@ from aes_lipi.engine.autograd_stack import TrainingStack
 from aes_lipi.engine.functional import Passed, code_of, l1_of, losses_of, parameters_of, run
 from aes_lipi.engine.protocol import (
     Activations,
+    ActivationsTask,
     EvaluateTask,
     Float64,
     Int32,
@@ -115,14 +116,23 @@ class AutogradEngine:
         return float(losses_of(self._architecture, encoded, decoded, x))
 
     @torch.no_grad()
-    def activations(self, pairs: Sequence[Pair], split: Split, rows: Int32) -> list[Activations]:
+    def activations(self, tasks: Sequence[ActivationsTask]) -> list[Activations]:
         """Recorded activations of every pair; see `Engine.activations`."""
-        x = self._rows(split, rows).unsqueeze(0)
-        seen = [self._passed(pair, x) for pair in pairs]
+        seen = [
+            self._passed(task.pair, self._rows(task.split, task.rows).unsqueeze(0))
+            for task in tasks
+        ]
         return [
             Activations(encoded.nodes()[0].cpu().numpy(), decoded.nodes()[0].cpu().numpy())
             for encoded, decoded in seen
         ]
+
+    def hold(self, networks: Sequence[Network]) -> list[Network]:
+        """The networks as they are; see `Engine.hold`."""
+        return list(networks)
+
+    def fetch(self, networks: Sequence[Network]) -> None:
+        """Nothing to do; see `Engine.fetch`."""
 
     def _passed(self, pair: Pair, x: torch.Tensor) -> tuple[Passed, Passed]:
         """The pair's encoder on x (1, B, X), and its decoder on the code."""

@@ -24,6 +24,7 @@ __all__ = [
     "ADAM_EPSILON",
     "ActivationStatistics",
     "Activations",
+    "ActivationsTask",
     "Engine",
     "EvaluateTask",
     "Float64",
@@ -143,6 +144,21 @@ class EvaluateTask:
 
 
 @dataclass(frozen=True)
+class ActivationsTask:
+    """A pair whose activations on some rows are asked for.
+
+    Attributes:
+        pair: the encoder, and the decoder that is fed with its code.
+        rows: indices of rows of the split, shape (B,).
+        split: which rows.
+    """
+
+    pair: Pair
+    rows: Int32
+    split: Split = "train"
+
+
+@dataclass(frozen=True)
 class Activations:
     """Recorded activations of a pair on some rows: see `ActivationStatistics` for what is recorded.
 
@@ -180,6 +196,20 @@ class Engine(Protocol):
         """
         ...
 
-    def activations(self, pairs: Sequence[Pair], split: Split, rows: Int32) -> list[Activations]:
-        """Per pair the recorded activations on the given rows of a split."""
+    def activations(self, tasks: Sequence[ActivationsTask]) -> list[Activations]:
+        """Per task the recorded activations of its pair on its rows."""
+        ...
+
+    def hold(self, networks: Sequence[Network]) -> list[Network]:
+        """The same networks, kept where the engine computes.
+
+        Networks that come out of training are there already.
+        """
+        ...
+
+    def fetch(self, networks: Sequence[Network]) -> None:
+        """Have the weights of all these networks at hand in this process, in one go.
+
+        Without it, each is fetched when its `genome` is asked for.
+        """
         ...

@@ -35,6 +35,8 @@ class Stopwatch:
         self.loss_matrices = setup.engine.loss_matrices
         self.batch_losses = setup.engine.batch_losses
         self.activations = setup.engine.activations
+        self.hold = setup.engine.hold
+        self.fetch = setup.engine.fetch
         self.training_s = 0.0
         self.steps = 0
 

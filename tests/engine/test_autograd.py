@@ -16,7 +16,14 @@ from aes_lipi.coevolution.batches import in_batches
 from aes_lipi.engine import adam
 from aes_lipi.engine.autograd import AutogradEngine
 from aes_lipi.engine.functional import code_of, losses_of, parameters_of, run
-from aes_lipi.engine.protocol import EvaluateTask, Moments, Trained, TrainTask, Updates
+from aes_lipi.engine.protocol import (
+    ActivationsTask,
+    EvaluateTask,
+    Moments,
+    Trained,
+    TrainTask,
+    Updates,
+)
 
 N_ROWS, N_DIM, BATCH = 13, 9, 5
 
@@ -206,7 +213,7 @@ def test_statistics_are_those_of_the_activations_before_each_update() -> None:
     seen: list[list[list[np.ndarray]]] = [[[] for _ in range(BATCH)] for _ in range(2)]
     for s, row in enumerate(task.updates.rows):
         rows = row[row >= 0]
-        activations = engine.activations([pair], "train", rows)[0]
+        activations = engine.activations([ActivationsTask(pair, rows)])[0]
         for slot in range(len(rows)):
             seen[0][slot].append(activations.encoder[slot])
             seen[1][slot].append(activations.decoder[slot])

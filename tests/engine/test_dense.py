@@ -47,6 +47,7 @@ from aes_lipi.engine.dense import (
 )
 from aes_lipi.engine.dense.compiled import entry_point
 from aes_lipi.engine.protocol import (
+    ActivationsTask,
     EvaluateTask,
     Measure,
     Moments,
@@ -700,7 +701,7 @@ def test_evaluation_agrees_with_the_autograd_engine(name: str) -> None:
             made.loss_matrices([evaluate])[0],
             made.batch_losses([pair], "validation", "l1")[0],
             made.batch_losses([pair], "validation", "loss")[0],
-            *vars(made.activations([pair], "test", rows)[0]).values(),
+            *vars(made.activations([ActivationsTask(pair, rows, "test")])[0]).values(),
         )
         for made in engines
     )
@@ -716,7 +717,9 @@ def test_activations_match_float64(name: str) -> None:
     task = make_task(architecture, dataset)
     rows = np.array([3, 3, 0, 11, 7, 1, 2], np.int32)
     pair = Pair(task.encoders[0], task.decoders[0])
-    answer = DenseEngine(architecture, dataset, 5).activations([pair], "validation", rows)[0]
+    answer = DenseEngine(architecture, dataset, 5).activations(
+        [ActivationsTask(pair, rows, "validation")]
+    )[0]
     encoder = ReferenceNetwork.of(pair.encoder, architecture.encoder, np.float64)
     decoder = ReferenceNetwork.of(pair.decoder, architecture.decoder, np.float64)
     coded = encoder.forward(dataset.validation[rows].astype(np.float64))
@@ -791,7 +794,9 @@ def test_every_entry_point_is_compiled_once() -> None:
         pairs = [Pair(t.encoders[0], t.decoders[0]) for t in tasks]
         dense.batch_losses(pairs, "test", "l1")
         dense.batch_losses(pairs, "test", "loss")
-        dense.activations(pairs, "test", np.arange(3, dtype=np.int32))
+        dense.activations(
+            [ActivationsTask(pair, np.arange(3, dtype=np.int32), "test") for pair in pairs]
+        )
     entry_points: list[Any] = [
         exchange.pack,
         exchange.unpack,

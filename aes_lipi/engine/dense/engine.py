@@ -9,7 +9,7 @@ import numpy as np
 
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.layout import Float32, Layer
-from aes_lipi.autoencoders.networks import Pair
+from aes_lipi.autoencoders.networks import Network, Pair
 from aes_lipi.datasets.dataset import Dataset, Split
 from aes_lipi.engine.dense import evaluation, training
 from aes_lipi.engine.dense.memory import Memory, read_only
@@ -18,6 +18,7 @@ from aes_lipi.engine.dense.scratch import Scratch
 from aes_lipi.engine.dense.tiles import Weights
 from aes_lipi.engine.protocol import (
     Activations,
+    ActivationsTask,
     ActivationStatistics,
     EvaluateTask,
     Float64,
@@ -117,9 +118,16 @@ class DenseEngine:
         loss = self._loss if measure == "loss" else L1
         return [self._batch_losses(pair, split, loss) for pair in pairs]
 
-    def activations(self, pairs: Sequence[Pair], split: Split, rows: Int32) -> list[Activations]:
-        """Recorded activations on the given rows, per pair; see `Engine.activations`."""
-        return [self._activations(pair, split, rows) for pair in pairs]
+    def activations(self, tasks: Sequence[ActivationsTask]) -> list[Activations]:
+        """Recorded activations of every pair; see `Engine.activations`."""
+        return [self._activations(task.pair, task.split, task.rows) for task in tasks]
+
+    def hold(self, networks: Sequence[Network]) -> list[Network]:
+        """The networks as they are; see `Engine.hold`."""
+        return list(networks)
+
+    def fetch(self, networks: Sequence[Network]) -> None:
+        """Nothing to do; see `Engine.fetch`."""
 
     def _train(self, task: TrainTask) -> Trained:
         moments = _joined(task.encoder_moments, task.decoder_moments)

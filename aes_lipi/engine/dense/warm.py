@@ -8,7 +8,7 @@ from aes_lipi.autoencoders.environments import Environment, build_architecture
 from aes_lipi.autoencoders.networks import Network, Pair
 from aes_lipi.datasets.dataset import Dataset
 from aes_lipi.engine.dense.engine import DenseEngine
-from aes_lipi.engine.protocol import EvaluateTask, TrainTask, Updates
+from aes_lipi.engine.protocol import ActivationsTask, EvaluateTask, TrainTask, Updates
 
 
 def compile_kernels() -> None:
@@ -26,4 +26,4 @@ def compile_kernels() -> None:
     engine.train([TrainTask((encoder,), (decoder,), updates)])
     engine.loss_matrices([EvaluateTask((encoder,), (decoder,), first)])
     engine.batch_losses([Pair(encoder, decoder)], "train", "l1")
-    engine.activations([Pair(encoder, decoder)], "train", first)
+    engine.activations([ActivationsTask(Pair(encoder, decoder), first)])
