@@ -309,11 +309,16 @@ class Variant(BaseModel):
 
     # Execution that decides bits
     rng_seed: Seed = setting(1, "Randomness", "Seed of the study; also --seed.")
-    engine: Literal["auto", "dense", "autograd"] = setting(
-        "auto", "Engine", "What does the arithmetic; auto takes the fastest that fits."
+    engine: Literal["auto", "dense", "autograd", "batched"] = setting(
+        "auto",
+        "Engine",
+        "What does the arithmetic; auto takes the fastest that fits: batched on a GPU, dense on a "
+        "CPU.",
     )
     device: Literal["auto", "cpu", "cuda"] = setting(
-        "auto", "Engine", "Where to compute; cuda asks for the engine autograd."
+        "auto",
+        "Engine",
+        "Where to compute; auto takes a GPU only for what the engine dense cannot train.",
     )
 
     @model_validator(mode="before")

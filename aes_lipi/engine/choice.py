@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.config import Variant
@@ -12,6 +13,8 @@ from aes_lipi.errors import UserError
 
 BLAS_BATCH, BLAS_WIDTH = 256, 300
 
+EngineName = Literal["dense", "autograd", "batched"]
+
 
 def choose_engine(variant: Variant, architecture: Architecture, dataset: Dataset) -> Engine:
     """Make the engine that a variant asks for; `auto` takes the fastest that fits.
@@ -19,13 +22,19 @@ def choose_engine(variant: Variant, architecture: Architecture, dataset: Dataset
     Raises:
         UserError: the engine or the device asked for cannot serve this variant here.
     """
-    if _is_dense(variant, architecture):
+    name = engine_name(variant, architecture)
+    if name == "dense":
         from aes_lipi.engine.dense import DenseEngine  # noqa: PLC0415 - numba is slow to import
 
         return DenseEngine(architecture, dataset, variant.batch_size)
+    device = choose_device(variant)
+    if name == "batched":
+        from aes_lipi.engine.batched import BatchedEngine  # noqa: PLC0415 - torch is slow to import
+
+        return BatchedEngine(architecture, dataset, variant.batch_size, device)
     from aes_lipi.engine.autograd import AutogradEngine  # noqa: PLC0415 - torch is slow to import
 
-    return AutogradEngine(architecture, dataset, variant.batch_size, choose_device(variant))
+    return AutogradEngine(architecture, dataset, variant.batch_size, device)
 
 
 def check_engine(variant: Variant, architecture: Architecture) -> None:
@@ -34,29 +43,49 @@ def check_engine(variant: Variant, architecture: Architecture) -> None:
     Raises:
         UserError: they cannot.
     """
-    if not _is_dense(variant, architecture) and variant.device == "cuda":
+    if engine_name(variant, architecture) != "dense" and variant.device == "cuda":
         choose_device(variant)
 
 
-def _is_dense(variant: Variant, architecture: Architecture) -> bool:
-    """Whether the dense engine computes a variant.
+def engine_name(variant: Variant, architecture: Architecture) -> EngineName:
+    """The engine that computes a variant on this machine.
+
+    `auto` is `dense` wherever that fits and no GPU is asked for, so that a study has the same bits
+    on machines with a GPU and without; otherwise `batched` on a GPU, and `autograd` on a CPU.
 
     Raises:
-        UserError: it is asked for, and cannot.
+        UserError: an engine is asked for that cannot, or a GPU where there is none.
     """
-    if variant.engine == "autograd" or (variant.engine == "auto" and variant.device == "cuda"):
-        return False
+    if variant.engine == "dense":
+        check_dense(variant, architecture)
+    if variant.engine != "auto":
+        return variant.engine
+    if variant.device != "cuda" and _dense_is_fastest(variant, architecture):
+        return "dense"
+    return "batched" if choose_device(variant) == "cuda" else "autograd"
+
+
+def check_dense(variant: Variant, architecture: Architecture) -> None:
+    """Whether the engine `dense` can do what a variant asks of it.
+
+    Raises:
+        UserError: it cannot.
+    """
     from aes_lipi.engine.dense import fits  # noqa: PLC0415 - numba is slow to import
 
-    if variant.engine == "auto":
-        return fits(architecture) and not blas_wins(variant.batch_size, architecture)
     if not fits(architecture):
         raise UserError(
-            f"engine: dense cannot train {variant.environment}; use --engine autograd or auto"
+            f"engine: dense cannot train {variant.environment}; use --engine autograd, or batched "
+            "on a GPU"
         )
     if variant.device == "cuda":
-        raise UserError("engine: dense computes on the CPU; use --engine autograd with cuda")
-    return True
+        raise UserError("engine: dense computes on the CPU; use --engine batched with cuda")
+
+
+def _dense_is_fastest(variant: Variant, architecture: Architecture) -> bool:
+    from aes_lipi.engine.dense import fits  # noqa: PLC0415 - numba is slow to import
+
+    return fits(architecture) and not blas_wins(variant.batch_size, architecture)
 
 
 def blas_wins(batch_size: int, architecture: Architecture) -> bool:
@@ -70,7 +99,9 @@ def blas_wins(batch_size: int, architecture: Architecture) -> bool:
 
 def compile_ahead(variants: Iterable[Variant]) -> None:
     """Compile what variants will need, once, before many processes would all do it."""
-    if any(variant.engine != "autograd" and variant.device != "cuda" for variant in variants):
+    if any(
+        variant.engine in ("auto", "dense") and variant.device != "cuda" for variant in variants
+    ):
         from aes_lipi.engine.dense import compile_kernels  # noqa: PLC0415 - numba is slow to import
 
         compile_kernels()

@@ -93,9 +93,9 @@ def losses_of(
         logits, target.expand_as(logits), reduction="none"
     )
     divergence = -0.5 * (1.0 + log_variance - mean.square() - log_variance.exp())
-    return cross_entropy.sum((1, 2)) + divergence.sum((1, 2))
+    return cross_entropy.sum((-2, -1)) + divergence.sum((-2, -1))
 
 
 def l1_of(reconstruction: Tensor, target: Tensor) -> Tensor:
     """Mean absolute error over rows and dimensions of every model, (C,)."""
-    return (reconstruction - target).abs().mean((1, 2))
+    return (reconstruction - target).abs().mean((-2, -1))

@@ -1,0 +1,112 @@
+"""The optimiser's step on a stack of genomes, in one pass over memory where it can be fused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from aes_lipi.engine import adam
+
+
+class Fresh(Protocol):
+    """A step of an Adam that is new; see `_fresh`."""
+
+    def __call__(
+        self, genomes: Tensor, gradient: Tensor, rates: Tensor, alive: Tensor | None
+    ) -> None:
+        """Change the genomes in place."""
+        ...
+
+
+class Kept(Protocol):
+    """A step of an Adam that is kept; see `_kept`."""
+
+    def __call__(
+        self,
+        genomes: Tensor,
+        gradient: Tensor,
+        rates: Tensor,
+        alive: Tensor | None,
+        state: tuple[Tensor, Tensor, Tensor],
+    ) -> None:
+        """Change the genomes and the state in place."""
+        ...
+
+
+@dataclass(frozen=True)
+class Update:
+    """Both kinds of steps, and whether they are fused."""
+
+    fresh: Fresh
+    kept: Kept
+    fused: bool
+
+
+def update_on(device: torch.device) -> Update:
+    """The steps on a device: compiled into one kernel each on a GPU whose torch can compile."""
+    if device.type == "cpu":
+        return Update(_fresh, _kept, fused=False)
+    compiled = compiled_update()
+    try:
+        _try(compiled, device)
+    except Exception:  # compilers fail in many ways, and torch without one is right
+        return Update(_fresh, _kept, fused=False)
+    return compiled
+
+
+def compiled_update() -> Update:
+    """The steps, to be compiled for any number of models on their first use."""
+    fresh: Any = torch.compile(_fresh, dynamic=True)
+    kept: Any = torch.compile(_kept, dynamic=True)
+    return Update(fresh, kept, fused=True)
+
+
+def _try(update: Update, device: torch.device) -> None:
+    """Compile what a study can ask for, on small tensors."""
+    for alive in (None, torch.ones((3, 5), dtype=torch.bool, device=device)):
+        values = [torch.ones((3, 5), device=device) for _ in range(4)]
+        rates = torch.ones((3, 1), device=device)
+        steps = torch.ones((3, 1), dtype=torch.float64, device=device)
+        update.fresh(values[0], values[1], rates, alive)
+        update.kept(values[0], values[1], rates, alive, (values[2], values[3], steps))
+
+
+def _fresh(genomes: Tensor, gradient: Tensor, rates: Tensor, alive: Tensor | None) -> None:
+    """One step of a new Adam.
+
+    Args:
+        genomes: changed in place, (C, P).
+        gradient: (C, P).
+        rates: (C, 1).
+        alive: where entries may move, bool, (C, P); None if all may.
+    """
+    direction = adam.new_at_every_step(gradient)
+    if alive is not None:
+        direction = direction * alive
+    genomes.sub_(direction * rates)
+
+
+def _kept(
+    genomes: Tensor,
+    gradient: Tensor,
+    rates: Tensor,
+    alive: Tensor | None,
+    state: tuple[Tensor, Tensor, Tensor],
+) -> None:
+    """A further step of an Adam that is kept.
+
+    Args:
+        genomes: changed in place, (C, P).
+        gradient: (C, P).
+        rates: (C, 1).
+        alive: where entries may move, bool, (C, P); None if all may.
+        state: running means of the gradient and of its square, (C, P), changed in place, and the
+            number of this step, from 1, float64, (C, 1).
+    """
+    direction = adam.kept(gradient, *state)
+    if alive is not None:
+        direction = direction * alive
+    genomes.sub_(direction * rates)
