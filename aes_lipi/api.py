@@ -35,6 +35,7 @@ def run(
     output_dir: str | Path | None = None,
     jobs: int = 1,
     *,
+    trials_per_worker: int | None = None,
     retry_failed: bool = False,
     fresh: bool = False,
 ) -> Results:
@@ -46,6 +47,8 @@ def run(
             `results/<name of the study>` by default.
         jobs: trials at a time. With more than one, a script must be guarded by
             `if __name__ == "__main__":`, since worker processes import it.
+        trials_per_worker: trials that a GPU trains side by side in each process; by default as
+            many as its memory holds.
         retry_failed: also run trials that failed before.
         fresh: remove the results that the folder holds, and start again.
 
@@ -54,5 +57,6 @@ def run(
             unfit, or results cannot be written.
     """
     location = Path("results") / study.name if output_dir is None else output_dir
-    run_study(study, location, LocalRunner(jobs), retry_failed=retry_failed, fresh=fresh)
+    runner = LocalRunner(jobs, trials_per_worker)
+    run_study(study, location, runner, retry_failed=retry_failed, fresh=fresh)
     return load_results(location)

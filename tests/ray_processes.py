@@ -69,7 +69,7 @@ class WorkerKiller(SilentObserver):
 
     Args:
         nodes: the cluster.
-        name: the kind: `CellActor`, `TrialDriver` or `run_whole_trial`.
+        name: the kind: `CellActor`, `TrialDriver` or `run_whole_trials`.
         kills: how many.
         every: generations between kills.
         seed: of the choice among workers.

@@ -116,6 +116,16 @@ def run(
             rich_help_panel=_HOW,
         ),
     ] = None,
+    trials_per_worker: Annotated[
+        str | None,
+        typer.Option(
+            "--trials_per_worker",
+            metavar="NUMBER|auto",
+            help="On a GPU: trials that are trained side by side in one process, as many as its "
+            "memory holds.",
+            rich_help_panel=_HOW,
+        ),
+    ] = None,
     replay: Annotated[
         str | None,
         typer.Option(
@@ -157,7 +167,7 @@ def run(
             _print_trials(studies)
             return
         one_thread()
-        wishes = Wishes(placement, cells_per_actor, cell_resources, jobs)
+        wishes = Wishes(placement, cells_per_actor, cell_resources, jobs, trials_per_worker)
         again = Again(retry_failed, replay, fresh)
         if run_all(studies, folders, wishes.place(local, address), again):
             raise typer.Exit(1)

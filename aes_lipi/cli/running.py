@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -36,6 +35,7 @@ class Wishes:
     cells_per_actor: str | None
     cell_resources: str | None
     jobs: int | None
+    trials_per_worker: str | None = None
 
     def place(self, local: bool, address: str | None) -> Place:
         """Find the cluster, if there is one, and check what is asked of it.
@@ -53,6 +53,7 @@ class Wishes:
             local_runner,
             where_to_run,
         )
+        from aes_lipi.execution.stacking import parse_trials_per_worker  # noqa: PLC0415
 
         if self.placement not in (None, "cell", "trial"):
             raise UserError(f"--placement {self.placement}: give cell or trial")
@@ -61,11 +62,12 @@ class Wishes:
             cells_per_actor=parse_cells_per_actor(self.cells_per_actor or "auto"),
             resources=parse_resources(self.cell_resources) if self.cell_resources else (),
             trials_at_a_time=self.jobs,
+            trials_per_worker=parse_trials_per_worker(self.trials_per_worker or "auto"),
         )
         asked = any((self.placement, self.cells_per_actor, self.cell_resources))
         found = where_to_run(local, address, asked)
         if found is None:
-            return lambda: local_runner(self.jobs or _cores())
+            return lambda: local_runner(self.jobs, options.trials_per_worker)
         print(f"on the Ray cluster at {found} (--local to run here)", file=sys.stderr, flush=True)
         return lambda: cluster_runner(found, options)
 
@@ -104,10 +106,3 @@ def one_thread() -> None:
     from aes_lipi.execution.workers import one_thread_per_process  # noqa: PLC0415
 
     one_thread_per_process()
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

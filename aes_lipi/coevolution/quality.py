@@ -31,6 +31,7 @@ class Quality:
 
 def measure(pairs: Sequence[Pair], setup: Setup) -> list[Quality]:
     """Measure centres on the training, test and validation rows, taken in order."""
+    setup.engine.fetch([each for pair in pairs for each in (pair.encoder, pair.decoder)])
     train = setup.engine.batch_losses(pairs, "train", "l1")
     test = setup.engine.batch_losses(pairs, "test", "l1")
     validation = setup.engine.batch_losses(pairs, "validation", "l1")

@@ -128,6 +128,8 @@ class Evolution:
 
     def snapshot(self) -> Snapshot:
         """The trial as it is now, between two rounds."""
+        pairs = [cell.pair for cell in self._states.values()]
+        self._setup.engine.fetch([each for pair in pairs for each in (pair.encoder, pair.decoder)])
         return Snapshot(
             trial=self._trial,
             states=dict(self._states),

@@ -106,13 +106,19 @@ class Refused:
 Ending = Computed | Failed
 Message = Reached | Checkpointed | Leaving | Ending | Refused
 
+Said = tuple[TrialId, Message]
+"""A message, and the trial that it is of."""
 
-def now_and_then(messages: Iterable[Message], interval_s: float) -> Iterator[Message]:
-    """The same messages, but of progress only the newest of every interval."""
-    told = time.monotonic()
-    for message in messages:
+
+def now_and_then(
+    said: Iterable[tuple[Job, Message]], interval_s: float
+) -> Iterator[tuple[Job, Message]]:
+    """What trials say, but of each one's progress only the newest of every interval."""
+    begun = time.monotonic()
+    told: dict[TrialId, float] = {}
+    for job, message in said:
         if not isinstance(message, Reached):
-            yield message
-        elif time.monotonic() - told >= interval_s:
-            yield message
-            told = time.monotonic()
+            yield job, message
+        elif time.monotonic() - told.get(job.id, begun) >= interval_s:
+            yield job, message
+            told[job.id] = time.monotonic()

@@ -13,9 +13,9 @@ from aes_lipi.execution.study import Runner
 
 
 @contextmanager
-def local_runner(jobs: int) -> Iterator[Runner]:
-    """Trials in processes of this machine, so many at a time."""
-    yield LocalRunner(jobs)
+def local_runner(jobs: int | None, trials_per_worker: int | None) -> Iterator[Runner]:
+    """Trials in processes of this machine; see `LocalRunner`."""
+    yield LocalRunner(jobs, trials_per_worker)
 
 
 @contextmanager

@@ -16,10 +16,11 @@ from aes_lipi.config import Variant
 from aes_lipi.config.variant import DATA_FIELDS
 from aes_lipi.datasets.choice import clustering_of, dataset_of
 from aes_lipi.datasets.dataset import Dataset
-from aes_lipi.engine.choice import check_engine, choose_engine
+from aes_lipi.engine.choice import check_engine, choose_device, choose_engine, engine_name
 from aes_lipi.execution.digests import check_unchanged
 from aes_lipi.execution.rehearsal import rehearse
 from aes_lipi.execution.shared_data import SHARED_FROM, SharedDataset, shared
+from aes_lipi.execution.stacking import can_stack
 from aes_lipi.extension.digest import check_same_plugins
 from aes_lipi.models import load_pairs
 
@@ -132,16 +133,37 @@ def check_feasible(variant: Variant, here: bool = True) -> None:
         UserError: its data, its saved models or its device cannot be had or are unfit, or a
             plug-in cannot be imported or breaks a rule.
     """
-    if variant.n_dim is None:
-        n_dim = _dataset(_data_settings(variant)).n_dim
-    else:
-        n_dim = clustering_of(variant).n_dim
-    architecture = architecture_of(variant, n_dim)
+    architecture = architecture_on_hand(variant)
     rehearse(variant, architecture)
     if variant.ann_path is not None:
         load_pairs(Path(variant.ann_path), architecture)
     if here:
         check_engine(variant, architecture)
+
+
+def architecture_on_hand(variant: Variant) -> Architecture:
+    """The layouts of a variant's networks, for the data that it names.
+
+    Raises:
+        UserError: the data cannot be had or are unfit.
+    """
+    if variant.n_dim is None:
+        return architecture_of(variant, _dataset(_data_settings(variant)).n_dim)
+    return architecture_of(variant, clustering_of(variant).n_dim)
+
+
+def trains_on_gpu(variant: Variant) -> bool:
+    """Whether a GPU of this machine trains stacks of a variant's trials.
+
+    Raises:
+        UserError: its data, its engine or its device cannot be had here.
+    """
+    if not can_stack(variant):
+        return False
+    return (
+        engine_name(variant, architecture_on_hand(variant)) == "batched"
+        and choose_device(variant) == "cuda"
+    )
 
 
 def architecture_of(variant: Variant, n_dim: int) -> Architecture:

@@ -1,7 +1,7 @@
-"""Worker processes that run one trial after another.
+"""Worker processes that run one trial, or one stack of trials, after another.
 
-A worker has one thread and a pipe to the driver. It may die at any moment: the driver then starts
-another in its place and gives the trial to it.
+A worker has a pipe to the driver. It may die at any moment: the driver then starts another in its
+place and gives the trials to it.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ import contextlib
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnContext, SpawnProcess
 
 from aes_lipi.config import Variant
-from aes_lipi.execution.jobs import Job, Message, now_and_then
+from aes_lipi.execution.jobs import Job, Message, Said, now_and_then
 from aes_lipi.execution.setup import map_shared
 from aes_lipi.execution.shared_data import SharedDataset
-from aes_lipi.execution.trial import run_trial
+from aes_lipi.execution.stacks import run_together
+from aes_lipi.results.trial_files import TrialId
 
 PROGRESS_INTERVAL_S = 0.25
 FOR_THE_DRIVER = (signal.SIGINT, signal.SIGTERM)
@@ -65,7 +66,7 @@ class Worker:
         datasets: that it maps instead of reading them.
 
     Attributes:
-        job: the trial it is running, if any.
+        stack: the trials it is running, by number; none if it has nothing to do.
     """
 
     def __init__(self, datasets: Mapping[Variant, SharedDataset] | None = None) -> None:
@@ -77,26 +78,27 @@ class Worker:
         with _heritage():
             self._process.start()
         theirs.close()
-        self.job: Job | None = None
+        self.stack: dict[TrialId, Job] = {}
 
-    def assign(self, job: Job) -> None:
-        """Give the worker a trial."""
-        self.job = job
+    def assign(self, stack: Sequence[Job]) -> None:
+        """Give the worker trials to run beside each other."""
+        self.stack = {job.id: job for job in stack}
         with contextlib.suppress(OSError):  # it has just died: `receive` will tell
-            self.connection.send(job)
+            self.connection.send(tuple(stack))
 
     def give_notice(self) -> None:
-        """Ask for the trial to be written down, and to stop."""
+        """Ask for the trials to be written down, and to stop."""
         with contextlib.suppress(OSError):  # it has just died: `receive` will tell
             self.connection.send(None)
 
-    def receive(self) -> Message | None:
-        """The worker's next word; None if it is dead."""
+    def receive(self) -> tuple[Job, Message] | None:
+        """The worker's next word, and of which trial; None if it is dead."""
         try:
-            message: Message = self.connection.recv()
+            said: Said = self.connection.recv()
         except (EOFError, OSError):
             return None
-        return message
+        trial, message = said
+        return self.stack[trial], message
 
     def stop(self) -> None:
         """End the process, whatever it is doing; it writes no files."""
@@ -125,11 +127,11 @@ def _work(connection: Connection, datasets: Mapping[Variant, SharedDataset]) -> 
     signal.pthread_sigmask(signal.SIG_UNBLOCK, FOR_THE_DRIVER)
     while True:
         try:
-            job: Job | None = connection.recv()
-            if job is None:
-                continue  # the trial that was to stop had ended by itself
-            messages = run_trial(job, notice=connection.poll)
-            for message in now_and_then(messages, PROGRESS_INTERVAL_S):
-                connection.send(message)
+            stack: tuple[Job, ...] | None = connection.recv()
+            if stack is None:
+                continue  # the trials that were to stop had ended by themselves
+            said = run_together(stack, notice=connection.poll)
+            for job, message in now_and_then(said, PROGRESS_INTERVAL_S):
+                connection.send((job.id, message))
         except (EOFError, OSError):  # the driver is gone: nobody wants the trial any more
             return

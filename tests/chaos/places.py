@@ -164,7 +164,7 @@ def place(mode: str) -> Iterator[Place]:
     flags, kinds = {
         "trial": (
             ["--placement", "trial"],
-            {"run_whole_trial": 6, "raylet": 2, "driver": 2, "head": 1},
+            {"run_whole_trials": 6, "raylet": 2, "driver": 2, "head": 1},
         ),
         "cell": (
             ["--cells_per_actor", "1", "--jobs", "1"],

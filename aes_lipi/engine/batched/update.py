@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol
 
 import torch
@@ -45,6 +46,7 @@ class Update:
     fused: bool
 
 
+@cache
 def update_on(device: torch.device) -> Update:
     """The steps on a device: compiled into one kernel each on a GPU whose torch can compile."""
     if device.type == "cpu":

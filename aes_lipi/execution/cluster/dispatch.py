@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,6 +23,7 @@ from aes_lipi.execution.ledger import Ledger, act_on
 from aes_lipi.execution.observer import Observer
 from aes_lipi.execution.retries import Backoff
 from aes_lipi.execution.trial import failed
+from aes_lipi.results.trial_files import TrialId
 
 WAIT_S = 1.0
 LOOK_INTERVAL_S = 5.0
@@ -32,12 +33,13 @@ MOVES = "its node is about to go, so it goes on elsewhere from where it is"
 
 @dataclass
 class _Running:
-    """A trial on its way: how far it is written down, and how often it was lost."""
+    """Trials on their way together: how far they are written down, and how often they were lost."""
 
-    job: Job
+    jobs: dict[TrialId, Job]
     cells_per_actor: int
     backoff: Backoff
-    saved: int = 0
+    saved: Counter[TrialId] = field(default_factory=Counter)
+    leaving: dict[TrialId, Job] = field(default_factory=dict)
     not_before: float = 0.0
 
 
@@ -46,7 +48,8 @@ class Dispatch:
 
     Args:
         places: for the trials.
-        jobs: the trials, and how many cells an actor holds of each.
+        stacks: the trials, together those that one task trains side by side, and how many cells
+            an actor holds of them.
         vetting: looks at the nodes that they run on.
         observer: is told of what else happens.
         ledger: where the trials are entered.
@@ -55,13 +58,15 @@ class Dispatch:
     def __init__(
         self,
         places: Places,
-        jobs: Sequence[tuple[Job, int]],
+        stacks: Sequence[tuple[tuple[Job, ...], int]],
         vetting: Vetting,
         observer: Observer,
         ledger: Ledger,
     ) -> None:
         self._places = places
-        self._waiting = deque(_Running(job, k, Backoff()) for job, k in jobs)
+        self._waiting = deque(
+            _Running({job.id: job for job in jobs}, k, Backoff()) for jobs, k in stacks
+        )
         self._running: dict[Any, _Running] = {}
         self._vetting = vetting
         self._observer = observer
@@ -91,8 +96,8 @@ class Dispatch:
             if trial.not_before > time.monotonic():
                 self._waiting.append(trial)
             else:
-                job = self._ledger.resumed(trial.job)
-                self._running[self._places.start(job, trial.cells_per_actor)] = trial
+                resumed = [self._ledger.resumed(job) for job in trial.jobs.values()]
+                self._running[self._places.start(resumed, trial.cells_per_actor)] = trial
 
     def _news(self) -> Iterator[Any]:
         """What has something to say."""
@@ -119,18 +124,24 @@ class Dispatch:
         if isinstance(message, NodeFacts):
             self._vetting.add(message)
             return
-        if isinstance(message, Computed | Failed | Leaving):
+        which, said = message
+        job = trial.jobs[which]
+        if isinstance(said, Computed | Failed | Leaving):
+            del trial.jobs[which]
+        if isinstance(said, Leaving):
+            trial.leaving[which] = job
+            self._observer.noticed(f"{job.label}, trial {job.trial}: {MOVES}")
+        if not trial.jobs:
             del self._running[stream]
-            self._places.ended(stream, lost=isinstance(message, Leaving))
-        if isinstance(message, Leaving):
-            self._waiting.appendleft(trial)
-            self._observer.noticed(f"{trial.job.label}, trial {trial.job.trial}: {MOVES}")
-        if isinstance(message, Checkpointed):
-            trial.saved = message.generations
-        act_on(message, trial.job, self._ledger)
+            self._places.ended(stream, lost=bool(trial.leaving))
+            if trial.leaving:
+                self._waiting.appendleft(replace(trial, jobs=trial.leaving, leaving={}))
+        if isinstance(said, Checkpointed):
+            trial.saved[which] = said.generations
+        act_on(said, job, self._ledger)
 
     def _lose(self, stream: Any, trial: _Running, error: Exception) -> None:
-        """A trial's process or node is gone: run it again, or give it up."""
+        """The process or the node of trials is gone: run them again, or give them up."""
         del self._running[stream]
         self._places.ended(stream, lost=True)
         cause = cause_of(error)
@@ -139,14 +150,17 @@ class Dispatch:
                 f"a node of the cluster cannot import what it needs ({cause}); install the project "
                 "with its pins on every node"
             )
-        if is_lost(error) and trial.backoff.another_try(trial.saved):
+        trial.jobs |= trial.leaving
+        trial.leaving = {}
+        if is_lost(error) and trial.backoff.another_try(trial.saved.total()):
             wait = trial.backoff.wait_s
             self._waiting.appendleft(replace(trial, not_before=time.monotonic() + wait))
             return
         reason = RuntimeError(f"its worker was lost again and again: {_line(cause)}")
         told = reason if is_lost(error) else cause
-        ending = failed(trial.job, told, datetime.now(UTC), told=str(error))
-        self._ledger.finished(trial.job, ending)
+        for job in trial.jobs.values():
+            ending = failed(job, told, datetime.now(UTC), told=str(error))
+            self._ledger.finished(job, ending)
 
     def _look_around(self) -> None:
         """Now and then see how large the cluster is; if nothing moves, say what is waited for."""

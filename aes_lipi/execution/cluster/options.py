@@ -22,6 +22,8 @@ class ClusterOptions:
             `CPU` is missing.
         trials_at_a_time: at most so many; None for as many as the cluster holds.
         window: generations in flight before the oldest one's records are waited for.
+        trials_per_worker: that an engine for a GPU trains side by side in one task; None for as
+            many as the GPU's memory holds.
     """
 
     placement: Placement = "cell"
@@ -29,6 +31,7 @@ class ClusterOptions:
     resources: tuple[tuple[str, float], ...] = ()
     trials_at_a_time: int | None = None
     window: int = 4
+    trials_per_worker: int | None = None
 
 
 def parse_cells_per_actor(text: str) -> int | None:

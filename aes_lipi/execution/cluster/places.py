@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from aes_lipi.execution.cluster.capacity import Capacity
 from aes_lipi.execution.cluster.options import ClusterOptions
 from aes_lipi.execution.cluster.rings import Ring
 from aes_lipi.execution.cluster.shelf import Shelf
-from aes_lipi.execution.cluster.tasks import RemoteTrial
+from aes_lipi.execution.cluster.tasks import RemoteTrials
 from aes_lipi.execution.cluster.vetting import Vetting
 from aes_lipi.execution.jobs import Job
 
@@ -54,7 +55,7 @@ class Places:
         capacity: of the cluster.
         options: what the user asks of it.
         shelf: holds what the trials start from.
-        n_trials: how many there are.
+        n_trials: how many there are, or stacks of them.
 
     Attributes:
         forming: rings whose actors do not live yet, by the reference that tells when they do.
@@ -112,16 +113,16 @@ class Places:
             return
         self._idle.append(ring)
 
-    def start(self, job: Job, cells_per_actor: int) -> Any:
-        """Start a trial; the generator of its messages."""
-        materials = self._shelf.reference(job.variant)
+    def start(self, jobs: Sequence[Job], cells_per_actor: int) -> Any:
+        """Start a trial, or inside a task a stack of them; the generator of what they say."""
+        materials = self._shelf.reference(jobs[0].variant)
         ring = self._idle.pop() if self._layout.n_actors else None
         if ring is None:
-            task = RemoteTrial.options(**as_options(self._resources))
+            task = RemoteTrials.options(**as_options(self._resources))
             mine = (self._resources.get(name, 0.0) for name in ("CPU", "GPU"))
-            stream = task.remote(job, materials, *mine)
+            stream = task.remote(tuple(jobs), materials, *mine)
         else:
-            stream = ring.run(job, materials, cells_per_actor)
+            stream = ring.run(jobs[0], materials, cells_per_actor)
         self._busy[stream] = ring
         return stream
 

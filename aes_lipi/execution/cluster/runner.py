@@ -26,12 +26,13 @@ from aes_lipi.execution.cluster.nodes import facts_of_this_node
 from aes_lipi.execution.cluster.options import ClusterOptions
 from aes_lipi.execution.cluster.places import Layout, Places, as_options
 from aes_lipi.execution.cluster.shelf import Shelf
-from aes_lipi.execution.cluster.tasks import RemoteTiming
+from aes_lipi.execution.cluster.tasks import RemoteRoom, RemoteTiming
 from aes_lipi.execution.cluster.vetting import Vetting
 from aes_lipi.execution.jobs import Job
 from aes_lipi.execution.ledger import Ledger
 from aes_lipi.execution.observer import Observer
 from aes_lipi.execution.setup import check_feasible
+from aes_lipi.execution.stacking import can_stack, check_trials_per_worker, stacks_of
 
 
 class ClusterRunner:
@@ -49,6 +50,7 @@ class ClusterRunner:
     def check(self, variants: Sequence[Variant]) -> None:
         """Refuse what this cluster can never run; see `Runner.check`."""
         capacity = capacity_now()
+        check_trials_per_worker(self._options.trials_per_worker, variants)
         for variant in variants:
             check_feasible(variant, here=False)
             k = self._options.cells_per_actor
@@ -73,13 +75,49 @@ class ClusterRunner:
             batches.setdefault(layout, []).append((job, k))
         vetting = Vetting(observer, facts_of_this_node())
         for layout, jobs in batches.items():
-            places = Places(layout, capacity, self._options, self._shelf, len(jobs))
-            Dispatch(places, jobs, vetting, observer, ledger).run()
+            stacks = self._stacked(jobs, layout, capacity)
+            places = Places(layout, capacity, self._options, self._shelf, len(stacks))
+            Dispatch(places, stacks, vetting, observer, ledger).run()
+
+    def _stacked(
+        self, jobs: Sequence[tuple[Job, int]], layout: Layout, capacity: Capacity
+    ) -> list[tuple[tuple[Job, ...], int]]:
+        """Trials by themselves, and stacks of trials of one variant where an engine makes them."""
+        request = dict(layout.resources)
+        stacks: list[tuple[tuple[Job, ...], int]] = []
+        together: dict[Variant, list[Job]] = {}
+        for job, k in jobs:
+            if k == 0 and self._makes_stacks(job.variant):
+                together.setdefault(job.variant, []).append(job)
+            else:
+                stacks.append(((job,), k))
+        for variant, of_variant in together.items():
+            most = self._options.trials_per_worker or self._room(variant, request)
+            n_tasks = min(max(1, capacity.slots(request)), self._options.trials_at_a_time or 2**20)
+            stacks += [(stack, 0) for stack in stacks_of(of_variant, {variant: most}, n_tasks)]
+        return stacks
+
+    def _makes_stacks(self, variant: Variant) -> bool:
+        """Whether trials of a variant run beside each other in a task: on a GPU, or as asked."""
+        asked = self._options.trials_per_worker
+        on_gpu = asked is None and variant.device == "cuda"
+        return can_stack(variant) and (on_gpu or (asked or 1) > 1)
+
+    def _room(self, variant: Variant, request: dict[str, float]) -> int:
+        """Trials of a variant that a task's GPU can train side by side."""
+        question = RemoteRoom.options(**as_options(request)).remote(
+            variant, self._shelf.reference(variant), request.get("GPU", 0.0)
+        )
+        try:
+            room: int = ray.get(question)
+        except RayTaskError as error:
+            raise cause_of(error) from None
+        return room
 
     def _cells_per_actor(self, variant: Variant, trials: int, capacity: Capacity) -> int:
         """Cells that one actor holds, or 0 for the whole ring inside a task."""
         n_cells, asked = variant.population_size, self._options.cells_per_actor
-        if self._options.placement == "trial":
+        if self._options.placement == "trial" or (asked is None and self._makes_stacks(variant)):
             return 0
         if asked is not None:
             return n_cells // _groups_of(variant, asked)

@@ -12,6 +12,7 @@ import ray
 from aes_lipi.autoencoders.networks import Pair
 from aes_lipi.coevolution.plan import Setup
 from aes_lipi.config import Variant
+from aes_lipi.engine.choice import choose_device
 from aes_lipi.execution.cluster.calibration import costs_of, seconds_per_cell
 from aes_lipi.execution.cluster.draining import DrainNotice, this_node
 from aes_lipi.execution.cluster.forecast import Costs
@@ -23,9 +24,11 @@ from aes_lipi.execution.cluster.nodes import (
     use_only_what_is_ours,
 )
 from aes_lipi.execution.cluster.setups import SetupCache
-from aes_lipi.execution.jobs import Job, Leaving, Message, Reached, now_and_then
-from aes_lipi.execution.setup import Materials, prepare_with
-from aes_lipi.execution.trial import run_trial
+from aes_lipi.execution.jobs import Job, Leaving, Reached, Said, now_and_then
+from aes_lipi.execution.setup import Materials, architecture_of, prepare_with
+from aes_lipi.execution.stacking import gpu_memory, trials_that_fit
+from aes_lipi.execution.stacks import run_together
+from aes_lipi.results.trial_files import TrialId
 
 PROGRESS_INTERVAL_S = 0.5
 STAY_S = 120.0
@@ -37,13 +40,19 @@ def _setups(n_cpus: float) -> SetupCache:
     return SetupCache(memory_share(n_cpus))
 
 
-def run_whole_trial(
-    job: Job, materials: Materials, n_cpus: float, n_gpus: float
-) -> Iterator[Message | NodeFacts]:
-    """Run a trial in this worker process, which Ray uses again for the next.
+def run_whole_trials(
+    jobs: Sequence[Job], materials: Materials, n_cpus: float, n_gpus: float
+) -> Iterator[Said | NodeFacts]:
+    """Run a trial, or a stack of them, in this worker process, which Ray uses again for the next.
+
+    Args:
+        jobs: trials of one variant.
+        materials: what it starts from.
+        n_cpus: processors that are reserved for this task.
+        n_gpus: GPUs that are.
 
     Yields:
-        where it runs, its progress, and last how it ended.
+        where it runs, the trials' progress, and last how each of them ended.
     """
     use_only_what_is_ours(n_gpus)
     yield facts_of_this_node()
@@ -51,18 +60,37 @@ def run_whole_trial(
     def provide(variant: Variant) -> tuple[Setup, Sequence[Pair]]:
         return _setups(n_cpus).setup(variant, materials), materials.warm_start
 
-    metrics, reached = TrialMetrics(job), None
+    metrics = {job.id: TrialMetrics(job) for job in jobs}
+    reached: dict[TrialId, int] = {}
+    leaving = False
     notice = DrainNotice(lambda: {this_node()})
-    for message in now_and_then(run_trial(job, provide, notice), PROGRESS_INTERVAL_S):
+    for job, message in now_and_then(run_together(jobs, provide, notice), PROGRESS_INTERVAL_S):
         if isinstance(message, Reached):
-            metrics.advanced(0 if reached is None else message.generations - reached)
-            reached = message.generations
-        yield message
-        if isinstance(message, Leaving):
-            time.sleep(STAY_S)  # a drained node without work ends at once, and its objects with it
+            now = message.generations
+            metrics[job.id].advanced(now - reached.get(job.id, now))
+            reached[job.id] = now
+        leaving = leaving or isinstance(message, Leaving)
+        yield job.id, message
+    if leaving:
+        time.sleep(STAY_S)  # a drained node without work ends at once, and its objects with it
 
 
-RemoteTrial: Any = ray.remote(max_retries=0, num_returns="streaming")(run_whole_trial)
+RemoteTrials: Any = ray.remote(max_retries=0, num_returns="streaming")(run_whole_trials)
+
+
+def measure_room(variant: Variant, materials: Materials, n_gpus: float) -> int:
+    """Trials of a variant that this worker's share of a GPU can train side by side.
+
+    Raises:
+        UserError: there is no GPU here.
+    """
+    use_only_what_is_ours(n_gpus)
+    choose_device(variant)
+    architecture = architecture_of(variant, materials.dataset.n_dim)
+    return trials_that_fit(variant, architecture, int(gpu_memory() * min(1.0, n_gpus)))
+
+
+RemoteRoom: Any = ray.remote(measure_room)
 
 
 def measure_costs(variant: Variant, materials: Materials) -> Costs:

@@ -40,6 +40,7 @@ from aes_lipi.execution.jobs import (
     Message,
     Reached,
     Refused,
+    Said,
     now_and_then,
 )
 from aes_lipi.execution.retries import Backoff
@@ -128,7 +129,7 @@ class TrialDriver:
         """The nodes on which this process and the actors live."""
         return self._nodes
 
-    def run(self, job: Job, materials: Sequence[Ref], cells_per_actor: int) -> Iterator[Message]:
+    def run(self, job: Job, materials: Sequence[Ref], cells_per_actor: int) -> Iterator[Said]:
         """Run a trial.
 
         Args:
@@ -137,11 +138,12 @@ class TrialDriver:
             cells_per_actor: a divisor of the ring.
 
         Yields:
-            its progress, and last how it ended.
+            its number with its progress, and last with how it ended.
         """
-        yield from now_and_then(
-            _Trial(job, materials[0], cells_per_actor, self).messages(), PROGRESS_INTERVAL_S
-        )
+        trial = _Trial(job, materials[0], cells_per_actor, self)
+        said = ((job, message) for message in trial.messages())
+        for _, message in now_and_then(said, PROGRESS_INTERVAL_S):
+            yield job.id, message
 
     @property
     def window(self) -> int:

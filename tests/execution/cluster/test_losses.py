@@ -43,7 +43,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Path]:
     [
         ("CellActor", A_CELL_PER_ACTOR),
         pytest.param("TrialDriver", A_CELL_PER_ACTOR, marks=pytest.mark.slow),
-        ("run_whole_trial", ClusterOptions(placement="trial")),
+        ("run_whole_trials", ClusterOptions(placement="trial")),
     ],
     ids=["a cell", "a driver of a trial", "a trial's task"],
 )
@@ -270,7 +270,7 @@ class _Drainer(SilentObserver):
             marks=pytest.mark.slow,
         ),
         (
-            "run_whole_trial",
+            "run_whole_trials",
             ClusterOptions(placement="trial", resources=(("CPU", 1.0), ("spot", 1.0))),
         ),
     ],

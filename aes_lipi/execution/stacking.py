@@ -1,0 +1,97 @@
+"""Which trials of a study run beside each other in one process."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from itertools import pairwise
+
+from aes_lipi.autoencoders.environments import Architecture
+from aes_lipi.config import Variant
+from aes_lipi.config.variant import DATA_FIELDS
+from aes_lipi.errors import UserError
+from aes_lipi.execution.jobs import Job
+
+ENGINE_FIELDS = (
+    *DATA_FIELDS,
+    *("environment", "hidden_sizes", "latent_size", "batch_size", "engine", "device"),
+)
+"""What an engine depends on: variants that agree in these can share one."""
+
+AUTO = "auto"
+
+
+def engine_key(variant: Variant) -> Hashable:
+    """Equal for variants whose trials one engine can serve."""
+    return tuple(getattr(variant, name) for name in ENGINE_FIELDS)
+
+
+def can_stack(variant: Variant) -> bool:
+    """Whether the engine of a variant may train models of several trials together."""
+    return variant.engine == "batched" or (variant.engine == "auto" and variant.device != "cpu")
+
+
+def parse_trials_per_worker(text: str) -> int | None:
+    """`auto`, or a number from 1.
+
+    Raises:
+        UserError: it is neither.
+    """
+    if text == AUTO:
+        return None
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:10]) < 2**20:
+        raise UserError(f"--trials_per_worker {text[:40]}: give auto, or a number from 1")
+    return int(text)
+
+
+def check_trials_per_worker(asked: int | None, variants: Sequence[Variant]) -> None:
+    """Refuse to put trials beside each other that no engine trains together.
+
+    Raises:
+        UserError: none of the variants has such an engine.
+    """
+    if asked is not None and asked > 1 and not any(map(can_stack, variants)):
+        names = ", ".join(sorted({variant.engine for variant in variants}))
+        raise UserError(
+            f"--trials_per_worker {asked}: the engine {names} trains one trial at a time; use "
+            "--engine batched, which is for a GPU (--device cuda)"
+        )
+
+
+def trials_that_fit(variant: Variant, architecture: Architecture, free: int) -> int:
+    """Trials of a variant that can be trained side by side in so many bytes of a GPU's memory."""
+    from aes_lipi.engine.batched import models_that_fit  # noqa: PLC0415 - torch is slow to import
+
+    models = models_that_fit(architecture, variant.batch_size, free)
+    return max(1, models // variant.population_size)
+
+
+def gpu_memory() -> int:
+    """Bytes that are free on the GPU of this process."""
+    import torch  # noqa: PLC0415 - slow to import
+
+    from aes_lipi.engine.batched import free_memory  # noqa: PLC0415
+
+    return free_memory(torch.device("cuda"))
+
+
+def stacks_of(
+    jobs: Sequence[Job], most: Mapping[Variant, int], n_workers: int
+) -> list[tuple[Job, ...]]:
+    """Put trials together that one engine can serve, as many as may be and all workers get some.
+
+    Args:
+        jobs: the trials.
+        most: of every variant, how many trials may be together.
+        n_workers: processes that will work at the same time.
+    """
+    groups: dict[Hashable, list[Job]] = {}
+    for k, job in enumerate(jobs):
+        key = engine_key(job.variant) if most[job.variant] > 1 else k
+        groups.setdefault(key, []).append(job)
+    stacks: list[tuple[Job, ...]] = []
+    for alike in groups.values():
+        room = min(most[job.variant] for job in alike)
+        n_stacks = max(-(-len(alike) // room), min(n_workers, len(alike)) if room > 1 else 1)
+        ends = [round(k * len(alike) / n_stacks) for k in range(n_stacks + 1)]
+        stacks += [tuple(alike[start:end]) for start, end in pairwise(ends)]
+    return stacks
