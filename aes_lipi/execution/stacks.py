@@ -53,7 +53,7 @@ def run_stack(
         what each trial says; see `run_trial`.
     """
     try:
-        prepared = {job.variant: provide(job.variant) for job in jobs}
+        prepared = {variant: provide(variant) for variant in dict.fromkeys(j.variant for j in jobs)}
     except UserError as error:
         yield jobs[0], Refused(str(error))
         return
