@@ -42,10 +42,12 @@ def free_memory(device: torch.device) -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an allocation failed, on a GPU or in this process."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-    )
+    """Whether an allocation failed, on a GPU or in this process, or an error came of that."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):
+        return True
+    return error.__context__ is not None and is_out_of_memory(error.__context__)
 
 
 def padded(models: int) -> int:

@@ -20,14 +20,20 @@ class Rows:
 
     Args:
         genomes: (N, P), never changed any more.
+        here: the same in this process, if they are at hand.
     """
 
-    def __init__(self, genomes: Tensor) -> None:
+    def __init__(self, genomes: Tensor, here: Float32 | None = None) -> None:
         self.genomes = genomes
+        self.each = genomes.unbind()
+        self.here = here
 
     @cached_property
     def facts(self) -> tuple[list[int], list[bool]]:
         """Of every row the number of zeros, and whether all its entries are finite."""
+        if self.here is not None:
+            zeros = self.here.shape[1] - np.count_nonzero(self.here, axis=1)
+            return zeros.tolist(), [bool(np.isfinite(row).all()) for row in self.here]
         n_zero = self.genomes.shape[1] - torch.count_nonzero(self.genomes, 1)
         finite = torch.isfinite(self.genomes).all(1)
         known = torch.stack([n_zero, finite.long()]).cpu()
@@ -54,7 +60,7 @@ class ResidentNetwork(Network):
     @property
     def row(self) -> Tensor:
         """Its weights on the device, (P,)."""
-        return self._rows.genomes[self._k]
+        return self._rows.each[self._k]
 
     @property
     def alive(self) -> Tensor | None:
@@ -64,7 +70,7 @@ class ResidentNetwork(Network):
     @cached_property
     def genome(self) -> Float32:
         """Its weights in this process."""
-        return _array(self.row)
+        return _array(self.row) if self._rows.here is None else self._rows.here[self._k]
 
     @cached_property
     def mask(self) -> Mask | None:
@@ -132,7 +138,7 @@ class Store:
     """
 
     def __init__(self, device: torch.device) -> None:
-        self._device = device
+        self._device = torch.empty(0, device=device).device  # with its number
 
     def hold(self, networks: Sequence[Network]) -> list[ResidentNetwork]:
         """The same networks on the device; those that lie there are not sent again."""
@@ -142,7 +148,8 @@ class Store:
         for k in new:
             by_size.setdefault(networks[k].size, []).append(k)
         for members in by_size.values():
-            rows = Rows(self._sent(np.stack([networks[k].genome for k in members])))
+            genomes = np.stack([networks[k].genome for k in members])
+            rows = Rows(self._sent(genomes), genomes)
             for place, k in enumerate(members):
                 mask = networks[k].mask
                 alive = None if mask is None else self._sent(mask)

@@ -114,11 +114,13 @@ class Side:
 
     def _load_moments(self, moments: Sequence[Moments]) -> None:
         first, second, steps = self._state or ()
-        for k, each in enumerate(moments):
-            first[k], second[k] = _values(each, first)
-        steps.zero_()
+        for part in (first, second, steps):
+            part.zero_()
         counted = np.array([[each.steps] for each in moments], dtype=np.float64)
         steps[: len(moments)] = _sent(counted, steps)
+        for k, each in enumerate(moments):
+            if each.steps > 0:
+                first[k], second[k] = _values(each, first)
 
     def begin(self, step: Tensor) -> Tensor:
         """The genomes that the step with this number, int64, (1,), trains, (C, P)."""
@@ -222,10 +224,8 @@ class Side:
         return [tuple(each[k : k + e]) for k in range(0, len(each), e)]
 
 
-def _values(moments: Moments, like: Tensor) -> tuple[Tensor, Tensor] | tuple[float, float]:
-    """Both running means, sent only if they are neither zero nor there already."""
-    if moments.steps == 0:
-        return 0.0, 0.0
+def _values(moments: Moments, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Both running means, sent only if they are not there already."""
     if isinstance(moments, ResidentMoments):
         return moments.on_device
     return _sent(moments.first, like), _sent(moments.second, like)

@@ -84,7 +84,7 @@ class Program:
         form_of_decoders = replace(form, networks=kind.decoders)
         self._decoders = Side("decoders", decoder, form_of_decoders, tools.buffers, tools.update)
         per_row = (form.steps, c, form.batch_size)
-        self._rows = take("rows", per_row, torch.int64)
+        self._rows = take("rows", per_row, torch.int32)
         self._present, self._weight = take("present", per_row), take("weight", per_row)
         self._rates = take("rates", (form.steps, c))
         self._observers = take("observers", (form.observers,), torch.int64)
@@ -152,16 +152,20 @@ class Program:
         )
         self._encoders.load(encoders, moments[0], np.stack([u.encoder for u in updates]))
         self._decoders.load(decoders, moments[1], np.stack([u.decoder for u in updates]))
-        rows = np.stack([each.rows for each in updates], axis=1)
-        present = (rows >= 0).astype(np.float32)
-        weight = present
+        n = len(tasks)
+        self._rows.zero_()
+        self._present.zero_()
+        given = np.stack([each.rows for each in updates])
+        rows = torch.from_numpy(given).to(self._rows.device).transpose(0, 1)
+        self._rows[:, :n] = rows.clamp(min=0)
+        self._present[:, :n] = rows >= 0
+        self._weight.copy_(self._present)
         if self._tools.architecture.loss == "l1":
-            weight = present / (present.sum(-1, keepdims=True) * self._tools.architecture.n_dim)
-        rates = np.stack([each.learning_rate for each in updates], axis=1)
-        _fill(self._rows, np.maximum(rows, 0).astype(np.int64))
-        _fill(self._present, present)
-        _fill(self._weight, weight.astype(np.float32))
-        _fill(self._rates, rates.astype(np.float32))
+            values = self._present.sum(-1, keepdim=True) * self._tools.architecture.n_dim
+            self._weight.div_(values.clamp_(min=1.0))
+        rates = np.stack([each.learning_rate for each in updates]).astype(np.float32)
+        self._rates.zero_()
+        self._rates[:, :n] = torch.from_numpy(rates).to(self._rates.device).T
         observers = np.array([k for k, task in enumerate(tasks) if task.observe], np.int64)
         self._observers.zero_()
         self._observers[: len(observers)] = torch.from_numpy(observers)
@@ -217,9 +221,8 @@ class Program:
         encoders = self._encoders.trained()
         decoders = self._decoders.trained()
         before = _moments(tasks)
-        made = [_made(tasks, which) for which in ("encoder", "decoder")]
-        encoder_moments = self._encoders.moments(before[0], made[0])
-        decoder_moments = self._decoders.moments(before[1], made[1])
+        encoder_moments = self._encoders.moments(before[0], _made(tasks, "encoder"))
+        decoder_moments = self._decoders.moments(before[1], _made(tasks, "decoder"))
         observed = [k for k, task in enumerate(tasks) if task.observe]
         seen_by_encoders = dict(zip(observed, self._encoders.statistics(), strict=False))
         seen_by_decoders = dict(zip(observed, self._decoders.statistics(), strict=False))
@@ -273,18 +276,14 @@ def _moments(
 
 def _made(tasks: Sequence[TrainTask], which: str) -> np.ndarray:
     """How often every network of every task is updated, (tasks, networks)."""
+    if tasks[0].encoder_moments is None:
+        return np.zeros((0, 0), np.int64)
     return np.array(
         [
             np.bincount(getattr(task.updates, which), minlength=len(getattr(task, f"{which}s")))
             for task in tasks
         ]
     )
-
-
-def _fill(tensor: Tensor, values: np.ndarray) -> None:
-    """Copy values (S, tasks, ...) in; what is padded becomes zero."""
-    tensor.zero_()
-    tensor[:, : values.shape[1]] = torch.from_numpy(values).to(tensor.device)
 
 
 def _divisor(number: int, most: int) -> int:
