@@ -6,7 +6,7 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt
 DEMO_DIR ?= results/quickstart
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint format bench bench-cluster chaos fuzz clean
+.PHONY: help install demo test test-slow lint format bench bench-gpu bench-cluster chaos fuzz clean
 
 help:  ## show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,6 +36,9 @@ bench: $(VENV)/.dev  ## measure speed: steps, crossover, whole trials
 	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.step
 	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.crossover
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.trial
+
+bench-gpu: $(VENV)/.dev  ## check and measure the engine for a GPU: ten minutes, less without one
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.gpu
 
 bench-cluster: $(VENV)/.dev  ## measure what Ray costs here: half an hour, on a quiet machine
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.cluster.chain

@@ -40,20 +40,23 @@ def mean_l1(study: Study, directory: Path) -> np.ndarray:
 
 def test_whole_runs_agree_statistically_between_engines(tmp_path: Path) -> None:
     """Other rounding: trials differ, their distribution does not (4 standard errors)."""
-    ours, theirs = (
+    ours, *others = (
         mean_l1(tiny_study(trials=6, engine=engine, **RING), tmp_path / engine)
-        for engine in ("dense", "autograd")
+        for engine in ("dense", "autograd", "batched")
     )
-    error = np.sqrt((ours.var(ddof=1) + theirs.var(ddof=1)) / 6)
-    assert abs(ours.mean() - theirs.mean()) < 4 * error
-    assert ours.mean() < 0.3  # both have learned: the untrained loss is 0.5
+    for theirs in others:
+        error = np.sqrt((ours.var(ddof=1) + theirs.var(ddof=1)) / 6)
+        assert abs(ours.mean() - theirs.mean()) < 4 * error
+    assert ours.mean() < 0.3  # all have learned: the untrained loss is 0.5
 
 
 def test_the_engine_that_was_used_is_recorded(tmp_path: Path) -> None:
-    study = tiny_study(trials=1, engine=["auto", "autograd"], epochs=1)
+    study = tiny_study(trials=1, engine=["auto", "autograd", "batched"], epochs=1)
     run_study(study, tmp_path / "s")
     trials = load_results(tmp_path / "s").trials.set_index("engine")
-    assert trials["engine_used"].to_dict() == {"auto": "dense", "autograd": "autograd"}
+    used = {"auto": "dense", "autograd": "autograd", "batched": "batched"}
+    assert trials["engine_used"].to_dict() == used
+    assert set(trials["device_used"]) == {"cpu"}
 
 
 @pytest.mark.parametrize("environment", sorted(ENVIRONMENTS))
@@ -64,7 +67,9 @@ def test_every_environment_has_an_engine(environment: str) -> None:
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"engine": "dense", "device": "cuda"}, "computes on the CPU"),
+        ({"engine": "dense", "device": "cuda"}, "computes on the CPU; use --engine batched"),
+        ({"engine": "batched", "device": "cuda"}, "finds no GPU here"),
+        ({"engine": "auto", "device": "cuda"}, "finds no GPU here"),
         ({"engine": "autograd", "device": "cuda"}, "finds no GPU here"),
     ],
 )

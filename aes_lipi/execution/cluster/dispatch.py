@@ -43,13 +43,27 @@ class _Running:
     not_before: float = 0.0
 
 
-class Dispatch:
-    """Starts trials as places become free, and starts those again whose workers are lost.
+class Lane:
+    """Trials that run in places of one kind.
 
     Args:
         places: for the trials.
         stacks: the trials, together those that one task trains side by side, and how many cells
             an actor holds of them.
+    """
+
+    def __init__(self, places: Places, stacks: Sequence[tuple[tuple[Job, ...], int]]) -> None:
+        self.places = places
+        self.waiting = deque(
+            _Running({job.id: job for job in jobs}, k, Backoff()) for jobs, k in stacks
+        )
+
+
+class Dispatch:
+    """Starts trials as places become free, and starts those again whose workers are lost.
+
+    Args:
+        lanes: the trials by the kind of their places, which are there side by side.
         vetting: looks at the nodes that they run on.
         observer: is told of what else happens.
         ledger: where the trials are entered.
@@ -57,17 +71,13 @@ class Dispatch:
 
     def __init__(
         self,
-        places: Places,
-        stacks: Sequence[tuple[tuple[Job, ...], int]],
+        lanes: Sequence[Lane],
         vetting: Vetting,
         observer: Observer,
         ledger: Ledger,
     ) -> None:
-        self._places = places
-        self._waiting = deque(
-            _Running({job.id: job for job in jobs}, k, Backoff()) for jobs, k in stacks
-        )
-        self._running: dict[Any, _Running] = {}
+        self._lanes = lanes
+        self._running: dict[Any, tuple[Lane, _Running]] = {}
         self._vetting = vetting
         self._observer = observer
         self._ledger = ledger
@@ -76,32 +86,42 @@ class Dispatch:
     def run(self) -> None:
         """Until all trials have ended."""
         try:
-            while self._waiting or self._running:
-                self._start_what_fits()
+            while self._running or any(lane.waiting for lane in self._lanes):
+                for lane in self._lanes:
+                    self._start_what_fits(lane)
                 self._look_around()
                 for ready in self._news():
                     self._heard = time.monotonic()
-                    if ready in self._places.forming:
-                        self._places.formed(ready, self._vetting)
-                    else:
+                    if ready in self._running:
                         self._hear(ready)
+                    else:
+                        self._formed(ready)
         finally:
-            self._places.stop()
+            for lane in self._lanes:
+                lane.places.stop()
 
-    def _start_what_fits(self) -> None:
-        for _ in range(len(self._waiting)):
-            if not self._places.has_room:
+    def _start_what_fits(self, lane: Lane) -> None:
+        for _ in range(len(lane.waiting)):
+            if not lane.places.has_room:
                 return
-            trial = self._waiting.popleft()
+            trial = lane.waiting.popleft()
             if trial.not_before > time.monotonic():
-                self._waiting.append(trial)
+                lane.waiting.append(trial)
             else:
                 resumed = [self._ledger.resumed(job) for job in trial.jobs.values()]
-                self._running[self._places.start(resumed, trial.cells_per_actor)] = trial
+                stream = lane.places.start(resumed, trial.cells_per_actor)
+                self._running[stream] = (lane, trial)
+
+    def _formed(self, ready: Any) -> None:
+        """A ring of actors has come to life, or not."""
+        for lane in self._lanes:
+            if ready in lane.places.forming:
+                lane.places.formed(ready, self._vetting)
 
     def _news(self) -> Iterator[Any]:
         """What has something to say."""
-        watched = [*self._running, *self._places.forming]
+        forming = [ready for lane in self._lanes for ready in lane.places.forming]
+        watched = [*self._running, *forming]
         if not watched:
             time.sleep(0.1)
             return
@@ -112,14 +132,14 @@ class Dispatch:
 
     def _hear(self, stream: Any) -> None:
         """Take one message of a trial."""
-        trial = self._running[stream]
+        lane, trial = self._running[stream]
         try:
             message = ray.get(next(stream))
         except StopIteration:  # its node is gone, and the end of its story with it
-            self._lose(stream, trial, WorkerCrashedError())
+            self._lose(stream, WorkerCrashedError())
             return
         except RayError as error:
-            self._lose(stream, trial, error)
+            self._lose(stream, error)
             return
         if isinstance(message, NodeFacts):
             self._vetting.add(message)
@@ -133,17 +153,17 @@ class Dispatch:
             self._observer.noticed(f"{job.label}, trial {job.trial}: {MOVES}")
         if not trial.jobs:
             del self._running[stream]
-            self._places.ended(stream, lost=bool(trial.leaving))
+            lane.places.ended(stream, lost=bool(trial.leaving))
             if trial.leaving:
-                self._waiting.appendleft(replace(trial, jobs=trial.leaving, leaving={}))
+                lane.waiting.appendleft(replace(trial, jobs=trial.leaving, leaving={}))
         if isinstance(said, Checkpointed):
             trial.saved[which] = said.generations
         act_on(said, job, self._ledger)
 
-    def _lose(self, stream: Any, trial: _Running, error: Exception) -> None:
+    def _lose(self, stream: Any, error: Exception) -> None:
         """The process or the node of trials is gone: run them again, or give them up."""
-        del self._running[stream]
-        self._places.ended(stream, lost=True)
+        lane, trial = self._running.pop(stream)
+        lane.places.ended(stream, lost=True)
         cause = cause_of(error)
         if isinstance(cause, ModuleNotFoundError | ImportError):
             raise UserError(
@@ -154,7 +174,7 @@ class Dispatch:
         trial.leaving = {}
         if is_lost(error) and trial.backoff.another_try(trial.saved.total()):
             wait = trial.backoff.wait_s
-            self._waiting.appendleft(replace(trial, not_before=time.monotonic() + wait))
+            lane.waiting.appendleft(replace(trial, not_before=time.monotonic() + wait))
             return
         reason = RuntimeError(f"its worker was lost again and again: {_line(cause)}")
         told = reason if is_lost(error) else cause
@@ -169,7 +189,8 @@ class Dispatch:
             return
         self._looked = now
         self._observer.placed(len(living_nodes()), cpus_now())
-        self._places.grow(capacity_now())
+        for lane in self._lanes:
+            lane.places.grow(capacity_now())
         if now - self._heard > PATIENCE_S:
             self._heard = now
             self._observer.noticed(

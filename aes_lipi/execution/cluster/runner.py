@@ -19,7 +19,7 @@ from aes_lipi.execution.cluster.capacity import (
     living_nodes,
     shared_cpu,
 )
-from aes_lipi.execution.cluster.dispatch import Dispatch
+from aes_lipi.execution.cluster.dispatch import Dispatch, Lane
 from aes_lipi.execution.cluster.faults import cause_of
 from aes_lipi.execution.cluster.forecast import Costs
 from aes_lipi.execution.cluster.nodes import facts_of_this_node
@@ -74,10 +74,17 @@ class ClusterRunner:
             layout = self._layout(job.variant, n_actors, capacity)
             batches.setdefault(layout, []).append((job, k))
         vetting = Vetting(observer, facts_of_this_node())
-        for layout, jobs in batches.items():
-            stacks = self._stacked(jobs, layout, capacity)
-            places = Places(layout, capacity, self._options, self._shelf, len(stacks))
-            Dispatch(places, stacks, vetting, observer, ledger).run()
+        beside: dict[bool | Layout, list[Layout]] = {}  # all tasks; rings of actors, kind by kind
+        for layout in batches:
+            beside.setdefault(layout.n_actors == 0 or layout, []).append(layout)
+        for layouts in beside.values():
+            lanes = [self._lane(batches[layout], layout, capacity) for layout in layouts]
+            Dispatch(lanes, vetting, observer, ledger).run()
+
+    def _lane(self, jobs: Sequence[tuple[Job, int]], layout: Layout, capacity: Capacity) -> Lane:
+        """Places of one kind, and the trials that run in them."""
+        stacks = self._stacked(jobs, layout, capacity)
+        return Lane(Places(layout, capacity, self._options, self._shelf, len(stacks)), stacks)
 
     def _stacked(
         self, jobs: Sequence[tuple[Job, int]], layout: Layout, capacity: Capacity
