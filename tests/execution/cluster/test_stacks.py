@@ -84,7 +84,7 @@ class _Drains(SilentObserver):
     def __init__(self, nodes: NodeProcesses) -> None:
         self._nodes = nodes
         self._moving: set[int] = set()
-        self.drained: int | None = None
+        self.drained: str | None = None
         self.lost = 0
         self.moved = 0
 
