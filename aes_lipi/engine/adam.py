@@ -20,14 +20,29 @@ def new_at_every_step(gradient: Tensor) -> Tensor:
     return gradient / gradient.abs().add_(ADAM_EPSILON)
 
 
-def kept(gradient: Tensor, first: Tensor, second: Tensor, steps: Tensor) -> Tensor:
+def corrections(steps: Tensor) -> tuple[Tensor, Tensor]:
+    """What corrects both running means for having begun at zero.
+
+    Args:
+        steps: number of this step, from 1, float64, (C, 1).
+
+    Returns:
+        1 - beta_1^steps, and the root of 1 - beta_2^steps; float32, (C, 1).
+    """
+    beta_1, beta_2 = ADAM_BETAS
+    return (1.0 - beta_1**steps).float(), torch.sqrt(1.0 - beta_2**steps).float()
+
+
+def kept(
+    gradient: Tensor, first: Tensor, second: Tensor, corrections: tuple[Tensor, Tensor]
+) -> Tensor:
     """A further step of a kept Adam; the moments are updated in place.
 
     Args:
         gradient: (C, P).
         first: running mean of the gradient, (C, P).
         second: running mean of its square, (C, P).
-        steps: number of this step, from 1, float64, (C, 1).
+        corrections: of this step; see the function of that name.
 
     Returns:
         the direction, (C, P), to be scaled by the learning rate.
@@ -35,6 +50,4 @@ def kept(gradient: Tensor, first: Tensor, second: Tensor, steps: Tensor) -> Tens
     beta_1, beta_2 = ADAM_BETAS
     first.lerp_(gradient, 1.0 - beta_1)
     second.mul_(beta_2).addcmul_(gradient, gradient, value=1.0 - beta_2)
-    correction_1 = (1.0 - beta_1**steps).to(gradient.dtype)
-    correction_2 = torch.sqrt(1.0 - beta_2**steps).to(gradient.dtype)
-    return first / correction_1 / (second.sqrt() / correction_2 + ADAM_EPSILON)
+    return first / corrections[0] / (second.sqrt() / corrections[1] + ADAM_EPSILON)

@@ -12,6 +12,7 @@ from aes_lipi.autoencoders.networks import Network, Pair
 from aes_lipi.datasets.dataset import Dataset, Split
 from aes_lipi.engine.autograd_stack import TrainingStack
 from aes_lipi.engine.functional import Passed, code_of, l1_of, losses_of, parameters_of, run
+from aes_lipi.engine.host import OnHost
 from aes_lipi.engine.protocol import (
     Activations,
     ActivationsTask,
@@ -24,7 +25,7 @@ from aes_lipi.engine.protocol import (
 )
 
 
-class AutogradEngine:
+class AutogradEngine(OnHost):
     """Trains and evaluates stacks of models with torch.
 
     Args:
@@ -126,13 +127,6 @@ class AutogradEngine:
             Activations(encoded.nodes()[0].cpu().numpy(), decoded.nodes()[0].cpu().numpy())
             for encoded, decoded in seen
         ]
-
-    def hold(self, networks: Sequence[Network]) -> list[Network]:
-        """The networks as they are; see `Engine.hold`."""
-        return list(networks)
-
-    def fetch(self, networks: Sequence[Network]) -> None:
-        """Nothing to do; see `Engine.fetch`."""
 
     def _passed(self, pair: Pair, x: torch.Tensor) -> tuple[Passed, Passed]:
         """The pair's encoder on x (1, B, X), and its decoder on the code."""

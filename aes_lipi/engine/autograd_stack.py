@@ -70,7 +70,7 @@ class Networks:
         else:
             first, second = self._of(self._first, which), self._of(self._second, which)
             steps = self._of(self._steps, which).add_(1)
-            direction = adam.kept(gradient, first, second, steps.unsqueeze(1))
+            direction = adam.kept(gradient, first, second, adam.corrections(steps.unsqueeze(1)))
             for kept, value in (
                 (self._first, first),
                 (self._second, second),

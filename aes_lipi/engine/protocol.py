@@ -213,3 +213,11 @@ class Engine(Protocol):
         Without it, each is fetched when its `genome` is asked for.
         """
         ...
+
+    def release(self) -> None:
+        """Give back memory that is kept for later use."""
+        ...
+
+    def is_lost(self) -> bool:
+        """Whether the device has failed in a way from which this process cannot recover."""
+        ...

@@ -19,18 +19,18 @@ from aes_lipi.execution.notice import minded, was_given
 from aes_lipi.execution.observer import Observer
 from aes_lipi.execution.retries import TRIES_WITHOUT_PROGRESS, Backoff
 from aes_lipi.execution.setup import (
-    architecture_on_hand,
     check_feasible,
     large_files_shared,
     trains_on_gpu,
+    trials_on_gpu,
 )
 from aes_lipi.execution.shared_data import SharedDataset
 from aes_lipi.execution.stacking import (
     can_stack,
     check_trials_per_worker,
     gpu_memory,
+    halves,
     stacks_of,
-    trials_that_fit,
 )
 from aes_lipi.execution.stacks import run_together
 from aes_lipi.execution.trial import failed
@@ -66,9 +66,10 @@ class LocalRunner:
 
     def check(self, variants: Sequence[Variant]) -> None:
         """Find out whether this machine has what variants need; see `Runner.check`."""
-        check_trials_per_worker(self._trials_per_worker, variants)
         for variant in variants:
             check_feasible(variant)
+        if not any(trains_on_gpu(variant) for variant in variants):
+            check_trials_per_worker(self._trials_per_worker, variants)
 
     def run(self, todo: Sequence[Job], observer: Observer, ledger: Ledger) -> None:
         """Run trials; see `Runner.run`."""
@@ -84,22 +85,20 @@ class LocalRunner:
     def _arranged(self, todo: Sequence[Job]) -> tuple[int, list[tuple[Job, ...]]]:
         """How many processes work, and the trials that are together."""
         variants = dict.fromkeys(job.variant for job in todo)
-        on_gpu = [variant for variant in variants if trains_on_gpu(variant)]
+        on_gpu = {variant for variant in variants if trains_on_gpu(variant)}
         n_workers = self._jobs or (
             WORKERS_PER_GPU if len(on_gpu) == len(variants) else available_cores()
         )
-        most = {variant: self._most(variant, n_workers, on_gpu) for variant in variants}
-        return n_workers, stacks_of(todo, most, n_workers)
+        sharing = self._jobs or WORKERS_PER_GPU
+        share = gpu_memory() // sharing if on_gpu and self._trials_per_worker is None else 0
+        most = {variant: self._most(variant, variant in on_gpu, share) for variant in variants}
+        return n_workers, stacks_of(todo, most, sharing if on_gpu else n_workers)
 
-    def _most(self, variant: Variant, n_workers: int, on_gpu: Sequence[Variant]) -> int:
-        """Trials of a variant that one process may train side by side."""
-        if not can_stack(variant):
-            return 1
-        if self._trials_per_worker is not None:
+    def _most(self, variant: Variant, on_gpu: bool, share: int) -> int:
+        """Trials of a variant that one process may train side by side, in its share of a GPU."""
+        if self._trials_per_worker is not None and (on_gpu or can_stack(variant)):
             return self._trials_per_worker
-        if variant not in on_gpu:
-            return 1
-        return trials_that_fit(variant, architecture_on_hand(variant), gpu_memory() // n_workers)
+        return trials_on_gpu(variant, share) if on_gpu else 1
 
 
 def available_cores() -> int:
@@ -201,8 +200,10 @@ class _SideBySide:
         if self._leave_by is not None:
             return
         again = tuple(job for job in stack if self._tries[job.id].another_try(self._saved[job.id]))
-        if again:
-            self._waiting.appendleft(again)
+        stuck = any(self._tries[job.id].is_stuck for job in again)
+        for part in halves(again) if stuck else (again,):
+            if part:
+                self._waiting.appendleft(part)
         for job in stack:
             if job not in again:
                 error = RuntimeError(

@@ -27,6 +27,11 @@ class Backoff:
         return self._tries <= TRIES_WITHOUT_PROGRESS
 
     @property
+    def is_stuck(self) -> bool:
+        """Whether it was lost more than once at the same point."""
+        return self._tries > 1
+
+    @property
     def wait_s(self) -> float:
         """Seconds to wait before the next try, longer from try to try."""
         return float(min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (self._tries - 1)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,10 +17,11 @@ from aes_lipi.config.variant import DATA_FIELDS
 from aes_lipi.datasets.choice import clustering_of, dataset_of
 from aes_lipi.datasets.dataset import Dataset
 from aes_lipi.engine.choice import check_engine, choose_device, choose_engine, engine_name
+from aes_lipi.engine.protocol import Engine
 from aes_lipi.execution.digests import check_unchanged
 from aes_lipi.execution.rehearsal import rehearse
 from aes_lipi.execution.shared_data import SHARED_FROM, SharedDataset, shared
-from aes_lipi.execution.stacking import can_stack
+from aes_lipi.execution.stacking import engine_key, trials_that_fit
 from aes_lipi.extension.digest import check_same_plugins
 from aes_lipi.models import load_pairs
 
@@ -74,8 +75,20 @@ def prepare_with(variant: Variant, materials: Materials) -> Setup:
     """
     check_same_plugins(variant)
     architecture = architecture_of(variant, materials.dataset.n_dim)
-    engine = choose_engine(variant, architecture, materials.dataset)
-    return Setup(variant, architecture, materials.dataset, engine)
+    return Setup(
+        variant, architecture, materials.dataset, _engine(variant, architecture, materials)
+    )
+
+
+def _engine(variant: Variant, architecture: Architecture, materials: Materials) -> Engine:
+    """The engine of variants that can share one, made for the first of them; the last is kept."""
+    shared = (engine_key(variant), architecture)
+    if not _last_engine or _last_engine[0][:2] != shared:
+        _last_engine[:] = [(*shared, choose_engine(variant, architecture, materials.dataset))]
+    return _last_engine[0][2]
+
+
+_last_engine: list[tuple[Hashable, Architecture, Engine]] = []
 
 
 def _data_settings(variant: Variant) -> Variant:
@@ -158,12 +171,20 @@ def trains_on_gpu(variant: Variant) -> bool:
     Raises:
         UserError: its data, its engine or its device cannot be had here.
     """
-    if not can_stack(variant):
+    if variant.device == "cpu" or variant.engine in ("dense", "autograd"):
         return False
-    return (
-        engine_name(variant, architecture_on_hand(variant)) == "batched"
-        and choose_device(variant) == "cuda"
-    )
+    name = engine_name(variant, architecture_on_hand(variant))
+    return name == "batched" and choose_device(variant) == "cuda"
+
+
+def trials_on_gpu(variant: Variant, free: int) -> int:
+    """Trials of a variant that can be trained side by side in so many bytes of a GPU's memory.
+
+    Raises:
+        UserError: its data cannot be had here.
+    """
+    n_rows = len(_dataset(_data_settings(variant)).train)
+    return trials_that_fit(variant, architecture_on_hand(variant), n_rows, free)
 
 
 def architecture_of(variant: Variant, n_dim: int) -> Architecture:

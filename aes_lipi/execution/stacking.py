@@ -6,6 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from itertools import pairwise
 
 from aes_lipi.autoencoders.environments import Architecture
+from aes_lipi.coevolution.topology import neighbourhoods
 from aes_lipi.config import Variant
 from aes_lipi.config.variant import DATA_FIELDS
 from aes_lipi.errors import UserError
@@ -26,8 +27,8 @@ def engine_key(variant: Variant) -> Hashable:
 
 
 def can_stack(variant: Variant) -> bool:
-    """Whether the engine of a variant may train models of several trials together."""
-    return variant.engine == "batched" or (variant.engine == "auto" and variant.device != "cpu")
+    """Whether the engine that a variant names trains models of several trials together."""
+    return variant.engine == "batched" or (variant.engine == "auto" and variant.device == "cuda")
 
 
 def parse_trials_per_worker(text: str) -> int | None:
@@ -57,12 +58,23 @@ def check_trials_per_worker(asked: int | None, variants: Sequence[Variant]) -> N
         )
 
 
-def trials_that_fit(variant: Variant, architecture: Architecture, free: int) -> int:
-    """Trials of a variant that can be trained side by side in so many bytes of a GPU's memory."""
-    from aes_lipi.engine.batched import models_that_fit  # noqa: PLC0415 - torch is slow to import
+def trials_that_fit(variant: Variant, architecture: Architecture, n_rows: int, free: int) -> int:
+    """Trials of a variant that can be trained side by side in so many bytes of a GPU's memory.
 
-    models = models_that_fit(architecture, variant.batch_size, free)
-    return max(1, models // variant.population_size)
+    Args:
+        variant: settings.
+        architecture: of its networks.
+        n_rows: of the training split.
+        free: bytes.
+    """
+    from aes_lipi.engine.batched import tasks_that_fit  # noqa: PLC0415 - torch is slow to import
+
+    cells, members = variant.population_size, len(neighbourhoods(variant)[0])
+    if variant.cell_evaluation == "all_vs_all":
+        cells, members, n_rows = 1, cells, n_rows * cells  # all pairs are one task
+    elif variant.cell_evaluation != "epoch-node":
+        members = 1
+    return max(1, tasks_that_fit(architecture, variant.batch_size, n_rows, members, free) // cells)
 
 
 def gpu_memory() -> int:
@@ -95,3 +107,9 @@ def stacks_of(
         ends = [round(k * len(alike) / n_stacks) for k in range(n_stacks + 1)]
         stacks += [tuple(alike[start:end]) for start, end in pairwise(ends)]
     return stacks
+
+
+def halves(jobs: tuple[Job, ...]) -> tuple[tuple[Job, ...], tuple[Job, ...]]:
+    """Two smaller stacks in the place of one that ends its process again and again."""
+    middle = len(jobs) // 2
+    return jobs[:middle], jobs[middle:]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
+from datetime import UTC, datetime
 from queue import SimpleQueue
 
 from threadpoolctl import threadpool_limits
@@ -17,7 +19,12 @@ from aes_lipi.engine.protocol import Engine
 from aes_lipi.errors import UserError
 from aes_lipi.execution.jobs import Job, Message, Refused
 from aes_lipi.execution.notice import Notice, never
-from aes_lipi.execution.trial import Provide, from_files, run_trial
+from aes_lipi.execution.trial import Provide, failed, from_files, run_trial
+
+LOST = (
+    "the GPU has failed ({}); run the same command again: trials go on from where they were last "
+    "written down"
+)
 
 Prepared = tuple[Setup, Sequence[Pair]]
 
@@ -52,28 +59,37 @@ def run_stack(
     Yields:
         what each trial says; see `run_trial`.
     """
+    started_at = datetime.now(UTC)
     try:
         prepared = {variant: provide(variant) for variant in dict.fromkeys(j.variant for j in jobs)}
     except UserError as error:
         yield jobs[0], Refused(str(error))
         return
-    told: SimpleQueue[_Told] = SimpleQueue()
+    except Exception as error:
+        yield from ((job, failed(job, error, started_at)) for job in jobs)
+        return
     engine = prepared[jobs[0].variant][0].engine
     gathering = Gathering(engine, len(jobs))
-    threads = []
-    for k, job in enumerate(jobs):
-        seat = GatheredEngine(gathering, k)
-        arguments = (job, _with_engine(prepared, seat), notice, seat, told)
-        threads.append(threading.Thread(target=_live, args=arguments, daemon=True))
-    with threadpool_limits(limits=1):
-        try:
-            for thread in threads:
-                thread.start()
-            yield from _heard(told, len(threads))
-        finally:
-            gathering.stop()
-            for thread in threads:
-                thread.join()
+    told: SimpleQueue[_Told] = SimpleQueue()
+    with ExitStack() as stack:
+        stack.callback(engine.release)
+        stack.enter_context(threadpool_limits(limits=1))
+        _start(stack, gathering.serve)
+        stack.callback(gathering.stop)
+        for k, job in enumerate(jobs):
+            seat = GatheredEngine(gathering, k)
+            _start(stack, _live, job, _with_engine(prepared, seat), notice, seat, told)
+        stack.callback(gathering.stop)  # before the threads are waited for
+        yield from _heard(told, len(jobs))
+        if gathering.lost is not None:
+            yield jobs[0], Refused(LOST.format(gathering.lost))
+
+
+def _start(stack: ExitStack, function: Callable[..., None], *arguments: object) -> None:
+    """Run a function in a thread that has ended when the stack is unwound."""
+    thread = threading.Thread(target=function, args=arguments, daemon=True)
+    thread.start()
+    stack.callback(thread.join)
 
 
 def _live(
@@ -86,8 +102,8 @@ def _live(
     except Stopped:
         pass
     finally:
-        seat.leave()
         told.put((job, None))
+        seat.leave()
 
 
 def _heard(told: SimpleQueue[_Told], n_trials: int) -> Iterator[tuple[Job, Message]]:

@@ -351,7 +351,7 @@ def _roofline() -> list[str]:
 
 def _study(device: str, full: bool, jobs: int | None) -> list[str]:
     """`best_of_lipi`, and whether it comes to what the CPU comes to."""
-    small = {} if full else {"trials": 6, "population_size": 4, "epochs": 24, "record_interval": 12}
+    small = {} if full else {"trials": 4, "population_size": 4, "epochs": 16, "record_interval": 8}
     asked: dict[str, Any] = {"engine": "batched", "device": device, **small}
     study = resolve_study("best_of_lipi", load_preset("best_of_lipi"), asked)
     trials = study.trials * len(study.variants)

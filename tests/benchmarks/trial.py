@@ -37,6 +37,8 @@ class Stopwatch:
         self.activations = setup.engine.activations
         self.hold = setup.engine.hold
         self.fetch = setup.engine.fetch
+        self.release = setup.engine.release
+        self.is_lost = setup.engine.is_lost
         self.training_s = 0.0
         self.steps = 0
 

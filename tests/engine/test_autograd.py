@@ -137,7 +137,7 @@ def test_kept_adam_follows_torch_adam() -> None:
         weight.grad = gradient.clone()
         optimiser.step()
         steps = torch.full((1, 1), float(step), dtype=torch.float64)
-        ours = ours - 0.1 * adam.kept(gradient, first, second, steps)
+        ours = ours - 0.1 * adam.kept(gradient, first, second, adam.corrections(steps))
     torch.testing.assert_close(ours, weight.detach(), rtol=1e-5, atol=1e-6)
 
 

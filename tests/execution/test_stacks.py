@@ -380,7 +380,9 @@ def test_all_workers_get_a_share(most: int, n_workers: int, sizes: list[int]) ->
 def test_the_memory_of_a_gpu_decides_how_many_trials_are_together() -> None:
     variant = Variant()
     setup = setup_of(variant)
-    fits = [trials_that_fit(variant, setup.architecture, free) for free in (1, 2**30, 80 * 2**30)]
+    fits = [
+        trials_that_fit(variant, setup.architecture, 1000, free) for free in (1, 2**30, 80 * 2**30)
+    ]
     assert fits[0] == 1
     assert 20 < fits[1] < 40
     assert 1_000 < fits[2] < 3_000

@@ -80,19 +80,22 @@ def _of_heads(
 ) -> dict[int, Tensor]:
     """The loss's gradient in what goes into the last layers of the encoder, by layer.
 
-    For a variational encoder that of the Kullback-Leibler divergence, -1/2 sum(1 + v - m^2 - e^v)
-    of mean m and log-variance v, is added, and the code is m + e^(v/2) * noise (Kingma and Welling
-    2014, appendix B).
+    A variational encoder's code is m + e^(v/2) * noise of mean m and log-variance v. The negative
+    ELBO has the gradient of the Kullback-Leibler divergence, -1/2 sum(1 + v - m^2 - e^v), too
+    (Kingma and Welling 2014, appendix B).
     """
     last = len(architecture.encoder.layers) - 1
     if not architecture.variational:
         activation = architecture.encoder.layers[last].activation
         return {last: _through(activation, from_code, encoded.outputs[last])}
     mean, log_variance = encoded.outputs[-2:]
-    of_variance = (torch.exp(log_variance) - 1.0) * (0.5 * batch.present)
+    of_mean, of_variance = from_code, torch.zeros_like(log_variance)
     if batch.code_noise is not None:
-        of_variance += from_code * batch.code_noise * (0.5 * torch.exp(0.5 * log_variance))
-    return {last - 1: from_code + mean * batch.present, last: of_variance}
+        of_variance = from_code * batch.code_noise * (0.5 * torch.exp(0.5 * log_variance))
+    if architecture.loss == "negative_elbo":
+        of_mean = of_mean + mean * batch.present
+        of_variance = of_variance + (torch.exp(log_variance) - 1.0) * (0.5 * batch.present)
+    return {last - 1: of_mean, last: of_variance}
 
 
 def backward(

@@ -80,7 +80,8 @@ class BatchedEngine:
             split: torch.from_numpy(np.array(dataset.split(split))).to(self._device)
             for split in splits
         }
-        self._buffers = Buffers(self._device)
+        self._programs: dict[Hashable, Program] = {}
+        self._buffers = Buffers(self._device, self._programs.clear)
         self._store = Store(self._device)
         self._tools = Tools(
             architecture,
@@ -89,10 +90,9 @@ class BatchedEngine:
             self._store,
             update_on(self._device),
         )
-        self._programs: dict[Hashable, Program] = {}
         self._pool: Any = None
-        self._training = Halving(self._make_room)
-        self._evaluating = Halving(self._make_room)
+        self._beside: Any = None
+        self._halvings: dict[str, Halving] = {}
         self._values = VALUES_ON_CPU if self._device.type == "cpu" else VALUES_ON_GPU
 
     @property
@@ -102,12 +102,22 @@ class BatchedEngine:
 
     @torch.no_grad()
     def train(self, tasks: Sequence[TrainTask]) -> list[Trained]:
-        """Make every task's updates; see `Engine.train`."""
-        return self._by_kind(tasks, Kind.of, self._train)
+        """Make every task's updates; see `Engine.train`.
+
+        If that fails, noise that was drawn is put back.
+        """
+        sources = [task.noise.bit_generator for task in tasks if task.noise is not None]
+        states = [source.state for source in sources]
+        try:
+            return self._by_kind(tasks, Kind.of, self._train)
+        except BaseException:
+            for source, state in zip(sources, states, strict=True):
+                source.state = state
+            raise
 
     def _train(self, tasks: Sequence[TrainTask]) -> list[Trained]:
         if self._stacked:
-            return self._training.ask(self._train_stack, tasks)
+            return self._halving("train").ask(self._train_stack, tasks)
         return [trained for task in tasks for trained in self._train_stack([task])]
 
     def _train_stack(self, tasks: Sequence[TrainTask]) -> list[Trained]:
@@ -125,13 +135,15 @@ class BatchedEngine:
         kind = Kind.of(tasks[0])
         form = form_of(kind, tasks)
         program = self._programs.get((kind, form))
-        if program is None or not program.is_current:
+        if program is None:
             program = Program(kind, form, self._tools)
-            current = {key: each for key, each in self._programs.items() if each.is_current}
-            self._programs = dict(list(current.items())[1 - PROGRAMS_KEPT :])
-            if self._device.type == "cuda" and self._pool is None:
-                self._pool = torch.cuda.graph_pool_handle()
-            program.record(self._pool)
+            while len(self._programs) >= PROGRAMS_KEPT:
+                del self._programs[next(iter(self._programs))]
+            if self._device.type == "cuda":
+                if not self._programs:
+                    self._pool = torch.cuda.graph_pool_handle()
+                self._beside = self._beside or torch.cuda.Stream()  # type: ignore[no-untyped-call]
+                program.record(self._pool, self._beside)
             self._programs[kind, form] = program
         return program
 
@@ -262,16 +274,32 @@ class BatchedEngine:
     ) -> list[R]:
         """The answers of an evaluation that has so many values in hand for every task."""
         most = max(1, self._values // values) if self._stacked else 1
+        halving = self._halving(function.__name__)
         return [
             answer
             for start in range(0, len(tasks), most)
-            for answer in self._evaluating.ask(function, tasks[start : start + most])
+            for answer in halving.ask(function, tasks[start : start + most])
         ]
 
-    def _make_room(self) -> None:
-        """Give back what is kept for later use."""
+    def _halving(self, name: str) -> Halving:
+        """Each kind of request finds out by itself how much of it fits."""
+        return self._halvings.setdefault(name, Halving(self.release))
+
+    def release(self) -> None:
+        """Give back the memory that is kept for later use; see `Engine.release`."""
         self._programs.clear()
         self._buffers.clear()
         if self._device.type == "cuda":
             self._pool = None
+            torch._C._cuda_clearCublasWorkspaces()
             torch.cuda.empty_cache()
+
+    def is_lost(self) -> bool:
+        """Whether the GPU, for this process, computes no more; see `Engine.is_lost`."""
+        if self._device.type == "cpu":
+            return False
+        try:
+            torch.cuda.synchronize()
+        except RuntimeError:
+            return True
+        return False

@@ -15,37 +15,59 @@ COPIES = 14
 """Genome-sized tensors that a model in training takes at most: the weights, before and after, the
 gradient, both moments, a mask, what the optimiser has in between, and copies of its neighbours."""
 
+MORE_COPIES = 6
+"""The same for every further network of a task, of which one is trained at a time."""
+
+SIGNS = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
+"""What is said in errors of memory that torch does not raise as such."""
+
 SHARE = 0.8
 """Of the free memory, what stacks may take."""
+
+TRIED_AGAIN_AFTER = 64
+"""Stacks that fit, after which one of twice the size is tried."""
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-def bytes_per_model(architecture: Architecture, batch_size: int) -> int:
-    """Memory that one more model in a stack takes, an upper estimate."""
+def bytes_per_task(
+    architecture: Architecture, batch_size: int, n_rows: int, networks: int = 1
+) -> int:
+    """Memory that one more task in a stack takes, roughly, from above.
+
+    Args:
+        architecture: of its models.
+        batch_size: rows of an update.
+        n_rows: of a pass; their numbers, presence and weights lie on the device.
+        networks: encoders and decoders that it trains.
+    """
     nodes = architecture.encoder.n_nodes + architecture.decoder.n_nodes
-    values = COPIES * architecture.n_parameters + 8 * batch_size * (nodes + architecture.n_dim)
-    return 4 * values
+    values = (COPIES + MORE_COPIES * (networks - 1)) * architecture.n_parameters
+    values += 8 * batch_size * (nodes + architecture.n_dim)
+    return 4 * (values + 4 * n_rows * networks)
 
 
-def models_that_fit(architecture: Architecture, batch_size: int, free: int) -> int:
-    """Models that can be trained side by side in so many bytes; at least one is tried."""
-    return max(1, int(SHARE * free) // bytes_per_model(architecture, batch_size))
+def tasks_that_fit(
+    architecture: Architecture, batch_size: int, n_rows: int, networks: int, free: int
+) -> int:
+    """Tasks that can be trained side by side in so many bytes; at least one is tried."""
+    per_task = bytes_per_task(architecture, batch_size, n_rows, networks)
+    data = 3 * 4 * n_rows * architecture.n_dim
+    return max(1, int(SHARE * max(0, free - data)) // per_task)
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that are free on a GPU, those included that torch keeps for later use."""
+    """Bytes that are free on a GPU."""
     free, _ = torch.cuda.mem_get_info(device)
-    idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return int(free + idle)
+    return int(free)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an allocation failed, on a GPU or in this process, or an error came of that."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):
+    if isinstance(error, RuntimeError) and any(sign in str(error) for sign in SIGNS):
         return True
     return error.__context__ is not None and is_out_of_memory(error.__context__)
 
@@ -69,23 +91,23 @@ class Buffers:
 
     Args:
         device: where they are.
-
-    Attributes:
-        moves: how often a tensor had to be replaced by a larger one.
+        before_move: called before a tensor is replaced by a larger one: what still holds on to the
+            old one should let go.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, before_move: Callable[[], None]) -> None:
         self._device = device
+        self._before_move = before_move
         self._kept: dict[tuple[str, torch.dtype], Tensor] = {}
-        self.moves = 0
 
     def take(self, name: str, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
         """The tensor of that name, of a shape; its values are what they are, zeros at first."""
         size = math.prod(shape)
         kept = self._kept.get((name, dtype))
         if kept is None or kept.numel() < size:
-            self.moves += kept is not None
-            self._kept.pop((name, dtype), None)
+            if kept is not None:
+                del self._kept[name, dtype], kept
+                self._before_move()
             kept = torch.zeros(size, dtype=dtype, device=self._device)
             self._kept[name, dtype] = kept
         return kept[:size].view(*shape)
@@ -93,11 +115,12 @@ class Buffers:
     def clear(self) -> None:
         """Give everything back."""
         self._kept.clear()
-        self.moves += 1
 
 
 class Halving:
     """Asks for a stack at a time, and for halves of it once one did not fit into memory.
+
+    Others may use the memory too, so that twice as much is tried again after a while.
 
     Args:
         make_room: gives back what is kept for later use.
@@ -106,6 +129,7 @@ class Halving:
     def __init__(self, make_room: Callable[[], None]) -> None:
         self._make_room = make_room
         self._most: int | None = None
+        self._since = 0
 
     @property
     def most(self) -> int | None:
@@ -119,16 +143,26 @@ class Halving:
             RuntimeError: not even one task fits into memory.
         """
         answers: list[R] = []
+        room_made = False
         while len(answers) < len(tasks):
             n = min(len(tasks) - len(answers), self._most or len(tasks))
             part = tasks[len(answers) : len(answers) + n]
             try:
                 answers += function(part)
             except (RuntimeError, MemoryError) as error:
-                if n == 1 or not is_out_of_memory(error):
+                if not is_out_of_memory(error) or (n == 1 and room_made):
                     raise
-                self._most = n // 2
+                self._most, self._since = max(1, n // 2), 0
             else:
+                self._grow()
                 continue
             self._make_room()  # the error, and the tensors that it held on to, are gone
+            room_made = True
         return answers
+
+    def _grow(self) -> None:
+        """Stacks fit again: after a while, try more."""
+        if self._most is not None:
+            self._since += 1
+            if self._since == TRIED_AGAIN_AFTER:
+                self._most, self._since = 2 * self._most, 0

@@ -28,16 +28,20 @@ class Rows:
         self.each = genomes.unbind()
         self.here = here
 
-    @cached_property
-    def facts(self) -> tuple[list[int], list[bool]]:
-        """Of every row the number of zeros, and whether all its entries are finite."""
+        self.n_zero: list[int] = []
+        self.finite: list[bool] = []
+
+    def look(self) -> None:
+        """Find out of every row the number of zeros, and whether all its entries are finite."""
         if self.here is not None:
             zeros = self.here.shape[1] - np.count_nonzero(self.here, axis=1)
-            return zeros.tolist(), [bool(np.isfinite(row).all()) for row in self.here]
+            self.n_zero = zeros.tolist()
+            self.finite = [bool(np.isfinite(row).all()) for row in self.here]
+            return
         n_zero = self.genomes.shape[1] - torch.count_nonzero(self.genomes, 1)
-        finite = torch.isfinite(self.genomes).all(1)
+        finite = torch.isfinite(self.genomes.sum(1, dtype=torch.float64))
         known = torch.stack([n_zero, finite.long()]).cpu()
-        return known[0].tolist(), known[1].bool().tolist()
+        self.n_zero, self.finite = known[0].tolist(), known[1].bool().tolist()
 
 
 class ResidentNetwork(Network):
@@ -85,12 +89,16 @@ class ResidentNetwork(Network):
     @property
     def n_zero(self) -> int:
         """See `Network`."""
-        return self._rows.facts[0][self._k]
+        return self._rows.n_zero[self._k]
 
     @property
     def is_finite(self) -> bool:
         """See `Network`."""
-        return self._rows.facts[1][self._k]
+        return self._rows.finite[self._k]
+
+    def with_genome(self, genome: Float32) -> Network:
+        """See `Network`; its weights are in this process."""
+        return Network(genome, self.mask, self.n_pruned)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Elsewhere it is an ordinary network."""
@@ -150,6 +158,7 @@ class Store:
         for members in by_size.values():
             genomes = np.stack([networks[k].genome for k in members])
             rows = Rows(self._sent(genomes), genomes)
+            rows.look()
             for place, k in enumerate(members):
                 mask = networks[k].mask
                 alive = None if mask is None else self._sent(mask)

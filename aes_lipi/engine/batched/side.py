@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from aes_lipi.autoencoders.layout import NetworkLayout
+from aes_lipi.engine import adam
 from aes_lipi.engine.batched.memory import Buffers
 from aes_lipi.engine.batched.resident import ResidentMoments, ResidentNetwork, Rows
 from aes_lipi.engine.batched.update import Update
@@ -142,7 +143,8 @@ class Side:
         else:
             first, second, steps = (self._of(part) for part in self._state)
             steps.add_(1)
-            self._update.kept(genomes, self.gradient, rates, alive, (first, second, steps))
+            corrections = adam.corrections(steps)
+            self._update.kept(genomes, self.gradient, rates, alive, (first, second, *corrections))
             for whole, part in zip(self._state, (first, second, steps), strict=True):
                 self._put(whole, part)
         self._put(self._genomes, genomes)
@@ -168,21 +170,21 @@ class Side:
             return
         seen = [part.index_select(0, observers) for part in passed.recorded]
         nodes = torch.cat(seen, -1).double()
-        there = present.index_select(0, observers).double()
+        there = present.index_select(0, observers) > 0
         offset = (self._chosen - self._first).index_select(0, observers)
         at = self._observing + offset
         count = self._count.index_select(0, at) + there.squeeze(-1)
-        mean = self._mean.index_select(0, at)
+        mean, m2 = self._mean.index_select(0, at), self._m2.index_select(0, at)
         delta = nodes - mean
-        mean = mean + delta / count.clamp(min=1.0).unsqueeze(-1) * there
-        spread = self._m2.index_select(0, at) + delta * (nodes - mean) * there
+        moved = mean + delta / count.clamp(min=1.0).unsqueeze(-1)
         self._count.index_copy_(0, at, count)
-        self._mean.index_copy_(0, at, mean)
-        self._m2.index_copy_(0, at, spread)
+        self._mean.index_copy_(0, at, torch.where(there, moved, mean))
+        self._m2.index_copy_(0, at, torch.where(there, m2 + delta * (nodes - moved), m2))
 
     def trained(self) -> list[tuple[ResidentNetwork, ...]]:
         """Every task's networks with their new weights, which stay on the device."""
         rows = Rows(self._genomes[: len(self._loaded)].clone())
+        rows.look()
         networks = [
             ResidentNetwork(rows, k, before.alive, before.n_pruned)
             for k, before in enumerate(self._loaded)

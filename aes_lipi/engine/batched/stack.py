@@ -96,19 +96,14 @@ class Program:
         self._chunk = max(1, min(fits, form.steps) // self._at_once) * self._at_once
         noise_steps = self._chunk if width else 0
         self._noise = take("noise", (noise_steps, c, form.batch_size, width))
-        self._moves = tools.buffers.moves
         self._graph: Any = None
 
-    @property
-    def is_current(self) -> bool:
-        """Whether its tensors are still those of the buffers."""
-        return self._moves == self._tools.buffers.moves
-
-    def record(self, pool: Any) -> None:
+    def record(self, pool: Any, beside: Any) -> None:
         """On a GPU, record the steps that are made in one go, so that they cost no launches.
 
         Args:
             pool: memory that all recordings work in, one at a time.
+            beside: a stream to try the steps in first.
         """
         if self._tools.data.device.type != "cuda":
             return
@@ -116,16 +111,16 @@ class Program:
             counter.zero_()
         self._encoders.clear()
         self._decoders.clear()
-        beside: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        beside.wait_stream(torch.cuda.current_stream())
+        here = torch.cuda.current_stream()
+        beside.wait_stream(here)
         with torch.cuda.stream(beside):
             for _ in range(3):  # libraries choose their kernels and take their memory
                 self._one_step()
                 self._step.zero_()
                 self._noise_step.zero_()
-        torch.cuda.current_stream().wait_stream(beside)
+        here.wait_stream(beside)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=pool):
+        with torch.cuda.stream(here), torch.cuda.graph(graph, pool=pool):  # back, if that fails
             for _ in range(self._at_once):
                 self._one_step()
         self._graph = graph
@@ -157,7 +152,9 @@ class Program:
         self._present.zero_()
         given = np.stack([each.rows for each in updates])
         rows = torch.from_numpy(given).to(self._rows.device).transpose(0, 1)
-        self._rows[:, :n] = rows.clamp(min=0)
+        self._rows[:, :n] = torch.where(
+            rows >= 0, rows, rows[..., :1]
+        )  # where there is none, the first
         self._present[:, :n] = rows >= 0
         self._weight.copy_(self._present)
         if self._tools.architecture.loss == "l1":

@@ -31,7 +31,7 @@ class Kept(Protocol):
         gradient: Tensor,
         rates: Tensor,
         alive: Tensor | None,
-        state: tuple[Tensor, Tensor, Tensor],
+        state: tuple[Tensor, Tensor, Tensor, Tensor],
     ) -> None:
         """Change the genomes and the state in place."""
         ...
@@ -66,14 +66,16 @@ def compiled_update() -> Update:
     return Update(fresh, kept, fused=True)
 
 
+@torch.no_grad()
 def _try(update: Update, device: torch.device) -> None:
-    """Compile what a study can ask for, on small tensors."""
-    for alive in (None, torch.ones((3, 5), dtype=torch.bool, device=device)):
-        values = [torch.ones((3, 5), device=device) for _ in range(4)]
-        rates = torch.ones((3, 1), device=device)
-        steps = torch.ones((3, 1), dtype=torch.float64, device=device)
-        update.fresh(values[0], values[1], rates, alive)
-        update.kept(values[0], values[1], rates, alive, (values[2], values[3], steps))
+    """Compile all that a study can ask for, on small tensors, as it is used: without a graph."""
+    for models in (3, 1):  # one model is a case of its own to the compiler
+        mask = torch.ones((models, 5), dtype=torch.bool, device=device)
+        for alive in (None, mask):
+            values = [torch.ones((models, 5), device=device) for _ in range(4)]
+            rates = torch.ones((models, 1), device=device)
+            update.fresh(values[0], values[1], rates, alive)
+            update.kept(values[0], values[1], rates, alive, (values[2], values[3], rates, rates))
 
 
 def _fresh(genomes: Tensor, gradient: Tensor, rates: Tensor, alive: Tensor | None) -> None:
@@ -96,7 +98,7 @@ def _kept(
     gradient: Tensor,
     rates: Tensor,
     alive: Tensor | None,
-    state: tuple[Tensor, Tensor, Tensor],
+    state: tuple[Tensor, Tensor, Tensor, Tensor],
 ) -> None:
     """A further step of an Adam that is kept.
 
@@ -105,10 +107,11 @@ def _kept(
         gradient: (C, P).
         rates: (C, 1).
         alive: where entries may move, bool, (C, P); None if all may.
-        state: running means of the gradient and of its square, (C, P), changed in place, and the
-            number of this step, from 1, float64, (C, 1).
+        state: running means of the gradient and of its square, (C, P), changed in place, and both
+            corrections of this step, (C, 1); see `adam.corrections`.
     """
-    direction = adam.kept(gradient, *state)
+    first, second, *corrections = state
+    direction = adam.kept(gradient, first, second, (corrections[0], corrections[1]))
     if alive is not None:
         direction = direction * alive
     genomes.sub_(direction * rates)

@@ -9,13 +9,14 @@ import numpy as np
 
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.layout import Float32, Layer
-from aes_lipi.autoencoders.networks import Network, Pair
+from aes_lipi.autoencoders.networks import Pair
 from aes_lipi.datasets.dataset import Dataset, Split
 from aes_lipi.engine.dense import evaluation, training
 from aes_lipi.engine.dense.memory import Memory, read_only
 from aes_lipi.engine.dense.output import CROSS_ENTROPY, L1
 from aes_lipi.engine.dense.scratch import Scratch
 from aes_lipi.engine.dense.tiles import Weights
+from aes_lipi.engine.host import OnHost
 from aes_lipi.engine.protocol import (
     Activations,
     ActivationsTask,
@@ -71,7 +72,7 @@ def _are_heads(heads: Sequence[Layer], reads: int, latent_size: int) -> bool:
     )
 
 
-class DenseEngine:
+class DenseEngine(OnHost):
     """Trains chains of dense layers on the CPU at the speed of the arithmetic.
 
     A task's answer does not depend on other tasks or earlier calls, to the last bit, and is the
@@ -121,13 +122,6 @@ class DenseEngine:
     def activations(self, tasks: Sequence[ActivationsTask]) -> list[Activations]:
         """Recorded activations of every pair; see `Engine.activations`."""
         return [self._activations(task.pair, task.split, task.rows) for task in tasks]
-
-    def hold(self, networks: Sequence[Network]) -> list[Network]:
-        """The networks as they are; see `Engine.hold`."""
-        return list(networks)
-
-    def fetch(self, networks: Sequence[Network]) -> None:
-        """Nothing to do; see `Engine.fetch`."""
 
     def _train(self, task: TrainTask) -> Trained:
         moments = _joined(task.encoder_moments, task.decoder_moments)

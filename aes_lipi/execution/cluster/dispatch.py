@@ -22,6 +22,7 @@ from aes_lipi.execution.jobs import Checkpointed, Computed, Failed, Job, Leaving
 from aes_lipi.execution.ledger import Ledger, act_on
 from aes_lipi.execution.observer import Observer
 from aes_lipi.execution.retries import Backoff
+from aes_lipi.execution.stacking import halves
 from aes_lipi.execution.trial import failed
 from aes_lipi.results.trial_files import TrialId
 
@@ -173,14 +174,25 @@ class Dispatch:
         trial.jobs |= trial.leaving
         trial.leaving = {}
         if is_lost(error) and trial.backoff.another_try(trial.saved.total()):
-            wait = trial.backoff.wait_s
-            lane.waiting.appendleft(replace(trial, not_before=time.monotonic() + wait))
+            self._try_again(lane, trial)
             return
         reason = RuntimeError(f"its worker was lost again and again: {_line(cause)}")
         told = reason if is_lost(error) else cause
         for job in trial.jobs.values():
             ending = failed(job, told, datetime.now(UTC), told=str(error))
             self._ledger.finished(job, ending)
+
+    def _try_again(self, lane: Lane, trial: _Running) -> None:
+        """After a wait; a stack that is lost again and again at the same point, in halves."""
+        not_before = time.monotonic() + trial.backoff.wait_s
+        parts = halves(tuple(trial.jobs.values())) if trial.backoff.is_stuck else ()
+        if all(parts) and parts:
+            for part in parts:
+                jobs = {job.id: job for job in part}
+                fresh = _Running(jobs, trial.cells_per_actor, Backoff(), not_before=not_before)
+                lane.waiting.appendleft(fresh)
+            return
+        lane.waiting.appendleft(replace(trial, not_before=not_before))
 
     def _look_around(self) -> None:
         """Now and then see how large the cluster is; if nothing moves, say what is waited for."""

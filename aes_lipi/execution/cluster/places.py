@@ -13,7 +13,7 @@ from aes_lipi.execution.cluster.capacity import Capacity
 from aes_lipi.execution.cluster.options import ClusterOptions
 from aes_lipi.execution.cluster.rings import Ring
 from aes_lipi.execution.cluster.shelf import Shelf
-from aes_lipi.execution.cluster.tasks import RemoteTrials
+from aes_lipi.execution.cluster.tasks import RemoteTrials, RemoteTrialsOnGpu
 from aes_lipi.execution.cluster.vetting import Vetting
 from aes_lipi.execution.jobs import Job
 
@@ -118,7 +118,10 @@ class Places:
         materials = self._shelf.reference(jobs[0].variant)
         ring = self._idle.pop() if self._layout.n_actors else None
         if ring is None:
-            task = RemoteTrials.options(**as_options(self._resources))
+            on_gpu = self._resources.get("GPU", 0.0) > 0
+            task = (RemoteTrialsOnGpu if on_gpu else RemoteTrials).options(
+                **as_options(self._resources)
+            )
             mine = (self._resources.get(name, 0.0) for name in ("CPU", "GPU"))
             stream = task.remote(tuple(jobs), materials, *mine)
         else:

@@ -75,7 +75,7 @@ class ClusterRunner:
             batches.setdefault(layout, []).append((job, k))
         vetting = Vetting(observer, facts_of_this_node())
         beside: dict[bool | Layout, list[Layout]] = {}  # all tasks; rings of actors, kind by kind
-        for layout in batches:
+        for layout in sorted(batches, key=lambda each: "GPU" not in dict(each.resources)):
             beside.setdefault(layout.n_actors == 0 or layout, []).append(layout)
         for layouts in beside.values():
             lanes = [self._lane(batches[layout], layout, capacity) for layout in layouts]

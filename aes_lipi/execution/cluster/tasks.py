@@ -14,7 +14,7 @@ from aes_lipi.coevolution.plan import Setup
 from aes_lipi.config import Variant
 from aes_lipi.engine.choice import choose_device
 from aes_lipi.execution.cluster.calibration import costs_of, seconds_per_cell
-from aes_lipi.execution.cluster.draining import DrainNotice, this_node
+from aes_lipi.execution.cluster.draining import DrainNotice, lasting, this_node
 from aes_lipi.execution.cluster.forecast import Costs
 from aes_lipi.execution.cluster.metrics import TrialMetrics
 from aes_lipi.execution.cluster.nodes import (
@@ -63,7 +63,7 @@ def run_whole_trials(
     metrics = {job.id: TrialMetrics(job) for job in jobs}
     reached: dict[TrialId, int] = {}
     leaving = False
-    notice = DrainNotice(lambda: {this_node()})
+    notice = lasting(DrainNotice(lambda: {this_node()}))
     for job, message in now_and_then(run_together(jobs, provide, notice), PROGRESS_INTERVAL_S):
         if isinstance(message, Reached):
             now = message.generations
@@ -76,6 +76,10 @@ def run_whole_trials(
 
 
 RemoteTrials: Any = ray.remote(max_retries=0, num_returns="streaming")(run_whole_trials)
+RemoteTrialsOnGpu: Any = ray.remote(max_retries=0, num_returns="streaming", max_calls=1)(
+    run_whole_trials
+)
+"""In a process of its own: one that has used a GPU holds on to its memory, and to that GPU."""
 
 
 def measure_room(variant: Variant, materials: Materials, n_gpus: float) -> int:
@@ -87,10 +91,11 @@ def measure_room(variant: Variant, materials: Materials, n_gpus: float) -> int:
     use_only_what_is_ours(n_gpus)
     choose_device(variant)
     architecture = architecture_of(variant, materials.dataset.n_dim)
-    return trials_that_fit(variant, architecture, int(gpu_memory() * min(1.0, n_gpus)))
+    free = int(gpu_memory() * min(1.0, n_gpus))
+    return trials_that_fit(variant, architecture, len(materials.dataset.train), free)
 
 
-RemoteRoom: Any = ray.remote(measure_room)
+RemoteRoom: Any = ray.remote(max_calls=1)(measure_room)
 
 
 def measure_costs(variant: Variant, materials: Materials) -> Costs:
