@@ -24,9 +24,9 @@ COPY aes_lipi aes_lipi
 RUN pip install --no-cache-dir --constraint constraints.txt ".[cluster]"
 
 FROM python:3.11.14-slim-bookworm@sha256:65a93d69fa75478d554f4ad27c85c1e69fa184956261b4301ebaf6dbb0a3543d
-# KubeRay asks with wget whether a node is well.
+# KubeRay asks with wget whether a node is well; on a GPU, torch compiles with gcc.
 # hadolint ignore=DL3008
-RUN apt-get update && apt-get install --yes --no-install-recommends wget \
+RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev wget \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --create-home --uid 1000 aes_lipi \
     && install --directory --owner=1000 --group=1000 /results

@@ -68,7 +68,8 @@ def run(
         int | None,
         typer.Option(
             min=1,
-            help="Trials at a time: as many as there are cores, or as the cluster holds.",
+            help="Trials at a time: as many as there are cores, or as the cluster holds. On a "
+            "GPU: processes that share it, with many trials each.",
             rich_help_panel=_HOW,
         ),
     ] = None,

@@ -318,7 +318,7 @@ class Variant(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = setting(
         "auto",
         "Engine",
-        "Where to compute; auto takes a GPU only for what the engine dense cannot train.",
+        "Where to compute; auto takes a GPU only for what the engine dense does not train.",
     )
 
     @model_validator(mode="before")

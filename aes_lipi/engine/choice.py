@@ -50,8 +50,9 @@ def check_engine(variant: Variant, architecture: Architecture) -> None:
 def engine_name(variant: Variant, architecture: Architecture) -> EngineName:
     """The engine that computes a variant on this machine.
 
-    `auto` is `dense` wherever that fits and no GPU is asked for, so that a study has the same bits
-    on machines with a GPU and without; otherwise `batched` on a GPU, and `autograd` on a CPU.
+    `auto` is `dense` wherever that fits and is fastest, and no GPU is asked for, so that a study
+    has the same bits on machines with a GPU and without; otherwise `batched` on a GPU, and
+    `autograd` on a CPU.
 
     Raises:
         UserError: an engine is asked for that cannot, or a GPU where there is none.

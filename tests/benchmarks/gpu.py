@@ -13,7 +13,8 @@ import argparse
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -89,15 +90,33 @@ def main() -> None:
     on_gpu = device == "cuda"
     torch.set_num_threads(1)
     sizes = arguments.models or ("10,100,1000,10000" if on_gpu else "1,10,100")
-    lines = [_described(device)]
-    lines += _agreement(device)
-    bandwidth = _bandwidth(device)
-    lines += _speed(device, [int(size) for size in sizes.split(",")], bandwidth, arguments.rounds)
-    lines += _roofline()
     study = arguments.study or ("full" if on_gpu else "small")
+    models = [int(size) for size in sizes.split(",")]
+    sections: list[Callable[[], list[str]]] = [
+        lambda: [_described(device)],
+        lambda: _agreement(device),
+        lambda: _speed(device, models, arguments.rounds),
+        _roofline,
+    ]
     if study != "none":
-        lines += _study(device, study == "full", arguments.jobs)
-    print("\n" + "\n".join(lines), flush=True)
+        sections.append(lambda: _study(device, study == "full", arguments.jobs))
+    lines = []
+    for section in sections:
+        found = _made(section)
+        print("\n".join(found), flush=True)  # at once too, should a later one never end
+        lines += found
+        if on_gpu:
+            torch.cuda.empty_cache()
+    print("\n\n" + "\n".join(lines), flush=True)
+
+
+def _made(section: Callable[[], list[str]]) -> list[str]:
+    """A section of the table; if it fails, a line that says so in its place."""
+    try:
+        return section()
+    except Exception as error:
+        traceback.print_exc()
+        return ["", f"FAILED: {type(error).__name__}: {error}"]
 
 
 def _described(device: str) -> str:
@@ -270,8 +289,9 @@ def _bandwidth(device: str) -> float:
     return 8 * size / best
 
 
-def _speed(device: str, sizes: Sequence[int], bandwidth: float, rounds: int) -> list[str]:
+def _speed(device: str, sizes: Sequence[int], rounds: int) -> list[str]:
     """Microseconds per step and model, with one core's `dense` in the same table."""
+    bandwidth = _bandwidth(device)
     setting = Setting.of()
     dense = DenseEngine(setting.architecture, setting.dataset, 5)
     dense.train([setting.task()])
@@ -288,7 +308,11 @@ def _speed(device: str, sizes: Sequence[int], bandwidth: float, rounds: int) -> 
     ]
     for size in sizes:
         _say(f"{size} models")
-        timed = _timed(setting, device, size, bandwidth, rounds)
+        try:
+            timed = _timed(setting, device, size, bandwidth, rounds)
+        except (RuntimeError, MemoryError) as error:
+            lines.append(f"{f'batched, {size:,} models':26}  FAILED: {error}"[:120])
+            continue
         peak = "-" if timed.peak_gib is None else f"{timed.peak_gib:.1f}"
         lines.append(
             f"{f'batched, {size:,} models':26}{timed.us_per_step:14.3f}"

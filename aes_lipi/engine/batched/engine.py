@@ -48,7 +48,8 @@ class BatchedEngine:
     A task's bits may depend on its stack where stacks are made. Who asks for the same bits in any
     stack gets one task after another, which is the default on a CPU.
 
-    An engine keeps memory to work in, so it must not be used by two threads at once.
+    An engine keeps memory to work in, so it must not be used by two threads at once; `hold` and
+    `fetch` may be.
 
     Args:
         architecture: layouts, loss and noise of the environment.

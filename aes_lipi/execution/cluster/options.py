@@ -20,7 +20,7 @@ class ClusterOptions:
         cells_per_actor: cells that one actor holds; None chooses by the measured generation time.
         resources: what one cell actor, or one trial task, reserves; a CPU share is chosen where
             `CPU` is missing.
-        trials_at_a_time: at most so many; None for as many as the cluster holds.
+        trials_at_a_time: at most so many, or stacks of them; None for as many as the cluster holds.
         window: generations in flight before the oldest one's records are waited for.
         trials_per_worker: that an engine for a GPU trains side by side in one task; None for as
             many as the GPU's memory holds.
