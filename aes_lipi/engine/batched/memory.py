@@ -155,6 +155,7 @@ class Halving:
                 self._most, self._since = max(1, n // 2), 0
             else:
                 self._grow()
+                room_made = False
                 continue
             self._make_room()  # the error, and the tensors that it held on to, are gone
             room_made = True
