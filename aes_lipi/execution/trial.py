@@ -25,6 +25,7 @@ from aes_lipi.coevolution.quality import pair_of
 from aes_lipi.coevolution.ring import Evolution, Ring, initial_ring
 from aes_lipi.coevolution.verdict import Verdict, judge
 from aes_lipi.config import Variant
+from aes_lipi.engine.protocol import Engine
 from aes_lipi.errors import UserError
 from aes_lipi.execution.cadence import Cadence
 from aes_lipi.execution.jobs import (
@@ -250,7 +251,7 @@ def _trial_row(job: Job, setup: Setup, verdict: Verdict) -> dict[str, Any]:
         "aes_lipi_version": aes_lipi.__version__,
         "numpy_version": np.__version__,
         "torch_version": version("torch"),
-        "processor": processor_name(),
+        "processor": _computed_by(setup.engine),
     }
 
 
@@ -258,6 +259,15 @@ def _fields(value: Any, leave_out: Sequence[str] = ()) -> dict[str, Any]:
     """A dataclass instance's fields, not copied and not converted."""
     names = [field.name for field in dataclasses.fields(value)]
     return {name: getattr(value, name) for name in names if name not in leave_out}
+
+
+def _computed_by(engine: Engine) -> str:
+    """The kind of processor, and of GPU if one was used."""
+    if engine.device == "cpu":
+        return processor_name()
+    import torch  # noqa: PLC0415 - slow to import
+
+    return f"{processor_name()} with {torch.cuda.get_device_name()}"
 
 
 def processor_name() -> str:
