@@ -120,7 +120,8 @@ class Program:
                 self._noise_step.zero_()
         here.wait_stream(beside)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.stream(here), torch.cuda.graph(graph, pool=pool):  # back, if that fails
+        capture = torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local")
+        with torch.cuda.stream(here), capture:  # back to it, even if recording fails
             for _ in range(self._at_once):
                 self._one_step()
         self._graph = graph
