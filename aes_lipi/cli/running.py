@@ -45,24 +45,23 @@ class Wishes:
         """
         from aes_lipi.execution.cluster.options import (  # noqa: PLC0415 - numpy is slow to import
             ClusterOptions,
-            parse_cells_per_actor,
             parse_resources,
         )
+        from aes_lipi.execution.flags import AUTO, number_or_auto  # noqa: PLC0415
         from aes_lipi.execution.runners import (  # noqa: PLC0415
             cluster_runner,
             local_runner,
             where_to_run,
         )
-        from aes_lipi.execution.stacking import parse_trials_per_worker  # noqa: PLC0415
 
         if self.placement not in (None, "cell", "trial"):
             raise UserError(f"--placement {self.placement}: give cell or trial")
         options = ClusterOptions(
             placement="trial" if self.placement == "trial" else "cell",
-            cells_per_actor=parse_cells_per_actor(self.cells_per_actor or "auto"),
+            cells_per_actor=number_or_auto("--cells_per_actor", self.cells_per_actor or AUTO),
             resources=parse_resources(self.cell_resources) if self.cell_resources else (),
             trials_at_a_time=self.jobs,
-            trials_per_worker=parse_trials_per_worker(self.trials_per_worker or "auto"),
+            trials_per_worker=number_or_auto("--trials_per_worker", self.trials_per_worker or AUTO),
         )
         asked = any((self.placement, self.cells_per_actor, self.cell_resources))
         found = where_to_run(local, address, asked)

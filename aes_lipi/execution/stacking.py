@@ -18,8 +18,6 @@ ENGINE_FIELDS = (
 )
 """What an engine depends on: variants that agree in these can share one."""
 
-AUTO = "auto"
-
 
 def engine_key(variant: Variant) -> Hashable:
     """Equal for variants whose trials one engine can serve."""
@@ -29,19 +27,6 @@ def engine_key(variant: Variant) -> Hashable:
 def can_stack(variant: Variant) -> bool:
     """Whether the engine that a variant names trains models of several trials together."""
     return variant.engine == "batched" or (variant.engine == "auto" and variant.device == "cuda")
-
-
-def parse_trials_per_worker(text: str) -> int | None:
-    """`auto`, or a number from 1.
-
-    Raises:
-        UserError: it is neither.
-    """
-    if text == AUTO:
-        return None
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:10]) < 2**20:
-        raise UserError(f"--trials_per_worker {text[:40]}: give auto, or a number from 1")
-    return int(text)
 
 
 def check_trials_per_worker(asked: int | None, variants: Sequence[Variant]) -> None:

@@ -27,6 +27,7 @@ from aes_lipi.config.variant import METHODS_WITHOUT_AMOUNT, PruneMethod, PruneSc
 from aes_lipi.engine.batched import BatchedEngine
 from aes_lipi.engine.protocol import Trained, TrainTask
 from aes_lipi.errors import UserError
+from aes_lipi.execution.flags import number_or_auto
 from aes_lipi.execution.jobs import (
     Checkpointed,
     Computed,
@@ -42,7 +43,6 @@ from aes_lipi.execution.observer import Observer, SilentObserver
 from aes_lipi.execution.stacking import (
     check_trials_per_worker,
     engine_key,
-    parse_trials_per_worker,
     stacks_of,
     trials_that_fit,
 )
@@ -391,9 +391,9 @@ def test_the_memory_of_a_gpu_decides_how_many_trials_are_together() -> None:
 @pytest.mark.parametrize("text", ["0", "-1", "x", "1.5", "²", ""])
 def test_a_wrong_number_of_trials_is_refused(text: str) -> None:
     with pytest.raises(UserError, match="--trials_per_worker"):
-        parse_trials_per_worker(text)
-    assert parse_trials_per_worker("auto") is None
-    assert parse_trials_per_worker("12") == 12
+        number_or_auto("--trials_per_worker", text)
+    assert number_or_auto("--trials_per_worker", "auto") is None
+    assert number_or_auto("--trials_per_worker", "12") == 12
 
 
 @pytest.mark.parametrize("engine", ["dense", "autograd"])

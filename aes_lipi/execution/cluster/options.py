@@ -8,7 +8,6 @@ from typing import Literal
 from aes_lipi.errors import UserError
 
 Placement = Literal["cell", "trial"]
-AUTO = "auto"
 
 
 @dataclass(frozen=True)
@@ -32,19 +31,6 @@ class ClusterOptions:
     trials_at_a_time: int | None = None
     window: int = 4
     trials_per_worker: int | None = None
-
-
-def parse_cells_per_actor(text: str) -> int | None:
-    """`auto`, or a number from 1.
-
-    Raises:
-        UserError: it is neither.
-    """
-    if text == AUTO:
-        return None
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:10]) < 2**20:
-        raise UserError(f"--cells_per_actor {text[:40]}: give auto, or a number from 1")
-    return int(text)
 
 
 def parse_resources(text: str) -> tuple[tuple[str, float], ...]:

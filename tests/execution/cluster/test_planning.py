@@ -17,8 +17,9 @@ from aes_lipi.execution.cluster.calibration import choose_cells_per_actor, costs
 from aes_lipi.execution.cluster.capacity import Capacity, check_possible, shared_cpu
 from aes_lipi.execution.cluster.discovery import find_cluster
 from aes_lipi.execution.cluster.forecast import Costs, seconds_per_generation
-from aes_lipi.execution.cluster.options import parse_cells_per_actor, parse_resources
+from aes_lipi.execution.cluster.options import parse_resources
 from aes_lipi.execution.cluster.partition import Partition, calls_of
+from aes_lipi.execution.flags import number_or_auto
 from aes_lipi.execution.retries import Backoff
 
 
@@ -123,15 +124,15 @@ def test_actors_share_processors_evenly(n_actors: int, share: float) -> None:
 
 
 def test_flags() -> None:
-    assert parse_cells_per_actor("auto") is None
-    assert parse_cells_per_actor("5") == 5
+    assert number_or_auto("--cells_per_actor", "auto") is None
+    assert number_or_auto("--cells_per_actor", "5") == 5
     assert parse_resources("CPU=1, GPU=0.25") == (("CPU", 1.0), ("GPU", 0.25))
     for wrong in ("", "CPU=", "CPU=-1", "CPU=1,CPU=2", "=1", "CPU=nan", "CPU=inf"):
         with pytest.raises(UserError, match="--cell_resources"):
             parse_resources(wrong)
     for wrong in ("", "0", "-1", "1.5", "²", "9" * 5000):
         with pytest.raises(UserError, match="--cells_per_actor"):
-            parse_cells_per_actor(wrong)
+            number_or_auto("--cells_per_actor", wrong)
 
 
 def test_a_cluster_is_found_where_it_says_it_is(
