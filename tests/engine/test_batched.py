@@ -653,6 +653,15 @@ def test_larger_stacks_and_smaller_ones_take_turns_on_an_engine(architecture: Ar
         assert_same_bits(got, fresh[n])
 
 
+def test_a_larger_stack_takes_the_place_of_what_smaller_ones_were_trained_in() -> None:
+    """Nothing holds on to tensors that were replaced."""
+    architecture = architecture_named("AutoencoderBinaryClustering")
+    engine = engine_of(architecture, stacked=True)
+    for n, programs in ((3, 1), (5, 1), (3, 2), (5, 2), (17, 1)):
+        engine.train(varied_tasks(architecture, n))
+        assert len(engine._programs) == programs
+
+
 @few_architectures
 def test_a_task_that_diverges_does_not_touch_its_neighbours(architecture: Architecture) -> None:
     def tasks() -> list[TrainTask]:

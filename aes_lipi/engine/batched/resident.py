@@ -67,6 +67,11 @@ class ResidentNetwork(Network):
         return self._rows.each[self._k]
 
     @property
+    def is_here(self) -> bool:
+        """Whether its weights are at hand in this process."""
+        return "genome" in self.__dict__ or self._rows.here is not None
+
+    @property
     def alive(self) -> Tensor | None:
         """Its mask on the device, bool, (P,)."""
         return self._alive
@@ -169,7 +174,7 @@ class Store:
         """Fetch those weights that are not here yet, all of a size at once."""
         by_size: dict[int, list[ResidentNetwork]] = {}
         for network in networks:
-            if isinstance(network, ResidentNetwork) and "genome" not in network.__dict__:
+            if isinstance(network, ResidentNetwork) and not network.is_here:
                 by_size.setdefault(network.size, []).append(network)
         for members in by_size.values():
             genomes = _array(torch.stack([network.row for network in members]))
