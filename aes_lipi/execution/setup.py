@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from weakref import ref
 
 from aes_lipi.autoencoders.choice import environment_named
 from aes_lipi.autoencoders.environments import Architecture, build_architecture
@@ -76,19 +77,32 @@ def prepare_with(variant: Variant, materials: Materials) -> Setup:
     check_same_plugins(variant)
     architecture = architecture_of(variant, materials.dataset.n_dim)
     return Setup(
-        variant, architecture, materials.dataset, _engine(variant, architecture, materials)
+        variant, architecture, materials.dataset, _engine(variant, architecture, materials.dataset)
     )
 
 
-def _engine(variant: Variant, architecture: Architecture, materials: Materials) -> Engine:
-    """The engine of variants that can share one, made for the first of them; the last is kept."""
+def _engine(variant: Variant, architecture: Architecture, dataset: Dataset) -> Engine:
+    """The engine of variants that can share one, made for the first of them."""
     shared = (engine_key(variant), architecture)
-    if not _last_engine or _last_engine[0][:2] != shared:
-        _last_engine[:] = [(*shared, choose_engine(variant, architecture, materials.dataset))]
-    return _last_engine[0][2]
+    for made in _last:
+        engine = made.engine()
+        if engine is not None and made.shared == shared and made.dataset() is dataset:
+            return engine
+    engine = choose_engine(variant, architecture, dataset)
+    _last[:] = [_Made(shared, ref(dataset), ref(engine))]
+    return engine
 
 
-_last_engine: list[tuple[Hashable, Architecture, Engine]] = []
+@dataclass(frozen=True)
+class _Made:
+    """An engine that lives as long as somebody uses it, and for what it was made."""
+
+    shared: tuple[Hashable, Architecture]
+    dataset: ref[Dataset]
+    engine: ref[Engine]
+
+
+_last: list[_Made] = []
 
 
 def _data_settings(variant: Variant) -> Variant:

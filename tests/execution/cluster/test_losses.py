@@ -136,6 +136,7 @@ def _command(study_file: Path, output: Path, address: str) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_a_killed_driver_leaves_a_study_that_the_same_command_finishes(
     three_nodes: NodeProcesses, tmp_path: Path
 ) -> None:
@@ -211,7 +212,11 @@ BY_TRIAL = ClusterRunner(ClusterOptions(placement="trial"))
         ({"prune_method": "random"}, HERE, BY_CELL),
         pytest.param({"prune_method": "random"}, BY_TRIAL, BY_PAIRS, marks=pytest.mark.slow),
         ({"update_order": "asynchronous"}, BY_CELL, HERE),
-        ({"optimizer_state": "cell", "update_order": "synchronous"}, BY_PAIRS, BY_CELL),
+        pytest.param(
+            {"optimizer_state": "cell", "update_order": "synchronous"},
+            *(BY_PAIRS, BY_CELL),
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             {"prune_method": "magnitude", "pruned_weights": "frozen"},
             *(BY_PAIRS, BY_TRIAL),
@@ -261,18 +266,12 @@ class _Drainer(SilentObserver):
         self.notices.append(text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        pytest.param(
-            "CellActor",
-            ClusterOptions(cells_per_actor=2, resources=(("CPU", 1.0), ("spot", 1.0))),
-            marks=pytest.mark.slow,
-        ),
-        (
-            "run_whole_trials",
-            ClusterOptions(placement="trial", resources=(("CPU", 1.0), ("spot", 1.0))),
-        ),
+        ("CellActor", ClusterOptions(cells_per_actor=2, resources=SPOT)),
+        ("run_whole_trials", ClusterOptions(placement="trial", resources=SPOT)),
     ],
 )
 def test_a_notice_moves_a_trial_to_another_node_at_no_cost(

@@ -45,7 +45,13 @@ def in_one_process(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Pat
     return study, directory
 
 
-@pytest.mark.parametrize("placement", PLACEMENTS)
+@pytest.mark.parametrize(
+    "placement",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name.startswith("two") else name
+        for name in PLACEMENTS
+    ],
+)
 def test_every_evaluation_and_order(
     placement: str,
     three_nodes: NodeProcesses,
