@@ -36,7 +36,8 @@ def check_trials_per_worker(asked: int | None, variants: Sequence[Variant]) -> N
         UserError: none of the variants has such an engine.
     """
     if asked is not None and asked > 1 and not any(map(can_stack, variants)):
-        names = ", ".join(sorted({variant.engine for variant in variants}))
+        found = sorted({variant.engine for variant in variants})
+        names = ", ".join("auto (on a CPU)" if name == "auto" else name for name in found)
         raise UserError(
             f"--trials_per_worker {asked}: the engine {names} trains one trial at a time; use "
             "--engine batched, which is for a GPU (--device cuda)"
