@@ -47,7 +47,6 @@ class Wishes:
             ClusterOptions,
             parse_resources,
         )
-        from aes_lipi.execution.flags import AUTO, number_or_auto  # noqa: PLC0415
         from aes_lipi.execution.runners import (  # noqa: PLC0415
             cluster_runner,
             local_runner,
@@ -58,10 +57,12 @@ class Wishes:
             raise UserError(f"--placement {self.placement}: give cell or trial")
         options = ClusterOptions(
             placement="trial" if self.placement == "trial" else "cell",
-            cells_per_actor=number_or_auto("--cells_per_actor", self.cells_per_actor or AUTO),
+            cells_per_actor=number_or_auto("--cells_per_actor", self.cells_per_actor or "auto"),
             resources=parse_resources(self.cell_resources) if self.cell_resources else (),
             trials_at_a_time=self.jobs,
-            trials_per_worker=number_or_auto("--trials_per_worker", self.trials_per_worker or AUTO),
+            trials_per_worker=number_or_auto(
+                "--trials_per_worker", self.trials_per_worker or "auto"
+            ),
         )
         asked = any((self.placement, self.cells_per_actor, self.cell_resources))
         found = where_to_run(local, address, asked)
@@ -69,6 +70,19 @@ class Wishes:
             return lambda: local_runner(self.jobs, options.trials_per_worker)
         print(f"on the Ray cluster at {found} (--local to run here)", file=sys.stderr, flush=True)
         return lambda: cluster_runner(found, options)
+
+
+def number_or_auto(flag: str, text: str) -> int | None:
+    """A number from 1, or None for `auto`.
+
+    Raises:
+        UserError: it is neither.
+    """
+    if text == "auto":
+        return None
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:10]) < 2**20:
+        raise UserError(f"{flag} {text[:40]}: give auto, or a number from 1")
+    return int(text)
 
 
 def run_all(

@@ -34,8 +34,8 @@ class AutogradEngine(OnHost):
         batch_size: rows of a batch.
         device: `cpu` or `cuda`.
 
-    On the CPU, tasks are computed one after another, which is what keeps a task's bits free of its
-    stack; on a GPU, tasks of equal shape are batched.
+    Tasks are computed one after another, so that a task's bits do not depend on its stack: the
+    reference for other engines, on any device.
     """
 
     def __init__(
@@ -54,27 +54,12 @@ class AutogradEngine(OnHost):
 
     def train(self, tasks: Sequence[TrainTask]) -> list[Trained]:
         """Make every task's updates; see `Engine.train`."""
-        stacks: dict[object, list[int]] = {}
-        for k, task in enumerate(tasks):
-            stacks.setdefault(self._stack_key(k, task), []).append(k)
-        results: dict[int, Trained] = {}
-        for members in stacks.values():
-            stack = TrainingStack(
-                [tasks[k] for k in members],
-                self._architecture,
-                self._splits["train"],
-                self._batch_size,
-            )
-            results |= zip(members, stack.train(), strict=True)
-        return [results[k] for k in range(len(tasks))]
-
-    def _stack_key(self, k: int, task: TrainTask) -> object:
-        """Tasks with equal keys are trained as one tensor."""
-        if self._device.type == "cpu":
-            return k
-        sizes = (task.updates.rows >= 0).sum(axis=1)
-        kind = (task.encoder_moments is None, task.observe, task.noise is None)
-        return (len(task.encoders), len(task.decoders), sizes.tobytes(), kind)
+        rows = self._splits["train"]
+        return [
+            trained
+            for task in tasks
+            for trained in TrainingStack([task], self._architecture, rows, self._batch_size).train()
+        ]
 
     @torch.no_grad()
     def loss_matrices(self, tasks: Sequence[EvaluateTask]) -> list[Float64]:

@@ -13,6 +13,13 @@ from multiprocessing.connection import wait
 from aes_lipi.config import Variant
 from aes_lipi.engine.choice import compile_ahead
 from aes_lipi.errors import UserError
+from aes_lipi.execution.grouping import (
+    can_stack,
+    check_trials_per_worker,
+    gpu_memory,
+    halves,
+    stacks_of,
+)
 from aes_lipi.execution.jobs import Checkpointed, Computed, Failed, Job, Leaving
 from aes_lipi.execution.ledger import Ledger, act_on
 from aes_lipi.execution.notice import minded, was_given
@@ -25,13 +32,6 @@ from aes_lipi.execution.setup import (
     trials_on_gpu,
 )
 from aes_lipi.execution.shared_data import SharedDataset
-from aes_lipi.execution.stacking import (
-    can_stack,
-    check_trials_per_worker,
-    gpu_memory,
-    halves,
-    stacks_of,
-)
 from aes_lipi.execution.stacks import run_together
 from aes_lipi.execution.trial import failed
 from aes_lipi.execution.workers import Worker

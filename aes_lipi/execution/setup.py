@@ -20,9 +20,9 @@ from aes_lipi.datasets.dataset import Dataset
 from aes_lipi.engine.choice import check_engine, choose_device, choose_engine, engine_name
 from aes_lipi.engine.protocol import Engine
 from aes_lipi.execution.digests import check_unchanged
+from aes_lipi.execution.grouping import engine_key, trials_that_fit
 from aes_lipi.execution.rehearsal import rehearse
 from aes_lipi.execution.shared_data import SHARED_FROM, SharedDataset, shared
-from aes_lipi.execution.stacking import engine_key, trials_that_fit
 from aes_lipi.extension.digest import check_same_plugins
 from aes_lipi.models import load_pairs
 

@@ -20,6 +20,7 @@ from studies import Killer, assert_same_study, run_study
 
 from aes_lipi.autoencoders.environments import ENVIRONMENTS
 from aes_lipi.autoencoders.networks import Pair
+from aes_lipi.cli.running import number_or_auto
 from aes_lipi.coevolution.generation import CELL_EVALUATIONS
 from aes_lipi.coevolution.plan import Setup
 from aes_lipi.config import Study, Variant
@@ -27,7 +28,12 @@ from aes_lipi.config.variant import METHODS_WITHOUT_AMOUNT, PruneMethod, PruneSc
 from aes_lipi.engine.batched import BatchedEngine
 from aes_lipi.engine.protocol import Trained, TrainTask
 from aes_lipi.errors import UserError
-from aes_lipi.execution.flags import number_or_auto
+from aes_lipi.execution.grouping import (
+    check_trials_per_worker,
+    engine_key,
+    stacks_of,
+    trials_that_fit,
+)
 from aes_lipi.execution.jobs import (
     Checkpointed,
     Computed,
@@ -40,12 +46,6 @@ from aes_lipi.execution.jobs import (
 )
 from aes_lipi.execution.local import LocalRunner
 from aes_lipi.execution.observer import Observer, SilentObserver
-from aes_lipi.execution.stacking import (
-    check_trials_per_worker,
-    engine_key,
-    stacks_of,
-    trials_that_fit,
-)
 from aes_lipi.execution.stacks import run_stack
 from aes_lipi.execution.study import Summary
 from aes_lipi.execution.study import run_study as run_on

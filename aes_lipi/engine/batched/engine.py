@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
@@ -33,6 +34,7 @@ VALUES_ON_CPU, VALUES_ON_GPU = 1 << 22, 1 << 28
 """Values of a layer's output that an evaluation has in hand at once."""
 
 PROGRAMS_KEPT = 256
+"""Shapes of stacks that stay prepared."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -107,14 +109,8 @@ class BatchedEngine:
 
         If that fails, noise that was drawn is put back.
         """
-        sources = [task.noise.bit_generator for task in tasks if task.noise is not None]
-        states = [source.state for source in sources]
-        try:
+        with _noise_put_back(tasks):
             return self._by_kind(tasks, Kind.of, self._train)
-        except BaseException:
-            for source, state in zip(sources, states, strict=True):
-                source.state = state
-            raise
 
     def _train(self, tasks: Sequence[TrainTask]) -> list[Trained]:
         if self._stacked:
@@ -122,15 +118,9 @@ class BatchedEngine:
         return [trained for task in tasks for trained in self._train_stack([task])]
 
     def _train_stack(self, tasks: Sequence[TrainTask]) -> list[Trained]:
-        """A stack of tasks of one kind; if it does not fit, noise that was drawn is put back."""
-        sources = [task.noise.bit_generator for task in tasks if task.noise is not None]
-        states = [source.state for source in sources]
-        try:
+        """A stack of tasks of one kind; if it does not fit, its halves draw the same noise."""
+        with _noise_put_back(tasks):
             return self._program_for(tasks).train(tasks)
-        except (RuntimeError, MemoryError):
-            for source, state in zip(sources, states, strict=True):
-                source.state = state
-            raise
 
     def _program_for(self, tasks: Sequence[TrainTask]) -> Program:
         kind = Kind.of(tasks[0])
@@ -227,7 +217,7 @@ class BatchedEngine:
         def recorded(part: Sequence[ActivationsTask]) -> list[Activations]:
             x = self._rows(split, np.stack([task.rows for task in part]))
             seen = self._passed([task.pair for task in part], x)
-            encoded, decoded = (evaluation.nodes(each).cpu().numpy() for each in seen)
+            encoded, decoded = (each.nodes().cpu().numpy() for each in seen)
             return [Activations(*each) for each in zip(encoded, decoded, strict=True)]
 
         nodes = self._architecture.encoder.n_nodes + self._architecture.decoder.n_nodes
@@ -304,3 +294,16 @@ class BatchedEngine:
         except RuntimeError:
             return True
         return False
+
+
+@contextmanager
+def _noise_put_back(tasks: Sequence[TrainTask]) -> Iterator[None]:
+    """If a block fails, sources of noise are as they were before it."""
+    sources = [task.noise.bit_generator for task in tasks if task.noise is not None]
+    states = [source.state for source in sources]
+    try:
+        yield
+    except BaseException:
+        for source, state in zip(sources, states, strict=True):
+            source.state = state
+        raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from aes_lipi.autoencoders.environments import Architecture
@@ -91,8 +90,3 @@ def rows_as(rows: Tensor, batch: int) -> Tensor:
 def same_rows(rows: Tensor, models: int) -> Tensor:
     """The same rows (R, X) for every model, (C, R, X), without a copy."""
     return rows.unsqueeze(0).expand(models, -1, -1)
-
-
-def nodes(passed: Passed) -> Tensor:
-    """Recorded activations of all layers side by side, (C, B, nodes)."""
-    return torch.cat(passed.recorded, dim=-1)

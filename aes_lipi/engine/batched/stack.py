@@ -99,14 +99,12 @@ class Program:
         self._graph: Any = None
 
     def record(self, pool: Any, beside: Any) -> None:
-        """On a GPU, record the steps that are made in one go, so that they cost no launches.
+        """Record, on a GPU, the steps that are made in one go, so that they cost no launches.
 
         Args:
             pool: memory that all recordings work in, one at a time.
             beside: a stream to try the steps in first.
         """
-        if self._tools.data.device.type != "cuda":
-            return
         for counter in (self._rows, self._observers, self._step, self._noise_step):
             counter.zero_()
         self._encoders.clear()
@@ -153,9 +151,8 @@ class Program:
         self._present.zero_()
         given = np.stack([each.rows for each in updates])
         rows = torch.from_numpy(given).to(self._rows.device).transpose(0, 1)
-        self._rows[:, :n] = torch.where(
-            rows >= 0, rows, rows[..., :1]
-        )  # where there is none, the first
+        padding = rows[..., :1]  # a row of the same batch: nothing foreign can overflow in it
+        self._rows[:, :n] = torch.where(rows >= 0, rows, padding)
         self._present[:, :n] = rows >= 0
         self._weight.copy_(self._present)
         if self._tools.architecture.loss == "l1":

@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from aes_lipi.engine import adam
 
+Fresh = Callable[[Tensor, Tensor, Tensor, Tensor | None], None]
+"""A step of an Adam that is new; see `_fresh`."""
 
-class Fresh(Protocol):
-    """A step of an Adam that is new; see `_fresh`."""
-
-    def __call__(
-        self, genomes: Tensor, gradient: Tensor, rates: Tensor, alive: Tensor | None
-    ) -> None:
-        """Change the genomes in place."""
-        ...
-
-
-class Kept(Protocol):
-    """A step of an Adam that is kept; see `_kept`."""
-
-    def __call__(
-        self,
-        genomes: Tensor,
-        gradient: Tensor,
-        rates: Tensor,
-        alive: Tensor | None,
-        state: tuple[Tensor, Tensor, Tensor, Tensor],
-    ) -> None:
-        """Change the genomes and the state in place."""
-        ...
+Kept = Callable[
+    [Tensor, Tensor, Tensor, Tensor | None, tuple[Tensor, Tensor, Tensor, Tensor]], None
+]
+"""A step of an Adam that is kept; see `_kept`."""
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,11 @@ from aes_lipi.execution.cluster.faults import cause_of, is_lost
 from aes_lipi.execution.cluster.nodes import NodeFacts
 from aes_lipi.execution.cluster.places import Places
 from aes_lipi.execution.cluster.vetting import Vetting
+from aes_lipi.execution.grouping import halves
 from aes_lipi.execution.jobs import Checkpointed, Computed, Failed, Job, Leaving
 from aes_lipi.execution.ledger import Ledger, act_on
 from aes_lipi.execution.observer import Observer
 from aes_lipi.execution.retries import Backoff
-from aes_lipi.execution.stacking import halves
 from aes_lipi.execution.trial import failed
 from aes_lipi.results.trial_files import TrialId
 
@@ -185,14 +185,13 @@ class Dispatch:
     def _try_again(self, lane: Lane, trial: _Running) -> None:
         """After a wait; a stack that is lost again and again at the same point, in halves."""
         not_before = time.monotonic() + trial.backoff.wait_s
-        parts = halves(tuple(trial.jobs.values())) if trial.backoff.is_stuck else ()
-        if all(parts) and parts:
-            for part in parts:
-                jobs = {job.id: job for job in part}
-                fresh = _Running(jobs, trial.cells_per_actor, Backoff(), not_before=not_before)
-                lane.waiting.appendleft(fresh)
+        if not trial.backoff.is_stuck or len(trial.jobs) == 1:
+            lane.waiting.appendleft(replace(trial, not_before=not_before))
             return
-        lane.waiting.appendleft(replace(trial, not_before=not_before))
+        for part in halves(tuple(trial.jobs.values())):
+            jobs = {job.id: job for job in part}
+            fresh = _Running(jobs, trial.cells_per_actor, Backoff(), not_before=not_before)
+            lane.waiting.appendleft(fresh)
 
     def _look_around(self) -> None:
         """Now and then see how large the cluster is; if nothing moves, say what is waited for."""

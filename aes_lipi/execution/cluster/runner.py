@@ -28,11 +28,11 @@ from aes_lipi.execution.cluster.places import Layout, Places, as_options
 from aes_lipi.execution.cluster.shelf import Shelf
 from aes_lipi.execution.cluster.tasks import RemoteRoom, RemoteTiming
 from aes_lipi.execution.cluster.vetting import Vetting
+from aes_lipi.execution.grouping import can_stack, check_trials_per_worker, stacks_of
 from aes_lipi.execution.jobs import Job
 from aes_lipi.execution.ledger import Ledger
 from aes_lipi.execution.observer import Observer
 from aes_lipi.execution.setup import check_feasible
-from aes_lipi.execution.stacking import can_stack, check_trials_per_worker, stacks_of
 
 
 class ClusterRunner:

@@ -24,9 +24,9 @@ from aes_lipi.execution.cluster.nodes import (
     use_only_what_is_ours,
 )
 from aes_lipi.execution.cluster.setups import SetupCache
+from aes_lipi.execution.grouping import gpu_memory, trials_that_fit
 from aes_lipi.execution.jobs import Job, Leaving, Reached, Said, now_and_then
 from aes_lipi.execution.setup import Materials, architecture_of, prepare_with
-from aes_lipi.execution.stacking import gpu_memory, trials_that_fit
 from aes_lipi.execution.stacks import run_together
 from aes_lipi.results.trial_files import TrialId
 

@@ -10,6 +10,7 @@ from helpers import tiny_variant
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aes_lipi.cli.running import number_or_auto
 from aes_lipi.coevolution.order import Flow, Version, reachable
 from aes_lipi.config import Variant
 from aes_lipi.errors import UserError
@@ -19,7 +20,6 @@ from aes_lipi.execution.cluster.discovery import find_cluster
 from aes_lipi.execution.cluster.forecast import Costs, seconds_per_generation
 from aes_lipi.execution.cluster.options import parse_resources
 from aes_lipi.execution.cluster.partition import Partition, calls_of
-from aes_lipi.execution.flags import number_or_auto
 from aes_lipi.execution.retries import Backoff
 
 
