@@ -23,9 +23,9 @@ from aes_lipi.config import Variant
 from aes_lipi.config.study import describe
 from aes_lipi.config.variant import DATA_FIELDS
 from aes_lipi.config.wording import nearest, printable
-from aes_lipi.datasets.dataset import Dataset, Float32
-from aes_lipi.datasets.minmax import Float64, MinMax
-from aes_lipi.datasets.streams import DataPurpose, data_stream
+from aes_lipi.data.dataset import Dataset, Float32
+from aes_lipi.data.minmax import Float64, MinMax
+from aes_lipi.data.streams import DataPurpose, data_stream
 from aes_lipi.errors import UserError
 from aes_lipi.execution.setup import Materials, prepare_with
 from aes_lipi.models import Model, load_pairs

@@ -11,8 +11,8 @@ from aes_lipi.autoencoders.initialise import initial_genome
 from aes_lipi.autoencoders.networks import Network, Pair
 from aes_lipi.coevolution.plan import Setup
 from aes_lipi.config import Study, StudyFile, Variant, resolve_study
-from aes_lipi.datasets import Dataset
-from aes_lipi.datasets.choice import load_dataset
+from aes_lipi.data import Dataset
+from aes_lipi.data.choice import load_dataset
 from aes_lipi.engine.autograd import AutogradEngine
 from aes_lipi.execution.setup import architecture_of
 

@@ -20,7 +20,7 @@ from aes_lipi.analysis.tradeoff import read_candidates
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
 from aes_lipi.autoencoders.forward import decode, encode
 from aes_lipi.coevolution.front import pareto_front
-from aes_lipi.datasets.minmax import MinMax
+from aes_lipi.data.minmax import MinMax
 from aes_lipi.errors import UserError
 from aes_lipi.models import (
     Ensemble,

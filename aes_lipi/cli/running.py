@@ -43,7 +43,7 @@ class Wishes:
         Raises:
             UserError: a flag is wrong, or the cluster cannot be used.
         """
-        from aes_lipi.execution.cluster.options import (  # noqa: PLC0415 - numpy is slow to import
+        from aes_lipi.execution.ray.options import (  # noqa: PLC0415 - numpy is slow to import
             ClusterOptions,
             parse_resources,
         )

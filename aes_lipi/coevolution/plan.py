@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.networks import Network, Pair
 from aes_lipi.config import Variant
-from aes_lipi.datasets.dataset import Dataset
+from aes_lipi.data.dataset import Dataset
 from aes_lipi.engine.protocol import ActivationStatistics, Engine, Moments
 from aes_lipi.pruning.schedules import prune_amount, prune_probability
 from aes_lipi.randomness import Address, Purpose

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from aes_lipi.autoencoders.networks import Pair
 from aes_lipi.coevolution.plan import Setup
-from aes_lipi.datasets.dataset import Float32
+from aes_lipi.data.dataset import Float32
 from aes_lipi.engine.protocol import ActivationsTask
 
 

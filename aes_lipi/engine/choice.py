@@ -7,7 +7,7 @@ from typing import Literal
 
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.config import Variant
-from aes_lipi.datasets.dataset import Dataset
+from aes_lipi.data.dataset import Dataset
 from aes_lipi.engine.protocol import Engine
 from aes_lipi.errors import UserError
 
@@ -29,7 +29,7 @@ def choose_engine(variant: Variant, architecture: Architecture, dataset: Dataset
         return DenseEngine(architecture, dataset, variant.batch_size)
     device = choose_device(variant)
     if name == "batched":
-        from aes_lipi.engine.batched import BatchedEngine  # noqa: PLC0415 - torch is slow to import
+        from aes_lipi.engine.torch import BatchedEngine  # noqa: PLC0415 - torch is slow to import
 
         return BatchedEngine(architecture, dataset, variant.batch_size, device)
     from aes_lipi.engine.autograd import AutogradEngine  # noqa: PLC0415 - torch is slow to import

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from aes_lipi.autoencoders.layout import Float32
 from aes_lipi.autoencoders.networks import Network, Pair
 from aes_lipi.autoencoders.statistics import ActivationStatistics
-from aes_lipi.datasets.dataset import Split
+from aes_lipi.data.dataset import Split
 
 __all__ = [
     "ADAM_BETAS",

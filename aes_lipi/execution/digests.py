@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from aes_lipi.config import Study, Variant
-from aes_lipi.datasets.files import file_digest
-from aes_lipi.datasets.plugged import Recipe, content_digest, made
+from aes_lipi.data.files import file_digest
+from aes_lipi.data.plugged import Recipe, content_digest, made
 from aes_lipi.errors import UserError
 from aes_lipi.extension.digest import check_same_plugins, plugins_digest
 from aes_lipi.models.files import model_files, models_digest

@@ -53,7 +53,7 @@ def trials_that_fit(variant: Variant, architecture: Architecture, n_rows: int, f
         n_rows: of the training split.
         free: bytes.
     """
-    from aes_lipi.engine.batched import tasks_that_fit  # noqa: PLC0415 - torch is slow to import
+    from aes_lipi.engine.torch import tasks_that_fit  # noqa: PLC0415 - torch is slow to import
 
     cells, members = variant.population_size, len(neighbourhoods(variant)[0])
     if variant.cell_evaluation == "all_vs_all":
@@ -67,7 +67,7 @@ def gpu_memory() -> int:
     """Bytes that are free on the GPU of this process."""
     import torch  # noqa: PLC0415 - slow to import
 
-    from aes_lipi.engine.batched import free_memory  # noqa: PLC0415
+    from aes_lipi.engine.torch import free_memory  # noqa: PLC0415
 
     return free_memory(torch.device("cuda"))
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from aes_lipi.errors import UserError
-from aes_lipi.execution.cluster.discovery import HERE, find_cluster
-from aes_lipi.execution.cluster.options import ClusterOptions
 from aes_lipi.execution.local import LocalRunner
+from aes_lipi.execution.ray.discovery import HERE, find_cluster
+from aes_lipi.execution.ray.options import ClusterOptions
 from aes_lipi.execution.study import Runner
 
 
@@ -25,10 +25,10 @@ def cluster_runner(address: str, options: ClusterOptions) -> Iterator[Runner]:
     Raises:
         UserError: there is no connection to be had.
     """
-    from aes_lipi.execution.cluster.connection import connected  # noqa: PLC0415 - ray is slow
+    from aes_lipi.execution.ray.connection import connected  # noqa: PLC0415 - ray is slow
 
     with connected(address):
-        from aes_lipi.execution.cluster.runner import ClusterRunner  # noqa: PLC0415
+        from aes_lipi.execution.ray.runner import ClusterRunner  # noqa: PLC0415
 
         yield ClusterRunner(options)
 

@@ -15,8 +15,8 @@ from aes_lipi.autoencoders.networks import Pair
 from aes_lipi.coevolution.plan import Setup
 from aes_lipi.config import Variant
 from aes_lipi.config.variant import DATA_FIELDS
-from aes_lipi.datasets.choice import clustering_of, dataset_of
-from aes_lipi.datasets.dataset import Dataset
+from aes_lipi.data.choice import clustering_of, dataset_of
+from aes_lipi.data.dataset import Dataset
 from aes_lipi.engine.choice import check_engine, choose_device, choose_engine, engine_name
 from aes_lipi.engine.protocol import Engine
 from aes_lipi.execution.digests import check_unchanged

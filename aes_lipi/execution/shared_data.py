@@ -15,8 +15,8 @@ from typing import IO
 
 import numpy as np
 
-from aes_lipi.datasets.dataset import Dataset
-from aes_lipi.datasets.minmax import MinMax
+from aes_lipi.data.dataset import Dataset
+from aes_lipi.data.minmax import MinMax
 
 SHARED_FROM = 2**25
 """Bytes; smaller data sets are read by every worker."""

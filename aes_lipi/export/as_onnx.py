@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 import aes_lipi
 from aes_lipi.autoencoders.layout import Float32, NetworkLayout
-from aes_lipi.datasets.minmax import MinMax
+from aes_lipi.data.minmax import MinMax
 from aes_lipi.errors import UserError
 from aes_lipi.export.formats import Package, Rows
 from aes_lipi.models import Model

@@ -14,7 +14,7 @@ from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.forward import decode, encode
 from aes_lipi.autoencoders.layout import Float32, NetworkLayout
 from aes_lipi.autoencoders.networks import Network, Pair
-from aes_lipi.datasets.minmax import MinMax
+from aes_lipi.data.minmax import MinMax
 from aes_lipi.models.units import Floats, Units, matrix
 
 

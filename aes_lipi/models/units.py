@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aes_lipi.datasets.minmax import MinMax
+from aes_lipi.data.minmax import MinMax
 
 Floats = npt.NDArray[np.floating]
 Float32 = npt.NDArray[np.float32]

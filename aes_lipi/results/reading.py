@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from aes_lipi.datasets.parquet_claims import parquet_claims
-from aes_lipi.datasets.source import is_page_plausible
+from aes_lipi.data.parquet_claims import parquet_claims
+from aes_lipi.data.source import is_page_plausible
 from aes_lipi.errors import UserError
 from aes_lipi.results.description import STUDY_FILE
 from aes_lipi.results.inventory import (

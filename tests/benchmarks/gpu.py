@@ -27,10 +27,10 @@ from aes_lipi.autoencoders.environments import ENVIRONMENTS
 from aes_lipi.autoencoders.networks import Network, Pair
 from aes_lipi.config import Study, load_preset, resolve_study
 from aes_lipi.engine import adam
-from aes_lipi.engine.batched import BatchedEngine
-from aes_lipi.engine.batched.backward import Batch, gradients
 from aes_lipi.engine.dense import DenseEngine
 from aes_lipi.engine.functional import code_of, losses_of, parameters_of, run
+from aes_lipi.engine.torch import BatchedEngine
+from aes_lipi.engine.torch.backward import Batch, gradients
 from aes_lipi.execution.local import LocalRunner
 from aes_lipi.execution.study import run_study
 from aes_lipi.results.reading import load_results

@@ -9,7 +9,7 @@ import numpy as np
 
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.networks import Pair
-from aes_lipi.datasets import Float32
+from aes_lipi.data import Float32
 from aes_lipi.engine.protocol import ADAM_EPSILON, Int32
 
 RATE = 1e-5

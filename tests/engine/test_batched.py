@@ -32,14 +32,9 @@ from aes_lipi.autoencoders.environments import (
 )
 from aes_lipi.autoencoders.networks import Network, Pair
 from aes_lipi.coevolution.batches import in_batches
-from aes_lipi.datasets.dataset import Dataset, Split
+from aes_lipi.data.dataset import Dataset, Split
 from aes_lipi.engine import adam
 from aes_lipi.engine.autograd import AutogradEngine
-from aes_lipi.engine.batched import BatchedEngine, engine, stack
-from aes_lipi.engine.batched.backward import Batch, gradients
-from aes_lipi.engine.batched.memory import Halving, is_out_of_memory, padded
-from aes_lipi.engine.batched.resident import ResidentMoments, ResidentNetwork
-from aes_lipi.engine.batched.update import compiled_update, update_on
 from aes_lipi.engine.functional import code_of, losses_of, parameters_of, run
 from aes_lipi.engine.protocol import (
     Activations,
@@ -52,6 +47,11 @@ from aes_lipi.engine.protocol import (
     TrainTask,
     Updates,
 )
+from aes_lipi.engine.torch import BatchedEngine, engine, stack
+from aes_lipi.engine.torch.backward import Batch, gradients
+from aes_lipi.engine.torch.memory import Halving, is_out_of_memory, padded
+from aes_lipi.engine.torch.resident import ResidentMoments, ResidentNetwork
+from aes_lipi.engine.torch.update import compiled_update, update_on
 
 N_DIM, BATCH, RATE = 9, 5, 1e-2
 TRAIN, TEST, VALIDATION = 13, 10, 3

@@ -34,7 +34,7 @@ from aes_lipi.autoencoders.environments import (
 )
 from aes_lipi.autoencoders.layout import Float32, Layer, NetworkLayout
 from aes_lipi.autoencoders.networks import Network, Pair
-from aes_lipi.datasets.dataset import Dataset
+from aes_lipi.data.dataset import Dataset
 from aes_lipi.engine.autograd import AutogradEngine
 from aes_lipi.engine.dense import (
     DenseEngine,

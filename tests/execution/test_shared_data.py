@@ -15,7 +15,7 @@ from helpers import TINY, random_dataset
 from studies import Killer, assert_same_study, run_study
 
 from aes_lipi.config import Study, StudyFile, resolve_study
-from aes_lipi.datasets.minmax import MinMax
+from aes_lipi.data.minmax import MinMax
 from aes_lipi.execution import setup
 from aes_lipi.execution.shared_data import shared
 from aes_lipi.execution.study import Summary

@@ -14,7 +14,7 @@ from studies import run_study
 
 import aes_lipi
 from aes_lipi.config import Variant
-from aes_lipi.datasets.choice import load_dataset
+from aes_lipi.data.choice import load_dataset
 from aes_lipi.errors import UserError
 from aes_lipi.execution.setup import architecture_of
 from aes_lipi.execution.study import Summary

@@ -25,8 +25,8 @@ from aes_lipi.coevolution.generation import CELL_EVALUATIONS
 from aes_lipi.coevolution.plan import Setup
 from aes_lipi.config import Study, Variant
 from aes_lipi.config.variant import METHODS_WITHOUT_AMOUNT, PruneMethod, PruneSchedule
-from aes_lipi.engine.batched import BatchedEngine
 from aes_lipi.engine.protocol import Trained, TrainTask
+from aes_lipi.engine.torch import BatchedEngine
 from aes_lipi.errors import UserError
 from aes_lipi.execution.grouping import (
     check_trials_per_worker,

@@ -11,7 +11,7 @@ from helpers import tiny_study
 from studies import run_study
 
 from aes_lipi.analysis.tradeoff import read_candidates
-from aes_lipi.datasets import load_file
+from aes_lipi.data import load_file
 from aes_lipi.errors import UserError
 from aes_lipi.export.choice import Choice, Target, choose
 from aes_lipi.models import load_model

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 INSTRUMENTED = [
-    *("aes_lipi.errors", "aes_lipi.config", "aes_lipi.datasets", "aes_lipi.models"),
+    *("aes_lipi.errors", "aes_lipi.config", "aes_lipi.data", "aes_lipi.models"),
     *("aes_lipi.results", "aes_lipi.checkpoints", "yaml"),
 ]
 NAMES = (

@@ -30,8 +30,8 @@ from aes_lipi.checkpoints import content as content_of_checkpoints
 from aes_lipi.coevolution.ring import Evolution, initial_ring
 from aes_lipi.config import StudyFile, Variant, list_presets, load_study_file, resolve_study
 from aes_lipi.config.presets import presets_directory
-from aes_lipi.datasets import load_file, read_matrix
-from aes_lipi.datasets.minmax import MinMax
+from aes_lipi.data import load_file, read_matrix
+from aes_lipi.data.minmax import MinMax
 from aes_lipi.errors import UserError
 from aes_lipi.models import Model, Place, load_model, load_recorded
 from aes_lipi.models.files import model_bytes

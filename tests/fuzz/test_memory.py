@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from aes_lipi.config import load_study_file
-from aes_lipi.datasets import read_matrix
-from aes_lipi.datasets.parquet_claims import parquet_claims
+from aes_lipi.data import read_matrix
+from aes_lipi.data.parquet_claims import parquet_claims
 from aes_lipi.models import load_model
 from fuzz.hostile import (
     parquet_bytes,

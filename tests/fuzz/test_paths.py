@@ -13,7 +13,7 @@ from prepared import prepared_study, run_prepared, trial_ids
 
 from aes_lipi import load_results
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
-from aes_lipi.datasets import file_digest, read_matrix
+from aes_lipi.data import file_digest, read_matrix
 from aes_lipi.errors import UserError
 from aes_lipi.models import Model, load_model, save_model
 from aes_lipi.models.files import model_files, models_digest

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aes_lipi.datasets import load_file, read_matrix
+from aes_lipi.data import load_file, read_matrix
 from aes_lipi.models import load_model
 from fuzz.hostile import Payload, refusal
 

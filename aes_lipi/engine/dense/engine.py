@@ -10,7 +10,7 @@ import numpy as np
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.layout import Float32, Layer
 from aes_lipi.autoencoders.networks import Pair
-from aes_lipi.datasets.dataset import Dataset, Split
+from aes_lipi.data.dataset import Dataset, Split
 from aes_lipi.engine.dense import evaluation, training
 from aes_lipi.engine.dense.memory import Memory, read_only
 from aes_lipi.engine.dense.output import CROSS_ENTROPY, L1

@@ -1,7 +1,7 @@
 """What the parts of a generation cost on Ray, in processor time: a busy machine matters little.
 
 `python -m benchmarks.cluster.costs`, tests on PYTHONPATH. The constants of
-`aes_lipi/execution/cluster/calibration.py` come from here.
+`aes_lipi/execution/ray/calibration.py` come from here.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from pathlib import Path
 
 from aes_lipi.coevolution.order import Flow
 from aes_lipi.config import Study, StudyFile, resolve_study
-from aes_lipi.execution.cluster.calibration import seconds_per_cell
-from aes_lipi.execution.cluster.options import ClusterOptions
-from aes_lipi.execution.cluster.runner import ClusterRunner
 from aes_lipi.execution.jobs import Job
 from aes_lipi.execution.observer import SilentObserver
+from aes_lipi.execution.ray.calibration import seconds_per_cell
+from aes_lipi.execution.ray.options import ClusterOptions
+from aes_lipi.execution.ray.runner import ClusterRunner
 from aes_lipi.execution.setup import prepare
 from aes_lipi.execution.study import run_study
 from benchmarks.cluster.one_node import processor_seconds, ray_here

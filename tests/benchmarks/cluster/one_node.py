@@ -11,7 +11,7 @@ from pathlib import Path
 
 import ray
 
-from aes_lipi.execution.cluster.connection import INLINE_BYTES
+from aes_lipi.execution.ray.connection import INLINE_BYTES
 from aes_lipi.execution.workers import one_thread_per_process
 
 TICKS = os.sysconf("SC_CLK_TCK")

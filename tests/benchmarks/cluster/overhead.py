@@ -21,11 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aes_lipi.config import Study, StudyFile, resolve_study
-from aes_lipi.execution.cluster.options import ClusterOptions
-from aes_lipi.execution.cluster.runner import ClusterRunner
 from aes_lipi.execution.jobs import Job
 from aes_lipi.execution.local import LocalRunner
 from aes_lipi.execution.observer import SilentObserver
+from aes_lipi.execution.ray.options import ClusterOptions
+from aes_lipi.execution.ray.runner import ClusterRunner
 from aes_lipi.execution.study import Runner, run_study
 from benchmarks.cluster.one_node import PAGE, ray_here
 

@@ -1,7 +1,7 @@
 """Rings larger than this machine: forecast from measured costs, and checked against what runs here.
 
 Measures what a call, a decision, an exchange and a training step cost here, fits lines and curves,
-and lets the simulation of `aes_lipi/execution/cluster/forecast.py` schedule the calls of rings of
+and lets the simulation of `aes_lipi/execution/ray/forecast.py` schedule the calls of rings of
 10 to 10,000 cells with networks of 60 thousand to a billion weights. Assumed: the published 200
 steps a generation, a processor for every actor, nodes of 16 processors joined by 10 Gbit/s, and
 every neighbour on another node. `python -m benchmarks.cluster.scale --figure FILE`, tests on
@@ -26,10 +26,10 @@ import ray
 from ray.cluster_utils import Cluster
 
 from aes_lipi.config import Variant
-from aes_lipi.execution.cluster.calibration import seconds_per_cell
-from aes_lipi.execution.cluster.forecast import Costs, seconds_per_generation
-from aes_lipi.execution.cluster.options import ClusterOptions
-from aes_lipi.execution.cluster.runner import ClusterRunner
+from aes_lipi.execution.ray.calibration import seconds_per_cell
+from aes_lipi.execution.ray.forecast import Costs, seconds_per_generation
+from aes_lipi.execution.ray.options import ClusterOptions
+from aes_lipi.execution.ray.runner import ClusterRunner
 from aes_lipi.execution.setup import prepare
 from benchmarks.cluster import costs
 from benchmarks.cluster.one_node import ray_here

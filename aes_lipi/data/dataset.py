@@ -1,0 +1,59 @@
+"""A data set: three matrices of rows with values in [0, 1]."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from aes_lipi.data.minmax import MinMax
+
+Float32 = npt.NDArray[np.float32]
+Split = Literal["train", "test", "validation"]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Rows to train on, to test on and to validate on.
+
+    Attributes:
+        name: what the data is called in results.
+        train: float32 in [0, 1], shape (n_train, n_dim), contiguous.
+        test: the same, shape (n_test, n_dim).
+        validation: the same, shape (n_validation, n_dim).
+        columns: the names of the columns, where they have names.
+        scaling: how the columns came to lie in [0, 1], where they did not before.
+    """
+
+    name: str
+    train: Float32
+    test: Float32
+    validation: Float32
+    columns: tuple[str, ...] | None = field(default=None, kw_only=True)
+    scaling: MinMax | None = field(default=None, kw_only=True)
+
+    @property
+    def n_dim(self) -> int:
+        """Width of a row."""
+        return int(self.train.shape[1])
+
+    @property
+    def splits(self) -> tuple[Float32, Float32, Float32]:
+        """The rows of training, test and validation."""
+        return self.train, self.test, self.validation
+
+    @property
+    def n_bytes(self) -> int:
+        """Of all rows."""
+        return sum(rows.nbytes for rows in self.splits)
+
+    def split(self, name: Split) -> Float32:
+        """The rows of one split, shape (rows, n_dim)."""
+        splits: dict[Split, Float32] = {
+            "train": self.train,
+            "test": self.test,
+            "validation": self.validation,
+        }
+        return splits[name]

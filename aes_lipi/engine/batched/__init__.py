@@ -1,6 +1,0 @@
-"""The engine for a GPU: many models as one tensor, trained side by side."""
-
-from aes_lipi.engine.batched.engine import BatchedEngine
-from aes_lipi.engine.batched.memory import free_memory, tasks_that_fit
-
-__all__ = ["BatchedEngine", "free_memory", "tasks_that_fit"]

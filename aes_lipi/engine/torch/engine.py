@@ -1,0 +1,309 @@
+"""The batched engine: what the engine protocol asks for, on stacks that stay on a device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aes_lipi.autoencoders.environments import Architecture
+from aes_lipi.autoencoders.networks import Network, Pair
+from aes_lipi.data.dataset import Dataset, Split
+from aes_lipi.engine.functional import Passed
+from aes_lipi.engine.protocol import (
+    Activations,
+    ActivationsTask,
+    EvaluateTask,
+    Float64,
+    Int32,
+    Measure,
+    Trained,
+    TrainTask,
+)
+from aes_lipi.engine.torch import evaluation
+from aes_lipi.engine.torch.memory import Buffers, Halving
+from aes_lipi.engine.torch.resident import Store
+from aes_lipi.engine.torch.stack import Kind, Program, Tools, form_of
+from aes_lipi.engine.torch.update import update_on
+
+VALUES_ON_CPU, VALUES_ON_GPU = 1 << 22, 1 << 28
+"""Values of a layer's output that an evaluation has in hand at once."""
+
+PROGRAMS_KEPT = 256
+"""Shapes of stacks that stay prepared."""
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class BatchedEngine:
+    """Trains and evaluates stacks of models with torch, all models of a stack at once.
+
+    Weights stay on the device: networks that come out of it are fetched when somebody asks for
+    their numbers. Gradients are derived by hand, and on a GPU the steps are recorded once for every
+    shape of stack, and replayed. Arithmetic is float32 throughout.
+
+    A task's bits may depend on its stack where stacks are made. Who asks for the same bits in any
+    stack gets one task after another, which is the default on a CPU.
+
+    An engine keeps memory to work in, so it must not be used by two threads at once; `hold` and
+    `fetch` may be.
+
+    Args:
+        architecture: layouts, loss and noise of the environment.
+        dataset: its splits are kept on the device.
+        batch_size: rows of a batch.
+        device: `cpu` or `cuda`.
+        stacked: whether tasks are trained side by side; by default on a GPU only.
+    """
+
+    name = "batched"
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        dataset: Dataset,
+        batch_size: int,
+        device: str = "cpu",
+        *,
+        stacked: bool | None = None,
+    ) -> None:
+        self.device = device
+        self._device = torch.device(device)
+        self._architecture, self._batch_size = architecture, batch_size
+        self._stacked = device != "cpu" if stacked is None else stacked
+        if self._device.type == "cuda":
+            torch.backends.cuda.matmul.allow_tf32 = False
+        splits: tuple[Split, ...] = ("train", "test", "validation")
+        self._splits = {
+            split: torch.from_numpy(np.array(dataset.split(split))).to(self._device)
+            for split in splits
+        }
+        self._programs: dict[Hashable, Program] = {}
+        self._buffers = Buffers(self._device, self._programs.clear)
+        self._store = Store(self._device)
+        self._tools = Tools(
+            architecture,
+            self._splits["train"],
+            self._buffers,
+            self._store,
+            update_on(self._device),
+        )
+        self._pool: Any = None
+        self._beside: Any = None
+        self._halvings: dict[str, Halving] = {}
+        self._values = VALUES_ON_CPU if self._device.type == "cpu" else VALUES_ON_GPU
+
+    @property
+    def is_fused(self) -> bool:
+        """Whether the optimiser's step is compiled into one kernel."""
+        return self._tools.update.fused
+
+    @torch.no_grad()
+    def train(self, tasks: Sequence[TrainTask]) -> list[Trained]:
+        """Make every task's updates; see `Engine.train`.
+
+        If that fails, noise that was drawn is put back.
+        """
+        with _noise_put_back(tasks):
+            return self._by_kind(tasks, Kind.of, self._train)
+
+    def _train(self, tasks: Sequence[TrainTask]) -> list[Trained]:
+        if self._stacked:
+            return self._halving("train").ask(self._train_stack, tasks)
+        return [trained for task in tasks for trained in self._train_stack([task])]
+
+    def _train_stack(self, tasks: Sequence[TrainTask]) -> list[Trained]:
+        """A stack of tasks of one kind; if it does not fit, its halves draw the same noise."""
+        with _noise_put_back(tasks):
+            return self._program_for(tasks).train(tasks)
+
+    def _program_for(self, tasks: Sequence[TrainTask]) -> Program:
+        kind = Kind.of(tasks[0])
+        form = form_of(kind, tasks)
+        program = self._programs.get((kind, form))
+        if program is None:
+            program = Program(kind, form, self._tools)
+            while len(self._programs) >= PROGRAMS_KEPT:
+                del self._programs[next(iter(self._programs))]
+            if self._device.type == "cuda":
+                if not self._programs:
+                    self._pool = torch.cuda.graph_pool_handle()
+                self._beside = self._beside or torch.cuda.Stream()  # type: ignore[no-untyped-call]
+                program.record(self._pool, self._beside)
+            self._programs[kind, form] = program
+        return program
+
+    @torch.no_grad()
+    def loss_matrices(self, tasks: Sequence[EvaluateTask]) -> list[Float64]:
+        """Loss of every encoder with every decoder; see `Engine.loss_matrices`."""
+
+        def kind(task: EvaluateTask) -> Hashable:
+            return len(task.encoders), len(task.decoders), len(task.rows), task.split
+
+        return self._by_kind(tasks, kind, self._loss_matrices)
+
+    def _loss_matrices(self, tasks: Sequence[EvaluateTask]) -> list[Float64]:
+        first = tasks[0]
+        e, d, rows = len(first.encoders), len(first.decoders), len(first.rows)
+        values = e * d * rows * self._architecture.n_dim
+        values = max(values, (e + d) * self._architecture.n_parameters // 2)
+        return self._in_parts(self._loss_matrices_of_part, tasks, values)
+
+    def _loss_matrices_of_part(self, tasks: Sequence[EvaluateTask]) -> list[Float64]:
+        encoders = self._genomes([network for task in tasks for network in task.encoders])
+        decoders = self._genomes([network for task in tasks for network in task.decoders])
+        c = len(tasks)
+        losses = evaluation.loss_matrices(
+            self._architecture,
+            encoders.view(c, -1, encoders.shape[1]),
+            decoders.view(c, -1, decoders.shape[1]),
+            self._rows(tasks[0].split, np.stack([task.rows for task in tasks])),
+        )
+        return list(losses.double().cpu().numpy())
+
+    @torch.no_grad()
+    def batch_losses(self, pairs: Sequence[Pair], split: Split, measure: Measure) -> list[Float64]:
+        """Loss or L1 of every batch of a split in order; see `Engine.batch_losses`."""
+        rows, size = self._splits[split], self._batch_size
+        whole = len(rows) // size * size
+        parts = [(rows[:whole], size)] if whole else []
+        if whole < len(rows):
+            parts.append((rows[whole:], len(rows) - whole))
+        losses = [
+            self._losses_on(pairs, taken, batch, measure)
+            for part, batch in parts
+            for taken in self._pieces(part, batch)
+        ]
+        return [np.concatenate(each) for each in zip(*losses, strict=True)]
+
+    def _pieces(self, rows: Tensor, batch: int) -> Iterator[Tensor]:
+        """Rows that are passed forward at once, whole batches."""
+        most = max(1, self._values // (batch * rows.shape[1])) * batch
+        for start in range(0, len(rows), most):
+            yield rows[start : start + most]
+
+    def _losses_on(
+        self, pairs: Sequence[Pair], rows: Tensor, batch: int, measure: Measure
+    ) -> list[Float64]:
+        def losses(part: Sequence[Pair]) -> list[Float64]:
+            passed = self._passed(part, evaluation.same_rows(rows, len(part)))
+            found = evaluation.losses_of_batches(
+                self._architecture,
+                evaluation.reshaped(passed, batch),
+                evaluation.rows_as(rows, batch),
+                measure,
+            )
+            return list(found.double().cpu().numpy())
+
+        return self._in_parts(losses, pairs, rows.numel())
+
+    @torch.no_grad()
+    def activations(self, tasks: Sequence[ActivationsTask]) -> list[Activations]:
+        """Recorded activations of every pair; see `Engine.activations`."""
+
+        def kind(task: ActivationsTask) -> Hashable:
+            return len(task.rows), task.split
+
+        return self._by_kind(tasks, kind, self._activations)
+
+    def _activations(self, tasks: Sequence[ActivationsTask]) -> list[Activations]:
+        split = tasks[0].split
+
+        def recorded(part: Sequence[ActivationsTask]) -> list[Activations]:
+            x = self._rows(split, np.stack([task.rows for task in part]))
+            seen = self._passed([task.pair for task in part], x)
+            encoded, decoded = (each.nodes().cpu().numpy() for each in seen)
+            return [Activations(*each) for each in zip(encoded, decoded, strict=True)]
+
+        nodes = self._architecture.encoder.n_nodes + self._architecture.decoder.n_nodes
+        return self._in_parts(recorded, tasks, len(tasks[0].rows) * nodes)
+
+    def hold(self, networks: Sequence[Network]) -> list[Network]:
+        """The networks on the device, if stacks are made there; see `Engine.hold`."""
+        return list(self._store.hold(networks)) if self._stacked else list(networks)
+
+    def fetch(self, networks: Sequence[Network]) -> None:
+        """Fetch weights from the device; see `Engine.fetch`."""
+        self._store.fetch(networks)
+
+    def _passed(self, pairs: Sequence[Pair], x: Tensor) -> tuple[Passed, Passed]:
+        """The pairs' encoders on x (C, B, X), and their decoders on the codes."""
+        encoders = self._genomes([pair.encoder for pair in pairs])
+        decoders = self._genomes([pair.decoder for pair in pairs])
+        return evaluation.forward(self._architecture, encoders, decoders, x)
+
+    def _genomes(self, networks: Sequence[Network]) -> Tensor:
+        return torch.stack([network.row for network in self._store.hold(networks)])
+
+    def _rows(self, split: Split, rows: Int32) -> Tensor:
+        """Rows of a split, (C, B, X), by their indices, (C, B)."""
+        return self._splits[split][torch.from_numpy(rows.astype(np.int64)).to(self._device)]
+
+    def _by_kind(
+        self,
+        tasks: Sequence[T],
+        kind: Callable[[T], Hashable],
+        function: Callable[[Sequence[T]], list[R]],
+    ) -> list[R]:
+        """The answers to tasks of which those of a kind are asked for together."""
+        kinds: dict[Hashable, list[int]] = {}
+        for k, task in enumerate(tasks):
+            kinds.setdefault(kind(task), []).append(k)
+        answers: dict[int, R] = {}
+        for members in kinds.values():
+            found = function([tasks[k] for k in members])
+            answers |= zip(members, found, strict=True)
+        return [answers[k] for k in range(len(tasks))]
+
+    def _in_parts(
+        self, function: Callable[[Sequence[T]], list[R]], tasks: Sequence[T], values: int
+    ) -> list[R]:
+        """The answers of an evaluation that has so many values in hand for every task."""
+        most = max(1, self._values // values) if self._stacked else 1
+        halving = self._halving(function.__name__)
+        return [
+            answer
+            for start in range(0, len(tasks), most)
+            for answer in halving.ask(function, tasks[start : start + most])
+        ]
+
+    def _halving(self, name: str) -> Halving:
+        """Each kind of request finds out by itself how much of it fits."""
+        return self._halvings.setdefault(name, Halving(self.release))
+
+    def release(self) -> None:
+        """Give back the memory that is kept for later use; see `Engine.release`."""
+        self._programs.clear()
+        self._buffers.clear()
+        if self._device.type == "cuda":
+            self._pool = None
+            torch._C._cuda_clearCublasWorkspaces()
+            torch.cuda.empty_cache()
+
+    def is_lost(self) -> bool:
+        """Whether the GPU, for this process, computes no more; see `Engine.is_lost`."""
+        if self._device.type == "cpu":
+            return False
+        try:
+            torch.cuda.synchronize()
+        except RuntimeError:
+            return True
+        return False
+
+
+@contextmanager
+def _noise_put_back(tasks: Sequence[TrainTask]) -> Iterator[None]:
+    """If a block fails, sources of noise are as they were before it."""
+    sources = [task.noise.bit_generator for task in tasks if task.noise is not None]
+    states = [source.state for source in sources]
+    try:
+        yield
+    except BaseException:
+        for source, state in zip(sources, states, strict=True):
+            source.state = state
+        raise

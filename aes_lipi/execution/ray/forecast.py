@@ -1,0 +1,192 @@
+"""How long a generation will take on a cluster, from what its parts were measured to take.
+
+The calls that a trial's driver would make are scheduled on so many processors by a discrete-event
+simulation: a call runs on a free processor once it was sent, what it needs is there, and its actor
+has done the calls sent before. Sending is one process's work and takes a processor, too.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict, deque
+from dataclasses import dataclass
+
+from aes_lipi.coevolution.order import Flow, Version, reachable, runs_freely
+from aes_lipi.config import Variant
+from aes_lipi.execution.ray.partition import Partition, calls_of
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What the parts of a generation take, in seconds.
+
+    Attributes:
+        cell: one cell's generation.
+        call: of one call on the actor's side beyond its cells' generations, with the reading and
+            writing of the centres that travel.
+        send: of one call on the driver's side; one call after another.
+        decide: of one cell's plan on the driver's side.
+        travel: from the end of a call until another actor can start from its centres, during which
+            no processor is busy.
+    """
+
+    cell: float
+    call: float
+    send: float
+    decide: float = 0.0
+    travel: float = 0.0
+
+
+@dataclass
+class _Call:
+    """A call on its way: what it takes, and what is still missing before it can start."""
+
+    generation: int
+    group: int
+    send_s: float
+    seconds: float
+    missing: int
+    wakes: list[_Call]
+
+
+def seconds_per_generation(
+    variant: Variant,
+    cells_per_actor: int,
+    processors: float,
+    costs: Costs,
+    *,
+    window: int = 4,
+    generations: int = 20,
+) -> float:
+    """Forecast the time of a generation in the long run.
+
+    Args:
+        variant: settings: the ring and the order of its updates.
+        cells_per_actor: a divisor of the ring.
+        processors: how many work for the trial.
+        costs: of the parts.
+        window: generations in flight.
+        generations: how many are simulated.
+    """
+    calls = _calls(variant, cells_per_actor, costs, generations)
+    ends = _Simulation(calls, processors, costs, window).run()
+    first, last = generations // 4, generations - window - 1  # the last ones have all to themselves
+    if last <= first:
+        return ends[generations - 1] / generations
+    return (ends[last] - ends[first]) / (last - first)
+
+
+def _calls(
+    variant: Variant, cells_per_actor: int, costs: Costs, generations: int
+) -> list[list[_Call]]:
+    """The calls of generations after the first, which is not like the others."""
+    lasting = variant.model_copy(
+        update={
+            "epochs": generations + 1,
+            "update_order": "synchronous" if runs_freely(variant) else variant.update_order,
+        }
+    )
+    ring_size = variant.population_size
+    flow = Flow(lasting, 0, [1] * ring_size, [variant.learning_rate] * ring_size)
+    partition = Partition.of(reachable(lasting), cells_per_actor)
+    maker: dict[Version, _Call] = {}
+    last_of_group: dict[int, _Call] = {}
+    rounds = []
+    for t, steps in enumerate(flow):
+        made = []
+        for call in calls_of(steps, partition):
+            needed = {version for step in call.steps for version in step.needs}
+            before = {id(maker[v]): maker[v] for v in needed if v in maker}
+            previous = last_of_group.get(call.group)
+            if previous is not None:
+                before[id(previous)] = previous
+            n_cells = len(call.steps)
+            send_s = costs.send + n_cells * costs.decide
+            seconds = costs.call + n_cells * costs.cell
+            entry = _Call(t, call.group, send_s, seconds, 1 + len(before), [])  # 1: to be sent
+            for other in before.values():
+                other.wakes.append(entry)
+            maker |= {step.version: entry for step in call.steps}
+            last_of_group[call.group] = entry
+            made.append(entry)
+        rounds.append(made)
+    return rounds
+
+
+class _Simulation:
+    """Processors, calls, and one driver that sends them.
+
+    Args:
+        rounds: the calls of every generation in the order in which they are sent.
+        processors: how many there are.
+        costs: of travelling.
+        window: generations in flight.
+    """
+
+    def __init__(
+        self, rounds: list[list[_Call]], processors: float, costs: Costs, window: int
+    ) -> None:
+        self._rounds = rounds
+        self._free = max(1, int(processors))
+        self._costs = costs
+        self._window = window
+        self._to_send: deque[_Call] = deque()
+        self._sending = False
+        self._ready: deque[_Call] = deque()
+        self._events: list[tuple[float, int, str, _Call]] = []
+        self._n_events = 0
+        self._left = [len(calls) for calls in rounds]
+
+    def run(self) -> dict[int, float]:
+        """When every generation ends, seconds."""
+        ends: dict[int, float] = defaultdict(float)
+        for calls in self._rounds[: self._window]:
+            self._to_send.extend(calls)
+        self._start(0.0)
+        while self._events:
+            now, _, what, call = heapq.heappop(self._events)
+            if what == "sent":
+                self._sending = False
+                self._free += 1
+                self._one_less(call)
+            elif what == "arrived":
+                self._one_less(call)
+            else:
+                self._free += 1
+                self._done(call, now)
+                if self._left[call.generation] == 0:
+                    ends[call.generation] = now
+                    following = call.generation + self._window
+                    if following < len(self._rounds):
+                        self._to_send.extend(self._rounds[following])
+            self._start(now)
+        return ends
+
+    def _done(self, call: _Call, now: float) -> None:
+        self._left[call.generation] -= 1
+        for other in call.wakes:
+            if other.group == call.group or self._costs.travel <= 0:
+                self._one_less(other)
+            else:
+                self._event(now + self._costs.travel, "arrived", other)
+
+    def _one_less(self, call: _Call) -> None:
+        call.missing -= 1
+        if call.missing == 0:
+            self._ready.append(call)
+
+    def _start(self, now: float) -> None:
+        """Give free processors work: the driver first, since all wait for it."""
+        if self._to_send and not self._sending and self._free:
+            self._sending = True
+            self._free -= 1
+            call = self._to_send.popleft()
+            self._event(now + call.send_s, "sent", call)
+        while self._free and self._ready:
+            call = self._ready.popleft()
+            self._free -= 1
+            self._event(now + call.seconds, "done", call)
+
+    def _event(self, at: float, what: str, call: _Call) -> None:
+        self._n_events += 1
+        heapq.heappush(self._events, (at, self._n_events, what, call))

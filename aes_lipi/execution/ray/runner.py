@@ -1,0 +1,186 @@
+"""Runs a study's trials on a cluster, as many at once as it holds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import ray
+from ray.exceptions import RayTaskError
+
+from aes_lipi.config import Variant
+from aes_lipi.errors import UserError
+from aes_lipi.execution.grouping import can_stack, check_trials_per_worker, stacks_of
+from aes_lipi.execution.jobs import Job
+from aes_lipi.execution.ledger import Ledger
+from aes_lipi.execution.observer import Observer
+from aes_lipi.execution.ray.calibration import choose_cells_per_actor
+from aes_lipi.execution.ray.capacity import (
+    Capacity,
+    capacity_now,
+    check_possible,
+    cpus_now,
+    living_nodes,
+    shared_cpu,
+)
+from aes_lipi.execution.ray.dispatch import Dispatch, Lane
+from aes_lipi.execution.ray.faults import cause_of
+from aes_lipi.execution.ray.forecast import Costs
+from aes_lipi.execution.ray.nodes import facts_of_this_node
+from aes_lipi.execution.ray.options import ClusterOptions
+from aes_lipi.execution.ray.places import Layout, Places, as_options
+from aes_lipi.execution.ray.shelf import Shelf
+from aes_lipi.execution.ray.tasks import RemoteRoom, RemoteTiming
+from aes_lipi.execution.ray.vetting import Vetting
+from aes_lipi.execution.setup import check_feasible
+
+
+class ClusterRunner:
+    """Runs trials on the cluster that this process is connected to.
+
+    Args:
+        options: how they are placed.
+    """
+
+    def __init__(self, options: ClusterOptions) -> None:
+        self._options = options
+        self._shelf = Shelf()
+        self._costs: dict[Variant, Costs] = {}
+
+    def check(self, variants: Sequence[Variant]) -> None:
+        """Refuse what this cluster can never run; see `Runner.check`."""
+        capacity = capacity_now()
+        check_trials_per_worker(self._options.trials_per_worker, variants)
+        for variant in variants:
+            check_feasible(variant, here=False)
+            k = self._options.cells_per_actor
+            if self._options.placement == "cell" and k is not None:
+                self._layout(variant, _groups_of(variant, k), capacity)
+            else:
+                self._layout(variant, 0, capacity)
+
+    def run(self, todo: Sequence[Job], observer: Observer, ledger: Ledger) -> None:
+        """Run trials; see `Runner.run`."""
+        capacity = capacity_now()
+        observer.placed(len(living_nodes()), cpus_now())
+        batches: dict[Layout, list[tuple[Job, int]]] = {}
+        per_variant = Counter(job.variant for job in todo)
+        chosen = {
+            variant: self._cells_per_actor(variant, len(todo), capacity) for variant in per_variant
+        }
+        for job in todo:
+            k = 0 if job.replay is not None else chosen[job.variant]
+            n_actors = job.variant.population_size // k if k else 0
+            layout = self._layout(job.variant, n_actors, capacity)
+            batches.setdefault(layout, []).append((job, k))
+        vetting = Vetting(observer, facts_of_this_node())
+        beside: dict[bool | Layout, list[Layout]] = {}  # all tasks; rings of actors, kind by kind
+        for layout in sorted(batches, key=lambda each: "GPU" not in dict(each.resources)):
+            beside.setdefault(layout.n_actors == 0 or layout, []).append(layout)
+        for layouts in beside.values():
+            lanes = [self._lane(batches[layout], layout, capacity) for layout in layouts]
+            Dispatch(lanes, vetting, observer, ledger).run()
+
+    def _lane(self, jobs: Sequence[tuple[Job, int]], layout: Layout, capacity: Capacity) -> Lane:
+        """Places of one kind, and the trials that run in them."""
+        stacks = self._stacked(jobs, layout, capacity)
+        return Lane(Places(layout, capacity, self._options, self._shelf, len(stacks)), stacks)
+
+    def _stacked(
+        self, jobs: Sequence[tuple[Job, int]], layout: Layout, capacity: Capacity
+    ) -> list[tuple[tuple[Job, ...], int]]:
+        """Trials by themselves, and stacks of trials of one variant where an engine makes them."""
+        request = dict(layout.resources)
+        stacks: list[tuple[tuple[Job, ...], int]] = []
+        together: dict[Variant, list[Job]] = {}
+        for job, k in jobs:
+            if k == 0 and self._makes_stacks(job.variant):
+                together.setdefault(job.variant, []).append(job)
+            else:
+                stacks.append(((job,), k))
+        for variant, of_variant in together.items():
+            most = self._options.trials_per_worker or self._room(variant, request)
+            n_tasks = min(max(1, capacity.slots(request)), self._options.trials_at_a_time or 2**20)
+            stacks += [(stack, 0) for stack in stacks_of(of_variant, {variant: most}, n_tasks)]
+        return stacks
+
+    def _makes_stacks(self, variant: Variant) -> bool:
+        """Whether trials of a variant run beside each other in a task: on a GPU, or as asked."""
+        asked = self._options.trials_per_worker
+        on_gpu = asked is None and variant.device == "cuda"
+        return can_stack(variant) and (on_gpu or (asked or 1) > 1)
+
+    def _room(self, variant: Variant, request: dict[str, float]) -> int:
+        """Trials of a variant that a task's GPU can train side by side."""
+        question = RemoteRoom.options(**as_options(request)).remote(
+            variant, self._shelf.reference(variant), request.get("GPU", 0.0)
+        )
+        try:
+            room: int = ray.get(question)
+        except RayTaskError as error:
+            raise cause_of(error) from None
+        return room
+
+    def _cells_per_actor(self, variant: Variant, trials: int, capacity: Capacity) -> int:
+        """Cells that one actor holds, or 0 for the whole ring inside a task."""
+        n_cells, asked = variant.population_size, self._options.cells_per_actor
+        if self._options.placement == "trial" or (asked is None and self._makes_stacks(variant)):
+            return 0
+        if asked is not None:
+            return n_cells // _groups_of(variant, asked)
+        if n_cells == 1 or variant.cell_evaluation == "all_vs_all":
+            return 0
+        k = choose_cells_per_actor(
+            variant,
+            self._measured(variant, capacity),
+            capacity.total("CPU"),
+            min(trials, self._options.trials_at_a_time or trials),
+        )
+        return 0 if k == n_cells else k
+
+    def _measured(self, variant: Variant, capacity: Capacity) -> Costs:
+        """What a generation costs, measured once for variants that train alike."""
+        alike = variant.model_copy(update={"prune_method": "None", "rng_seed": 0, "epochs": 1})
+        if alike not in self._costs:
+            request = dict(self._layout(variant, 0, capacity).resources)
+            timing = RemoteTiming.options(**as_options(request))
+            answer = timing.remote(variant, self._shelf.reference(variant))
+            try:
+                self._costs[alike] = ray.get(answer)
+            except RayTaskError as error:
+                raise cause_of(error) from None
+        return self._costs[alike]
+
+    def _layout(self, variant: Variant, n_actors: int, capacity: Capacity) -> Layout:
+        """What a variant's actors or tasks reserve.
+
+        Raises:
+            UserError: the cluster can never hold it.
+        """
+        request = dict(self._options.resources)
+        if variant.device == "cuda" and "GPU" not in request:
+            request["GPU"] = 1.0
+        if "CPU" not in request:
+            request["CPU"] = shared_cpu(max(1, n_actors), request, capacity)
+        what = "a cell actor" if n_actors else "a trial task"
+        check_possible(request, max(1, n_actors), capacity, what)
+        return Layout(n_actors, tuple(sorted(request.items())))
+
+
+def _groups_of(variant: Variant, cells_per_actor: int) -> int:
+    """Actors of a variant's ring.
+
+    Raises:
+        UserError: the cells cannot be shared out evenly.
+    """
+    n_cells = variant.population_size
+    if variant.cell_evaluation == "all_vs_all":
+        return 1  # without space there is nothing to cut
+    k = min(cells_per_actor, n_cells)
+    if n_cells % k:
+        divisors = ", ".join(str(d) for d in range(1, n_cells + 1) if n_cells % d == 0)
+        raise UserError(
+            f"--cells_per_actor {cells_per_actor}: does not divide a population of {n_cells}; "
+            f"give one of {divisors}, or auto"
+        )
+    return n_cells // k

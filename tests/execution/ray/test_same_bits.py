@@ -1,0 +1,123 @@
+"""The same study in one process, as tasks, and as actors on three nodes: the same bits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers import tiny_study
+from ray_processes import NodeProcesses, parent_of
+from studies import assert_same_study
+from studies import run_study as run_here
+
+from aes_lipi.config import Study
+from aes_lipi.execution.observer import SilentObserver
+from aes_lipi.execution.ray.options import ClusterOptions
+from aes_lipi.execution.ray.runner import ClusterRunner
+from aes_lipi.execution.study import Summary, run_study
+from aes_lipi.results.reading import load_results
+
+pytestmark = pytest.mark.xdist_group("ray")
+
+EVERY_EVALUATION: dict[str, Any] = {
+    "cell_evaluation": [
+        *("lipi_simple", "lipi_simple_pte", "epoch-node", "all_vs_all", "ann_canonical")
+    ],
+    "update_order": ["sequential", "synchronous"],
+    "prune_method": "activation",
+    "prune_probability": 0.5,
+    "pruned_weights": "frozen",
+}
+PLACEMENTS = {
+    "whole rings in tasks": ClusterOptions(placement="trial"),
+    "a cell per actor, with a barrier": ClusterOptions(cells_per_actor=1, window=1),
+    "two cells per actor": ClusterOptions(cells_per_actor=2),
+    "chosen": ClusterOptions(),
+}
+
+
+@pytest.fixture(scope="module")
+def in_one_process(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Path]:
+    study = tiny_study(trials=1, epochs=5, population_size=6, **EVERY_EVALUATION)
+    directory = tmp_path_factory.mktemp("one") / "study"
+    assert run_here(study, directory) == Summary(10, 0)
+    return study, directory
+
+
+@pytest.mark.parametrize(
+    "placement",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name.startswith("two") else name
+        for name in PLACEMENTS
+    ],
+)
+def test_every_evaluation_and_order(
+    placement: str,
+    three_nodes: NodeProcesses,
+    in_one_process: tuple[Study, Path],
+    tmp_path: Path,
+) -> None:
+    study, directory = in_one_process
+    runner = ClusterRunner(PLACEMENTS[placement])
+    assert run_study(study, tmp_path / "cluster", runner) == Summary(10, 0)
+    assert_same_study(directory, tmp_path / "cluster")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimizer_state": "cell", "engine": "autograd"},
+        {"environment": "VariationalAutoencoderBinaryClustering", "store_all_nodes": True},
+        {"population_size": 9, "topology": "grid", "learning_rate_sd": 0.1},
+        {"population_size": 1},
+    ],
+    ids=lambda settings: "-".join(map(str, settings.values())),
+)
+def test_settings_that_travel_with_the_cells(
+    settings: dict[str, Any], three_nodes: NodeProcesses, tmp_path: Path
+) -> None:
+    study = tiny_study(trials=1, epochs=4, prune_method="random", **settings)
+    run_here(study, tmp_path / "one")
+    resources = (("CPU", 0.5),)
+    options = ClusterOptions(cells_per_actor=1, resources=resources)
+    assert run_study(study, tmp_path / "cells", ClusterRunner(options)) == Summary(1, 0)
+    assert_same_study(tmp_path / "one", tmp_path / "cells")
+
+
+class _Spread(SilentObserver):
+    """Looks how many nodes hold cell actors."""
+
+    def __init__(self, nodes: NodeProcesses) -> None:
+        self._nodes = nodes
+        self.nodes_with_cells = 0
+
+    def advanced(self, job: Any, generations: int) -> None:
+        parents = {parent_of(pid) for pid in self._nodes.workers("CellActor")}
+        self.nodes_with_cells = max(self.nodes_with_cells, len(parents))
+
+
+def test_a_ring_spans_nodes(three_nodes: NodeProcesses, tmp_path: Path) -> None:
+    study = tiny_study(trials=1, epochs=100, population_size=6)
+    options = ClusterOptions(cells_per_actor=1, resources=(("CPU", 1.0),))
+    spread = _Spread(three_nodes)
+    run_study(study, tmp_path / "s", ClusterRunner(options), spread)
+    assert spread.nodes_with_cells == 3
+    run_here(study, tmp_path / "one")
+    assert_same_study(tmp_path / "one", tmp_path / "s")
+
+
+def test_asynchronous_cells_are_replayed_exactly(
+    three_nodes: NodeProcesses, tmp_path: Path
+) -> None:
+    study = tiny_study(
+        trials=2, epochs=30, population_size=6, update_order="asynchronous", prune_method="random"
+    )
+    free = ClusterRunner(ClusterOptions(cells_per_actor=1))
+    assert run_study(study, tmp_path / "free", free) == Summary(2, 0)
+    generations = load_results(tmp_path / "free").generations
+    assert (generations["read_generations"].map(max) < 30).all()
+    assert (generations["read_generations"].map(len) == 3).all()
+    again = ClusterRunner(ClusterOptions())
+    run_study(study, tmp_path / "again", again, replay=tmp_path / "free")
+    assert_same_study(tmp_path / "free", tmp_path / "again")
