@@ -77,6 +77,19 @@ class Leaving:
 
 
 @dataclass(frozen=True)
+class Lost:
+    """Cells of a trial were lost with their processes; started again, it goes on.
+
+    Attributes:
+        generations: that the whole ring has behind it, and that need not be computed again.
+        reason: what was lost, in a line.
+    """
+
+    generations: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class Computed:
     """A trial ran to its end: what there is to commit."""
 
@@ -104,7 +117,7 @@ class Refused:
 
 
 Ending = Computed | Failed
-Message = Reached | Checkpointed | Leaving | Ending | Refused
+Message = Reached | Checkpointed | Leaving | Lost | Ending | Refused
 
 Said = tuple[TrialId, Message]
 """A message, and the trial that it is of."""

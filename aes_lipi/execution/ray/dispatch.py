@@ -14,7 +14,7 @@ from ray.exceptions import RayError, WorkerCrashedError
 
 from aes_lipi.errors import UserError
 from aes_lipi.execution.grouping import halves
-from aes_lipi.execution.jobs import Checkpointed, Computed, Failed, Job, Leaving
+from aes_lipi.execution.jobs import Checkpointed, Computed, Failed, Job, Leaving, Lost
 from aes_lipi.execution.ledger import Ledger, act_on
 from aes_lipi.execution.observer import Observer
 from aes_lipi.execution.ray.capacity import capacity_now, cpus_now, living_nodes
@@ -147,6 +147,9 @@ class Dispatch:
             return
         which, said = message
         job = trial.jobs[which]
+        if isinstance(said, Lost):
+            self._lose_cells(stream, said)
+            return
         if isinstance(said, Computed | Failed | Leaving):
             del trial.jobs[which]
         if isinstance(said, Leaving):
@@ -181,6 +184,17 @@ class Dispatch:
         for job in trial.jobs.values():
             ending = failed(job, told, datetime.now(UTC), told=str(error))
             self._ledger.finished(job, ending)
+
+    def _lose_cells(self, stream: Any, said: Lost) -> None:
+        """A ring has lost cells: its trial goes on there after a wait, or is given up."""
+        lane, trial = self._running.pop(stream)
+        lane.places.ended(stream, lost=False)
+        if trial.backoff.another_try(said.generations):
+            self._try_again(lane, trial)
+            return
+        error = RuntimeError(f"its cells were lost again and again: {said.reason}")
+        for job in trial.jobs.values():
+            self._ledger.finished(job, failed(job, error, datetime.now(UTC)))
 
     def _try_again(self, lane: Lane, trial: _Running) -> None:
         """After a wait; a stack that is lost again and again at the same point, in halves."""
