@@ -27,7 +27,7 @@ from aes_lipi.data.dataset import Dataset, Float32
 from aes_lipi.data.minmax import Float64, MinMax
 from aes_lipi.data.streams import DataPurpose, data_stream
 from aes_lipi.errors import UserError
-from aes_lipi.execution.setup import Materials, prepare_with
+from aes_lipi.execution.inputs import Inputs, prepare_with
 from aes_lipi.models import Model, load_pairs
 from aes_lipi.results.schema import WEIGHTS
 
@@ -302,7 +302,7 @@ def _evolved(variant: Variant, dataset: Dataset) -> tuple[Setup, Ring, Sequence[
         UserError: the engine, the device or saved models to start from cannot be had.
         DivergenceError: a weight or a loss is not finite, and the policy is to fail.
     """
-    setup = prepare_with(variant, Materials(dataset))  # loads what the limit is for
+    setup = prepare_with(variant, Inputs(dataset))  # loads what the limit is for
     with threadpool_limits(limits=1):
         path = variant.ann_path
         warm = () if path is None else load_pairs(Path(path), setup.architecture)

@@ -12,9 +12,9 @@ from aes_lipi.autoencoders.networks import Network, Pair
 from aes_lipi.coevolution.plan import Setup
 from aes_lipi.config import Study, StudyFile, Variant, resolve_study
 from aes_lipi.data import Dataset
-from aes_lipi.data.choice import load_dataset
+from aes_lipi.data.load import load_dataset
 from aes_lipi.engine.autograd import AutogradEngine
-from aes_lipi.execution.setup import architecture_of
+from aes_lipi.execution.inputs import architecture_of
 
 TINY: dict[str, Any] = {
     "n_clusters": 2,

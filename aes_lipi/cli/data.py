@@ -6,7 +6,7 @@ from pathlib import Path
 
 from aes_lipi.config import Study
 from aes_lipi.data import create_paper_datasets, save
-from aes_lipi.data.choice import dataset_of
+from aes_lipi.data.load import dataset_of
 from aes_lipi.errors import UserError
 
 NAMING_FIELDS = ("dataset_name", "n_clusters", "n_examples_per_cluster", "n_dim")

@@ -20,17 +20,17 @@ from aes_lipi.execution.grouping import (
     halves,
     stacks_of,
 )
-from aes_lipi.execution.jobs import Checkpointed, Computed, Failed, Job, Leaving
-from aes_lipi.execution.ledger import Ledger, act_on
-from aes_lipi.execution.notice import minded, was_given
-from aes_lipi.execution.observer import Observer
-from aes_lipi.execution.retries import TRIES_WITHOUT_PROGRESS, Backoff
-from aes_lipi.execution.setup import (
+from aes_lipi.execution.inputs import (
     check_feasible,
     large_files_shared,
     trains_on_gpu,
     trials_on_gpu,
 )
+from aes_lipi.execution.jobs import Checkpointed, Computed, Failed, Job, Leaving
+from aes_lipi.execution.ledger import Ledger, act_on
+from aes_lipi.execution.notice import minded, was_given
+from aes_lipi.execution.observer import Observer
+from aes_lipi.execution.retries import TRIES_WITHOUT_PROGRESS, Backoff
 from aes_lipi.execution.shared_data import SharedDataset
 from aes_lipi.execution.stacks import run_together
 from aes_lipi.execution.trial import failed

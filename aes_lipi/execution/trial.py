@@ -28,6 +28,7 @@ from aes_lipi.config import Variant
 from aes_lipi.engine.protocol import Engine
 from aes_lipi.errors import UserError
 from aes_lipi.execution.cadence import Cadence
+from aes_lipi.execution.inputs import inputs_of, prepare
 from aes_lipi.execution.jobs import (
     Checkpointed,
     Computed,
@@ -40,7 +41,6 @@ from aes_lipi.execution.jobs import (
     Refused,
 )
 from aes_lipi.execution.notice import Notice, never
-from aes_lipi.execution.setup import materials_of, prepare
 from aes_lipi.models import Model, Place, describe_layers, model_bytes
 from aes_lipi.results.schema import WEIGHTS, settings_row
 from aes_lipi.results.store import ResultStore
@@ -56,7 +56,7 @@ def from_files(variant: Variant) -> tuple[Setup, Sequence[Pair]]:
     Raises:
         UserError: they cannot be had.
     """
-    return prepare(variant), materials_of(variant).warm_start
+    return prepare(variant), inputs_of(variant).warm_start
 
 
 def run_trial(job: Job, provide: Provide = from_files, notice: Notice = never) -> Iterator[Message]:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from aes_lipi.config import Variant
 from aes_lipi.config.study import describe
-from aes_lipi.data.choice import load_dataset
+from aes_lipi.data.load import load_dataset
 from aes_lipi.errors import UserError
 from aes_lipi.export.formats import Package, Rows
 from aes_lipi.models import Model

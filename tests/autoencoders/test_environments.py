@@ -8,7 +8,7 @@ import pytest
 
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, Architecture, build_architecture
 from aes_lipi.config import Variant
-from aes_lipi.execution.setup import architecture_of
+from aes_lipi.execution.inputs import architecture_of
 
 PLAIN = "AutoencoderBinaryClustering"
 SMALL = "AutoencoderBinaryClustering_Small"

@@ -13,9 +13,9 @@ from aes_lipi.autoencoders.networks import Network, Pair
 from aes_lipi.coevolution.batches import in_batches
 from aes_lipi.config import Variant
 from aes_lipi.data import Dataset
-from aes_lipi.data.choice import load_dataset
+from aes_lipi.data.load import load_dataset
 from aes_lipi.engine.protocol import Engine, Int32, TrainTask, Updates
-from aes_lipi.execution.setup import architecture_of
+from aes_lipi.execution.inputs import architecture_of
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from aes_lipi.coevolution.plan import Setup
 from aes_lipi.coevolution.ring import advance, initial_ring
 from aes_lipi.config import Variant, load_preset, resolve_study
 from aes_lipi.engine.protocol import Trained, TrainTask
-from aes_lipi.execution.setup import prepare
+from aes_lipi.execution.inputs import prepare
 from aes_lipi.execution.workers import one_thread_per_process
 from benchmarks.settings import Setting
 

@@ -16,7 +16,7 @@ from aes_lipi.coevolution.divergence import DivergenceError
 from aes_lipi.coevolution.plan import Cell, Record, Setup
 from aes_lipi.coevolution.ring import Ring, advance, initial_ring
 from aes_lipi.config import Variant
-from aes_lipi.execution.setup import prepare
+from aes_lipi.execution.inputs import prepare
 from aes_lipi.execution.study import Summary
 from aes_lipi.results.reading import load_results
 

@@ -15,7 +15,7 @@ from studies import run_study
 from aes_lipi.autoencoders.environments import ENVIRONMENTS
 from aes_lipi.config import Study, Variant
 from aes_lipi.errors import UserError
-from aes_lipi.execution.setup import Materials, prepare, prepare_with
+from aes_lipi.execution.inputs import Inputs, prepare, prepare_with
 from aes_lipi.results.reading import load_results
 
 RING: dict[str, Any] = {
@@ -98,5 +98,5 @@ def test_variants_share_an_engine_only_with_the_same_data_and_layers() -> None:
     assert prepare(tiny_variant(latent_size=2)).engine is not one.engine
     settings = tiny_variant()
     mine, yours = (random_dataset(8, 7, seed) for seed in (1, 2))
-    engines = [prepare_with(settings, Materials(rows)).engine for rows in (mine, yours, mine)]
+    engines = [prepare_with(settings, Inputs(rows)).engine for rows in (mine, yours, mine)]
     assert len({id(engine) for engine in engines}) == 3

@@ -14,9 +14,9 @@ from studies import run_study
 
 import aes_lipi
 from aes_lipi.config import Variant
-from aes_lipi.data.choice import load_dataset
+from aes_lipi.data.load import load_dataset
 from aes_lipi.errors import UserError
-from aes_lipi.execution.setup import architecture_of
+from aes_lipi.execution.inputs import architecture_of
 from aes_lipi.execution.study import Summary
 from aes_lipi.models import load_model
 from aes_lipi.models.files import model_files

@@ -18,12 +18,12 @@ from aes_lipi.config import StudyFile, Variant, resolve_study
 from aes_lipi.config.names import GROUPS
 from aes_lipi.config.variant import BUILT_IN
 from aes_lipi.data import Dataset
-from aes_lipi.data.choice import dataset_of, load_dataset
+from aes_lipi.data.load import dataset_of, load_dataset
 from aes_lipi.data.plugged import made
 from aes_lipi.data.streams import DataPurpose, data_stream
 from aes_lipi.errors import UserError
 from aes_lipi.execution.digests import check_unchanged, with_digests
-from aes_lipi.execution.setup import architecture_of, check_feasible, prepare
+from aes_lipi.execution.inputs import architecture_of, check_feasible, prepare
 from aes_lipi.execution.study import Summary
 from aes_lipi.pruning.operators import OPERATORS, operator_named
 from aes_lipi.results.reading import load_results

@@ -15,6 +15,7 @@ from aes_lipi.coevolution.order import Step, Version
 from aes_lipi.coevolution.plan import Cell, Record, Setup
 from aes_lipi.coevolution.ring import Ring, initial_ring, perform
 from aes_lipi.config import Variant
+from aes_lipi.execution.inputs import Inputs
 from aes_lipi.execution.jobs import Computed, Job
 from aes_lipi.execution.ray.nodes import (
     NodeFacts,
@@ -23,7 +24,6 @@ from aes_lipi.execution.ray.nodes import (
     use_only_what_is_ours,
 )
 from aes_lipi.execution.ray.setups import SetupCache
-from aes_lipi.execution.setup import Materials
 from aes_lipi.execution.trial import conclude, resumed
 
 Parcel = dict[Version, Cell]
@@ -73,15 +73,15 @@ class CellActor:
         """Where the actor lives."""
         return facts_of_this_node()
 
-    def prepare(self, variant: Variant, materials: Materials) -> None:
+    def prepare(self, variant: Variant, inputs: Inputs) -> None:
         """Take in what the cells of the next trial share.
 
         Raises:
             UserError: the node lacks what the variant needs.
         """
-        self._setup = self._setups.setup(variant, materials)
+        self._setup = self._setups.setup(variant, inputs)
         threadpool_limits(limits=1)  # for good; to ask at every step would take longer than Ray
-        self._warm = materials.warm_start
+        self._warm = inputs.warm_start
 
     def begin(self, trial: int, cells: Sequence[int]) -> Parcel:
         """The states of cells before their first generation."""

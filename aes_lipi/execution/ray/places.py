@@ -115,7 +115,7 @@ class Places:
 
     def start(self, jobs: Sequence[Job], cells_per_actor: int) -> Any:
         """Start a trial, or inside a task a stack of them; the generator of what they say."""
-        materials = self._shelf.reference(jobs[0].variant)
+        inputs = self._shelf.reference(jobs[0].variant)
         ring = self._idle.pop() if self._layout.n_actors else None
         if ring is None:
             on_gpu = self._resources.get("GPU", 0.0) > 0
@@ -123,9 +123,9 @@ class Places:
                 **as_options(self._resources)
             )
             mine = (self._resources.get(name, 0.0) for name in ("CPU", "GPU"))
-            stream = task.remote(tuple(jobs), materials, *mine)
+            stream = task.remote(tuple(jobs), inputs, *mine)
         else:
-            stream = ring.run(jobs[0], materials, cells_per_actor)
+            stream = ring.run(jobs[0], inputs, cells_per_actor)
         self._busy[stream] = ring
         return stream
 

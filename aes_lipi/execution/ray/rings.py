@@ -41,10 +41,10 @@ class Ring:
         ).remote(places, dict(resources), window)
         self.ready: Any = self._driver.hello.remote()
 
-    def run(self, job: Job, materials: Any, cells_per_actor: int) -> Any:
+    def run(self, job: Job, inputs: Any, cells_per_actor: int) -> Any:
         """Start a trial; the generator of its messages."""
         return self._driver.run.options(num_returns="streaming").remote(
-            job, [materials], cells_per_actor
+            job, [inputs], cells_per_actor
         )
 
     def stop(self) -> None:

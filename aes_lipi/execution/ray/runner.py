@@ -11,6 +11,7 @@ from ray.exceptions import RayTaskError
 from aes_lipi.config import Variant
 from aes_lipi.errors import UserError
 from aes_lipi.execution.grouping import can_stack, check_trials_per_worker, stacks_of
+from aes_lipi.execution.inputs import check_feasible
 from aes_lipi.execution.jobs import Job
 from aes_lipi.execution.ledger import Ledger
 from aes_lipi.execution.observer import Observer
@@ -32,7 +33,6 @@ from aes_lipi.execution.ray.places import Layout, Places, as_options
 from aes_lipi.execution.ray.shelf import Shelf
 from aes_lipi.execution.ray.tasks import RemoteRoom, RemoteTiming
 from aes_lipi.execution.ray.vetting import Vetting
-from aes_lipi.execution.setup import check_feasible
 
 
 class ClusterRunner:

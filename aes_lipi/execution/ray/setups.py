@@ -10,7 +10,7 @@ import numpy as np
 from aes_lipi.coevolution.plan import Setup
 from aes_lipi.config import Variant
 from aes_lipi.data.dataset import Dataset
-from aes_lipi.execution.setup import Materials, prepare_with
+from aes_lipi.execution.inputs import Inputs, prepare_with
 
 SHARE_FOR_DATA = 0.5
 """Of a process's share of its node's memory, what a copy of the data may take."""
@@ -31,19 +31,19 @@ class SetupCache:
         self._room = int(SHARE_FOR_DATA * memory)
         self._setups: OrderedDict[Variant, Setup] = OrderedDict()
 
-    def setup(self, variant: Variant, materials: Materials) -> Setup:
+    def setup(self, variant: Variant, inputs: Inputs) -> Setup:
         """Data, layouts and engine of a variant.
 
         Args:
             variant: settings.
-            materials: its data, as they came from the object store.
+            inputs: its data, as they came from the object store.
 
         Raises:
             UserError: the engine or the device cannot be had here.
         """
         if variant not in self._setups:
-            self._make_room(materials.dataset)
-            self._setups[variant] = prepare_with(variant, self._own(materials))
+            self._make_room(inputs.dataset)
+            self._setups[variant] = prepare_with(variant, self._own(inputs))
         self._setups.move_to_end(variant)
         return self._setups[variant]
 
@@ -57,11 +57,11 @@ class SetupCache:
     def _held(self) -> int:
         return sum(setup.dataset.n_bytes for setup in self._setups.values())
 
-    def _own(self, materials: Materials) -> Materials:
+    def _own(self, inputs: Inputs) -> Inputs:
         """The same in this process's own memory, if it fits."""
-        dataset = materials.dataset
+        dataset = inputs.dataset
         if dataset.n_bytes > self._room:
-            return materials
+            return inputs
         train, test, validation = (np.array(split, order="C") for split in dataset.splits)
         own = replace(dataset, train=train, test=test, validation=validation)
-        return replace(materials, dataset=own)
+        return replace(inputs, dataset=own)

@@ -14,6 +14,7 @@ from aes_lipi.coevolution.plan import Setup
 from aes_lipi.config import Variant
 from aes_lipi.engine.choice import choose_device
 from aes_lipi.execution.grouping import gpu_memory, trials_that_fit
+from aes_lipi.execution.inputs import Inputs, architecture_of, prepare_with
 from aes_lipi.execution.jobs import Job, Leaving, Reached, Said, now_and_then
 from aes_lipi.execution.ray.calibration import costs_of, seconds_per_cell
 from aes_lipi.execution.ray.draining import DrainNotice, lasting, this_node
@@ -26,7 +27,6 @@ from aes_lipi.execution.ray.nodes import (
     use_only_what_is_ours,
 )
 from aes_lipi.execution.ray.setups import SetupCache
-from aes_lipi.execution.setup import Materials, architecture_of, prepare_with
 from aes_lipi.execution.stacks import run_together
 from aes_lipi.results.trial_files import TrialId
 
@@ -41,13 +41,13 @@ def _setups(n_cpus: float) -> SetupCache:
 
 
 def run_whole_trials(
-    jobs: Sequence[Job], materials: Materials, n_cpus: float, n_gpus: float
+    jobs: Sequence[Job], inputs: Inputs, n_cpus: float, n_gpus: float
 ) -> Iterator[Said | NodeFacts]:
     """Run a trial, or a stack of them, in this worker process, which Ray uses again for the next.
 
     Args:
         jobs: trials of one variant.
-        materials: what it starts from.
+        inputs: what it starts from.
         n_cpus: processors that are reserved for this task.
         n_gpus: GPUs that are.
 
@@ -58,7 +58,7 @@ def run_whole_trials(
     yield facts_of_this_node()
 
     def provide(variant: Variant) -> tuple[Setup, Sequence[Pair]]:
-        return _setups(n_cpus).setup(variant, materials), materials.warm_start
+        return _setups(n_cpus).setup(variant, inputs), inputs.warm_start
 
     metrics = {job.id: TrialMetrics(job) for job in jobs}
     reached: dict[TrialId, int] = {}
@@ -82,7 +82,7 @@ RemoteTrialsOnGpu: Any = ray.remote(max_retries=0, num_returns="streaming", max_
 """In a process of its own: one that has used a GPU holds on to its memory, and to that GPU."""
 
 
-def measure_room(variant: Variant, materials: Materials, n_gpus: float) -> int:
+def measure_room(variant: Variant, inputs: Inputs, n_gpus: float) -> int:
     """Trials of a variant that this worker's share of a GPU can train side by side.
 
     Raises:
@@ -90,18 +90,18 @@ def measure_room(variant: Variant, materials: Materials, n_gpus: float) -> int:
     """
     use_only_what_is_ours(n_gpus)
     choose_device(variant)
-    architecture = architecture_of(variant, materials.dataset.n_dim)
+    architecture = architecture_of(variant, inputs.dataset.n_dim)
     free = int(gpu_memory() * min(1.0, n_gpus))
-    return trials_that_fit(variant, architecture, len(materials.dataset.train), free)
+    return trials_that_fit(variant, architecture, len(inputs.dataset.train), free)
 
 
 RemoteRoom: Any = ray.remote(max_calls=1)(measure_room)
 
 
-def measure_costs(variant: Variant, materials: Materials) -> Costs:
+def measure_costs(variant: Variant, inputs: Inputs) -> Costs:
     """What the parts of a generation of a variant cost on this worker."""
     use_only_what_is_ours(0.0)
-    setup = prepare_with(variant, materials)
+    setup = prepare_with(variant, inputs)
     n_weights = setup.architecture.encoder.size + setup.architecture.decoder.size
     return costs_of(seconds_per_cell(setup), 4 * n_weights)
 

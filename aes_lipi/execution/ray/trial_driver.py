@@ -129,18 +129,18 @@ class TrialDriver:
         """The nodes on which this process and the actors live."""
         return self._nodes
 
-    def run(self, job: Job, materials: Sequence[Ref], cells_per_actor: int) -> Iterator[Said]:
+    def run(self, job: Job, inputs: Sequence[Ref], cells_per_actor: int) -> Iterator[Said]:
         """Run a trial.
 
         Args:
             job: the trial.
-            materials: one reference, to the trial's `Materials`.
+            inputs: one reference, to the trial's `Inputs`.
             cells_per_actor: a divisor of the ring.
 
         Yields:
             its number with its progress, and last with how it ended.
         """
-        trial = _Trial(job, materials[0], cells_per_actor, self)
+        trial = _Trial(job, inputs[0], cells_per_actor, self)
         said = ((job, message) for message in trial.messages())
         for _, message in now_and_then(said, PROGRESS_INTERVAL_S):
             yield job.id, message
@@ -189,10 +189,10 @@ def _answered(answer: Ref) -> bool:
 class _Trial:
     """One trial on its way."""
 
-    def __init__(self, job: Job, materials: Ref, cells_per_actor: int, driver: TrialDriver) -> None:
+    def __init__(self, job: Job, inputs: Ref, cells_per_actor: int, driver: TrialDriver) -> None:
         members = reachable(job.variant)
         self._job = job
-        self._materials = materials
+        self._inputs = inputs
         self._driver = driver
         self._partition = Partition.of(members, cells_per_actor)
         self._private = carries_private_state(job.variant)
@@ -269,9 +269,7 @@ class _Trial:
         return Progress(held, list(found.records))
 
     def _prepare(self) -> None:
-        ray.get(
-            [actor.prepare.remote(self._job.variant, self._materials) for actor in self._actors]
-        )
+        ray.get([actor.prepare.remote(self._job.variant, self._inputs) for actor in self._actors])
 
     @property
     def _actors(self) -> list[Any]:

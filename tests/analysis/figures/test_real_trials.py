@@ -18,7 +18,7 @@ from aes_lipi.analysis.figures.saving import FORMATS, encode
 from aes_lipi.analysis.figures.structure import network_structure
 from aes_lipi.analysis.history import BEGINNING, History, read_history
 from aes_lipi.coevolution.order import reachable
-from aes_lipi.data.choice import load_dataset
+from aes_lipi.data.load import load_dataset
 
 STUDY = tiny_study(
     trials=1,

@@ -15,12 +15,12 @@ from pathlib import Path
 
 from aes_lipi.coevolution.order import Flow
 from aes_lipi.config import Study, StudyFile, resolve_study
+from aes_lipi.execution.inputs import prepare
 from aes_lipi.execution.jobs import Job
 from aes_lipi.execution.observer import SilentObserver
 from aes_lipi.execution.ray.calibration import seconds_per_cell
 from aes_lipi.execution.ray.options import ClusterOptions
 from aes_lipi.execution.ray.runner import ClusterRunner
-from aes_lipi.execution.setup import prepare
 from aes_lipi.execution.study import run_study
 from benchmarks.cluster.one_node import processor_seconds, ray_here
 

@@ -15,8 +15,8 @@ from aes_lipi.autoencoders.networks import Pair
 from aes_lipi.coevolution.plan import Setup
 from aes_lipi.config import Variant
 from aes_lipi.config.variant import DATA_FIELDS
-from aes_lipi.data.choice import clustering_of, dataset_of
 from aes_lipi.data.dataset import Dataset
+from aes_lipi.data.load import clustering_of, dataset_of
 from aes_lipi.engine.choice import check_engine, choose_device, choose_engine, engine_name
 from aes_lipi.engine.protocol import Engine
 from aes_lipi.execution.digests import check_unchanged
@@ -38,11 +38,11 @@ def prepare(variant: Variant) -> Setup:
 
 @lru_cache(maxsize=8)
 def _prepared(variant: Variant) -> Setup:
-    return prepare_with(variant, Materials(_dataset(_data_settings(variant))))
+    return prepare_with(variant, Inputs(_dataset(_data_settings(variant))))
 
 
 @dataclass(frozen=True)
-class Materials:
+class Inputs:
     """What a variant's trials start from, to be sent to where they run.
 
     Attributes:
@@ -54,7 +54,7 @@ class Materials:
     warm_start: tuple[Pair, ...] = ()
 
 
-def materials_of(variant: Variant) -> Materials:
+def inputs_of(variant: Variant) -> Inputs:
     """Read or generate what a variant's trials start from; the last two data sets are kept.
 
     Raises:
@@ -63,21 +63,21 @@ def materials_of(variant: Variant) -> Materials:
     check_unchanged(variant)
     dataset = _dataset(_data_settings(variant))
     if variant.ann_path is None:
-        return Materials(dataset)
+        return Inputs(dataset)
     architecture = architecture_of(variant, dataset.n_dim)
-    return Materials(dataset, tuple(load_pairs(Path(variant.ann_path), architecture)))
+    return Inputs(dataset, tuple(load_pairs(Path(variant.ann_path), architecture)))
 
 
-def prepare_with(variant: Variant, materials: Materials) -> Setup:
+def prepare_with(variant: Variant, inputs: Inputs) -> Setup:
     """Everything that a variant's trials share, with data that are at hand.
 
     Raises:
         UserError: the engine, the device or a plug-in cannot be had here.
     """
     check_same_plugins(variant)
-    architecture = architecture_of(variant, materials.dataset.n_dim)
+    architecture = architecture_of(variant, inputs.dataset.n_dim)
     return Setup(
-        variant, architecture, materials.dataset, _engine(variant, architecture, materials.dataset)
+        variant, architecture, inputs.dataset, _engine(variant, architecture, inputs.dataset)
     )
 
 
