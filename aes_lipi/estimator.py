@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
 
 import aes_lipi
+from aes_lipi.arrays import Float32, Float64
 from aes_lipi.coevolution.plan import Record, Setup
 from aes_lipi.coevolution.ring import Evolution, Ring, initial_ring
 from aes_lipi.coevolution.verdict import judge
@@ -23,8 +24,8 @@ from aes_lipi.config import Variant
 from aes_lipi.config.study import describe
 from aes_lipi.config.variant import DATA_FIELDS
 from aes_lipi.config.wording import nearest, printable
-from aes_lipi.data.dataset import Dataset, Float32
-from aes_lipi.data.minmax import Float64, MinMax
+from aes_lipi.data.dataset import Dataset
+from aes_lipi.data.minmax import MinMax
 from aes_lipi.data.streams import DataPurpose, data_stream
 from aes_lipi.errors import UserError
 from aes_lipi.execution.inputs import Inputs, prepare_with

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from aes_lipi.analysis.history import History
-from aes_lipi.analysis.units import Float64
+from aes_lipi.arrays import Float64
 from aes_lipi.coevolution.topology import Neighbourhoods
 from aes_lipi.results.trial_files import TrialId
 

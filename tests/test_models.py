@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from aes_lipi.arrays import Float32
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, Architecture, build_architecture
-from aes_lipi.autoencoders.layout import Float32
 from aes_lipi.autoencoders.modules import autoencoder_module
 from aes_lipi.autoencoders.networks import Network, Pair
 from aes_lipi.errors import UserError

@@ -15,7 +15,7 @@ from aes_lipi.analysis.effects import a12, a12_interval, magnitude
 from aes_lipi.analysis.hypotheses import Finding, holm, mann_whitney, wilcoxon_signed_rank
 from aes_lipi.analysis.letters import letter_display
 from aes_lipi.analysis.samples import Sample
-from aes_lipi.analysis.units import Float64
+from aes_lipi.arrays import Float64
 from aes_lipi.config.wording import printable
 from aes_lipi.errors import UserError
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from aes_lipi.analysis.units import Float64, Int64
+from aes_lipi.arrays import Float64, Int64
 
 _BOUNDS = {"negligible": 0.06, "small": 0.14, "medium": 0.21}
 _BLOCK = 2**21  # values of a block of resamples

@@ -12,7 +12,7 @@ import pandas as pd
 
 from aes_lipi.analysis.labels import shown_name, told_apart
 from aes_lipi.analysis.tradeoff import COLUMNS
-from aes_lipi.analysis.units import Float64, Int64
+from aes_lipi.arrays import Float64, Int64
 from aes_lipi.coevolution.front import pareto_front
 from aes_lipi.config.study import value_label
 from aes_lipi.config.variant import DATA_FIELDS

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import ValidationError
 
-from aes_lipi.analysis.units import Float64, Int64
+from aes_lipi.arrays import Float64, Int64
 from aes_lipi.coevolution.order import reachable
 from aes_lipi.coevolution.topology import Neighbourhoods
 from aes_lipi.config import Variant

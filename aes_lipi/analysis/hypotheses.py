@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from aes_lipi.analysis.units import Float64
+from aes_lipi.arrays import Float64
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aes_lipi.analysis.checks import check_share
-from aes_lipi.analysis.units import Float64, Int64
+from aes_lipi.arrays import Float64, Int64
 
 _WINDOW = 8.0  # standard deviations of the median's rank
 _LARGEST_GAP = 40  # between the ranks of the two middle values of a resample

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from aes_lipi.analysis.history import BEGINNING, History
-from aes_lipi.analysis.units import Int64
+from aes_lipi.arrays import Int64
 
 _DECIDING = ("test_L1", "mean_L1", "test_loss", "min_replacement_loss")
 

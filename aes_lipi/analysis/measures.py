@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from aes_lipi.analysis.units import Float64, Rows
+from aes_lipi.analysis.units import Rows
+from aes_lipi.arrays import Float64
 from aes_lipi.config.wording import nearest, printable
 from aes_lipi.errors import UserError
 from aes_lipi.results.schema import generations_schema

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from aes_lipi.arrays import Flags, Float32
 from aes_lipi.autoencoders.forward import layer_outputs
-from aes_lipi.autoencoders.layout import Activation, Float32, NetworkLayout
+from aes_lipi.autoencoders.layout import Activation, NetworkLayout
 from aes_lipi.models.model import Model
-
-Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import pandas as pd
 from aes_lipi.analysis.intervals import Spread, spread
 from aes_lipi.analysis.reading import Measurements
 from aes_lipi.analysis.samples import check_numeric, rows_of_variants, unit_table, values_of
-from aes_lipi.analysis.units import Float64, Int64, Unit
+from aes_lipi.analysis.units import Unit
+from aes_lipi.arrays import Float64, Int64
 
 TRIAL_MEASURES = (
     *("mean_L1", "mean_test_L1", "mean_capacity"),

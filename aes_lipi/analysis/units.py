@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
+
+from aes_lipi.arrays import Float64, Int64
 
 Unit = Literal["trial_mean", "trial_best", "pooled_cells"]
-Int64 = npt.NDArray[np.int64]
-Float64 = npt.NDArray[np.float64]
 
 NO_CELL = -1
 """The cell of a mean over cells."""

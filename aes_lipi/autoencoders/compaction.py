@@ -18,16 +18,12 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
+from aes_lipi.arrays import Flags, Float32, Float64, Int64
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.forward import activate
-from aes_lipi.autoencoders.layout import Float32, Layer, NetworkLayout
+from aes_lipi.autoencoders.layout import Layer, NetworkLayout
 from aes_lipi.autoencoders.networks import Network, Pair
-
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from aes_lipi.arrays import Float32
 from aes_lipi.autoencoders.environments import Architecture
-from aes_lipi.autoencoders.layout import Activation, Float32, NetworkLayout
+from aes_lipi.autoencoders.layout import Activation, NetworkLayout
 
 _Float = TypeVar("_Float", np.float32, np.float64)
 

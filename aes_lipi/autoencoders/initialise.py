@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from aes_lipi.autoencoders.layout import Float32, NetworkLayout
+from aes_lipi.arrays import Float32
+from aes_lipi.autoencoders.layout import NetworkLayout
 
 
 def initial_genome(layout: NetworkLayout, rng: np.random.Generator) -> Float32:

@@ -12,9 +12,9 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
-Float32 = npt.NDArray[np.float32]
+from aes_lipi.arrays import Float32
+
 Activation = Literal["relu", "sigmoid", "linear"]
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from aes_lipi.arrays import Float32
 from aes_lipi.autoencoders.environments import Architecture
-from aes_lipi.autoencoders.layout import Activation, Float32, NetworkLayout
+from aes_lipi.autoencoders.layout import Activation, NetworkLayout
 from aes_lipi.autoencoders.networks import Pair
 
 ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {

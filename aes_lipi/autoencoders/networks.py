@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from aes_lipi.autoencoders.layout import Float32
+from aes_lipi.arrays import Float32
 
 Mask = npt.NDArray[np.bool_]
 

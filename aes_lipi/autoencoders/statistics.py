@@ -5,11 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from aes_lipi.autoencoders.layout import Float32
-
-Float64 = npt.NDArray[np.float64]
+from aes_lipi.arrays import Float32, Float64
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 import aes_lipi
+from aes_lipi.arrays import Array
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.checkpoints.records import (
     newest_mean_l1,
@@ -28,7 +29,7 @@ from aes_lipi.checkpoints.records import (
     records_to_tensors,
 )
 from aes_lipi.checkpoints.states import states_from_tensors, states_to_tensors
-from aes_lipi.checkpoints.tensors import Array, Tensors, take
+from aes_lipi.checkpoints.tensors import Tensors, take
 from aes_lipi.coevolution.order import Reads, reachable
 from aes_lipi.coevolution.snapshot import Snapshot
 from aes_lipi.config import Variant

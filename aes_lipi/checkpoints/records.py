@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from aes_lipi.checkpoints.tensors import Array, Tensors, take
+from aes_lipi.arrays import Array
+from aes_lipi.checkpoints.tensors import Tensors, take
 from aes_lipi.coevolution.plan import Record
 
 _HINTS = typing.get_type_hints(Record)

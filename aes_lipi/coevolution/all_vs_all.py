@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from aes_lipi.arrays import Float64, Int32
 from aes_lipi.coevolution.batches import rows_of_cell, shuffled_pass
 from aes_lipi.coevolution.cell import (
     InHand,
@@ -21,7 +22,7 @@ from aes_lipi.coevolution.cell import (
 )
 from aes_lipi.coevolution.epoch_node import alternating_updates
 from aes_lipi.coevolution.plan import Setup, Task
-from aes_lipi.engine.protocol import EvaluateTask, Float64, Int32, TrainTask, Updates
+from aes_lipi.engine.protocol import EvaluateTask, TrainTask, Updates
 from aes_lipi.randomness import Purpose
 
 

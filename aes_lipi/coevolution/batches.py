@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from aes_lipi.arrays import Int32
 from aes_lipi.coevolution.plan import Setup
 from aes_lipi.config import Variant
-from aes_lipi.engine.protocol import Int32
 from aes_lipi.randomness import Address, Purpose
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from aes_lipi.arrays import Int32
 from aes_lipi.coevolution.batches import rows_of_cell, shuffled_pass
 from aes_lipi.coevolution.cell import (
     InHand,
@@ -20,7 +21,7 @@ from aes_lipi.coevolution.cell import (
     training_noise,
 )
 from aes_lipi.coevolution.plan import Setup, Task
-from aes_lipi.engine.protocol import EvaluateTask, Int32, Moments, Trained, TrainTask, Updates
+from aes_lipi.engine.protocol import EvaluateTask, Moments, Trained, TrainTask, Updates
 from aes_lipi.randomness import Purpose
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from aes_lipi.arrays import Float64
 from aes_lipi.autoencoders.compaction import n_compact
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.networks import Network, Pair
 from aes_lipi.coevolution.plan import Setup
-from aes_lipi.engine.protocol import Float64
 
 _WEIGHTS = np.dtype("<f4")
 

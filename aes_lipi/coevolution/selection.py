@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-Float64 = npt.NDArray[np.float64]
+from aes_lipi.arrays import Float64
 
 
 def best_case(losses: Float64) -> Float64:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aes_lipi.data.source import Float64
+from aes_lipi.arrays import Float64
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -9,7 +9,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from aes_lipi.data.dataset import Dataset, Float32
+from aes_lipi.arrays import Float32
+from aes_lipi.data.dataset import Dataset
 from aes_lipi.data.streams import DataPurpose, data_stream
 from aes_lipi.errors import UserError
 

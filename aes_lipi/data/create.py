@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from aes_lipi.arrays import Float32
 from aes_lipi.atomic import write_atomically
 from aes_lipi.data.binary_clustering import (
     PAPER_DATASETS,
@@ -14,7 +15,7 @@ from aes_lipi.data.binary_clustering import (
     TestNoise,
     generate,
 )
-from aes_lipi.data.dataset import Dataset, Float32
+from aes_lipi.data.dataset import Dataset
 from aes_lipi.data.source import shown
 from aes_lipi.errors import UserError
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from aes_lipi.arrays import Float64
 from aes_lipi.data.arrow_columns import float64_block
-from aes_lipi.data.source import Float64, Source, shown, unreadable
+from aes_lipi.data.source import Source, shown, unreadable
 from aes_lipi.errors import UserError
 
 if TYPE_CHECKING:

@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
-
+from aes_lipi.arrays import Float32
 from aes_lipi.data.minmax import MinMax
 
-Float32 = npt.NDArray[np.float32]
 Split = Literal["train", "test", "validation"]
 
 

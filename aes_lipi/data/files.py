@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+from aes_lipi.arrays import Float32
 from aes_lipi.data.csv_files import csv_source
-from aes_lipi.data.dataset import Dataset, Float32
+from aes_lipi.data.dataset import Dataset
 from aes_lipi.data.numpy_files import npy_source, npz_names, npz_sources
 from aes_lipi.data.parquet_files import parquet_source
 from aes_lipi.data.scaling import Rows, Scale, check_finite, learn_scaling, unit_interval

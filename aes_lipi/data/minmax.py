@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Float64 = npt.NDArray[np.float64]
+from aes_lipi.arrays import Float64
 
 ALL_COLUMNS = slice(None)
 

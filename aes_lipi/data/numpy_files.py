@@ -19,14 +19,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from aes_lipi.data.source import (
-    Float64,
-    Source,
-    check_packing,
-    one_line,
-    shown,
-    unreadable,
-)
+from aes_lipi.arrays import Float64
+from aes_lipi.data.source import Source, check_packing, one_line, shown, unreadable
 from aes_lipi.errors import UserError
 
 Numbers = npt.NDArray[Any]

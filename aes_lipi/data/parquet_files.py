@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aes_lipi.arrays import Float64
 from aes_lipi.data.arrow_columns import float64_block
 from aes_lipi.data.parquet_claims import parquet_claims
 from aes_lipi.data.source import (
-    Float64,
     Source,
     check_packing,
     is_page_plausible,

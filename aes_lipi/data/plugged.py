@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from aes_lipi.arrays import Float64
 from aes_lipi.config import Variant
 from aes_lipi.data.dataset import Dataset
 from aes_lipi.data.files import already_split, split_source
 from aes_lipi.data.scaling import Scale
-from aes_lipi.data.source import Float64, Source
+from aes_lipi.data.source import Source
 from aes_lipi.data.streams import DataPurpose, data_stream
 from aes_lipi.errors import UserError
 from aes_lipi.extension.guard import called, settled

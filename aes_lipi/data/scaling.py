@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from aes_lipi.data.dataset import Float32
+from aes_lipi.arrays import Float32, Float64
 from aes_lipi.data.minmax import MinMax
-from aes_lipi.data.source import Float64, Source
+from aes_lipi.data.source import Source
 from aes_lipi.errors import UserError
 
 Scale = Literal["none", "minmax"]

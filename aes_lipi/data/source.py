@@ -6,12 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
+from aes_lipi.arrays import Float64
 from aes_lipi.errors import UserError
-
-Float64 = npt.NDArray[np.float64]
 
 # How far a file may be packed: beyond this, a small file would fill the memory.
 _ROWS_PER_BYTE = 64

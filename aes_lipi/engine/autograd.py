@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from aes_lipi.arrays import Float64, Int32
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.networks import Network, Pair
 from aes_lipi.data.dataset import Dataset, Split
@@ -17,8 +18,6 @@ from aes_lipi.engine.protocol import (
     Activations,
     ActivationsTask,
     EvaluateTask,
-    Float64,
-    Int32,
     Measure,
     Trained,
     TrainTask,

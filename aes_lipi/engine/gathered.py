@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from aes_lipi.arrays import Float64
 from aes_lipi.autoencoders.networks import Network, Pair
 from aes_lipi.data.dataset import Split
 from aes_lipi.engine.protocol import (
@@ -15,7 +16,6 @@ from aes_lipi.engine.protocol import (
     ActivationsTask,
     Engine,
     EvaluateTask,
-    Float64,
     Measure,
     Trained,
     TrainTask,

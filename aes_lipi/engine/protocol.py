@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-from aes_lipi.autoencoders.layout import Float32
+from aes_lipi.arrays import Float32, Float64, Int32
 from aes_lipi.autoencoders.networks import Network, Pair
 from aes_lipi.autoencoders.statistics import ActivationStatistics
 from aes_lipi.data.dataset import Split
@@ -36,8 +35,6 @@ __all__ = [
     "Updates",
 ]
 
-Float64 = npt.NDArray[np.float64]
-Int32 = npt.NDArray[np.int32]
 Measure = Literal["loss", "l1"]
 
 ADAM_BETAS = (0.5, 0.999)

@@ -8,8 +8,9 @@ from collections import OrderedDict
 import torch
 from torch import Tensor, nn
 
-from aes_lipi.autoencoders.layout import Activation, Float32, NetworkLayout
-from aes_lipi.export.formats import Floats, Package, Rows
+from aes_lipi.arrays import Float32, Floats
+from aes_lipi.autoencoders.layout import Activation, NetworkLayout
+from aes_lipi.export.formats import Package, Rows
 from aes_lipi.models import Model
 from aes_lipi.models.model import row_errors
 

@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from aes_lipi.models import Model
 
-Floats = npt.NDArray[np.floating]
 Rows = npt.NDArray[np.floating]
 """Rows in the user's units: float32, or float64 where the model scales."""
 

@@ -12,15 +12,14 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import FrozenInstanceError
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
+from aes_lipi.arrays import Array
 from aes_lipi.extension.loading import Plugin, told
 
 T = TypeVar("T")
-Array = npt.NDArray[Any]
 
 _READ_ONLY = ("read-only", "cannot set WRITEABLE")
 """What numpy says to those who would change a read-only array."""

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from aes_lipi.arrays import Float32, Floats
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.forward import decode, encode
-from aes_lipi.autoencoders.layout import Float32
 from aes_lipi.autoencoders.networks import Pair
 from aes_lipi.models.model import Model, row_errors
-from aes_lipi.models.units import Floats, Units, matrix
+from aes_lipi.models.units import Units, matrix
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from aes_lipi.arrays import Float32, Floats
 from aes_lipi.autoencoders.compaction import compact
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.forward import decode, encode
-from aes_lipi.autoencoders.layout import Float32, NetworkLayout
+from aes_lipi.autoencoders.layout import NetworkLayout
 from aes_lipi.autoencoders.networks import Network, Pair
 from aes_lipi.data.minmax import MinMax
-from aes_lipi.models.units import Floats, Units, matrix
+from aes_lipi.models.units import Units, matrix
 
 
 @dataclass(frozen=True)

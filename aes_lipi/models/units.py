@@ -6,12 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from aes_lipi.arrays import Float32, Floats
 from aes_lipi.data.minmax import MinMax
-
-Floats = npt.NDArray[np.floating]
-Float32 = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)

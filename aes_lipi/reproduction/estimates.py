@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aes_lipi.analysis.units import Float64
+from aes_lipi.arrays import Float64
 
 RESAMPLES = 9_999
 LEVEL = 0.95

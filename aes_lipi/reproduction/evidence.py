@@ -12,7 +12,8 @@ import pandas as pd
 from aes_lipi.analysis.reading import Measurements, read_measurements
 from aes_lipi.analysis.samples import Sample, generation_samples, rows_of_variants, values_of
 from aes_lipi.analysis.studies import REPEATED
-from aes_lipi.analysis.units import Float64, Unit
+from aes_lipi.analysis.units import Unit
+from aes_lipi.arrays import Float64
 from aes_lipi.config import Variant
 from aes_lipi.reproduction.plans import Plan
 from aes_lipi.results.description import STUDY_FILE

@@ -13,6 +13,7 @@ from helpers import random_pair, setup_of, tiny_variant
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aes_lipi.arrays import Float32
 from aes_lipi.autoencoders.compaction import Compacted, compact, n_compact
 from aes_lipi.autoencoders.environments import (
     ENVIRONMENTS,
@@ -21,7 +22,7 @@ from aes_lipi.autoencoders.environments import (
     build_architecture,
 )
 from aes_lipi.autoencoders.forward import decode, encode, sigmoid
-from aes_lipi.autoencoders.layout import Float32, NetworkLayout
+from aes_lipi.autoencoders.layout import NetworkLayout
 from aes_lipi.autoencoders.modules import autoencoder_module
 from aes_lipi.autoencoders.networks import Network, Pair
 from aes_lipi.coevolution.ring import advance, initial_ring

@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import nn
 
+from aes_lipi.arrays import Float32
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
 from aes_lipi.autoencoders.initialise import initial_genome
-from aes_lipi.autoencoders.layout import Float32, NetworkLayout, chain
+from aes_lipi.autoencoders.layout import NetworkLayout, chain
 
 WIDE = chain(("hidden_1", "latent"), (400, 50, 30), "relu")
 

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch import nn
 
+from aes_lipi.arrays import Float32
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, Architecture, build_architecture
 from aes_lipi.autoencoders.forward import decode, encode, layer_outputs, sigmoid
 from aes_lipi.autoencoders.initialise import initial_genome
-from aes_lipi.autoencoders.layout import Float32, NetworkLayout
+from aes_lipi.autoencoders.layout import NetworkLayout
 from aes_lipi.autoencoders.modules import autoencoder_module, genome_of, network_module
 from aes_lipi.autoencoders.networks import Network, Pair
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from aes_lipi.arrays import Float32, Int32
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.networks import Pair
-from aes_lipi.data import Float32
-from aes_lipi.engine.protocol import ADAM_EPSILON, Int32
+from aes_lipi.engine.protocol import ADAM_EPSILON
 
 RATE = 1e-5
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from aes_lipi.arrays import Int32
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.initialise import initial_genome
 from aes_lipi.autoencoders.networks import Network, Pair
@@ -14,7 +15,7 @@ from aes_lipi.coevolution.batches import in_batches
 from aes_lipi.config import Variant
 from aes_lipi.data import Dataset
 from aes_lipi.data.load import load_dataset
-from aes_lipi.engine.protocol import Engine, Int32, TrainTask, Updates
+from aes_lipi.engine.protocol import Engine, TrainTask, Updates
 from aes_lipi.execution.inputs import architecture_of
 
 

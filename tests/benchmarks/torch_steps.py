@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from aes_lipi.arrays import Int32
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.modules import autoencoder_module
 from aes_lipi.autoencoders.networks import Pair
-from aes_lipi.engine.protocol import ADAM_BETAS, ADAM_EPSILON, Int32
+from aes_lipi.engine.protocol import ADAM_BETAS, ADAM_EPSILON
 
 RATE = 1e-5
 

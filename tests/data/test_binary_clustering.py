@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aes_lipi.arrays import Float32
 from aes_lipi.data import (
     PAPER_DATASETS,
     BinaryClustering,
@@ -18,7 +19,6 @@ from aes_lipi.data import (
     binary_clustering,
     generate,
 )
-from aes_lipi.data.dataset import Float32
 from aes_lipi.errors import UserError
 
 PAPER = BinaryClustering(10, 100, 1000)

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pyarrow import parquet
 
+from aes_lipi.arrays import Float32
 from aes_lipi.data import Dataset, Scale, file_digest, files, load_file, read_matrix, scaling
-from aes_lipi.data.dataset import Float32
 from aes_lipi.data.scaling import learn_scaling, unit_interval
 from aes_lipi.data.source import Source
 

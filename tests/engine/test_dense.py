@@ -27,12 +27,13 @@ from dense_reference import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aes_lipi.arrays import Float32
 from aes_lipi.autoencoders.environments import (
     ENVIRONMENTS,
     Architecture,
     build_architecture,
 )
-from aes_lipi.autoencoders.layout import Float32, Layer, NetworkLayout
+from aes_lipi.autoencoders.layout import Layer, NetworkLayout
 from aes_lipi.autoencoders.networks import Network, Pair
 from aes_lipi.data.dataset import Dataset
 from aes_lipi.engine.autograd import AutogradEngine

@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from aes_lipi.autoencoders.layout import Float32, NetworkLayout, chain
+from aes_lipi.arrays import Float32
+from aes_lipi.autoencoders.layout import NetworkLayout, chain
 from aes_lipi.autoencoders.networks import Mask, Network
 from aes_lipi.engine.protocol import ActivationStatistics
 from aes_lipi.pruning.event import prune

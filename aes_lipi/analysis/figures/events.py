@@ -16,7 +16,7 @@ from aes_lipi.analysis.figures.layout import settled, whole_ticks, wrapped
 from aes_lipi.analysis.figures.rasters import block_means, cells_over_generations
 from aes_lipi.analysis.figures.style import COLUMN, GONE, INK, PAGE, styled
 from aes_lipi.analysis.history import Courses, History
-from aes_lipi.analysis.units import Float64
+from aes_lipi.arrays import Float64
 
 _CHANCES = 0.55  # height of the upper part of a panel, in inches
 _BINS = 40  # of the generations, for the share that was pruned

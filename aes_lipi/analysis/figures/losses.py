@@ -20,7 +20,7 @@ from aes_lipi.analysis.figures.rasters import loss_scale
 from aes_lipi.analysis.figures.style import INK, LOSSES, PAGE, styled
 from aes_lipi.analysis.history import Courses, History
 from aes_lipi.analysis.lineage import final_cell
-from aes_lipi.analysis.units import Float64
+from aes_lipi.arrays import Float64
 
 MOST_TIMES = 6
 """Generations of a variant that are drawn."""

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 
 from aes_lipi.analysis.figures.layout import whole_ticks
-from aes_lipi.analysis.units import Float64, Int64
+from aes_lipi.arrays import Float64, Int64
 
 MOST_PIXELS = (160, 640)
 """Rows and columns of an image: 200 to an inch, in a panel as wide as half a page."""

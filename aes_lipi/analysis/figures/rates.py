@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter
 from aes_lipi.analysis.figures.layout import power, settled, whole_ticks, wrapped
 from aes_lipi.analysis.figures.style import COLUMN, INK, PAGE, looks, styled
 from aes_lipi.analysis.history import Courses
-from aes_lipi.analysis.units import Float64, Int64
+from aes_lipi.arrays import Float64, Int64
 
 _HEIGHT = 1.35  # of a panel, in inches
 _CELLS = 20  # lines of a panel, at most

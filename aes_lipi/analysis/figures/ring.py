@@ -23,7 +23,7 @@ from aes_lipi.analysis.figures.rasters import (
 from aes_lipi.analysis.figures.style import INK, LOSSES, PAGE, PAPER, styled
 from aes_lipi.analysis.history import Courses, History
 from aes_lipi.analysis.lineage import descents, final_cell, line_on_ring
-from aes_lipi.analysis.units import Float64
+from aes_lipi.arrays import Float64
 
 MEASURE = "min_replacement_loss"
 """What the losses are: of the pair on one batch, after training and before it is pruned."""

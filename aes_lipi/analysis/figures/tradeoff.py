@@ -16,7 +16,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from aes_lipi.analysis.figures.layout import LEGEND_LINE, names_per_line, settled, wrapped
 from aes_lipi.analysis.figures.style import COLUMN, INK, PAGE, PAPER, Look, looks, styled
 from aes_lipi.analysis.fronts import Size, Tradeoff
-from aes_lipi.analysis.units import Float64, Int64
+from aes_lipi.arrays import Float64, Int64
 
 FRONT = "Pareto front"
 

@@ -14,8 +14,8 @@ from aes_lipi.analysis.history import History, histories_of
 from aes_lipi.analysis.labels import shown_name
 from aes_lipi.analysis.reading import Measurements
 from aes_lipi.analysis.samples import generation_samples
+from aes_lipi.arrays import Float32
 from aes_lipi.config import Variant
-from aes_lipi.data.dataset import Float32
 from aes_lipi.data.load import load_dataset
 from aes_lipi.errors import UserError
 from aes_lipi.models.files import load_model

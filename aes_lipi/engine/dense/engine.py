@@ -7,8 +7,9 @@ from typing import TypeVar
 
 import numpy as np
 
+from aes_lipi.arrays import Float32, Float64, Int32
 from aes_lipi.autoencoders.environments import Architecture
-from aes_lipi.autoencoders.layout import Float32, Layer
+from aes_lipi.autoencoders.layout import Layer
 from aes_lipi.autoencoders.networks import Pair
 from aes_lipi.data.dataset import Dataset, Split
 from aes_lipi.engine.dense import evaluation, training
@@ -22,8 +23,6 @@ from aes_lipi.engine.protocol import (
     ActivationsTask,
     ActivationStatistics,
     EvaluateTask,
-    Float64,
-    Int32,
     Measure,
     Moments,
     Trained,

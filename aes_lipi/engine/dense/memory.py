@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from aes_lipi.arrays import Float32, Float64
 from aes_lipi.autoencoders.environments import Architecture
-from aes_lipi.autoencoders.layout import Float32
 from aes_lipi.autoencoders.networks import Network
 from aes_lipi.engine.dense.blocks import BLOCK
 from aes_lipi.engine.dense.exchange import pack, unpack
@@ -17,7 +17,7 @@ from aes_lipi.engine.dense.scratch import Scratch
 from aes_lipi.engine.dense.simd import LANES
 from aes_lipi.engine.dense.tiles import Weights
 from aes_lipi.engine.dense.training import Statistics
-from aes_lipi.engine.protocol import ActivationStatistics, Float64, Moments
+from aes_lipi.engine.protocol import ActivationStatistics, Moments
 
 
 class Memory:

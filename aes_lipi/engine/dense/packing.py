@@ -26,8 +26,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from aes_lipi.arrays import Float32
 from aes_lipi.autoencoders.environments import Architecture
-from aes_lipi.autoencoders.layout import Float32, Layer
+from aes_lipi.autoencoders.layout import Layer
 from aes_lipi.engine.dense.compiled import inlined
 from aes_lipi.engine.dense.simd import LANES
 

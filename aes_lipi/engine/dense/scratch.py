@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from aes_lipi.autoencoders.layout import Float32
+from aes_lipi.arrays import Float32
 from aes_lipi.engine.dense.blocks import BLOCK, store_block, zeros
 from aes_lipi.engine.dense.compiled import inlined
 from aes_lipi.engine.dense.packing import SAMPLES, vectors_for

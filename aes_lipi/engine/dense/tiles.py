@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from aes_lipi.autoencoders.layout import Float32
+from aes_lipi.arrays import Float32
 from aes_lipi.engine.dense.blocks import (
     BLOCK,
     broadcast_block,

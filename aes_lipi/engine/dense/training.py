@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from aes_lipi.autoencoders.layout import Float32
+from aes_lipi.arrays import Float32
 from aes_lipi.engine.dense.batches import load_batch, load_noisy_batch
 from aes_lipi.engine.dense.blocks import BLOCK
 from aes_lipi.engine.dense.compiled import entry_point, inlined

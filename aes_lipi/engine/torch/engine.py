@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from aes_lipi.arrays import Float64, Int32
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.networks import Network, Pair
 from aes_lipi.data.dataset import Dataset, Split
@@ -18,8 +19,6 @@ from aes_lipi.engine.protocol import (
     Activations,
     ActivationsTask,
     EvaluateTask,
-    Float64,
-    Int32,
     Measure,
     Trained,
     TrainTask,

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aes_lipi.autoencoders.layout import Float32
+from aes_lipi.arrays import Float32
 from aes_lipi.autoencoders.networks import Mask, Network
 from aes_lipi.engine.protocol import Moments
 

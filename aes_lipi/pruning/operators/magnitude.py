@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from aes_lipi.autoencoders.layout import Float32, NetworkLayout
+from aes_lipi.arrays import Float32
+from aes_lipi.autoencoders.layout import NetworkLayout
 from aes_lipi.autoencoders.networks import Mask
 from aes_lipi.pruning.operators.contract import Evidence, Settings, keep_unchosen
 

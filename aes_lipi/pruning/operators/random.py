@@ -5,15 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from aes_lipi.autoencoders.layout import Float32, NetworkLayout
+from aes_lipi.arrays import Flags, Float32
+from aes_lipi.autoencoders.layout import NetworkLayout
 from aes_lipi.autoencoders.networks import Mask
-from aes_lipi.pruning.operators.contract import (
-    Evidence,
-    Flags,
-    Settings,
-    keep_unchosen,
-    living_nodes,
-)
+from aes_lipi.pruning.operators.contract import Evidence, Settings, keep_unchosen, living_nodes
 
 
 def prune_random_entries(
