@@ -16,7 +16,7 @@ from studies import Killer, assert_same_study, run_study
 
 from aes_lipi.config import Study, StudyFile, resolve_study
 from aes_lipi.data.minmax import MinMax
-from aes_lipi.execution import setup
+from aes_lipi.execution import inputs
 from aes_lipi.execution.shared_data import shared
 from aes_lipi.execution.study import Summary
 
@@ -61,7 +61,7 @@ def test_workers_that_map_have_the_bits_of_one_process(
 ) -> None:
     study = study_of(write(tmp_path / "table.parquet"), epochs=200, record_interval=100)
     assert run_study(study, tmp_path / "alone") == Summary(3, 0)
-    monkeypatch.setattr(setup, "SHARED_FROM", 1)
+    monkeypatch.setattr(inputs, "SHARED_FROM", 1)
     killer = Killer(kills=1)
     assert run_study(study, tmp_path / "mapped", jobs=2, observer=killer) == Summary(3, 0)
     assert killer.kills == 0
@@ -73,7 +73,7 @@ def test_where_there_is_no_room_every_worker_reads(
 ) -> None:
     study = study_of(write(tmp_path / "table.parquet"))
     run_study(study, tmp_path / "alone")
-    monkeypatch.setattr(setup, "SHARED_FROM", 1)
+    monkeypatch.setattr(inputs, "SHARED_FROM", 1)
     monkeypatch.setattr("tempfile.tempdir", os.devnull)
     assert run_study(study, tmp_path / "read", jobs=2) == Summary(3, 0)
     assert_same_study(tmp_path / "alone", tmp_path / "read")
