@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from aes_lipi.execution.jobs import Job
+from aes_lipi.execution.job import Job
 from aes_lipi.execution.observer import SilentObserver
 
 

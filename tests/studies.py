@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from aes_lipi.config import Study
-from aes_lipi.execution.jobs import Job
+from aes_lipi.execution.job import Job
 from aes_lipi.execution.local import LocalRunner
 from aes_lipi.execution.observer import Observer, SilentObserver
 from aes_lipi.execution.study import Summary

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from aes_lipi.cli.durations import duration
 from aes_lipi.config import Study
-from aes_lipi.execution.jobs import Job
+from aes_lipi.execution.job import Job
 from aes_lipi.execution.observer import Observer
 from aes_lipi.execution.pace import Pace
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from aes_lipi.checkpoints import Identity, digest_of_reads, identify, software
 from aes_lipi.errors import UserError
-from aes_lipi.execution.jobs import (
+from aes_lipi.execution.job import (
     Checkpointed,
     Computed,
     Ending,

@@ -26,7 +26,7 @@ from aes_lipi.execution.inputs import (
     trains_on_gpu,
     trials_on_gpu,
 )
-from aes_lipi.execution.jobs import Checkpointed, Computed, Failed, Job, Leaving
+from aes_lipi.execution.job import Checkpointed, Computed, Failed, Job, Leaving
 from aes_lipi.execution.ledger import Ledger, act_on
 from aes_lipi.execution.notice import minded, was_given
 from aes_lipi.execution.observer import Observer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from aes_lipi.execution.jobs import Job
+from aes_lipi.execution.job import Job
 
 
 class Observer(Protocol):

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 
 from aes_lipi.checkpoints import glance
 from aes_lipi.errors import UserError
-from aes_lipi.execution.jobs import Checkpointed, Ending, Job
+from aes_lipi.execution.job import Checkpointed, Ending, Job
 from aes_lipi.execution.ledger import Ledger
 from aes_lipi.execution.pace import Pace
 from aes_lipi.results.progress import Progress, RunningTrial

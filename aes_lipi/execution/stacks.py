@@ -17,7 +17,7 @@ from aes_lipi.config import Variant
 from aes_lipi.engine.gathered import GatheredEngine, Gathering, Stopped
 from aes_lipi.engine.protocol import Engine
 from aes_lipi.errors import UserError
-from aes_lipi.execution.jobs import Job, Message, Refused
+from aes_lipi.execution.job import Job, Message, Refused
 from aes_lipi.execution.notice import Notice, never
 from aes_lipi.execution.trial import Provide, failed, from_files, run_trial
 

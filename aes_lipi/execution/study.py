@@ -11,7 +11,7 @@ from aes_lipi.coevolution.order import runs_freely
 from aes_lipi.config import Study, Variant
 from aes_lipi.errors import UserError
 from aes_lipi.execution.digests import with_digests
-from aes_lipi.execution.jobs import Job, jobs_of
+from aes_lipi.execution.job import Job, jobs_of
 from aes_lipi.execution.ledger import Ledger, StudyLedger
 from aes_lipi.execution.observer import Observer, SilentObserver
 from aes_lipi.execution.publishing import published

@@ -29,7 +29,7 @@ from aes_lipi.engine.protocol import Engine
 from aes_lipi.errors import UserError
 from aes_lipi.execution.cadence import Cadence
 from aes_lipi.execution.inputs import inputs_of, prepare
-from aes_lipi.execution.jobs import (
+from aes_lipi.execution.job import (
     Checkpointed,
     Computed,
     Ending,

@@ -16,7 +16,7 @@ from multiprocessing.context import SpawnContext, SpawnProcess
 
 from aes_lipi.config import Variant
 from aes_lipi.execution.inputs import map_shared
-from aes_lipi.execution.jobs import Job, Message, Said, now_and_then
+from aes_lipi.execution.job import Job, Message, Said, now_and_then
 from aes_lipi.execution.shared_data import SharedDataset
 from aes_lipi.execution.stacks import run_together
 from aes_lipi.results.trial_files import TrialId

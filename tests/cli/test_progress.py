@@ -10,7 +10,7 @@ from rich.console import Console
 
 from aes_lipi.cli.progress import LiveProgress, PlainProgress, Tally
 from aes_lipi.config import Study
-from aes_lipi.execution.jobs import jobs_of
+from aes_lipi.execution.job import jobs_of
 
 
 def _study() -> Study:

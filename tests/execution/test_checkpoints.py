@@ -19,7 +19,7 @@ from aes_lipi.config.interval import CheckpointInterval, parse_interval
 from aes_lipi.errors import UserError
 from aes_lipi.execution import ledger
 from aes_lipi.execution.cadence import Cadence
-from aes_lipi.execution.jobs import Job
+from aes_lipi.execution.job import Job
 from aes_lipi.execution.local import LocalRunner
 from aes_lipi.execution.observer import SilentObserver
 from aes_lipi.execution.study import Summary

@@ -16,7 +16,7 @@ from aes_lipi.checkpoints import Checkpoint, encode_checkpoint
 from aes_lipi.coevolution.ring import Evolution, initial_ring
 from aes_lipi.errors import UserError
 from aes_lipi.execution import publishing
-from aes_lipi.execution.jobs import Checkpointed, Ending, Failed, Job, jobs_of
+from aes_lipi.execution.job import Checkpointed, Ending, Failed, Job, jobs_of
 from aes_lipi.execution.observer import SilentObserver
 from aes_lipi.execution.pace import SETTLED_AFTER_S, Pace
 from aes_lipi.execution.publishing import ProgressLedger, published

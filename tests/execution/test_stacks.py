@@ -34,7 +34,7 @@ from aes_lipi.execution.grouping import (
     stacks_of,
     trials_that_fit,
 )
-from aes_lipi.execution.jobs import (
+from aes_lipi.execution.job import (
     Checkpointed,
     Computed,
     Failed,

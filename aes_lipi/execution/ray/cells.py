@@ -16,7 +16,7 @@ from aes_lipi.coevolution.plan import Cell, Record, Setup
 from aes_lipi.coevolution.ring import Ring, initial_ring, perform
 from aes_lipi.config import Variant
 from aes_lipi.execution.inputs import Inputs
-from aes_lipi.execution.jobs import Computed, Job
+from aes_lipi.execution.job import Computed, Job
 from aes_lipi.execution.ray.nodes import (
     NodeFacts,
     facts_of_this_node,

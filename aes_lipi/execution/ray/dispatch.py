@@ -14,7 +14,7 @@ from ray.exceptions import RayError, WorkerCrashedError
 
 from aes_lipi.errors import UserError
 from aes_lipi.execution.grouping import halves
-from aes_lipi.execution.jobs import Checkpointed, Computed, Failed, Job, Leaving, Lost
+from aes_lipi.execution.job import Checkpointed, Computed, Failed, Job, Leaving, Lost
 from aes_lipi.execution.ledger import Ledger, act_on
 from aes_lipi.execution.observer import Observer
 from aes_lipi.execution.ray.capacity import capacity_now, cpus_now, living_nodes

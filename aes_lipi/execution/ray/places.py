@@ -9,7 +9,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from aes_lipi.execution.jobs import Job
+from aes_lipi.execution.job import Job
 from aes_lipi.execution.ray.capacity import Capacity
 from aes_lipi.execution.ray.options import ClusterOptions
 from aes_lipi.execution.ray.rings import Ring

@@ -13,7 +13,7 @@ import ray
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from aes_lipi.execution.jobs import Job
+from aes_lipi.execution.job import Job
 from aes_lipi.execution.ray.trial_driver import RemoteTrialDriver
 
 

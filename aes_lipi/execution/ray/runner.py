@@ -12,7 +12,7 @@ from aes_lipi.config import Variant
 from aes_lipi.errors import UserError
 from aes_lipi.execution.grouping import can_stack, check_trials_per_worker, stacks_of
 from aes_lipi.execution.inputs import check_feasible
-from aes_lipi.execution.jobs import Job
+from aes_lipi.execution.job import Job
 from aes_lipi.execution.ledger import Ledger
 from aes_lipi.execution.observer import Observer
 from aes_lipi.execution.ray.calibration import choose_cells_per_actor

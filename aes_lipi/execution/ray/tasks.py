@@ -15,7 +15,7 @@ from aes_lipi.config import Variant
 from aes_lipi.engine.choice import choose_device
 from aes_lipi.execution.grouping import gpu_memory, trials_that_fit
 from aes_lipi.execution.inputs import Inputs, architecture_of, prepare_with
-from aes_lipi.execution.jobs import Job, Leaving, Reached, Said, now_and_then
+from aes_lipi.execution.job import Job, Leaving, Reached, Said, now_and_then
 from aes_lipi.execution.ray.calibration import costs_of, seconds_per_cell
 from aes_lipi.execution.ray.draining import DrainNotice, lasting, this_node
 from aes_lipi.execution.ray.forecast import Costs

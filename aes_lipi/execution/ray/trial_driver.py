@@ -26,7 +26,7 @@ from aes_lipi.coevolution.snapshot import Snapshot, in_order
 from aes_lipi.config.interval import NEVER, CheckpointInterval
 from aes_lipi.errors import UserError
 from aes_lipi.execution.cadence import Cadence
-from aes_lipi.execution.jobs import (
+from aes_lipi.execution.job import (
     Checkpointed,
     Computed,
     Job,

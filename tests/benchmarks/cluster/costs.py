@@ -16,7 +16,7 @@ from pathlib import Path
 from aes_lipi.coevolution.order import Flow
 from aes_lipi.config import Study, StudyFile, resolve_study
 from aes_lipi.execution.inputs import prepare
-from aes_lipi.execution.jobs import Job
+from aes_lipi.execution.job import Job
 from aes_lipi.execution.observer import SilentObserver
 from aes_lipi.execution.ray.calibration import seconds_per_cell
 from aes_lipi.execution.ray.options import ClusterOptions

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aes_lipi.config import Study, StudyFile, resolve_study
-from aes_lipi.execution.jobs import Job
+from aes_lipi.execution.job import Job
 from aes_lipi.execution.local import LocalRunner
 from aes_lipi.execution.observer import SilentObserver
 from aes_lipi.execution.ray.options import ClusterOptions

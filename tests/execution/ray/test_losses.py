@@ -17,7 +17,7 @@ from studies import assert_same_study
 from studies import run_study as run_here
 
 from aes_lipi.config import Study
-from aes_lipi.execution.jobs import Job
+from aes_lipi.execution.job import Job
 from aes_lipi.execution.local import LocalRunner
 from aes_lipi.execution.observer import SilentObserver
 from aes_lipi.execution.ray.options import ClusterOptions
