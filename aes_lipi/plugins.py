@@ -1,6 +1,6 @@
 """What plug-ins are made of: pruning operators, schedules, environments and data sets of your own.
 
-The README's section "Extend" says how they are written, named and registered.
+docs/extending.md says how they are written, named and registered.
 """
 
 from __future__ import annotations
