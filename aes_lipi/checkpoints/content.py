@@ -34,7 +34,7 @@ from aes_lipi.coevolution.order import Reads, reachable
 from aes_lipi.coevolution.snapshot import Snapshot
 from aes_lipi.config import Variant
 
-CHECKPOINT_FORMAT: Literal[1] = 1
+CHECKPOINT_FORMAT: Literal[2] = 2
 _KEY = "aes_lipi"
 _MALFORMED = (
     *(SafetensorError, struct.error, LookupError, TypeError, RecursionError),
@@ -76,7 +76,7 @@ class Identity(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
-    format: Literal[1]
+    format: Literal[2]
     variant: Annotated[str, Field(max_length=64)]
     trial: Annotated[int, Field(ge=0)]
     generations: Annotated[int, Field(ge=0)]
@@ -114,11 +114,10 @@ def encode_checkpoint(
         replay: the reads that the trial repeats.
     """
     snapshot = checkpoint.snapshot
-    n_members = len(reachable(variant)[0])
     tensors = {
         "learning_rates": np.array(snapshot.learning_rates, np.float64),
         **states_to_tensors(dict(snapshot.states)),
-        **records_to_tensors(snapshot.records, n_members, _bytes_of_a_centre(snapshot)),
+        **records_to_tensors(snapshot.records),
     }
     identity = Identity(
         format=CHECKPOINT_FORMAT,
@@ -134,11 +133,6 @@ def encode_checkpoint(
     )
     whole = identity.model_copy(update={"sha256": _digest(identity, tensors)})
     return save(tensors, metadata={_KEY: whole.model_dump_json()})
-
-
-def _bytes_of_a_centre(snapshot: Snapshot) -> int:
-    pair = next(iter(snapshot.states.values())).pair
-    return pair.encoder.genome.nbytes + pair.decoder.genome.nbytes
 
 
 def identify(content: bytes) -> Identity:

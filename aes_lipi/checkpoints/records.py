@@ -1,103 +1,94 @@
-"""Records as a few arrays, every value with its bits."""
+"""Records as one Arrow message, every value with its bits.
+
+The columns are the fields of `Record`, in the types of the result tables. The message is read
+without trust: its body must not be compressed, so that it takes no more memory than the file, and
+Arrow checks all of it before any of it is used.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+import struct
 import typing
 from collections.abc import Sequence
+from operator import attrgetter
 
 import numpy as np
+import pyarrow as pa
 
 from aes_lipi.arrays import Array
 from aes_lipi.checkpoints.tensors import Tensors, take
 from aes_lipi.coevolution.plan import Record
+from aes_lipi.results.schema import records_schema
 
-_HINTS = typing.get_type_hints(Record)
-_NAMES = [field.name for field in dataclasses.fields(Record)]
-_WHOLE = [name for name in _NAMES if _HINTS[name] in (int, bool)]
-_REAL = [name for name in _NAMES if _HINTS[name] in (float, float | None, int | None)]
-_READS = "read_generations"
-_MATRIX = "selection_losses"
-_WEIGHTS = "centre"
+_FIELDS = [field.name for field in dataclasses.fields(Record)]
+_OPTIONAL = [
+    name
+    for name, hint in typing.get_type_hints(Record).items()
+    if type(None) in typing.get_args(hint)
+]
+_MALFORMED = (pa.ArrowException, EOFError, OSError, struct.error)
+
+# Places in flatbuffers: the header of a message, and in that of a batch its compression, in
+# https://github.com/apache/arrow/blob/main/format/Message.fbs
+_HEADER, _COMPRESSION = 2, 3
 
 
-def records_to_tensors(records: Sequence[Record], n_members: int, n_bytes: int) -> dict[str, Array]:
-    """Records as arrays.
-
-    Args:
-        records: all of one trial.
-        n_members: size of a neighbourhood.
-        n_bytes: of a centre's weights.
+def records_to_tensors(records: Sequence[Record]) -> dict[str, Array]:
+    """All records of a trial as an array.
 
     Returns:
-        `records.whole`, int64, a column for every number that is whole and always known, or a
-        truth value; `records.real`, float64, a column for all others; `records.known`, uint8, 0
-        where they are None; `records.reads`, int64. A row each is a record. `records.measured`,
-        int64, says which of them have losses at selection, and `records.selection_losses`,
-        float64, which ones; `records.kept`, int64, which of them have the weights of their centre,
-        and `records.centres`, uint8, these.
+        `records`, uint8: an Arrow record batch with the columns of `records_schema`.
     """
-    whole = np.array([[getattr(record, name) for name in _WHOLE] for record in records], np.int64)
-    real = [[getattr(record, name) for name in _REAL] for record in records]
-    known = np.array([[value is not None for value in row] for row in real], np.uint8)
-    reads = np.array([record.read_generations for record in records], np.int64)
-    measured = [k for k, record in enumerate(records) if record.selection_losses is not None]
-    losses = np.array([records[k].selection_losses for k in measured], np.float64)
-    kept = [k for k, record in enumerate(records) if record.centre is not None]
-    centres = b"".join(records[k].centre or b"" for k in kept)
-    n = len(records)
-    return {
-        "records.whole": whole.reshape(n, len(_WHOLE)),
-        "records.real": np.array(real, np.float64).reshape(n, len(_REAL)),
-        "records.known": known.reshape(n, len(_REAL)),
-        "records.reads": reads.reshape(n, n_members),
-        "records.measured": np.array(measured, np.int64),
-        "records.selection_losses": losses.reshape(len(measured), n_members**2),
-        "records.kept": np.array(kept, np.int64),
-        "records.centres": np.frombuffer(centres, np.uint8).reshape(len(kept), n_bytes),
-    }
+    schema = records_schema()
+    rows = map(attrgetter(*_FIELDS), records)
+    columns = list(zip(*rows, strict=True)) or [()] * len(_FIELDS)
+    batch = pa.record_batch(
+        [pa.array(column, kind) for column, kind in zip(columns, schema.types, strict=True)],
+        schema=schema,
+    )
+    return {"records": np.frombuffer(batch.serialize(), np.uint8)}
 
 
 def records_from_tensors(tensors: Tensors, n_members: int, n_bytes: int) -> list[Record]:
-    """Records from arrays.
+    """Records from an array.
+
+    Args:
+        tensors: the array among others.
+        n_members: size of a neighbourhood.
+        n_bytes: of a centre's weights.
 
     Raises:
-        ValueError: the arrays are not those of records.
+        ValueError: the array is not one of records; the message says which column is wrong.
     """
-    whole = take(tensors, "records.whole", np.int64, (None, len(_WHOLE)))
-    n = len(whole)
-    real = take(tensors, "records.real", np.float64, (n, len(_REAL)))
-    known = take(tensors, "records.known", np.uint8, (n, len(_REAL)))
-    reads = take(tensors, "records.reads", np.int64, (n, n_members))
-    losses = _selection_losses(tensors, n, n_members)
-    centres = _centres(tensors, n, n_bytes)
-    fields = [
-        {_READS: tuple(read), _MATRIX: matrix, _WEIGHTS: centre}
-        for read, matrix, centre in zip(reads.tolist(), losses, centres, strict=True)
-    ]
-    rows = zip(whole.tolist(), real.tolist(), known.tolist(), fields, strict=True)
-    return [_record(*row) for row in rows]
+    batch = _batch(tensors)
+    lengths = {
+        "read_generations": n_members,
+        "selection_losses": n_members**2,
+        "centre": n_bytes,
+    }
+    columns = [_values(name, batch[name], lengths.get(name)) for name in _FIELDS]
+    return [Record(*row) for row in zip(*columns, strict=True)]
 
 
 def newest_mean_l1(tensors: Tensors) -> float | None:
     """Mean over the cells of `mean_L1`, of the newest generation in which all of them have it.
 
     Args:
-        tensors: arrays of records; they are not made into records again.
+        tensors: the array of records among others; they are not made into records again.
 
     Returns:
         the mean; None if there is no such generation, or it is not finite.
 
     Raises:
-        ValueError: the arrays are not those of records.
+        ValueError: the array is not one of records.
     """
-    whole = take(tensors, "records.whole", np.int64, (None, len(_WHOLE)))
-    shape, column = (len(whole), len(_REAL)), _REAL.index("mean_L1")
-    known = take(tensors, "records.known", np.uint8, shape)[:, column] != 0
-    losses = take(tensors, "records.real", np.float64, shape)[known, column]
-    generations = whole[known, _WHOLE.index("generation")]
-    n_cells = len(np.unique(whole[:, _WHOLE.index("cell")]))
+    batch = _batch(tensors)
+    known = batch["mean_L1"].is_valid().to_numpy(zero_copy_only=False)
+    losses = batch["mean_L1"].to_numpy(zero_copy_only=False)[known]
+    generations = batch["generation"].to_numpy()[known]
+    n_cells = len(np.unique(batch["cell"].to_numpy()))
     found, counts = np.unique(generations, return_counts=True)
     full = found[counts == n_cells]
     if not len(full):
@@ -107,68 +98,66 @@ def newest_mean_l1(tensors: Tensors) -> float | None:
     return mean if math.isfinite(mean) else None
 
 
-def _selection_losses(tensors: Tensors, n: int, n_members: int) -> list[tuple[float, ...] | None]:
-    """Of each of n records its losses at selection.
+def _batch(tensors: Tensors) -> pa.RecordBatch:
+    """The columns of records, in the memory of their array, found to be sound.
 
     Raises:
-        ValueError: the arrays are not those of records.
+        ValueError: the array is not one of records, or is compressed.
     """
-    measured = _which(tensors, "records.measured", n)
-    matrices = take(tensors, "records.selection_losses", np.float64, (len(measured), n_members**2))
-    found: list[tuple[float, ...] | None] = [None] * n
-    for k, matrix in zip(measured, matrices.tolist(), strict=True):
-        found[k] = tuple(matrix)
-    return found
+    content = pa.py_buffer(take(tensors, "records", np.uint8, (None,)))
+    try:
+        message = pa.ipc.read_message(content)
+        if message.type != "record batch" or _is_compressed(message.metadata.to_pybytes()):
+            raise ValueError("records: not a plain record batch")
+        batch = pa.ipc.read_record_batch(message, records_schema())
+        batch.validate(full=True)
+    except _MALFORMED as error:
+        reason = " ".join(str(error).split())[:100]
+        raise ValueError(f"records: not a record batch ({reason})") from None
+    for name in _FIELDS:
+        if name not in _OPTIONAL and batch[name].null_count:
+            raise ValueError(f"records: {name} is not known")
+    return batch
 
 
-def _centres(tensors: Tensors, n: int, n_bytes: int) -> list[bytes | None]:
-    """Of each of n records the weights of its centre.
+def _is_compressed(metadata: bytes) -> bool:
+    """Whether a batch's body is compressed: a few bytes of that could be unpacked to terabytes.
+
+    Args:
+        metadata: of the message, a flatbuffer that Arrow has verified.
+    """
+
+    def number(kind: str, at: int) -> int:
+        return int(struct.unpack_from(kind, metadata, at)[0])
+
+    def offset(table: int, field: int) -> int:
+        """Where a field is from the start of its table; 0 if it was left out."""
+        layout = table - number("<i", table)
+        is_known = 4 + 2 * field < number("<H", layout)
+        return number("<H", layout + 4 + 2 * field) if is_known else 0
+
+    root = number("<I", 0)
+    header = root + offset(root, _HEADER)
+    return offset(header + number("<I", header), _COMPRESSION) != 0
+
+
+def _values(name: str, column: pa.Array, length: int | None) -> list[typing.Any]:
+    """A column's values.
+
+    Args:
+        name: of the column.
+        column: its values; lists or bytes if they have a length.
+        length: of each of them that is known.
 
     Raises:
-        ValueError: the arrays are not those of records.
+        ValueError: one has another length, or a list lacks numbers.
     """
-    kept = _which(tensors, "records.kept", n)
-    centres = take(tensors, "records.centres", np.uint8, (len(kept), n_bytes))
-    found: list[bytes | None] = [None] * n
-    for k, centre in zip(kept, centres, strict=True):
-        found[k] = centre.tobytes()
-    return found
-
-
-def _which(tensors: Tensors, name: str, n: int) -> list[int]:
-    """Some of n records.
-
-    Raises:
-        ValueError: the array does not say which, in ascending order.
-    """
-    which = take(tensors, name, np.int64, (None,))
-    if not ((which >= 0) & (which < n)).all() or (np.diff(which) <= 0).any():
-        raise ValueError(f"{name}: not an ascending list of records")
-    chosen: list[int] = which.tolist()
-    return chosen
-
-
-def _record(
-    whole: list[int], real: list[float], known: list[int], others: dict[str, typing.Any]
-) -> Record:
-    values = dict(others)
-    for name, value in zip(_WHOLE, whole, strict=True):
-        values[name] = bool(value) if _HINTS[name] is bool else value
-    for name, number, is_known in zip(_REAL, real, known, strict=True):
-        values[name] = _value(name, number) if is_known else None
-        if not is_known and _HINTS[name] is float:
-            raise ValueError(f"records.known: {name} is not known")
-    return Record(**values)
-
-
-def _value(name: str, number: float) -> float | int:
-    """A number as its field has it.
-
-    Raises:
-        ValueError: it should be whole.
-    """
-    if _HINTS[name] == (int | None):
-        if not number.is_integer():
-            raise ValueError(f"records.real: {name} is not whole")
-        return int(number)
-    return number
+    values: list[typing.Any] = column.to_pylist()
+    if length is None:
+        return values
+    is_list = pa.types.is_list(column.type)
+    if any(each is not None and len(each) != length for each in values) or (
+        is_list and column.flatten().null_count
+    ):
+        raise ValueError(f"records: {name} has not {length} values")
+    return [each and tuple(each) for each in values] if is_list else values

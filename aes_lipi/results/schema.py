@@ -25,6 +25,7 @@ _ARROW_TYPES: dict[Any, pa.DataType] = {
     int: pa.int64(),
     float: pa.float64(),
     str: pa.string(),
+    bytes: pa.large_binary(),  # together they may be more than 2 GiB
 }
 
 _LISTS: dict[Any, pa.DataType] = {
@@ -33,9 +34,14 @@ _LISTS: dict[Any, pa.DataType] = {
 }
 
 
+def records_schema() -> pa.Schema:
+    """One row per generation and cell: the fields of `Record`."""
+    return pa.schema(_dataclass_fields(Record))
+
+
 def generations_schema() -> pa.Schema:
     """One row per generation and cell: `variant_name` and the fields of `Record` but weights."""
-    fields = _dataclass_fields(Record, leave_out=WEIGHTS)
+    fields = [field for field in records_schema() if field.name not in WEIGHTS]
     return pa.schema([pa.field("variant_name", pa.string()), *fields])
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import struct
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from helpers import setup_of, tiny_variant
 from hypothesis import given
@@ -23,6 +25,7 @@ from aes_lipi.coevolution.plan import Setup
 from aes_lipi.coevolution.ring import Evolution, initial_ring, perform
 from aes_lipi.coevolution.snapshot import Snapshot, in_order
 from aes_lipi.config import Variant
+from aes_lipi.results.schema import records_schema
 
 AT = datetime(2025, 1, 1, tzinfo=UTC)
 CASES: dict[str, dict[str, Any]] = {
@@ -180,12 +183,40 @@ def dropped(name: str) -> Any:
     return lambda tensors: tensors.pop(name) is None or None
 
 
-def one_record_less(tensors: Any) -> None:
-    for name in ("whole", "real", "known", "reads"):
-        tensors[f"records.{name}"] = tensors[f"records.{name}"][:-1].copy()
-    kept = tensors["records.measured"] < len(tensors["records.whole"])
-    for name in ("measured", "selection_losses"):
-        tensors[f"records.{name}"] = tensors[f"records.{name}"][kept].copy()
+def with_records(change: Callable[[pa.RecordBatch], pa.RecordBatch], **options: Any) -> Any:
+    """Change the columns of the records, or how they are written."""
+
+    def change_tensors(tensors: Any) -> None:
+        batch = change(pa.ipc.read_record_batch(pa.py_buffer(tensors["records"]), records_schema()))
+        stream = pa.BufferOutputStream()
+        with pa.ipc.new_stream(stream, batch.schema, **options) as writer:
+            writer.write_batch(batch)
+        reader = pa.ipc.MessageReader.open_stream(stream.getvalue())
+        reader.read_next_message()  # the schema
+        content = reader.read_next_message().serialize()
+        tensors["records"] = np.frombuffer(content, np.uint8)
+
+    return change_tensors
+
+
+def with_column(name: str, values: Any) -> Any:
+    """Give the records another column."""
+
+    def change(batch: pa.RecordBatch) -> pa.RecordBatch:
+        column = pa.array([values] * len(batch), batch.schema.field(name).type)
+        return batch.set_column(batch.schema.names.index(name), name, column)
+
+    return with_records(change)
+
+
+def damaged_records(change: Callable[[bytes], bytes]) -> Any:
+    """Change the bytes of the records."""
+
+    def change_tensors(tensors: Any) -> None:
+        content = change(tensors["records"].tobytes())
+        tensors["records"] = np.frombuffer(content, np.uint8)
+
+    return change_tensors
 
 
 UNFIT: dict[str, Any] = {
@@ -200,11 +231,21 @@ UNFIT: dict[str, Any] = {
     "decoder.counts: missing": replaced("decoder.observed", np.ones(4, np.uint8)),
     "learning_rates: not finite": replaced("learning_rates", np.full(4, np.nan)),
     "learning_rates: float64 of": replaced("learning_rates", np.ones(5)),
-    "records: not those": one_record_less,
-    "records.measured: not an ascending": lambda t: t["records.measured"].fill(0),
-    "records.selection_losses: missing": dropped("records.selection_losses"),
+    "records: not those": with_records(lambda batch: batch[:-1]),
+    "records: missing": dropped("records"),
+    "records: int64 of": replaced("records", np.zeros(9, np.int64)),
     "records: of another trial": lambda _: {"trial": 7},
-    "records.known: ": lambda t: t["records.known"].fill(0),
+    "records: wall_time_s is not known": with_column("wall_time_s", None),
+    "records: read_generations has not 3 values": with_column("read_generations", [0, 0]),
+    "records: selection_losses has not 9 values": with_column("selection_losses", [None] * 9),
+    "records: centre has not": with_column("centre", b"x"),
+    "records: not a plain record batch": with_records(
+        lambda batch: batch, options=pa.ipc.IpcWriteOptions(compression="zstd")
+    ),
+    "records: not a record batch (Ran out of field metadata": with_records(
+        lambda batch: batch.select(range(5))
+    ),
+    "records: not a record batch": damaged_records(lambda content: content[:-9]),
     "variant: v0000000000": lambda _: {"variant": "v0000000000"},
 }
 

@@ -288,6 +288,11 @@ def _checkpoint_mutated(content: bytes, rng: random.Random) -> bytes:
     return save(tensors, metadata={"aes_lipi": whole.model_dump_json()})
 
 
+def _with_damaged_bytes(array: Any, rng: random.Random) -> Any:
+    content = mutations.mutated(array.tobytes(), rng)
+    return np.frombuffer(content[: len(content) // array.itemsize * array.itemsize], array.dtype)
+
+
 _CHANGES: tuple[Callable[[Any, random.Random], Any], ...] = (
     lambda array, rng: array[: rng.randrange(len(array) + 1)].copy(),
     lambda array, rng: np.concatenate([array, array]),
@@ -295,6 +300,7 @@ _CHANGES: tuple[Callable[[Any, random.Random], Any], ...] = (
     lambda array, rng: array.astype(rng.choice((np.float32, np.float64, np.int64, np.uint8))),
     lambda array, rng: (array * rng.choice((0, 1e30, -1))).astype(array.dtype),
     lambda array, rng: array.reshape(-1),
+    _with_damaged_bytes,
     lambda array, rng: np.where(rng.random() < 0.5, np.nan, array).astype(array.dtype),
 )
 

@@ -1,0 +1,71 @@
+"""Records as bytes: every value comes back with its bits."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import struct
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aes_lipi.checkpoints.records import newest_mean_l1, records_from_tensors, records_to_tensors
+from aes_lipi.coevolution.plan import Record
+
+_BITS = st.integers(min_value=0, max_value=2**64 - 1)
+FLOATS = _BITS.map(lambda bits: struct.unpack("<d", struct.pack("<Q", bits))[0]) | st.floats()
+INTEGERS = st.integers(min_value=-(2**63), max_value=2**63 - 1)
+KINDS = {"int": INTEGERS, "float": FLOATS, "bool": st.booleans(), "None": st.none()}
+
+
+def values_of(field: dataclasses.Field[Any]) -> st.SearchStrategy[Any]:
+    given_lengths = {
+        "read_generations": st.tuples(*[st.integers(min_value=-1, max_value=2**31 - 1)] * 3),
+        "selection_losses": st.none() | st.tuples(*[FLOATS] * 9),
+        "centre": st.none() | st.binary(min_size=8, max_size=8),
+    }
+    if field.name in given_lengths:
+        return given_lengths[field.name]
+    return st.one_of([KINDS[kind] for kind in str(field.type).split(" | ")])
+
+
+RECORDS = st.builds(
+    Record, **{field.name: values_of(field) for field in dataclasses.fields(Record)}
+)
+
+
+def bits(value: Any) -> Any:
+    """A value, with floats as their bits, so that NaN is NaN and zeros have a sign."""
+    if isinstance(value, tuple):
+        return tuple(map(bits, value))
+    return (type(value), struct.pack("<d", value) if isinstance(value, float) else value)
+
+
+@given(st.lists(RECORDS, max_size=4))
+def test_every_value_comes_back_with_its_bits(records: list[Record]) -> None:
+    back = records_from_tensors(records_to_tensors(records), n_members=3, n_bytes=8)
+    assert [bits(dataclasses.astuple(each)) for each in back] == [
+        bits(dataclasses.astuple(each)) for each in records
+    ]
+
+
+def test_the_newest_loss_is_of_a_generation_that_all_cells_have_measured() -> None:
+    fields: dict[str, Any] = dict.fromkeys((each.name for each in dataclasses.fields(Record)), 0)
+    fields |= {"read_generations": (0, 0), "selection_losses": None, "centre": None}
+    fields |= {"prune_event": False, "diverged": False}
+    measured = {(0, 0): 1.0, (0, 1): 2.0, (1, 0): 5.0, (1, 1): None}
+
+    def newest(losses: dict[tuple[int, int], float | None]) -> float | None:
+        records = [
+            Record(**{**fields, "generation": t, "cell": i, "mean_L1": loss})
+            for (t, i), loss in losses.items()
+        ]
+        return newest_mean_l1(records_to_tensors(records))
+
+    assert newest({}) is None
+    assert newest(measured) == 1.5
+    assert newest(measured | {(1, 1): 6.0}) == 5.5
+    assert newest(measured | {(1, 1): math.inf}) is None
+    assert newest(measured | {(1, 1): math.nan}) is None
+    assert newest({(0, 0): None}) is None
