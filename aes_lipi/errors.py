@@ -1,4 +1,9 @@
-"""The one exception that a user's mistake becomes."""
+"""The one exception that a user's mistake becomes, and parts of what it says."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
 
 
 class UserError(Exception):
@@ -12,4 +17,20 @@ class UserError(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__("".join(each if each.isprintable() else "?" for each in message))
+        super().__init__(_one_line(message))
+
+
+def nearest(name: str, names: Iterable[str], cutoff: float = 0.5) -> str:
+    """A clause that offers the nearest of the known names, or nothing if none is that near."""
+    close = difflib.get_close_matches(name, list(names), n=3, cutoff=cutoff)
+    return f"; did you mean {' or '.join(close)}?" if close else ""
+
+
+def printable(text: object) -> str:
+    """Text for a message: on one line, and cut if long."""
+    line = _one_line(str(text))
+    return line if len(line) <= 60 else line[:57] + "..."
+
+
+def _one_line(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

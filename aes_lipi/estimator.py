@@ -23,11 +23,10 @@ from aes_lipi.coevolution.verdict import judge
 from aes_lipi.config import Variant
 from aes_lipi.config.study import describe
 from aes_lipi.config.variant import DATA_FIELDS
-from aes_lipi.config.wording import nearest, printable
 from aes_lipi.data.dataset import Dataset
 from aes_lipi.data.minmax import MinMax
 from aes_lipi.data.streams import DataPurpose, data_stream
-from aes_lipi.errors import UserError
+from aes_lipi.errors import UserError, nearest, printable
 from aes_lipi.execution.inputs import Inputs, prepare_with
 from aes_lipi.models import Model, load_pairs
 from aes_lipi.results.schema import WEIGHTS

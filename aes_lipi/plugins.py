@@ -6,8 +6,7 @@ docs/extending.md says how they are written, named and registered.
 from __future__ import annotations
 
 from aes_lipi.autoencoders.environments import Environment
-from aes_lipi.autoencoders.layout import Layer, NetworkLayout
-from aes_lipi.autoencoders.statistics import ActivationStatistics
+from aes_lipi.autoencoders.network import ActivationStatistics, Layer, NetworkLayout
 from aes_lipi.data.dataset import Dataset
 from aes_lipi.pruning.operators import Evidence, Operator, Settings, keep_nodes
 from aes_lipi.pruning.schedules import Moment

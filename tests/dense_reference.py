@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aes_lipi.autoencoders.environments import Architecture, Environment, build_architecture
-from aes_lipi.autoencoders.layout import NetworkLayout
-from aes_lipi.autoencoders.networks import Mask, Network
+from aes_lipi.autoencoders.network import Mask, Network, NetworkLayout
 from aes_lipi.data.dataset import Dataset
 from aes_lipi.engine.protocol import ADAM_BETAS, ADAM_EPSILON, Measure, TrainTask, Updates
 

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from aes_lipi.autoencoders.environments import Architecture
-from aes_lipi.autoencoders.initialise import initial_genome
-from aes_lipi.autoencoders.networks import Network, Pair
+from aes_lipi.autoencoders.network import Network, Pair, initial_genome
 from aes_lipi.coevolution.plan import Setup
 from aes_lipi.config import Study, StudyFile, Variant, resolve_study
 from aes_lipi.data import Dataset

@@ -18,7 +18,6 @@ from studies import assert_same_study, run_study
 
 from aes_lipi.analysis.tradeoff import read_candidates
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
-from aes_lipi.autoencoders.forward import decode, encode
 from aes_lipi.coevolution.front import pareto_front
 from aes_lipi.data.minmax import MinMax
 from aes_lipi.errors import UserError
@@ -49,9 +48,9 @@ def scaled_model(**fields: Any) -> Model:
 def test_rows_in_the_users_units_are_scaled_and_reconstructions_are_in_them() -> None:
     model = scaled_model()
     unit = UNIT_ROWS.astype(np.float32)
-    code = encode(ARCHITECTURE, model.pair.encoder.genome, unit)
+    code = ARCHITECTURE.encode(model.pair.encoder.genome, unit)
     assert np.array_equal(model.encode(ROWS), code)
-    inner = decode(ARCHITECTURE, model.pair.decoder.genome, code)
+    inner = ARCHITECTURE.decode(model.pair.decoder.genome, code)
     expected = SCALING.low + (SCALING.high - SCALING.low) * inner
     found = model.reconstruct(ROWS)
     assert found.dtype == np.float64
@@ -63,10 +62,9 @@ def test_rows_in_the_users_units_are_scaled_and_reconstructions_are_in_them() ->
 def test_a_score_is_the_mean_absolute_error_of_a_row_with_columns_in_the_unit_interval() -> None:
     model = scaled_model()
     unit = UNIT_ROWS.astype(np.float32)
-    inner = decode(
-        ARCHITECTURE,
+    inner = ARCHITECTURE.decode(
         model.pair.decoder.genome,
-        encode(ARCHITECTURE, model.pair.encoder.genome, unit),
+        ARCHITECTURE.encode(model.pair.encoder.genome, unit),
     )
     score = model.score(ROWS)
     assert score.shape == (3,)

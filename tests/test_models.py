@@ -21,7 +21,7 @@ from safetensors.numpy import save_file
 from aes_lipi.arrays import Float32
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, Architecture, build_architecture
 from aes_lipi.autoencoders.modules import autoencoder_module
-from aes_lipi.autoencoders.networks import Network, Pair
+from aes_lipi.autoencoders.network import Network, Pair
 from aes_lipi.errors import UserError
 from aes_lipi.models import Model, describe_layers, load_model, load_pairs, save_model
 from aes_lipi.models.files import METADATA_KEY

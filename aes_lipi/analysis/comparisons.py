@@ -16,8 +16,7 @@ from aes_lipi.analysis.hypotheses import Finding, holm, mann_whitney, wilcoxon_s
 from aes_lipi.analysis.letters import letter_display
 from aes_lipi.analysis.samples import Sample
 from aes_lipi.arrays import Float64
-from aes_lipi.config.wording import printable
-from aes_lipi.errors import UserError
+from aes_lipi.errors import UserError, printable
 
 MAX_VARIANTS = 200
 

@@ -13,8 +13,7 @@ import pyarrow as pa
 
 from aes_lipi.analysis.units import Rows
 from aes_lipi.arrays import Float64
-from aes_lipi.config.wording import nearest, printable
-from aes_lipi.errors import UserError
+from aes_lipi.errors import UserError, nearest, printable
 from aes_lipi.results.schema import generations_schema
 
 SIZES: Mapping[str, tuple[str, ...]] = {

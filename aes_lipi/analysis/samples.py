@@ -11,8 +11,7 @@ import pandas as pd
 from aes_lipi.analysis.reading import Measurements, check_unit
 from aes_lipi.analysis.units import Unit
 from aes_lipi.arrays import Float64, Int64
-from aes_lipi.config.wording import nearest, printable
-from aes_lipi.errors import UserError
+from aes_lipi.errors import UserError, nearest, printable
 
 _SHOWN = 8
 

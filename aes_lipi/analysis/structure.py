@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aes_lipi.arrays import Flags, Float32
-from aes_lipi.autoencoders.forward import layer_outputs
-from aes_lipi.autoencoders.layout import Activation, NetworkLayout
+from aes_lipi.autoencoders.network import Activation, NetworkLayout
 from aes_lipi.models.model import Model
 
 
@@ -111,7 +110,7 @@ def _layers(
         x: what it reads, float32, shape (rows, n_in).
         readers: by layer, weights outside of this network that read the layer's output.
     """
-    outputs = None if x is None else layer_outputs(layout, genome, np.asarray(x, np.float32))
+    outputs = None if x is None else layout.outputs(genome, np.asarray(x, np.float32))
     found = []
     for k, layer in enumerate(layout.layers):
         reading = [

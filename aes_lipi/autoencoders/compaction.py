@@ -21,9 +21,7 @@ import numpy as np
 
 from aes_lipi.arrays import Flags, Float32, Float64, Int64
 from aes_lipi.autoencoders.environments import Architecture
-from aes_lipi.autoencoders.forward import activate
-from aes_lipi.autoencoders.layout import Layer, NetworkLayout
-from aes_lipi.autoencoders.networks import Network, Pair
+from aes_lipi.autoencoders.network import Layer, Network, NetworkLayout, Pair, activate
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,17 @@ with and which noise it trains under. Engines read these facts; nothing else kno
 
 from __future__ import annotations
 
+import math
+import operator
 from dataclasses import dataclass
-from typing import Literal
+from functools import cache
+from typing import Any, Literal, get_args
 
-from aes_lipi.autoencoders.layout import Activation, Layer, NetworkLayout, chain
+from aes_lipi.arrays import Float32
+from aes_lipi.autoencoders.network import Activation, Layer, NetworkLayout, chain
+from aes_lipi.errors import printable
+from aes_lipi.extension.guard import called, settled
+from aes_lipi.extension.loading import Plugin, load
 
 Loss = Literal["l1", "negative_elbo"]
 
@@ -87,6 +94,25 @@ class Architecture:
             self.latent_size if self.variational else 0
         )
 
+    def encode(self, genome: Float32, x: Float32) -> Float32:
+        """The code of rows x, float32, shape (rows, latent size); a variational encoder's mean.
+
+        Args:
+            genome: of the encoder.
+            x: rows, float32, shape (rows, n_dim).
+        """
+        outputs = self.encoder.outputs(genome, x)
+        return outputs[-2] if self.variational else outputs[-1]
+
+    def decode(self, genome: Float32, code: Float32) -> Float32:
+        """The reconstruction from codes: float32, shape (rows, n_dim).
+
+        Args:
+            genome: of the decoder.
+            code: float32, shape (rows, latent size).
+        """
+        return self.decoder.outputs(genome, code)[-1]
+
 
 def build_architecture(
     environment: Environment, n_dim: int, hidden_sizes: tuple[int, ...], latent_size: int
@@ -119,3 +145,82 @@ def _encoder(
         for name in ("mean", "log_variance")
     )
     return NetworkLayout((*trunk, *heads))
+
+
+_MAX_WIDTH = 1_000_000
+
+
+def environment_named(name: str) -> Environment:
+    """An environment by its name.
+
+    Raises:
+        UserError: it is one of a user's that cannot be imported, or breaks a rule.
+    """
+    return ENVIRONMENTS[name] if name in ENVIRONMENTS else _plugged(name)
+
+
+@cache
+def _plugged(name: str) -> Environment:
+    """An environment of a user's: an `Environment`, or a function that makes one."""
+    plugin = load("environment", name)
+    if isinstance(plugin.value, Environment):
+        return _checked(plugin, plugin.value)
+    make = plugin.value
+    if not (isinstance(make, type) and issubclass(make, Environment)):
+        make = plugin.function()
+    return settled(
+        plugin, lambda: _checked(plugin, called(plugin, {}, lambda _: make())), operator.eq
+    )
+
+
+def _checked(plugin: Plugin, made: Any) -> Environment:
+    """An environment whose fields are right.
+
+    Raises:
+        UserError: they are not, or it is none.
+    """
+    if not isinstance(made, Environment):
+        raise plugin.error(
+            f"gives a value of type {type(made).__name__}; it must be an "
+            "aes_lipi.plugins.Environment, or a function without parameters that returns one"
+        )
+    for field, is_right, remedy in _facts(made):
+        if not is_right:
+            raise plugin.error(f"has {field} = {printable(repr(getattr(made, field)))}; {remedy}")
+    return made
+
+
+def _facts(made: Environment) -> tuple[tuple[str, bool, str], ...]:
+    """Of every field whether it is right, and what would be."""
+    sizes, losses = made.hidden_sizes, get_args(Loss)
+    return (
+        (
+            "hidden_sizes",
+            isinstance(sizes, tuple) and all(_is_width(size) for size in sizes),
+            "give a tuple of whole numbers from 1, such as (60, 30)",
+        ),
+        ("latent_size", _is_width(made.latent_size), "give a whole number from 1"),
+        ("variational", isinstance(made.variational, bool), "give True or False"),
+        ("linear_code", isinstance(made.linear_code, bool), "give True or False"),
+        (
+            "loss",
+            isinstance(made.loss, str) and made.loss in losses,
+            f"give one of {', '.join(losses)}",
+        ),
+        (
+            "loss",
+            made.loss != "negative_elbo" or made.variational,
+            "it is the loss of variational environments; set variational=True, or loss='l1'",
+        ),
+        ("input_noise", _is_spread(made.input_noise), "give a number from 0"),
+    )
+
+
+def _is_width(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MAX_WIDTH
+
+
+def _is_spread(value: object) -> bool:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return 0 <= value < math.inf

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from aes_lipi.arrays import Float32
 from aes_lipi.autoencoders.environments import Architecture
-from aes_lipi.autoencoders.layout import Activation, NetworkLayout
-from aes_lipi.autoencoders.networks import Pair
+from aes_lipi.autoencoders.network import Activation, NetworkLayout, Pair
 
 ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,

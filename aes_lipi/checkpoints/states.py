@@ -8,9 +8,7 @@ import numpy as np
 
 from aes_lipi.arrays import Array
 from aes_lipi.autoencoders.environments import Architecture
-from aes_lipi.autoencoders.layout import NetworkLayout
-from aes_lipi.autoencoders.networks import Network, Pair
-from aes_lipi.autoencoders.statistics import ActivationStatistics
+from aes_lipi.autoencoders.network import ActivationStatistics, Network, NetworkLayout, Pair
 from aes_lipi.checkpoints.tensors import Tensors, take
 from aes_lipi.coevolution.order import Version
 from aes_lipi.coevolution.plan import Cell

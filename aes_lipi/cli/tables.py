@@ -12,7 +12,7 @@ from rich.table import Table
 
 from aes_lipi.cli.durations import duration
 from aes_lipi.config import Study
-from aes_lipi.config.wording import printable
+from aes_lipi.errors import printable
 from aes_lipi.execution.estimate import estimated_seconds
 from aes_lipi.results.locations import shown
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 
 from aes_lipi.arrays import Float64, Int32
-from aes_lipi.autoencoders.networks import Network, Pair
+from aes_lipi.autoencoders.network import Network, Pair
 from aes_lipi.coevolution.batches import random_batch, rows_of_cell, shuffled_pass
 from aes_lipi.coevolution.plan import Cell, Setup, Task
 from aes_lipi.coevolution.selection import SOLUTION_CONCEPTS, tournament

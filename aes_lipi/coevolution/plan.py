@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aes_lipi.autoencoders.environments import Architecture
-from aes_lipi.autoencoders.networks import Network, Pair
+from aes_lipi.autoencoders.network import Network, Pair
 from aes_lipi.config import Variant
 from aes_lipi.data.dataset import Dataset
 from aes_lipi.engine.protocol import ActivationStatistics, Engine, Moments

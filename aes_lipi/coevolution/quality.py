@@ -10,7 +10,7 @@ import numpy as np
 from aes_lipi.arrays import Float64
 from aes_lipi.autoencoders.compaction import n_compact
 from aes_lipi.autoencoders.environments import Architecture
-from aes_lipi.autoencoders.networks import Network, Pair
+from aes_lipi.autoencoders.network import Network, Pair
 from aes_lipi.coevolution.plan import Setup
 
 _WEIGHTS = np.dtype("<f4")

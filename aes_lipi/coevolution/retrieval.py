@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aes_lipi.arrays import Float32
-from aes_lipi.autoencoders.networks import Pair
+from aes_lipi.autoencoders.network import Pair
 from aes_lipi.coevolution.plan import Setup
 from aes_lipi.engine.protocol import ActivationsTask
 

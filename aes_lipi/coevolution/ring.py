@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from aes_lipi.autoencoders.initialise import initial_genome
-from aes_lipi.autoencoders.networks import Network, Pair
+from aes_lipi.autoencoders.network import Network, Pair, initial_genome
 from aes_lipi.coevolution.front import extended
 from aes_lipi.coevolution.generation import generation
 from aes_lipi.coevolution.order import Flow, Reads, Step, Version, waves

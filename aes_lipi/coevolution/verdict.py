@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from aes_lipi.autoencoders.networks import Pair
+from aes_lipi.autoencoders.network import Pair
 from aes_lipi.coevolution.plan import Record, Setup, capacity
 from aes_lipi.coevolution.retrieval import RetrievalMeasures, retrieval_measures
 from aes_lipi.coevolution.ring import Ring

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from importlib.metadata import entry_points
 
-from aes_lipi.config.wording import nearest, printable
+from aes_lipi.errors import nearest, printable
 
 GROUPS: Mapping[str, str] = {
     "prune_method": "aes_lipi.prune_methods",

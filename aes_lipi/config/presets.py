@@ -10,8 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from aes_lipi.config.study import StudyFile, describe
-from aes_lipi.config.wording import nearest
-from aes_lipi.errors import UserError
+from aes_lipi.errors import UserError, nearest
 
 _MAX_STUDY_FILE_BYTES = 1_000_000
 _LONGEST_NUMBER = 1000  # characters

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aes_lipi.config.names import PATH_FORM, is_added, registered
-from aes_lipi.config.wording import nearest
+from aes_lipi.errors import nearest
 
 _CLUSTERING_NAME = re.compile(r"(?:binary_clustering_)?([0-9]{1,9})_([0-9]{1,9})_([0-9]{1,9})")
 _CLUSTERING_FIELDS = ("n_clusters", "n_examples_per_cluster", "n_dim")

@@ -13,8 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from aes_lipi.config.interval import CheckpointInterval, parse_interval
 from aes_lipi.config.names import short_name
 from aes_lipi.config.variant import BUILT_IN, OPERATOR_FIELDS, Variant
-from aes_lipi.config.wording import nearest, printable
-from aes_lipi.errors import UserError
+from aes_lipi.errors import UserError, nearest, printable
 
 Settings = Mapping[str, Any]
 

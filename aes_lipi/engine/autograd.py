@@ -9,7 +9,7 @@ import torch
 
 from aes_lipi.arrays import Float64, Int32
 from aes_lipi.autoencoders.environments import Architecture
-from aes_lipi.autoencoders.networks import Network, Pair
+from aes_lipi.autoencoders.network import Network, Pair
 from aes_lipi.data.dataset import Dataset, Split
 from aes_lipi.engine.autograd_stack import TrainingStack
 from aes_lipi.engine.functional import Passed, code_of, l1_of, losses_of, parameters_of, run

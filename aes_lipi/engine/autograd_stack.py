@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from aes_lipi.autoencoders.environments import Architecture
-from aes_lipi.autoencoders.layout import NetworkLayout
-from aes_lipi.autoencoders.networks import Network
+from aes_lipi.autoencoders.network import Network, NetworkLayout
 from aes_lipi.engine import adam
 from aes_lipi.engine.functional import Passed, code_of, losses_of, parameters_of, run
 from aes_lipi.engine.protocol import ActivationStatistics, Moments, Trained, TrainTask

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from aes_lipi.autoencoders.environments import Architecture
-from aes_lipi.autoencoders.layout import NetworkLayout
 from aes_lipi.autoencoders.modules import ACTIVATIONS
+from aes_lipi.autoencoders.network import NetworkLayout
 
 Parameters = list[tuple[Tensor, Tensor]]
 

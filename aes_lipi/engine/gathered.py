@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from aes_lipi.arrays import Float64
-from aes_lipi.autoencoders.networks import Network, Pair
+from aes_lipi.autoencoders.network import Network, Pair
 from aes_lipi.data.dataset import Split
 from aes_lipi.engine.protocol import (
     Activations,

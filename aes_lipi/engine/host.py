@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aes_lipi.autoencoders.networks import Network
+from aes_lipi.autoencoders.network import Network
 
 
 class OnHost:

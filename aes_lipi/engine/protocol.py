@@ -14,8 +14,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from aes_lipi.arrays import Float32, Float64, Int32
-from aes_lipi.autoencoders.networks import Network, Pair
-from aes_lipi.autoencoders.statistics import ActivationStatistics
+from aes_lipi.autoencoders.network import ActivationStatistics, Network, Pair
 from aes_lipi.data.dataset import Split
 
 __all__ = [

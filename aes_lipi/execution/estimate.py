@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aes_lipi.autoencoders.choice import environment_named
+from aes_lipi.autoencoders.environments import environment_named
 from aes_lipi.config import Study, Variant
 
 SECONDS_PER_WEIGHT_UPDATE = 4e-10

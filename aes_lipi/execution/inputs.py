@@ -9,9 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from weakref import ref
 
-from aes_lipi.autoencoders.choice import environment_named
-from aes_lipi.autoencoders.environments import Architecture, build_architecture
-from aes_lipi.autoencoders.networks import Pair
+from aes_lipi.autoencoders.environments import Architecture, build_architecture, environment_named
+from aes_lipi.autoencoders.network import Pair
 from aes_lipi.coevolution.plan import Setup
 from aes_lipi.config import Variant
 from aes_lipi.config.variant import DATA_FIELDS

@@ -7,9 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from aes_lipi.autoencoders.environments import Architecture
-from aes_lipi.autoencoders.initialise import initial_genome
-from aes_lipi.autoencoders.layout import NetworkLayout
-from aes_lipi.autoencoders.statistics import ActivationStatistics
+from aes_lipi.autoencoders.network import ActivationStatistics, NetworkLayout, initial_genome
 from aes_lipi.coevolution.order import reachable
 from aes_lipi.config import Variant
 from aes_lipi.pruning.operators import Evidence, Settings, operator_named

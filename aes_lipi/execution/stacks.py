@@ -11,7 +11,7 @@ from queue import SimpleQueue
 
 from threadpoolctl import threadpool_limits
 
-from aes_lipi.autoencoders.networks import Pair
+from aes_lipi.autoencoders.network import Pair
 from aes_lipi.coevolution.plan import Setup
 from aes_lipi.config import Variant
 from aes_lipi.engine.gathered import GatheredEngine, Gathering, Stopped

@@ -17,7 +17,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import aes_lipi
-from aes_lipi.autoencoders.networks import Pair
+from aes_lipi.autoencoders.network import Pair
 from aes_lipi.checkpoints import Checkpoint, decode_checkpoint, encode_checkpoint
 from aes_lipi.coevolution.front import with_front_alone
 from aes_lipi.coevolution.plan import Record, Setup

@@ -16,8 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from aes_lipi.config.names import is_path, registered
-from aes_lipi.config.wording import nearest, printable
-from aes_lipi.errors import UserError
+from aes_lipi.errors import UserError, nearest, printable
 
 LONGEST_NAME = 160  # that is told whole
 

@@ -15,7 +15,7 @@ from aes_lipi.autoencoders.environments import (
     Loss,
     build_architecture,
 )
-from aes_lipi.autoencoders.layout import Activation, Layer, NetworkLayout, chain
+from aes_lipi.autoencoders.network import Activation, Layer, NetworkLayout, chain
 from aes_lipi.data.minmax import MinMax
 from aes_lipi.models.model import Compaction, Model
 

@@ -9,8 +9,7 @@ import numpy as np
 
 from aes_lipi.arrays import Float32, Floats
 from aes_lipi.autoencoders.environments import Architecture
-from aes_lipi.autoencoders.forward import decode, encode
-from aes_lipi.autoencoders.networks import Pair
+from aes_lipi.autoencoders.network import Pair
 from aes_lipi.models.model import Model, row_errors
 from aes_lipi.models.units import Units, matrix
 
@@ -75,13 +74,13 @@ class Ensemble:
         return row_errors(rows, self._decoded(self._encoded(self.units.within(rows))))
 
     def _encoded(self, rows: Float32) -> Float32:
-        codes = [encode(self.architecture, pair.encoder.genome, rows) for pair in self.pairs]
+        codes = [self.architecture.encode(pair.encoder.genome, rows) for pair in self.pairs]
         return np.concatenate(codes, axis=1)
 
     def _decoded(self, codes: Float32) -> Float32:
         parts = np.split(codes, len(self.pairs), axis=1)
         members = [
-            decode(self.architecture, pair.decoder.genome, part)
+            self.architecture.decode(pair.decoder.genome, part)
             for pair, part in zip(self.pairs, parts, strict=True)
         ]
         mean: Float32 = np.mean(members, axis=0, dtype=np.float32)

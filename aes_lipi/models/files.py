@@ -23,8 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from aes_lipi.autoencoders.environments import Architecture
-from aes_lipi.autoencoders.layout import NetworkLayout
-from aes_lipi.autoencoders.networks import Network, Pair
+from aes_lipi.autoencoders.network import Network, NetworkLayout, Pair
 from aes_lipi.errors import UserError
 from aes_lipi.models.description import Description, read_description, write_description
 from aes_lipi.models.model import Model, describe_layers

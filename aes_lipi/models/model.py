@@ -12,9 +12,7 @@ import numpy as np
 from aes_lipi.arrays import Float32, Floats
 from aes_lipi.autoencoders.compaction import compact
 from aes_lipi.autoencoders.environments import Architecture
-from aes_lipi.autoencoders.forward import decode, encode
-from aes_lipi.autoencoders.layout import NetworkLayout
-from aes_lipi.autoencoders.networks import Network, Pair
+from aes_lipi.autoencoders.network import Network, NetworkLayout, Pair
 from aes_lipi.data.minmax import MinMax
 from aes_lipi.models.units import Units, matrix
 
@@ -74,7 +72,7 @@ class Model:
             ValueError: x is not of that shape, or a value is not finite.
         """
         rows = self.units.to_network(x)
-        return encode(self.architecture, self.pair.encoder.genome, rows)
+        return self.architecture.encode(self.pair.encoder.genome, rows)
 
     def decode(self, z: Any) -> Floats:
         """Reconstructions from codes z (rows, latent size): (rows, n_dim).
@@ -106,7 +104,7 @@ class Model:
             ValueError: x is not of that shape, or a value is not finite.
         """
         rows = self.units.scaled(x)
-        code = encode(self.architecture, self.pair.encoder.genome, self.units.within(rows))
+        code = self.architecture.encode(self.pair.encoder.genome, self.units.within(rows))
         return row_errors(rows, self._decoded(code))
 
     def compacted(self) -> Model:
@@ -141,7 +139,7 @@ class Model:
         return dataclasses.replace(self, architecture=architecture, pair=pair, others=())
 
     def _decoded(self, code: Float32) -> Float32:
-        return decode(self.architecture, self.pair.decoder.genome, code)
+        return self.architecture.decode(self.pair.decoder.genome, code)
 
 
 def row_errors(rows: Float32, reconstruction: Float32) -> Float32:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from aes_lipi.autoencoders.layout import NetworkLayout
-from aes_lipi.autoencoders.networks import Mask, Network
+from aes_lipi.autoencoders.network import Mask, Network, NetworkLayout
 from aes_lipi.pruning.operators import Evidence, Settings, operator_named
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from aes_lipi.config import Study, Variant
-from aes_lipi.config.wording import nearest, printable
-from aes_lipi.errors import UserError
+from aes_lipi.errors import UserError, nearest, printable
 from aes_lipi.reproduction.published import Published, load_published
 from aes_lipi.reproduction.subjects import (
     Subject,

@@ -9,8 +9,7 @@ from typing import Any
 
 from aes_lipi.api import load_study
 from aes_lipi.config import Study, Variant
-from aes_lipi.config.wording import printable
-from aes_lipi.errors import UserError
+from aes_lipi.errors import UserError, printable
 from aes_lipi.reproduction.published import Published, Selector
 
 Overrides = Callable[[Study], Mapping[str, Any]]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aes_lipi.config import Study
-from aes_lipi.config.wording import printable
+from aes_lipi.errors import printable
 from aes_lipi.results.documents import decode, encode
 
 STUDY_FILE = "study.json"

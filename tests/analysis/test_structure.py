@@ -7,7 +7,7 @@ import pytest
 
 from aes_lipi.analysis.structure import LayerStructure, structure_of
 from aes_lipi.autoencoders.environments import Architecture, Environment, build_architecture
-from aes_lipi.autoencoders.networks import Network, Pair
+from aes_lipi.autoencoders.network import Network, Pair
 from aes_lipi.models import Model
 
 Layers = dict[tuple[str, str], LayerStructure]

@@ -21,10 +21,8 @@ from aes_lipi.autoencoders.environments import (
     Environment,
     build_architecture,
 )
-from aes_lipi.autoencoders.forward import decode, encode, sigmoid
-from aes_lipi.autoencoders.layout import NetworkLayout
 from aes_lipi.autoencoders.modules import autoencoder_module
-from aes_lipi.autoencoders.networks import Network, Pair
+from aes_lipi.autoencoders.network import Network, NetworkLayout, Pair, activate
 from aes_lipi.coevolution.ring import advance, initial_ring
 
 Case = tuple[Architecture, Pair]
@@ -135,8 +133,8 @@ def rows_for(architecture: Architecture, n_rows: int = 12) -> Float32:
 
 
 def reconstruct(architecture: Architecture, pair: Pair, x: Float32) -> Float32:
-    code = encode(architecture, pair.encoder.genome, x)
-    return decode(architecture, pair.decoder.genome, code)
+    code = architecture.encode(pair.encoder.genome, x)
+    return architecture.decode(pair.decoder.genome, code)
 
 
 def genomes(pair: Pair) -> tuple[bytes, bytes]:
@@ -151,7 +149,7 @@ def assert_same_function(architecture: Architecture, pair: Pair, small: Compacte
     """
     x = rows_for(architecture)
     code, ours = (
-        encode(a, p.encoder.genome, x)
+        a.encode(p.encoder.genome, x)
         for a, p in ((architecture, pair), (small.architecture, small.pair))
     )
     np.testing.assert_allclose(ours[:, : small.code.size], code[:, small.code], 1e-5, 2e-6)
@@ -186,8 +184,8 @@ def test_whole_numbers_are_computed_exactly_the_same(case: Case) -> None:
     architecture, pair = case
     small = compact(architecture, pair)
     x = rows_for(architecture)
-    code = encode(small.architecture, small.pair.encoder.genome, x)
-    original = encode(architecture, pair.encoder.genome, x)
+    code = small.architecture.encode(small.pair.encoder.genome, x)
+    original = architecture.encode(pair.encoder.genome, x)
     np.testing.assert_array_equal(code[:, : small.code.size], original[:, small.code])
     np.testing.assert_array_equal(
         reconstruct(small.architecture, small.pair, x), reconstruct(architecture, pair, x)
@@ -354,7 +352,7 @@ def test_a_pair_pruned_to_nothing_gives_its_last_bias(
     assert small.unread_inputs.tolist() == list(range(n_dim))
     assert small.is_constant
     x = rows_for(architecture)
-    expected = sigmoid(np.tile(last, (len(x), 1)))
+    expected = activate("sigmoid", np.tile(last, (len(x), 1)))
     np.testing.assert_array_equal(reconstruct(shape, small.pair, x), expected)
     np.testing.assert_array_equal(reconstruct(architecture, pair, x), expected)
     assert_nothing_removable(small)

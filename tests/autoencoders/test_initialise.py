@@ -9,8 +9,7 @@ from torch import nn
 
 from aes_lipi.arrays import Float32
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
-from aes_lipi.autoencoders.initialise import initial_genome
-from aes_lipi.autoencoders.layout import NetworkLayout, chain
+from aes_lipi.autoencoders.network import NetworkLayout, chain, initial_genome
 
 WIDE = chain(("hidden_1", "latent"), (400, 50, 30), "relu")
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
-from aes_lipi.autoencoders.layout import Layer, NetworkLayout, chain
+from aes_lipi.autoencoders.network import Layer, NetworkLayout, chain
 
 # 3-4-2: layer 0 has 12 weights and 4 biases, layer 1 has 8 weights and 2 biases.
 SMALL = chain(("hidden_1", "latent"), (3, 4, 2), "relu")

@@ -14,11 +14,8 @@ from torch import nn
 
 from aes_lipi.arrays import Float32
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, Architecture, build_architecture
-from aes_lipi.autoencoders.forward import decode, encode, layer_outputs, sigmoid
-from aes_lipi.autoencoders.initialise import initial_genome
-from aes_lipi.autoencoders.layout import NetworkLayout
 from aes_lipi.autoencoders.modules import autoencoder_module, genome_of, network_module
-from aes_lipi.autoencoders.networks import Network, Pair
+from aes_lipi.autoencoders.network import Network, NetworkLayout, Pair, activate, initial_genome
 
 SHAPES = [(1, (1,), 1), (7, (4,), 3), (7, (), 2), (40, (20, 11), 5)]
 
@@ -49,12 +46,12 @@ HAND_ROW = np.array([[1, 2]], dtype=np.float32)
 
 def test_forward_pass_by_hand() -> None:
     # hidden: (1*1 + 0*2 + 0, -1*1 + 1*2 - 2) = (1, -1), ReLU (1, 0); code: 2*1 + 3*0 + 0.5 = 2.5
-    hidden, code = layer_outputs(HAND.encoder, HAND_ENCODER, HAND_ROW)
+    hidden, code = HAND.encoder.outputs(HAND_ENCODER, HAND_ROW)
     assert hidden.tolist() == [[1, 0]]
     assert code.tolist() == [[2.5]]
     # hidden: (2.5 - 0.5, -2.5 + 1) = (2, -1.5), ReLU (2, 0);
     # output: (0.5*2 - 1, 0*2 + ln 3) = (0, ln 3), sigmoid (1/2, 3/4)
-    hidden, output = layer_outputs(HAND.decoder, HAND_DECODER, code)
+    hidden, output = HAND.decoder.outputs(HAND_DECODER, code)
     assert hidden.tolist() == [[2, 0]]
     np.testing.assert_allclose(output, [[0.5, 0.75]], rtol=1e-7)
 
@@ -108,8 +105,8 @@ def test_module_and_numpy_agree_to_rounding(
     with torch.no_grad():
         code = module.encoder(torch.from_numpy(x))[:, :latent].numpy()
         output = module(torch.from_numpy(x)).numpy()
-    codes = encode(architecture, pair.encoder.genome, x)
-    outputs = decode(architecture, pair.decoder.genome, codes)
+    codes = architecture.encode(pair.encoder.genome, x)
+    outputs = architecture.decode(pair.decoder.genome, codes)
     assert codes.dtype == np.float32
     assert codes.shape == (9, latent)
     assert outputs.dtype == np.float32
@@ -122,13 +119,13 @@ def test_variational_encoder_gives_mean_then_log_variance() -> None:
     environment = ENVIRONMENTS["VariationalAutoencoderBinaryClustering"]
     architecture = build_architecture(environment, 6, (5,), 3)
     pair, x = pair_of(architecture), rows_of(6)
-    trunk, mean, log_variance = layer_outputs(architecture.encoder, pair.encoder.genome, x)
+    trunk, mean, log_variance = architecture.encoder.outputs(pair.encoder.genome, x)
     with torch.no_grad():
         both = network_module(architecture.encoder, pair.encoder.genome)(torch.from_numpy(x))
     assert both.shape == (9, 6)
     np.testing.assert_allclose(both[:, :3].numpy(), mean, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(both[:, 3:].numpy(), log_variance, rtol=1e-5, atol=1e-6)
-    assert np.array_equal(encode(architecture, pair.encoder.genome, x), mean)
+    assert np.array_equal(architecture.encode(pair.encoder.genome, x), mean)
     assert mean.min() < 0
     assert trunk.min() >= 0
 
@@ -179,7 +176,7 @@ def test_genome_of_another_length_is_refused() -> None:
     [(0.0, 0.5), (1e4, 1.0), (-1e4, 0.0), (math.log(3), 0.75), (-math.log(3), 0.25)],
 )
 def test_sigmoid_is_exact_at_its_ends_and_never_overflows(value: float, expected: float) -> None:
-    result = sigmoid(np.array([value], dtype=np.float32))
+    result = activate("sigmoid", np.array([value], dtype=np.float32))
     assert result.dtype == np.float32
     np.testing.assert_allclose(result, [expected], rtol=1e-6)
 
@@ -189,4 +186,4 @@ def test_sigmoid_is_exact_at_its_ends_and_never_overflows(value: float, expected
 def test_sigmoid_agrees_with_torch(value: float) -> None:
     array = np.array([value], dtype=np.float32)
     expected = torch.sigmoid(torch.from_numpy(array)).numpy()
-    np.testing.assert_allclose(sigmoid(array), expected, rtol=1e-6, atol=1e-38)
+    np.testing.assert_allclose(activate("sigmoid", array), expected, rtol=1e-6, atol=1e-38)

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from aes_lipi.autoencoders.environments import ENVIRONMENTS
-from aes_lipi.autoencoders.networks import Network, Pair
+from aes_lipi.autoencoders.network import Network, Pair
 from aes_lipi.config import Study, load_preset, resolve_study
 from aes_lipi.engine import adam
 from aes_lipi.engine.dense import DenseEngine

@@ -9,7 +9,7 @@ import numpy as np
 
 from aes_lipi.arrays import Float32, Int32
 from aes_lipi.autoencoders.environments import Architecture
-from aes_lipi.autoencoders.networks import Pair
+from aes_lipi.autoencoders.network import Pair
 from aes_lipi.engine.protocol import ADAM_EPSILON
 
 RATE = 1e-5

@@ -9,8 +9,7 @@ import numpy as np
 
 from aes_lipi.arrays import Int32
 from aes_lipi.autoencoders.environments import Architecture
-from aes_lipi.autoencoders.initialise import initial_genome
-from aes_lipi.autoencoders.networks import Network, Pair
+from aes_lipi.autoencoders.network import Network, Pair, initial_genome
 from aes_lipi.coevolution.batches import in_batches
 from aes_lipi.config import Variant
 from aes_lipi.data import Dataset

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from aes_lipi.arrays import Int32
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.modules import autoencoder_module
-from aes_lipi.autoencoders.networks import Pair
+from aes_lipi.autoencoders.network import Pair
 from aes_lipi.engine.protocol import ADAM_BETAS, ADAM_EPSILON
 
 RATE = 1e-5

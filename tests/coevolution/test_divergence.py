@@ -11,7 +11,7 @@ import pytest
 from helpers import tiny_study, tiny_variant
 from studies import assert_same_study, run_study
 
-from aes_lipi.autoencoders.networks import Network, Pair
+from aes_lipi.autoencoders.network import Network, Pair
 from aes_lipi.coevolution.divergence import DivergenceError
 from aes_lipi.coevolution.plan import Cell, Record, Setup
 from aes_lipi.coevolution.ring import Ring, advance, initial_ring

@@ -10,8 +10,7 @@ import numpy.typing as npt
 import pytest
 from helpers import setup_of, tiny_variant
 
-from aes_lipi.autoencoders.layout import NetworkLayout
-from aes_lipi.autoencoders.networks import Pair
+from aes_lipi.autoencoders.network import NetworkLayout, Pair
 from aes_lipi.coevolution.generation import generation
 from aes_lipi.coevolution.order import Flow, reachable, update_order, waves
 from aes_lipi.coevolution.plan import Cell, Plan, Record, Setup, Task, make_plan

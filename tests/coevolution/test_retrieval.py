@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from helpers import random_pair, setup_of, tiny_variant
 
-from aes_lipi.autoencoders.forward import decode, encode
 from aes_lipi.coevolution.retrieval import ndcg, recall, retrieval_measures
 
 # Rankings: row 0 is 0, 2, 3, 4, 1; row 1 is 4, 3, 2, 1, 0. Row 0 has ones at 0, 1, 4, row 1 at 0.
@@ -85,8 +84,8 @@ def test_many_ties_are_ranked_by_position_too() -> None:
 def test_measures_of_a_model_rank_its_reconstructions_of_the_test_rows() -> None:
     setup = setup_of(tiny_variant(n_dim=120, retrieval_measures=True))
     pair, test = random_pair(setup.architecture, seed=4), setup.dataset.test
-    code = encode(setup.architecture, pair.encoder.genome, test)
-    scores, ones = decode(setup.architecture, pair.decoder.genome, code), test > 0.5
+    code = setup.architecture.encode(pair.encoder.genome, test)
+    scores, ones = setup.architecture.decode(pair.decoder.genome, code), test > 0.5
     measured = retrieval_measures(pair, setup)
     assert measured.recall_at_100 == pytest.approx(recall(scores, ones, 100))
     assert measured.recall_at_20 == pytest.approx(recall(scores, ones, 20))

@@ -11,7 +11,7 @@ import torch
 from helpers import random_dataset, random_pair
 
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, Architecture, build_architecture
-from aes_lipi.autoencoders.networks import Network, Pair
+from aes_lipi.autoencoders.network import Network, Pair
 from aes_lipi.coevolution.batches import in_batches
 from aes_lipi.engine import adam
 from aes_lipi.engine.autograd import AutogradEngine

@@ -30,7 +30,7 @@ from aes_lipi.autoencoders.environments import (
     Environment,
     build_architecture,
 )
-from aes_lipi.autoencoders.networks import Network, Pair
+from aes_lipi.autoencoders.network import Network, Pair
 from aes_lipi.coevolution.batches import in_batches
 from aes_lipi.data.dataset import Dataset, Split
 from aes_lipi.engine import adam

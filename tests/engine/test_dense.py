@@ -33,8 +33,7 @@ from aes_lipi.autoencoders.environments import (
     Architecture,
     build_architecture,
 )
-from aes_lipi.autoencoders.layout import Layer, NetworkLayout
-from aes_lipi.autoencoders.networks import Network, Pair
+from aes_lipi.autoencoders.network import Layer, Network, NetworkLayout, Pair
 from aes_lipi.data.dataset import Dataset
 from aes_lipi.engine.autograd import AutogradEngine
 from aes_lipi.engine.dense import (

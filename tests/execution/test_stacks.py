@@ -19,7 +19,7 @@ from helpers import setup_of, tiny_study
 from studies import Killer, assert_same_study, run_study
 
 from aes_lipi.autoencoders.environments import ENVIRONMENTS
-from aes_lipi.autoencoders.networks import Pair
+from aes_lipi.autoencoders.network import Pair
 from aes_lipi.cli.running import number_or_auto
 from aes_lipi.coevolution.generation import CELL_EVALUATIONS
 from aes_lipi.coevolution.plan import Setup

@@ -21,7 +21,7 @@ from own_tables import own_data
 from studies import run_study
 
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
-from aes_lipi.autoencoders.networks import Network, Pair
+from aes_lipi.autoencoders.network import Network, Pair
 from aes_lipi.errors import UserError
 from aes_lipi.export import FORMATS, Exported, export, write_model
 from aes_lipi.export.as_onnx import OPSET

@@ -24,7 +24,7 @@ from prepared import prepared_failure, prepared_study, run_prepared, trial_ids
 from safetensors.numpy import load, save
 
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
-from aes_lipi.autoencoders.networks import Network, Pair
+from aes_lipi.autoencoders.network import Network, Pair
 from aes_lipi.checkpoints import Checkpoint, decode_checkpoint, encode_checkpoint, identify
 from aes_lipi.checkpoints import content as content_of_checkpoints
 from aes_lipi.coevolution.ring import Evolution, initial_ring

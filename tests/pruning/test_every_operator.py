@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from aes_lipi.arrays import Float32
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
-from aes_lipi.autoencoders.layout import NetworkLayout
-from aes_lipi.autoencoders.networks import Mask, Network
+from aes_lipi.autoencoders.network import Mask, Network, NetworkLayout
 from aes_lipi.config import Variant
 from aes_lipi.engine.protocol import ActivationStatistics
 from aes_lipi.pruning.event import prune

@@ -7,8 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from aes_lipi.arrays import Float32
-from aes_lipi.autoencoders.layout import NetworkLayout, chain
-from aes_lipi.autoencoders.networks import Mask, Network
+from aes_lipi.autoencoders.network import Mask, Network, NetworkLayout, chain
 from aes_lipi.engine.protocol import ActivationStatistics
 from aes_lipi.pruning.event import prune
 from aes_lipi.pruning.operators import OPERATORS, Evidence, Settings, keep_nodes

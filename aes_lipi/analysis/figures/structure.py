@@ -20,7 +20,7 @@ from aes_lipi.analysis.figures.rasters import block_edges, block_means
 from aes_lipi.analysis.figures.style import GONE, INK, PAGE, styled
 from aes_lipi.analysis.structure import Activity, LayerStructure, structure_of
 from aes_lipi.arrays import Float32, Float64
-from aes_lipi.autoencoders.layout import Activation
+from aes_lipi.autoencoders.network import Activation
 from aes_lipi.models.model import Model
 
 _HEIGHT = 1.35  # of a layer, in inches

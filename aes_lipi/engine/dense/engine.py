@@ -9,8 +9,7 @@ import numpy as np
 
 from aes_lipi.arrays import Float32, Float64, Int32
 from aes_lipi.autoencoders.environments import Architecture
-from aes_lipi.autoencoders.layout import Layer
-from aes_lipi.autoencoders.networks import Pair
+from aes_lipi.autoencoders.network import Layer, Pair
 from aes_lipi.data.dataset import Dataset, Split
 from aes_lipi.engine.dense import evaluation, training
 from aes_lipi.engine.dense.memory import Memory, read_only

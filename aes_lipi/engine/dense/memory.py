@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from aes_lipi.arrays import Float32, Float64
 from aes_lipi.autoencoders.environments import Architecture
-from aes_lipi.autoencoders.networks import Network
+from aes_lipi.autoencoders.network import Network
 from aes_lipi.engine.dense.blocks import BLOCK
 from aes_lipi.engine.dense.exchange import pack, unpack
 from aes_lipi.engine.dense.packing import SAMPLES, Chain, aligned_zeros, vectors_for

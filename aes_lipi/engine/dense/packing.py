@@ -28,7 +28,7 @@ import numpy.typing as npt
 
 from aes_lipi.arrays import Float32
 from aes_lipi.autoencoders.environments import Architecture
-from aes_lipi.autoencoders.layout import Layer
+from aes_lipi.autoencoders.network import Layer
 from aes_lipi.engine.dense.compiled import inlined
 from aes_lipi.engine.dense.simd import LANES
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from aes_lipi.autoencoders.environments import Environment, build_architecture
-from aes_lipi.autoencoders.networks import Network, Pair
+from aes_lipi.autoencoders.network import Network, Pair
 from aes_lipi.data.dataset import Dataset
 from aes_lipi.engine.dense.engine import DenseEngine
 from aes_lipi.engine.protocol import ActivationsTask, EvaluateTask, TrainTask, Updates

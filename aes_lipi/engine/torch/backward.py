@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from aes_lipi.autoencoders.environments import Architecture
-from aes_lipi.autoencoders.layout import Activation, NetworkLayout
+from aes_lipi.autoencoders.network import Activation, NetworkLayout
 from aes_lipi.engine.functional import Passed, code_of, parameters_of, run
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from aes_lipi.arrays import Float64, Int32
 from aes_lipi.autoencoders.environments import Architecture
-from aes_lipi.autoencoders.networks import Network, Pair
+from aes_lipi.autoencoders.network import Network, Pair
 from aes_lipi.data.dataset import Dataset, Split
 from aes_lipi.engine.functional import Passed
 from aes_lipi.engine.protocol import (

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from aes_lipi.arrays import Float32
-from aes_lipi.autoencoders.networks import Mask, Network
+from aes_lipi.autoencoders.network import Mask, Network
 from aes_lipi.engine.protocol import Moments
 
 

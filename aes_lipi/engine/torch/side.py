@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aes_lipi.autoencoders.layout import NetworkLayout
+from aes_lipi.autoencoders.network import NetworkLayout
 from aes_lipi.engine import adam
 from aes_lipi.engine.functional import Passed
 from aes_lipi.engine.protocol import ActivationStatistics, Moments

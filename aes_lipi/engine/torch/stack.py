@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from aes_lipi.autoencoders.environments import Architecture
-from aes_lipi.autoencoders.networks import Network
+from aes_lipi.autoencoders.network import Network
 from aes_lipi.engine.protocol import Moments, Trained, TrainTask
 from aes_lipi.engine.torch.backward import Batch, gradients
 from aes_lipi.engine.torch.memory import Buffers, padded, power_of_two

@@ -10,7 +10,7 @@ from typing import Any
 import ray
 from threadpoolctl import threadpool_limits
 
-from aes_lipi.autoencoders.networks import Pair
+from aes_lipi.autoencoders.network import Pair
 from aes_lipi.coevolution.order import Step, Version
 from aes_lipi.coevolution.plan import Cell, Record, Setup
 from aes_lipi.coevolution.ring import Ring, initial_ring, perform

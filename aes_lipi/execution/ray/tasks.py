@@ -9,7 +9,7 @@ from typing import Any
 
 import ray
 
-from aes_lipi.autoencoders.networks import Pair
+from aes_lipi.autoencoders.network import Pair
 from aes_lipi.coevolution.plan import Setup
 from aes_lipi.config import Variant
 from aes_lipi.engine.choice import choose_device

@@ -10,9 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aes_lipi.arrays import Flags, Float32
-from aes_lipi.autoencoders.layout import NetworkLayout
-from aes_lipi.autoencoders.networks import Mask
-from aes_lipi.autoencoders.statistics import ActivationStatistics
+from aes_lipi.autoencoders.network import ActivationStatistics, Mask, NetworkLayout
 from aes_lipi.config import Variant
 
 Unit = Literal["weight", "node", "hidden_node"]

@@ -10,10 +10,8 @@ from typing import Any, get_args, get_type_hints
 import numpy as np
 
 from aes_lipi.arrays import Array, Float32
-from aes_lipi.autoencoders.layout import NetworkLayout
-from aes_lipi.autoencoders.networks import Mask
-from aes_lipi.autoencoders.statistics import ActivationStatistics
-from aes_lipi.config.wording import printable
+from aes_lipi.autoencoders.network import ActivationStatistics, Mask, NetworkLayout
+from aes_lipi.errors import printable
 from aes_lipi.extension.guard import called, same_state, settled
 from aes_lipi.extension.loading import Plugin, load
 from aes_lipi.pruning.operators.contract import Evidence, Function, Operator, Settings

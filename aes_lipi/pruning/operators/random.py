@@ -6,8 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aes_lipi.arrays import Flags, Float32
-from aes_lipi.autoencoders.layout import NetworkLayout
-from aes_lipi.autoencoders.networks import Mask
+from aes_lipi.autoencoders.network import Mask, NetworkLayout
 from aes_lipi.pruning.operators.contract import Evidence, Settings, keep_unchosen, living_nodes
 
 
