@@ -1,14 +1,22 @@
-"""From a variant to what its cells share: data, layouts and engine."""
+"""What trials start from, data and saved models, and the one cache of it.
+
+A process keeps the last few data sets, each with what its cells share. Where data come from is a
+function: made here, mapped from a file of the driver's, or read where Ray's object store has them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+import os
+import tempfile
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
 from pathlib import Path
-from weakref import ref
+from typing import IO
 
+import numpy as np
+
+from aes_lipi.arrays import Float32
 from aes_lipi.autoencoders.environments import Architecture, build_architecture, environment_named
 from aes_lipi.autoencoders.network import Pair
 from aes_lipi.coevolution.plan import Setup
@@ -16,28 +24,21 @@ from aes_lipi.config import Variant
 from aes_lipi.config.variant import DATA_FIELDS
 from aes_lipi.data.dataset import Dataset
 from aes_lipi.data.load import clustering_of, dataset_of
-from aes_lipi.engine.choice import check_engine, choose_device, choose_engine, engine_name
+from aes_lipi.engine.choice import choose_device, choose_engine, engine_name
 from aes_lipi.engine.protocol import Engine
 from aes_lipi.execution.digests import check_unchanged
 from aes_lipi.execution.grouping import engine_key, trials_that_fit
-from aes_lipi.execution.rehearsal import rehearse
-from aes_lipi.execution.shared_data import SHARED_FROM, SharedDataset, shared
 from aes_lipi.extension.digest import check_same_plugins
 from aes_lipi.models import load_pairs
 
+DATASETS_KEPT = 2
+SETUPS_KEPT = 8
 
-def prepare(variant: Variant) -> Setup:
-    """Everything that a variant's trials share; that of the last few variants is kept.
+SHARED_FROM = 2**25
+"""Bytes; smaller data sets are read by every worker process."""
 
-    Raises:
-        UserError: data or engine cannot be had.
-    """
-    return _prepared(variant)
-
-
-@lru_cache(maxsize=8)
-def _prepared(variant: Variant) -> Setup:
-    return prepare_with(variant, Inputs(_dataset(_data_settings(variant))))
+_SHARE_FOR_DATA = 0.5
+"""Of a process's share of its node's memory, what copies of data may take."""
 
 
 @dataclass(frozen=True)
@@ -57,114 +58,223 @@ def inputs_of(variant: Variant) -> Inputs:
     """Read or generate what a variant's trials start from; the last two data sets are kept.
 
     Raises:
-        UserError: a file cannot be read or is unfit.
+        UserError: a file cannot be read or is unfit, or is not what it was when the study began.
     """
     check_unchanged(variant)
-    dataset = _dataset(_data_settings(variant))
+    dataset = _at_hand(variant)
     if variant.ann_path is None:
         return Inputs(dataset)
     architecture = architecture_of(variant, dataset.n_dim)
     return Inputs(dataset, tuple(load_pairs(Path(variant.ann_path), architecture)))
 
 
+def prepare(variant: Variant) -> Setup:
+    """Everything that a variant's trials share; that of the last few variants is kept.
+
+    Raises:
+        UserError: data or engine cannot be had.
+    """
+    return _cache.setup(variant, _provide)
+
+
 def prepare_with(variant: Variant, inputs: Inputs) -> Setup:
-    """Everything that a variant's trials share, with data that are at hand.
+    """Everything that a variant's trials share, with data that are at hand; nothing is kept.
 
     Raises:
         UserError: the engine, the device or a plug-in cannot be had here.
     """
+    return _setup(variant, inputs.dataset, ())
+
+
+class SetupCache:
+    """The data sets, and the setups with them, that a process used last.
+
+    Args:
+        memory: bytes that are the process's share. Data that fit into half of it are copied from
+            where they are provided, as the small pages of Ray's object store make computing slower
+            by some percent; others are read where they lie, once per node. None to copy nothing.
+    """
+
+    def __init__(self, memory: int | None = None) -> None:
+        self._room = None if memory is None else int(_SHARE_FOR_DATA * memory)
+        self._datasets: dict[Hashable, Dataset] = {}
+        self._setups: dict[Variant, Setup] = {}
+
+    def dataset(self, variant: Variant, provide: Callable[[Variant], Dataset]) -> Dataset:
+        """The data of a variant; variants with the same settings of data share them.
+
+        Args:
+            variant: settings.
+            provide: where the data come from, if they are not kept.
+        """
+        key = data_key(variant)
+        known = self._datasets.pop(key, None)
+        if known is None:
+            self._give_up_all_but(DATASETS_KEPT - 1)
+            known = self._own(provide(variant))
+        self._datasets[key] = known  # the one used last stands last
+        return known
+
+    def setup(self, variant: Variant, provide: Callable[[Variant], Dataset]) -> Setup:
+        """Data, layouts and engine of a variant; see `dataset`.
+
+        Raises:
+            UserError: the engine or the device cannot be had here.
+        """
+        dataset = self.dataset(variant, provide)
+        known = self._setups.pop(variant, None) or _setup(variant, dataset, self._setups.values())
+        while len(self._setups) >= SETUPS_KEPT:
+            del self._setups[next(iter(self._setups))]
+        self._setups[variant] = known
+        return known
+
+    def clear(self) -> None:
+        """Give up everything."""
+        self._give_up_all_but(0)
+
+    def _give_up_all_but(self, most: int) -> None:
+        """Give up the data that were not used for longest."""
+        while len(self._datasets) > most:
+            gone = self._datasets.pop(next(iter(self._datasets)))
+            self._setups = {v: each for v, each in self._setups.items() if each.dataset is not gone}
+
+    def _own(self, dataset: Dataset) -> Dataset:
+        """The same in this process's own memory, if it is to be there and fits."""
+        if self._room is None or dataset.n_bytes > self._room:
+            return dataset
+        while sum(each.n_bytes for each in self._datasets.values()) + dataset.n_bytes > self._room:
+            self._give_up_all_but(len(self._datasets) - 1)
+        train, test, validation = (np.array(split, order="C") for split in dataset.splits)
+        return replace(dataset, train=train, test=test, validation=validation)
+
+
+_cache = SetupCache()
+"""Of this process."""
+
+
+def data_key(variant: Variant) -> Hashable:
+    """Equal for variants whose trials have the same data."""
+    return tuple(getattr(variant, name) for name in DATA_FIELDS)
+
+
+def _setup(variant: Variant, dataset: Dataset, others: Iterable[Setup]) -> Setup:
+    """What a variant's trials share, with the engine of another setup if it can serve."""
     check_same_plugins(variant)
-    architecture = architecture_of(variant, inputs.dataset.n_dim)
-    return Setup(
-        variant, architecture, inputs.dataset, _engine(variant, architecture, inputs.dataset)
-    )
+    architecture = architecture_of(variant, dataset.n_dim)
+    return Setup(variant, architecture, dataset, _engine(variant, architecture, dataset, others))
 
 
-def _engine(variant: Variant, architecture: Architecture, dataset: Dataset) -> Engine:
-    """The engine of variants that can share one, made for the first of them."""
-    shared = (engine_key(variant), architecture)
-    for made in _last:
-        engine = made.engine()
-        if engine is not None and made.shared == shared and made.dataset() is dataset:
-            return engine
-    engine = choose_engine(variant, architecture, dataset)
-    _last[:] = [_Made(shared, ref(dataset), ref(engine))]
-    return engine
+def _engine(
+    variant: Variant, architecture: Architecture, dataset: Dataset, others: Iterable[Setup]
+) -> Engine:
+    for other in others:
+        if (
+            other.dataset is dataset
+            and other.architecture == architecture
+            and engine_key(other.variant) == engine_key(variant)
+        ):
+            return other.engine
+    return choose_engine(variant, architecture, dataset)
 
 
-@dataclass(frozen=True)
-class _Made:
-    """An engine that lives as long as somebody uses it, and for what it was made."""
-
-    shared: tuple[Hashable, Architecture]
-    dataset: ref[Dataset]
-    engine: ref[Engine]
+def _at_hand(variant: Variant) -> Dataset:
+    return _cache.dataset(variant, _provide)
 
 
-_last: list[_Made] = []
-
-
-def _data_settings(variant: Variant) -> Variant:
-    """The settings that the data depend on; all others at their defaults."""
-    settings = variant.model_dump(include=set(DATA_FIELDS))
-    if variant.data is not None:
-        del settings["dataset_name"]
-    return Variant.model_validate(settings)
-
-
-@lru_cache(maxsize=2)
-def _dataset(data_settings: Variant) -> Dataset:
-    if data_settings in _mappable:
+def _provide(variant: Variant) -> Dataset:
+    """A variant's data, mapped if the driver holds them ready, and else made here."""
+    if data_key(variant) in _mappable:
         with suppress(OSError):
-            return _mappable[data_settings].mapped()
-    return dataset_of(data_settings)
+            return _mappable[data_key(variant)].mapped()
+    return dataset_of(variant)
 
 
-_mappable: dict[Variant, SharedDataset] = {}
+_mappable: dict[Hashable, SharedDataset] = {}
 
 
-def map_shared(datasets: Mapping[Variant, SharedDataset]) -> None:
+def map_shared(datasets: Mapping[Hashable, SharedDataset]) -> None:
     """In this process, map these data sets instead of reading them; see `large_files_shared`."""
     _mappable.update(datasets)
 
 
+@dataclass(frozen=True)
+class SharedDataset:
+    """A data set whose rows another process of this machine can map.
+
+    Attributes:
+        path: of a file that holds the rows of training, test and validation, one after another.
+        n_rows: of the three splits.
+        n_dim: width of a row.
+        without_rows: all else of the data set.
+    """
+
+    path: str
+    n_rows: tuple[int, ...]
+    n_dim: int
+    without_rows: Dataset
+
+    def mapped(self) -> Dataset:
+        """The data set, read-only, its rows in memory that all who map them share.
+
+        Raises:
+            OSError: the file is gone, with the process that made it.
+        """
+        shape = (sum(self.n_rows), self.n_dim)
+        rows = np.asarray(np.memmap(self.path, np.float32, "r", shape=shape))
+        return _with_splits(self.without_rows, np.split(rows, np.cumsum(self.n_rows)[:-1]))
+
+
 @contextmanager
-def large_files_shared(variants: Iterable[Variant]) -> Iterator[dict[Variant, SharedDataset]]:
+def large_files_shared(variants: Iterable[Variant]) -> Iterator[dict[Hashable, SharedDataset]]:
     """Hold large data of a user's own ready for worker processes, while a block runs.
 
     Yields:
-        the data sets by the settings that they depend on; those that there is no room for are
-        left out.
+        the data sets by `data_key`; those that there is no room for are left out.
     """
-    wanted = dict.fromkeys(_data_settings(variant) for variant in variants if variant.n_dim is None)
+    wanted = {data_key(variant): variant for variant in variants if variant.n_dim is None}
     with ExitStack() as stack:
         found = {}
-        for settings in wanted:
-            if _dataset(settings).n_bytes >= SHARED_FROM:
+        for key, variant in wanted.items():
+            if _at_hand(variant).n_bytes >= SHARED_FROM:
                 with suppress(OSError):
-                    found[settings] = stack.enter_context(shared(_dataset(settings)))
+                    found[key] = stack.enter_context(shared(_at_hand(variant)))
         if found:
-            _dataset.cache_clear()
+            _cache.clear()
         yield found
 
 
-def check_feasible(variant: Variant, here: bool = True) -> None:
-    """Find out, before anything is computed or written, whether a variant can be set up.
+@contextmanager
+def shared(dataset: Dataset) -> Iterator[SharedDataset]:
+    """Lay a data set out for other processes of this machine, while a block runs.
 
-    Args:
-        variant: settings.
-        here: whether this machine is the one to compute it.
+    The file has no name, so that nothing is left of it however this process ends.
 
     Raises:
-        UserError: its data, its saved models or its device cannot be had or are unfit, or a
-            plug-in cannot be imported or breaks a rule.
+        OSError: there is no room for it.
     """
-    architecture = architecture_on_hand(variant)
-    rehearse(variant, architecture)
-    if variant.ann_path is not None:
-        load_pairs(Path(variant.ann_path), architecture)
-    if here:
-        check_engine(variant, architecture)
+    with ExitStack() as files:
+        stream: IO[bytes] = files.enter_context(tempfile.TemporaryFile())
+        path = f"/proc/{os.getpid()}/fd/{stream.fileno()}"
+        if not Path(path).exists():  # not on Linux: a file with a name
+            stream = files.enter_context(tempfile.NamedTemporaryFile())
+            path = stream.name
+        for rows in dataset.splits:
+            stream.write(np.ascontiguousarray(rows).data)
+        stream.flush()
+        none = np.empty((0, dataset.n_dim), np.float32)
+        held = SharedDataset(
+            path=path,
+            n_rows=tuple(map(len, dataset.splits)),
+            n_dim=dataset.n_dim,
+            without_rows=_with_splits(dataset, [none] * 3),
+        )
+        del dataset, rows  # nothing keeps them here while others map the file
+        yield held
+
+
+def _with_splits(dataset: Dataset, splits: Iterable[Float32]) -> Dataset:
+    train, test, validation = splits
+    return replace(dataset, train=train, test=test, validation=validation)
 
 
 def architecture_on_hand(variant: Variant) -> Architecture:
@@ -173,9 +283,23 @@ def architecture_on_hand(variant: Variant) -> Architecture:
     Raises:
         UserError: the data cannot be had or are unfit.
     """
-    if variant.n_dim is None:
-        return architecture_of(variant, _dataset(_data_settings(variant)).n_dim)
-    return architecture_of(variant, clustering_of(variant).n_dim)
+    generated = variant.n_dim is not None
+    n_dim = clustering_of(variant).n_dim if generated else _at_hand(variant).n_dim
+    return architecture_of(variant, n_dim)
+
+
+def architecture_of(variant: Variant, n_dim: int) -> Architecture:
+    """The layouts of a variant's networks for data of a given width.
+
+    Unless it is given, the code of a user's own table has at most half of its columns: with more,
+    nothing would be compressed.
+    """
+    environment = environment_named(variant.environment)
+    sizes = environment.hidden_sizes if variant.hidden_sizes is None else variant.hidden_sizes
+    latent_size = environment.latent_size
+    if variant.data is not None:
+        latent_size = min(latent_size, max(1, n_dim // 2))
+    return build_architecture(environment, n_dim, sizes, variant.latent_size or latent_size)
 
 
 def trains_on_gpu(variant: Variant) -> bool:
@@ -196,19 +320,5 @@ def trials_on_gpu(variant: Variant, free: int) -> int:
     Raises:
         UserError: its data cannot be had here.
     """
-    n_rows = len(_dataset(_data_settings(variant)).train)
+    n_rows = len(_at_hand(variant).train)
     return trials_that_fit(variant, architecture_on_hand(variant), n_rows, free)
-
-
-def architecture_of(variant: Variant, n_dim: int) -> Architecture:
-    """The layouts of a variant's networks for data of a given width.
-
-    Unless it is given, the code of a user's own table has at most half of its columns: with more,
-    nothing would be compressed.
-    """
-    environment = environment_named(variant.environment)
-    sizes = environment.hidden_sizes if variant.hidden_sizes is None else variant.hidden_sizes
-    latent_size = environment.latent_size
-    if variant.data is not None:
-        latent_size = min(latent_size, max(1, n_dim // 2))
-    return build_architecture(environment, n_dim, sizes, variant.latent_size or latent_size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from multiprocessing.connection import wait
@@ -13,6 +13,7 @@ from multiprocessing.connection import wait
 from aes_lipi.config import Variant
 from aes_lipi.engine.choice import compile_ahead
 from aes_lipi.errors import UserError
+from aes_lipi.execution.dry_run import check_feasible
 from aes_lipi.execution.grouping import (
     can_stack,
     check_trials_per_worker,
@@ -21,7 +22,7 @@ from aes_lipi.execution.grouping import (
     stacks_of,
 )
 from aes_lipi.execution.inputs import (
-    check_feasible,
+    SharedDataset,
     large_files_shared,
     trains_on_gpu,
     trials_on_gpu,
@@ -31,7 +32,6 @@ from aes_lipi.execution.ledger import Ledger, act_on
 from aes_lipi.execution.notice import minded, was_given
 from aes_lipi.execution.observer import Observer
 from aes_lipi.execution.retries import TRIES_WITHOUT_PROGRESS, Backoff
-from aes_lipi.execution.shared_data import SharedDataset
 from aes_lipi.execution.stacks import run_together
 from aes_lipi.execution.trial import failed
 from aes_lipi.execution.workers import Worker
@@ -135,7 +135,7 @@ class _SideBySide:
         self._saved: Counter[TrialId] = Counter()
         self._workers: list[Worker] = []
         self._leave_by: float | None = None
-        self._datasets: Mapping[Variant, SharedDataset] = {}
+        self._datasets: Mapping[Hashable, SharedDataset] = {}
 
     def run(self, n_workers: int) -> None:
         """Until all trials have ended, or notice was given and they are written down."""

@@ -10,14 +10,12 @@ import contextlib
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnContext, SpawnProcess
 
-from aes_lipi.config import Variant
-from aes_lipi.execution.inputs import map_shared
+from aes_lipi.execution.inputs import SharedDataset, map_shared
 from aes_lipi.execution.job import Job, Message, Said, now_and_then
-from aes_lipi.execution.shared_data import SharedDataset
 from aes_lipi.execution.stacks import run_together
 from aes_lipi.results.trial_files import TrialId
 
@@ -70,7 +68,7 @@ class Worker:
         stack: the trials it is running, by number; none if it has nothing to do.
     """
 
-    def __init__(self, datasets: Mapping[Variant, SharedDataset] | None = None) -> None:
+    def __init__(self, datasets: Mapping[Hashable, SharedDataset] | None = None) -> None:
         context: SpawnContext = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self._process: SpawnProcess = context.Process(
@@ -117,7 +115,7 @@ class Worker:
         return f"ended with code {code}"
 
 
-def _work(connection: Connection, datasets: Mapping[Variant, SharedDataset]) -> None:
+def _work(connection: Connection, datasets: Mapping[Hashable, SharedDataset]) -> None:
     """The life of a worker: run what comes through the pipe until it closes.
 
     What comes while a trial runs is notice.

@@ -23,7 +23,8 @@ from aes_lipi.data.plugged import made
 from aes_lipi.data.streams import DataPurpose, data_stream
 from aes_lipi.errors import UserError
 from aes_lipi.execution.digests import check_unchanged, with_digests
-from aes_lipi.execution.inputs import architecture_of, check_feasible, prepare
+from aes_lipi.execution.dry_run import check_feasible
+from aes_lipi.execution.inputs import architecture_of, prepare
 from aes_lipi.execution.study import Summary
 from aes_lipi.pruning.operators import OPERATORS, operator_named
 from aes_lipi.results.reading import load_results

@@ -13,7 +13,7 @@ from plugin_modules import write_module
 
 from aes_lipi.config import Variant
 from aes_lipi.errors import UserError
-from aes_lipi.execution.inputs import check_feasible
+from aes_lipi.execution.dry_run import check_feasible
 
 OPERATOR = "def f(genome, layout, evidence, settings, rng):\n    "
 SEES = "\nf = Operator(f, needs='activations')"

@@ -15,7 +15,7 @@ from aes_lipi.coevolution.order import Step, Version
 from aes_lipi.coevolution.plan import Cell, Record, Setup
 from aes_lipi.coevolution.ring import Ring, initial_ring, perform
 from aes_lipi.config import Variant
-from aes_lipi.execution.inputs import Inputs
+from aes_lipi.execution.inputs import Inputs, SetupCache
 from aes_lipi.execution.job import Computed, Job
 from aes_lipi.execution.ray.nodes import (
     NodeFacts,
@@ -23,7 +23,6 @@ from aes_lipi.execution.ray.nodes import (
     memory_share,
     use_only_what_is_ours,
 )
-from aes_lipi.execution.ray.setups import SetupCache
 from aes_lipi.execution.trial import conclude, resumed
 
 Parcel = dict[Version, Cell]
@@ -79,7 +78,7 @@ class CellActor:
         Raises:
             UserError: the node lacks what the variant needs.
         """
-        self._setup = self._setups.setup(variant, inputs)
+        self._setup = self._setups.setup(variant, lambda _: inputs.dataset)
         threadpool_limits(limits=1)  # for good; to ask at every step would take longer than Ray
         self._warm = inputs.warm_start
 

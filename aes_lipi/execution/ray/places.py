@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import ray
 from ray.exceptions import RayError
 
+from aes_lipi.config import Variant
+from aes_lipi.execution.inputs import data_key, inputs_of
 from aes_lipi.execution.job import Job
 from aes_lipi.execution.ray.capacity import Capacity
 from aes_lipi.execution.ray.options import ClusterOptions
 from aes_lipi.execution.ray.rings import Ring
-from aes_lipi.execution.ray.shelf import Shelf
 from aes_lipi.execution.ray.tasks import RemoteTrials, RemoteTrialsOnGpu
 from aes_lipi.execution.ray.vetting import Vetting
 
@@ -47,6 +48,20 @@ def as_options(resources: dict[str, float]) -> dict[str, Any]:
     }
 
 
+class StoredInputs:
+    """Variants' inputs in the object store: each is put there once, for all trials."""
+
+    def __init__(self) -> None:
+        self._references: dict[Hashable, Any] = {}
+
+    def reference(self, variant: Variant) -> Any:
+        """Reference to a variant's inputs; variants with the same data share them."""
+        key = data_key(variant) if variant.ann_path is None else variant
+        if key not in self._references:
+            self._references[key] = ray.put(inputs_of(variant))
+        return self._references[key]
+
+
 class Places:
     """Rings of actors, formed once and used again, or room for tasks.
 
@@ -54,7 +69,7 @@ class Places:
         layout: of the trials.
         capacity: of the cluster.
         options: what the user asks of it.
-        shelf: holds what the trials start from.
+        inputs: hold what the trials start from.
         n_trials: how many there are, or stacks of them.
 
     Attributes:
@@ -66,12 +81,12 @@ class Places:
         layout: Layout,
         capacity: Capacity,
         options: ClusterOptions,
-        shelf: Shelf,
+        inputs: StoredInputs,
         n_trials: int,
     ) -> None:
         self._layout = layout
         self._resources = dict(layout.resources)
-        self._shelf = shelf
+        self._inputs = inputs
         self._window = options.window
         self._wanted = min(n_trials, options.trials_at_a_time or n_trials)
         self._most = 1
@@ -115,7 +130,7 @@ class Places:
 
     def start(self, jobs: Sequence[Job], cells_per_actor: int) -> Any:
         """Start a trial, or inside a task a stack of them; the generator of what they say."""
-        inputs = self._shelf.reference(jobs[0].variant)
+        inputs = self._inputs.reference(jobs[0].variant)
         ring = self._idle.pop() if self._layout.n_actors else None
         if ring is None:
             on_gpu = self._resources.get("GPU", 0.0) > 0

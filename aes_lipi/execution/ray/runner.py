@@ -10,8 +10,8 @@ from ray.exceptions import RayTaskError
 
 from aes_lipi.config import Variant
 from aes_lipi.errors import UserError
+from aes_lipi.execution.dry_run import check_feasible
 from aes_lipi.execution.grouping import can_stack, check_trials_per_worker, stacks_of
-from aes_lipi.execution.inputs import check_feasible
 from aes_lipi.execution.job import Job
 from aes_lipi.execution.ledger import Ledger
 from aes_lipi.execution.observer import Observer
@@ -29,8 +29,7 @@ from aes_lipi.execution.ray.faults import cause_of
 from aes_lipi.execution.ray.forecast import Costs
 from aes_lipi.execution.ray.nodes import facts_of_this_node
 from aes_lipi.execution.ray.options import ClusterOptions
-from aes_lipi.execution.ray.places import Layout, Places, as_options
-from aes_lipi.execution.ray.shelf import Shelf
+from aes_lipi.execution.ray.places import Layout, Places, StoredInputs, as_options
 from aes_lipi.execution.ray.tasks import RemoteRoom, RemoteTiming
 from aes_lipi.execution.ray.vetting import Vetting
 
@@ -44,7 +43,7 @@ class ClusterRunner:
 
     def __init__(self, options: ClusterOptions) -> None:
         self._options = options
-        self._shelf = Shelf()
+        self._inputs = StoredInputs()
         self._costs: dict[Variant, Costs] = {}
 
     def check(self, variants: Sequence[Variant]) -> None:
@@ -84,7 +83,7 @@ class ClusterRunner:
     def _lane(self, jobs: Sequence[tuple[Job, int]], layout: Layout, capacity: Capacity) -> Lane:
         """Places of one kind, and the trials that run in them."""
         stacks = self._stacked(jobs, layout, capacity)
-        return Lane(Places(layout, capacity, self._options, self._shelf, len(stacks)), stacks)
+        return Lane(Places(layout, capacity, self._options, self._inputs, len(stacks)), stacks)
 
     def _stacked(
         self, jobs: Sequence[tuple[Job, int]], layout: Layout, capacity: Capacity
@@ -113,7 +112,7 @@ class ClusterRunner:
     def _room(self, variant: Variant, request: dict[str, float]) -> int:
         """Trials of a variant that a task's GPU can train side by side."""
         question = RemoteRoom.options(**as_options(request)).remote(
-            variant, self._shelf.reference(variant), request.get("GPU", 0.0)
+            variant, self._inputs.reference(variant), request.get("GPU", 0.0)
         )
         try:
             room: int = ray.get(question)
@@ -144,7 +143,7 @@ class ClusterRunner:
         if alike not in self._costs:
             request = dict(self._layout(variant, 0, capacity).resources)
             timing = RemoteTiming.options(**as_options(request))
-            answer = timing.remote(variant, self._shelf.reference(variant))
+            answer = timing.remote(variant, self._inputs.reference(variant))
             try:
                 self._costs[alike] = ray.get(answer)
             except RayTaskError as error:

@@ -14,7 +14,7 @@ from aes_lipi.coevolution.plan import Setup
 from aes_lipi.config import Variant
 from aes_lipi.engine.choice import choose_device
 from aes_lipi.execution.grouping import gpu_memory, trials_that_fit
-from aes_lipi.execution.inputs import Inputs, architecture_of, prepare_with
+from aes_lipi.execution.inputs import Inputs, SetupCache, architecture_of, prepare_with
 from aes_lipi.execution.job import Job, Leaving, Reached, Said, now_and_then
 from aes_lipi.execution.ray.calibration import costs_of, seconds_per_cell
 from aes_lipi.execution.ray.draining import DrainNotice, lasting, this_node
@@ -26,7 +26,6 @@ from aes_lipi.execution.ray.nodes import (
     memory_share,
     use_only_what_is_ours,
 )
-from aes_lipi.execution.ray.setups import SetupCache
 from aes_lipi.execution.stacks import run_together
 from aes_lipi.results.trial_files import TrialId
 
@@ -58,7 +57,8 @@ def run_whole_trials(
     yield facts_of_this_node()
 
     def provide(variant: Variant) -> tuple[Setup, Sequence[Pair]]:
-        return _setups(n_cpus).setup(variant, inputs), inputs.warm_start
+        setup = _setups(n_cpus).setup(variant, lambda _: inputs.dataset)
+        return setup, inputs.warm_start
 
     metrics = {job.id: TrialMetrics(job) for job in jobs}
     reached: dict[TrialId, int] = {}

@@ -1,4 +1,7 @@
-"""Large files are read once, by the driver; workers map what it read."""
+"""What trials start from is made once, and mapped or copied where it is needed again.
+
+Large files are read once, by the driver; workers map what it read.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,11 @@ import pytest
 from helpers import TINY, random_dataset
 from studies import Killer, assert_same_study, run_study
 
-from aes_lipi.config import Study, StudyFile, resolve_study
+from aes_lipi.config import Study, StudyFile, Variant, resolve_study
+from aes_lipi.data.dataset import Dataset
 from aes_lipi.data.minmax import MinMax
 from aes_lipi.execution import inputs
-from aes_lipi.execution.shared_data import shared
+from aes_lipi.execution.inputs import DATASETS_KEPT, SetupCache, inputs_of, shared
 from aes_lipi.execution.study import Summary
 
 
@@ -77,3 +81,67 @@ def test_where_there_is_no_room_every_worker_reads(
     monkeypatch.setattr("tempfile.tempdir", os.devnull)
     assert run_study(study, tmp_path / "read", jobs=2) == Summary(3, 0)
     assert_same_study(tmp_path / "alone", tmp_path / "read")
+
+
+# What a process keeps at hand
+
+SMALL = {"n_clusters": 2, "n_examples_per_cluster": 6, "n_dim": 20, "engine": "dense"}
+
+
+def small(seed: int = 1, **settings: object) -> Variant:
+    """A variant with little data."""
+    return Variant.model_validate(SMALL | {"dataset_seed": seed} | settings)
+
+
+def provide(variant: Variant) -> Dataset:
+    return inputs_of(variant).dataset
+
+
+def refuse(variant: Variant) -> Dataset:
+    raise AssertionError(f"{variant.id} has data already")
+
+
+def test_data_that_fit_are_copied_and_equal() -> None:
+    given = provide(small())
+    own = SetupCache(2 * given.n_bytes).setup(small(), provide).dataset
+    for mine, theirs in zip(own.splits, given.splits, strict=True):
+        assert not np.shares_memory(mine, theirs)
+        assert np.array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("short", [2, None])
+def test_data_that_do_not_fit_or_need_not_be_copied_stay_where_they_are(short: int | None) -> None:
+    given = provide(small())
+    cache = SetupCache(None if short is None else 2 * given.n_bytes - short)
+    assert cache.setup(small(), provide).dataset is given
+
+
+def test_a_setup_is_made_once_for_trials_of_one_variant() -> None:
+    cache = SetupCache()
+    assert cache.setup(small(), provide) is cache.setup(small(), refuse)
+
+
+def test_variants_of_the_same_data_share_them_and_an_engine_that_serves_both() -> None:
+    cache = SetupCache(10**9)
+    one = cache.setup(small(), provide)
+    other = cache.setup(small(prune_method="random"), refuse)
+    assert other is not one
+    assert other.dataset is one.dataset
+    assert other.engine is one.engine
+    assert cache.setup(small(latent_size=3), refuse).engine is not one.engine
+
+
+def test_the_data_that_were_not_used_for_longest_go_first() -> None:
+    cache = SetupCache()
+    made = [cache.setup(small(seed), provide) for seed in range(DATASETS_KEPT)]
+    cache.setup(small(0), refuse)
+    cache.setup(small(DATASETS_KEPT), provide)
+    assert cache.setup(small(0), refuse) is made[0]
+    assert cache.setup(small(1), provide) is not made[1]
+
+
+def test_copies_of_several_data_sets_share_the_room() -> None:
+    cache = SetupCache(3 * provide(small(1)).n_bytes)
+    first = cache.setup(small(1), provide)
+    cache.setup(small(2), provide)
+    assert cache.setup(small(1), provide) is not first

@@ -1,8 +1,12 @@
-"""Plug-ins are tried before a study starts, so that most mistakes show at once."""
+"""What is found out before a study starts, so that most mistakes show at once.
+
+Files are read, and plug-ins are called on made-up networks: a dry run.
+"""
 
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
@@ -10,21 +14,35 @@ from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.network import ActivationStatistics, NetworkLayout, initial_genome
 from aes_lipi.coevolution.order import reachable
 from aes_lipi.config import Variant
+from aes_lipi.engine.choice import check_engine
+from aes_lipi.execution.inputs import architecture_on_hand
+from aes_lipi.models import load_pairs
 from aes_lipi.pruning.operators import Evidence, Settings, operator_named
 from aes_lipi.pruning.operators.lexicase import SAMPLED_ROWS
 from aes_lipi.pruning.schedules import prune_amount, prune_probability
 
 
-def rehearse(variant: Variant, architecture: Architecture) -> None:
-    """Call the pruning plug-ins of a variant on made-up networks, and at three moments.
+def check_feasible(variant: Variant, here: bool = True) -> None:
+    """Find out, before anything is computed or written, whether a variant can be set up.
 
     Args:
         variant: settings.
-        architecture: of its networks.
+        here: whether this machine is the one to compute it.
 
     Raises:
-        UserError: a plug-in cannot be imported, or breaks a rule.
+        UserError: its data, its saved models or its device cannot be had or are unfit, or a
+            plug-in cannot be imported or breaks a rule.
     """
+    architecture = architecture_on_hand(variant)
+    _try_plugins(variant, architecture)
+    if variant.ann_path is not None:
+        load_pairs(Path(variant.ann_path), architecture)
+    if here:
+        check_engine(variant, architecture)
+
+
+def _try_plugins(variant: Variant, architecture: Architecture) -> None:
+    """Call the pruning plug-ins of a variant on made-up networks, and at three moments."""
     last = variant.epochs - 1
     if "prune_schedule" in variant.added:
         for t in sorted({0, last // 2, last}):
