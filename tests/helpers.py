@@ -12,7 +12,7 @@ from aes_lipi.coevolution.plan import Setup
 from aes_lipi.config import Study, StudyFile, Variant, resolve_study
 from aes_lipi.data import Dataset
 from aes_lipi.data.load import load_dataset
-from aes_lipi.engine.autograd import AutogradEngine
+from aes_lipi.engine.torch import TorchEngine
 from aes_lipi.execution.inputs import architecture_of
 
 TINY: dict[str, Any] = {
@@ -41,10 +41,10 @@ def tiny_study(trials: int = 2, **settings: Any) -> Study:
 
 
 def setup_of(variant: Variant) -> Setup:
-    """A variant on the autograd engine."""
+    """A variant on the engine torch."""
     dataset = load_dataset(variant)
     architecture = architecture_of(variant, dataset.n_dim)
-    engine = AutogradEngine(architecture, dataset, variant.batch_size)
+    engine = TorchEngine(architecture, dataset, variant.batch_size)
     return Setup(variant, architecture, dataset, engine)
 
 

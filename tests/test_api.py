@@ -57,7 +57,7 @@ import numpy as np
 import aes_lipi
 rows = np.random.default_rng(0).normal(size=(400, 333))
 def fitted():
-    settings = {"engine": "autograd"}
+    settings = {"engine": "torch"}
     ring = aes_lipi.AutoencoderRing(epochs=3, random_state=0, batch_size=100, settings=settings)
     return ring.fit(rows).model_.pair.encoder.genome
 first, second = fitted(), fitted()

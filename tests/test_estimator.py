@@ -348,7 +348,7 @@ class TestSettings:
 
 
 def test_divergence_is_told() -> None:
-    torch = {"engine": "autograd"}
+    torch = {"engine": "torch"}
     wild = a_ring(environment=VARIATIONAL, epochs=30, learning_rate=10.0, settings=torch)
     with pytest.raises(DivergenceError, match=r"training diverged: .* lower learning_rate"):
         wild.fit(rows())

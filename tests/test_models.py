@@ -17,10 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import save_file
+from torch_modules import AutoencoderModule
 
 from aes_lipi.arrays import Float32
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, Architecture, build_architecture
-from aes_lipi.autoencoders.modules import autoencoder_module
 from aes_lipi.autoencoders.network import Network, Pair
 from aes_lipi.errors import UserError
 from aes_lipi.models import Model, describe_layers, load_model, load_pairs, save_model
@@ -162,7 +162,7 @@ def test_file_is_open_to_any_safetensors_reader(tmp_path: Path) -> None:
 def test_loaded_model_computes_what_the_torch_module_does(name: str, tmp_path: Path) -> None:
     model = a_model(name)
     loaded = load_model(saved(tmp_path, model))
-    module = autoencoder_module(model.architecture, model.pair)
+    module = AutoencoderModule(model.architecture, model.pair)
     x = np.random.default_rng(2).random((5, 7), dtype=np.float32)
     with torch.no_grad():
         code = module.encoder(torch.from_numpy(x))[:, :2].numpy()

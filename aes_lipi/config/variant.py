@@ -89,6 +89,13 @@ def setting(default: Any, group: str, description: str) -> Any:
     return Field(default, description=description, json_schema_extra={"group": group})
 
 
+_FORMER_ENGINES = {
+    "autograd": "the engine torch, which can differentiate as it did, took its place",
+    "batched": "the engine is called torch now, on a GPU and on a CPU",
+}
+"""Engines of earlier versions, and what became of them."""
+
+
 class Variant(BaseModel):
     """Everything that decides what a trial computes, apart from the trial's number.
 
@@ -309,10 +316,10 @@ class Variant(BaseModel):
 
     # Execution that decides bits
     rng_seed: Seed = setting(1, "Randomness", "Seed of the study; also --seed.")
-    engine: Literal["auto", "dense", "autograd", "batched"] = setting(
+    engine: Literal["auto", "dense", "torch"] = setting(
         "auto",
         "Engine",
-        "What does the arithmetic; auto takes the fastest that fits: batched on a GPU, dense on a "
+        "What does the arithmetic; auto takes the fastest that fits: torch on a GPU, dense on a "
         "CPU.",
     )
     device: Literal["auto", "cpu", "cuda"] = setting(
@@ -337,6 +344,13 @@ class Variant(BaseModel):
     def _check_name(cls, value: Any, info: ValidationInfo) -> str:
         field = str(info.field_name)
         return known_name(field, value, BUILT_IN[field])
+
+    @field_validator("engine", mode="before")
+    @classmethod
+    def _check_engine(cls, value: Any) -> Any:
+        if isinstance(value, str) and value in _FORMER_ENGINES:
+            raise ValueError(f"{_FORMER_ENGINES[value]}; use torch")
+        return value
 
     @model_validator(mode="after")
     def _check(self) -> Variant:

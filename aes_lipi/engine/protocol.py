@@ -29,6 +29,7 @@ __all__ = [
     "Int32",
     "Measure",
     "Moments",
+    "OnHost",
     "TrainTask",
     "Trained",
     "Updates",
@@ -217,3 +218,21 @@ class Engine(Protocol):
     def is_lost(self) -> bool:
         """Whether the device has failed in a way from which this process cannot recover."""
         ...
+
+
+class OnHost:
+    """An engine that keeps networks nowhere but in this process."""
+
+    def hold(self, networks: Sequence[Network]) -> list[Network]:
+        """The networks as they are; see `Engine.hold`."""
+        return list(networks)
+
+    def fetch(self, networks: Sequence[Network]) -> None:
+        """Nothing to do; see `Engine.fetch`."""
+
+    def release(self) -> None:
+        """Nothing to do; see `Engine.release`."""
+
+    def is_lost(self) -> bool:
+        """Never; see `Engine.is_lost`."""
+        return False

@@ -14,7 +14,7 @@ from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.network import ActivationStatistics, NetworkLayout, initial_genome
 from aes_lipi.coevolution.order import reachable
 from aes_lipi.config import Variant
-from aes_lipi.engine.choice import check_engine
+from aes_lipi.engine.auto import check_engine
 from aes_lipi.execution.inputs import architecture_on_hand
 from aes_lipi.models import load_pairs
 from aes_lipi.pruning.operators import Evidence, Settings, operator_named

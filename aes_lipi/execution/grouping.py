@@ -26,7 +26,7 @@ def engine_key(variant: Variant) -> Hashable:
 
 def can_stack(variant: Variant) -> bool:
     """Whether the engine that a variant names trains models of several trials together."""
-    return variant.engine == "batched" or (variant.engine == "auto" and variant.device == "cuda")
+    return variant.engine == "torch" or (variant.engine == "auto" and variant.device == "cuda")
 
 
 def check_trials_per_worker(asked: int | None, variants: Sequence[Variant]) -> None:
@@ -40,7 +40,7 @@ def check_trials_per_worker(asked: int | None, variants: Sequence[Variant]) -> N
         names = ", ".join("auto (on a CPU)" if name == "auto" else name for name in found)
         raise UserError(
             f"--trials_per_worker {asked}: the engine {names} trains one trial at a time; use "
-            "--engine batched, which is for a GPU (--device cuda)"
+            "--engine torch, on a GPU (--device cuda)"
         )
 
 

@@ -24,7 +24,7 @@ from aes_lipi.config import Variant
 from aes_lipi.config.variant import DATA_FIELDS
 from aes_lipi.data.dataset import Dataset
 from aes_lipi.data.load import clustering_of, dataset_of
-from aes_lipi.engine.choice import choose_device, choose_engine, engine_name
+from aes_lipi.engine.auto import choose_device, choose_engine, engine_name
 from aes_lipi.engine.protocol import Engine
 from aes_lipi.execution.digests import check_unchanged
 from aes_lipi.execution.grouping import engine_key, trials_that_fit
@@ -308,10 +308,10 @@ def trains_on_gpu(variant: Variant) -> bool:
     Raises:
         UserError: its data, its engine or its device cannot be had here.
     """
-    if variant.device == "cpu" or variant.engine in ("dense", "autograd"):
+    if variant.device == "cpu" or variant.engine == "dense":
         return False
     name = engine_name(variant, architecture_on_hand(variant))
-    return name == "batched" and choose_device(variant) == "cuda"
+    return name == "torch" and choose_device(variant) == "cuda"
 
 
 def trials_on_gpu(variant: Variant, free: int) -> int:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from multiprocessing.connection import wait
 
 from aes_lipi.config import Variant
-from aes_lipi.engine.choice import compile_ahead
+from aes_lipi.engine.auto import compile_ahead
 from aes_lipi.errors import UserError
 from aes_lipi.execution.dry_run import check_feasible
 from aes_lipi.execution.grouping import (

@@ -12,6 +12,7 @@ import torch
 from helpers import random_pair, setup_of, tiny_variant
 from hypothesis import given
 from hypothesis import strategies as st
+from torch_modules import AutoencoderModule
 
 from aes_lipi.arrays import Float32
 from aes_lipi.autoencoders.compaction import Compacted, compact, n_compact
@@ -21,7 +22,6 @@ from aes_lipi.autoencoders.environments import (
     Environment,
     build_architecture,
 )
-from aes_lipi.autoencoders.modules import autoencoder_module
 from aes_lipi.autoencoders.network import Network, NetworkLayout, Pair, activate
 from aes_lipi.coevolution.ring import advance, initial_ring
 
@@ -368,7 +368,7 @@ def test_torch_modules_are_made_of_compact_pairs(pruned: bool) -> None:
     small = compact(architecture, pair)
     assert small.is_constant == pruned
     x = rows_for(architecture)
-    module = autoencoder_module(small.architecture, small.pair)
+    module = AutoencoderModule(small.architecture, small.pair)
     np.testing.assert_allclose(
         module(torch.from_numpy(x)).detach().numpy(), reconstruct(architecture, pair, x), 1e-5
     )

@@ -1,6 +1,6 @@
 """Where BLAS overtakes the dense engine: hidden width against batch size.
 
-Run with `make bench`. The choice of the engine (`aes_lipi/engine/choice.py`) follows this table.
+Run with `make bench`. The choice of the engine (`aes_lipi/engine/auto.py`) follows this table.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import argparse
 
 import torch
 
-from aes_lipi.engine.autograd import AutogradEngine
 from aes_lipi.engine.dense import DenseEngine
+from aes_lipi.engine.torch import TorchEngine
 from benchmarks.settings import Setting
 from benchmarks.timing import Contender, measure, ratio
 
@@ -20,12 +20,12 @@ STEPS = 10
 
 
 def main() -> None:
-    """Print the table: time of autograd over time of dense, for an X-width-10 network, X = 1000."""
+    """Print the table: time of torch over time of dense, for an X-width-10 network, X = 1000."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    print("\nautograd over dense; below 1, autograd is faster")
+    print("\ntorch over dense; below 1, torch is faster")
     print("hidden / batch" + "".join(f"{size:8d}" for size in BATCHES))
     for width in WIDTHS:
         cells = []
@@ -36,12 +36,12 @@ def main() -> None:
                 n_examples_per_cluster=-(-size * STEPS // 100) * 10,
             )
             dense = DenseEngine(setting.architecture, setting.dataset, size)
-            autograd = AutogradEngine(setting.architecture, setting.dataset, size)
+            engine = TorchEngine(setting.architecture, setting.dataset, size)
             task, steps = setting.task(), len(setting.batches)
             measured = measure(
                 [
                     Contender("dense", lambda e=dense, t=task: e.train([t]), steps),  # type: ignore[misc]
-                    Contender("autograd", lambda e=autograd, t=task: e.train([t]), steps),  # type: ignore[misc]
+                    Contender("torch", lambda e=engine, t=task: e.train([t]), steps),  # type: ignore[misc]
                 ],
                 arguments.rounds,
             )

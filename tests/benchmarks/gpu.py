@@ -1,4 +1,4 @@
-"""The batched engine checked and measured, on a GPU if there is one, in a single call.
+"""The engine torch checked and measured, on a GPU if there is one, in a single call.
 
     PYTHONPATH=tests python -m benchmarks.gpu
 
@@ -26,11 +26,11 @@ import torch
 from aes_lipi.autoencoders.environments import ENVIRONMENTS
 from aes_lipi.autoencoders.network import Network, Pair
 from aes_lipi.config import Study, load_preset, resolve_study
-from aes_lipi.engine import adam
 from aes_lipi.engine.dense import DenseEngine
-from aes_lipi.engine.functional import code_of, losses_of, parameters_of, run
-from aes_lipi.engine.torch import BatchedEngine
-from aes_lipi.engine.torch.backward import Batch, gradients
+from aes_lipi.engine.protocol import ADAM_EPSILON
+from aes_lipi.engine.torch import TorchEngine
+from aes_lipi.engine.torch.gradients import Batch, gradients_of
+from aes_lipi.engine.torch.passes import code_of, forward_pass, losses_of
 from aes_lipi.execution.local import LocalRunner
 from aes_lipi.execution.study import run_study
 from aes_lipi.results.reading import load_results
@@ -121,7 +121,7 @@ def _made(section: Callable[[], list[str]]) -> list[str]:
 
 def _described(device: str) -> str:
     setting = Setting.of()
-    engine = BatchedEngine(setting.architecture, setting.dataset, 5, device, stacked=True)
+    engine = TorchEngine(setting.architecture, setting.dataset, 5, device, stacked=True)
     fused = "fused" if engine.is_fused else "not fused"
     if device == "cpu":
         return f"device: CPU tensors, one thread; torch {torch.__version__}; optimiser {fused}"
@@ -160,7 +160,9 @@ def _gradient_error(setting: Setting, device: str) -> float:
     given = _noise(setting, torch.from_numpy(noise).to(device))
     batch = Batch(rows.to(device)[None], present, weight, *given)
     with torch.no_grad():
-        gradients(setting.architecture, (genomes[0], genomes[1]), batch, (found[0], found[1]))
+        gradients_of(setting.architecture)(
+            setting.architecture, (genomes[0], genomes[1]), batch, (found[0], found[1])
+        )
     return max(
         float((ours.cpu().double()[0] - theirs).abs().max() / theirs.abs().max())
         for ours, theirs in zip(found, exact, strict=True)
@@ -181,7 +183,7 @@ def _loss_error(setting: Setting, device: str) -> float:
     nothing but rounding.
     """
     pairs = _pairs(setting, 10)
-    engine = BatchedEngine(
+    engine = TorchEngine(
         setting.architecture, setting.dataset, setting.variant.batch_size, device, stacked=True
     )
     tasks = [
@@ -207,7 +209,7 @@ def _exact_generation(setting: Setting, pair: Pair, k: int) -> float:
         loss = _loss(setting, leaves, data[batch][None], torch.from_numpy(noise).double())
         found = torch.autograd.grad(loss, leaves)
         genomes = [
-            (genome - 1e-4 * adam.new_at_every_step(gradient)).detach()
+            (genome - 1e-4 * gradient / (gradient.abs() + ADAM_EPSILON)).detach()
             for genome, gradient in zip(genomes, found, strict=True)
         ]
     with torch.no_grad():
@@ -226,10 +228,9 @@ def _loss(
     architecture = setting.architecture
     input_noise, code_noise = (None, None) if noise is None else _noise(setting, noise)
     seen = x if input_noise is None else x + architecture.input_noise * input_noise
-    encoder = parameters_of(genomes[0], architecture.encoder)
-    encoded = run(architecture.encoder, encoder, seen)
+    encoded = forward_pass(architecture.encoder, genomes[0], seen)
     code = code_of(architecture, encoded, code_noise)
-    decoded = run(architecture.decoder, parameters_of(genomes[1], architecture.decoder), code)
+    decoded = forward_pass(architecture.decoder, genomes[1], code)
     return losses_of(architecture, encoded, decoded, x)
 
 
@@ -311,11 +312,11 @@ def _speed(device: str, sizes: Sequence[int], rounds: int) -> list[str]:
         try:
             timed = _timed(setting, device, size, bandwidth, rounds)
         except (RuntimeError, MemoryError) as error:
-            lines.append(f"{f'batched, {size:,} models':26}  FAILED: {error}"[:120])
+            lines.append(f"{f'torch, {size:,} models':26}  FAILED: {error}"[:120])
             continue
         peak = "-" if timed.peak_gib is None else f"{timed.peak_gib:.1f}"
         lines.append(
-            f"{f'batched, {size:,} models':26}{timed.us_per_step:14.3f}"
+            f"{f'torch, {size:,} models':26}{timed.us_per_step:14.3f}"
             f"{core / timed.us_per_step:10.1f}{timed.share_of_bound:12.0%}{peak:>10}"
         )
     return lines
@@ -323,7 +324,7 @@ def _speed(device: str, sizes: Sequence[int], rounds: int) -> list[str]:
 
 def _timed(setting: Setting, device: str, models: int, bandwidth: float, rounds: int) -> Timed:
     """The best of some passes of a stack, whose weights are on the device."""
-    engine = BatchedEngine(setting.architecture, setting.dataset, 5, device, stacked=True)
+    engine = TorchEngine(setting.architecture, setting.dataset, 5, device, stacked=True)
     pairs = _pairs(setting, min(models, 10))
     held = [
         Pair(*engine.hold([pair.encoder, pair.decoder]))
@@ -376,7 +377,7 @@ def _roofline() -> list[str]:
 def _study(device: str, full: bool, jobs: int | None) -> list[str]:
     """`best_of_lipi`, and whether it comes to what the CPU comes to."""
     small = {} if full else {"trials": 4, "population_size": 4, "epochs": 16, "record_interval": 8}
-    asked: dict[str, Any] = {"engine": "batched", "device": device, **small}
+    asked: dict[str, Any] = {"engine": "torch", "device": device, **small}
     study = resolve_study("best_of_lipi", load_preset("best_of_lipi"), asked)
     trials = study.trials * len(study.variants)
     _say(f"best_of_lipi: {trials} trials")

@@ -11,8 +11,8 @@ import importlib.util
 
 import torch
 
-from aes_lipi.engine.autograd import AutogradEngine
 from aes_lipi.engine.dense import DenseEngine
+from aes_lipi.engine.torch import TorchEngine
 from benchmarks.jax_steps import scanned_pass
 from benchmarks.settings import Setting
 from benchmarks.timing import Contender, Measured, measure, ratio
@@ -41,7 +41,7 @@ def contenders(setting: Setting, everything: bool) -> list[Contender]:
     ]
     if not everything:
         return found
-    autograd = AutogradEngine(architecture, setting.dataset, setting.variant.batch_size)
+    engine = TorchEngine(architecture, setting.dataset, setting.variant.batch_size)
     found += [
         Contender("torch, plain loop", plain_loop(architecture, pair, data, batches, False), steps),
         Contender("torch, fused Adam", plain_loop(architecture, pair, data, batches, True), steps),
@@ -50,7 +50,7 @@ def contenders(setting: Setting, everything: bool) -> list[Contender]:
             compiled_steps(architecture, pair, data, batches, STACK),
             steps * STACK,
         ),
-        Contender("autograd engine", lambda: autograd.train([setting.task()]), steps),
+        Contender("torch engine", lambda: engine.train([setting.task()]), steps),
     ]
     if importlib.util.find_spec("jax"):
         rows = setting.dataset.train

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch_modules import AutoencoderModule
 
 from aes_lipi.arrays import Int32
 from aes_lipi.autoencoders.environments import Architecture
-from aes_lipi.autoencoders.modules import autoencoder_module
 from aes_lipi.autoencoders.network import Pair
 from aes_lipi.engine.protocol import ADAM_BETAS, ADAM_EPSILON
 
@@ -21,7 +21,7 @@ def plain_loop(
     architecture: Architecture, pair: Pair, data: Tensor, batches: Int32, fused: bool
 ) -> Callable[[], None]:
     """Module, a new `torch.optim.Adam` for every batch, backward, step."""
-    module = autoencoder_module(architecture, pair)
+    module = AutoencoderModule(architecture, pair)
 
     def work() -> None:
         for rows in batches:
@@ -64,7 +64,7 @@ def compiled_steps(
     architecture: Architecture, pair: Pair, data: Tensor, batches: Int32, models: int
 ) -> Callable[[], None]:
     """`torch.compile` of the whole step, for one model or for a stack of them side by side."""
-    module = autoencoder_module(architecture, pair)
+    module = AutoencoderModule(architecture, pair)
     weights = [parameter.detach().clone() for parameter in module.parameters()]
     if models > 1:
         weights = [

@@ -22,7 +22,7 @@ from aes_lipi.results.reading import load_results
 
 WILD: dict[str, Any] = {
     "environment": "VariationalAutoencoderBinaryClustering",
-    "engine": "autograd",
+    "engine": "torch",
     "learning_rate": 10.0,
     "learning_rate_policy": "constant",
     "epochs": 30,
@@ -44,7 +44,7 @@ def ring_with_an_overflowing_cell(variant: Variant) -> tuple[Ring, Setup]:
     return dataclasses.replace(ring, cells=tuple(cells)), setup
 
 
-@pytest.mark.parametrize("engine", ["dense", "autograd"])
+@pytest.mark.parametrize("engine", ["dense", "torch"])
 @pytest.mark.parametrize("cell_evaluation", ["lipi_simple", "lipi_simple_pte", "all_vs_all"])
 def test_a_generation_that_diverges_ends_the_trial_and_is_named(
     engine: str, cell_evaluation: str
@@ -58,7 +58,7 @@ def test_a_generation_that_diverges_ends_the_trial_and_is_named(
     assert "on_divergence to skip" in str(error.value)
 
 
-@pytest.mark.parametrize("engine", ["dense", "autograd"])
+@pytest.mark.parametrize("engine", ["dense", "torch"])
 def test_a_cell_that_diverges_keeps_its_state_on_request(engine: str) -> None:
     ring, setup = ring_with_an_overflowing_cell(
         tiny_variant(engine=engine, radius=0, on_divergence="skip", optimizer_state="cell")

@@ -35,7 +35,6 @@ from aes_lipi.autoencoders.environments import (
 )
 from aes_lipi.autoencoders.network import Layer, Network, NetworkLayout, Pair
 from aes_lipi.data.dataset import Dataset
-from aes_lipi.engine.autograd import AutogradEngine
 from aes_lipi.engine.dense import (
     DenseEngine,
     compile_kernels,
@@ -55,6 +54,7 @@ from aes_lipi.engine.protocol import (
     TrainTask,
     Updates,
 )
+from aes_lipi.engine.torch.engine import TorchEngine as AutogradEngine
 
 RATE = 1e-4
 SHAPES = {

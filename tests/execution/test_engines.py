@@ -42,7 +42,7 @@ def test_whole_runs_agree_statistically_between_engines(tmp_path: Path) -> None:
     """Other rounding: trials differ, their distribution does not (4 standard errors)."""
     ours, theirs = (
         mean_l1(tiny_study(trials=6, engine=engine, **RING), tmp_path / engine)
-        for engine in ("dense", "autograd")
+        for engine in ("dense", "torch")
     )
     error = np.sqrt((ours.var(ddof=1) + theirs.var(ddof=1)) / 6)
     assert abs(ours.mean() - theirs.mean()) < 4 * error
@@ -50,26 +50,25 @@ def test_whole_runs_agree_statistically_between_engines(tmp_path: Path) -> None:
 
 
 def test_the_engine_that_was_used_is_recorded(tmp_path: Path) -> None:
-    study = tiny_study(trials=1, engine=["auto", "autograd", "batched"], epochs=1)
+    study = tiny_study(trials=1, engine=["auto", "dense", "torch"], epochs=1)
     run_study(study, tmp_path / "s")
     trials = load_results(tmp_path / "s").trials.set_index("engine")
-    used = {"auto": "dense", "autograd": "autograd", "batched": "batched"}
+    used = {"auto": "dense", "dense": "dense", "torch": "torch"}
     assert trials["engine_used"].to_dict() == used
     assert set(trials["device_used"]) == {"cpu"}
 
 
 @pytest.mark.parametrize("environment", sorted(ENVIRONMENTS))
 def test_every_environment_has_an_engine(environment: str) -> None:
-    assert prepare(tiny_variant(environment=environment)).engine.name in ("dense", "autograd")
+    assert prepare(tiny_variant(environment=environment)).engine.name in ("dense", "torch")
 
 
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"engine": "dense", "device": "cuda"}, "computes on the CPU; use --engine batched"),
-        ({"engine": "batched", "device": "cuda"}, "finds no GPU here"),
+        ({"engine": "dense", "device": "cuda"}, "computes on the CPU; use --engine torch"),
+        ({"engine": "torch", "device": "cuda"}, "finds no GPU here"),
         ({"engine": "auto", "device": "cuda"}, "finds no GPU here"),
-        ({"engine": "autograd", "device": "cuda"}, "finds no GPU here"),
     ],
 )
 def test_an_engine_that_cannot_is_refused(settings: dict[str, str], told: str) -> None:
@@ -79,6 +78,20 @@ def test_an_engine_that_cannot_is_refused(settings: dict[str, str], told: str) -
         pytest.skip("there is a GPU here")
     with pytest.raises(UserError, match=told):
         prepare(Variant.model_validate(settings))
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("batched", "engine: the engine is called torch now, .*; use torch"),
+        ("autograd", "engine: the engine torch, .*, took its place; use torch"),
+    ],
+)
+def test_an_engine_of_earlier_versions_is_answered_with_what_took_its_place(
+    name: str, told: str
+) -> None:
+    with pytest.raises(UserError, match=told):
+        tiny_study(engine=["dense", name])
 
 
 def test_torch_is_not_imported_where_the_dense_engine_does_all(tmp_path: Path) -> None:

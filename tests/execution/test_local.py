@@ -29,7 +29,7 @@ ENVIRONMENT_NAMES = [
 LEFT_OVER = ".writing-" + "0123456789abcdef" * 2
 SWEEP: dict[str, Any] = {
     "environment": ENVIRONMENT_NAMES,
-    "engine": ["dense", "autograd"],
+    "engine": ["dense", "torch"],
     "prune_method": "random",
 }
 

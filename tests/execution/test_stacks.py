@@ -26,7 +26,7 @@ from aes_lipi.coevolution.plan import Setup
 from aes_lipi.config import Study, Variant
 from aes_lipi.config.variant import METHODS_WITHOUT_AMOUNT, PruneMethod, PruneSchedule
 from aes_lipi.engine.protocol import Trained, TrainTask
-from aes_lipi.engine.torch import BatchedEngine
+from aes_lipi.engine.torch import TorchEngine
 from aes_lipi.errors import UserError
 from aes_lipi.execution.grouping import (
     check_trials_per_worker,
@@ -62,8 +62,8 @@ DECISIONS = [
 ]
 
 
-class Counting(BatchedEngine):
-    """The batched engine, stacked as on a GPU; counts the tasks of every call."""
+class Counting(TorchEngine):
+    """The engine torch, stacked as on a GPU; counts the tasks of every call."""
 
     def __init__(self, setup: Setup) -> None:
         size = setup.variant.batch_size
@@ -81,7 +81,7 @@ def stacked(variant: Variant) -> Prepared:
 
 
 def single(variant: Variant) -> Prepared:
-    """The single-model path: autograd, one task after another."""
+    """The single-model path: one task after another."""
     return setup_of(variant), ()
 
 
@@ -291,13 +291,13 @@ def test_a_stack_that_nobody_listens_to_ends() -> None:
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("alone") / "study"
-    assert run_study(batched_study(), directory) == Summary(6, 0)
+    assert run_study(torch_study(), directory) == Summary(6, 0)
     return directory
 
 
-def batched_study(**settings: Any) -> Study:
+def torch_study(**settings: Any) -> Study:
     study = tiny_study(
-        trials=3, engine="batched", prune_method=["random", "lexicase"], epochs=8, **settings
+        trials=3, engine="torch", prune_method=["random", "lexicase"], epochs=8, **settings
     )
     return study.model_copy(update={"checkpoint_interval": 3})
 
@@ -305,7 +305,7 @@ def batched_study(**settings: Any) -> Study:
 def run_beside(
     directory: Path, jobs: int, together: int, observer: Observer | None = None
 ) -> Summary:
-    return run_on(batched_study(), directory, LocalRunner(jobs, together), observer)
+    return run_on(torch_study(), directory, LocalRunner(jobs, together), observer)
 
 
 @pytest.mark.parametrize(("jobs", "together"), [(1, 6), (2, 2)])
@@ -357,7 +357,7 @@ def test_an_interrupted_stack_goes_on_from_its_checkpoints(
 
 def test_trials_are_together_where_one_engine_serves_them_and_nowhere_else() -> None:
     study = tiny_study(
-        trials=5, engine="batched", latent_size=[2, 3], prune_method=["None", "random"]
+        trials=5, engine="torch", latent_size=[2, 3], prune_method=["None", "random"]
     )
     jobs = jobs_of(study)
     stacks = stacks_of(jobs, dict.fromkeys(study.variants, 4), 1)
@@ -372,7 +372,7 @@ def test_trials_are_together_where_one_engine_serves_them_and_nowhere_else() -> 
     [(1, 4, [1] * 7), (100, 1, [7]), (100, 3, [2, 2, 3]), (2, 3, [1, 2, 2, 2]), (100, 9, [1] * 7)],
 )
 def test_all_workers_get_a_share(most: int, n_workers: int, sizes: list[int]) -> None:
-    study = tiny_study(trials=7, engine="batched")
+    study = tiny_study(trials=7, engine="torch")
     [variant] = study.variants
     assert sorted(map(len, stacks_of(jobs_of(study), {variant: most}, n_workers))) == sizes
 
@@ -396,10 +396,10 @@ def test_a_wrong_number_of_trials_is_refused(text: str) -> None:
     assert number_or_auto("--trials_per_worker", "12") == 12
 
 
-@pytest.mark.parametrize("engine", ["dense", "autograd"])
-def test_an_engine_that_trains_one_trial_at_a_time_refuses_more(engine: str) -> None:
+@pytest.mark.parametrize(("engine", "told"), [("dense", "dense"), ("auto", r"auto \(on a CPU\)")])
+def test_an_engine_that_trains_one_trial_at_a_time_refuses_more(engine: str, told: str) -> None:
     [variant] = tiny_study(engine=engine).variants
-    with pytest.raises(UserError, match=f"engine {engine} trains one trial.* use --engine batched"):
+    with pytest.raises(UserError, match=f"engine {told} trains one trial.* use --engine torch"):
         check_trials_per_worker(2, [variant])
     check_trials_per_worker(1, [variant])
     check_trials_per_worker(None, [variant])

@@ -16,7 +16,6 @@ from aes_lipi.engine.dense.memory import Memory, read_only
 from aes_lipi.engine.dense.output import CROSS_ENTROPY, L1
 from aes_lipi.engine.dense.scratch import Scratch
 from aes_lipi.engine.dense.tiles import Weights
-from aes_lipi.engine.host import OnHost
 from aes_lipi.engine.protocol import (
     Activations,
     ActivationsTask,
@@ -24,6 +23,7 @@ from aes_lipi.engine.protocol import (
     EvaluateTask,
     Measure,
     Moments,
+    OnHost,
     Trained,
     TrainTask,
 )

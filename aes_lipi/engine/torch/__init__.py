@@ -1,6 +1,6 @@
-"""The engine for a GPU: many models as one tensor, trained side by side."""
+"""The engine for every environment, on a CPU or a GPU: many models as one tensor."""
 
-from aes_lipi.engine.torch.engine import BatchedEngine
+from aes_lipi.engine.torch.engine import TorchEngine
 from aes_lipi.engine.torch.memory import free_memory, tasks_that_fit
 
-__all__ = ["BatchedEngine", "free_memory", "tasks_that_fit"]
+__all__ = ["TorchEngine", "free_memory", "tasks_that_fit"]

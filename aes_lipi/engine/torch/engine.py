@@ -1,4 +1,4 @@
-"""The batched engine: what the engine protocol asks for, on stacks that stay on a device."""
+"""The engine `torch`: what the engine protocol asks for, on stacks that stay on a device."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from aes_lipi.arrays import Float64, Int32
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.network import Network, Pair
 from aes_lipi.data.dataset import Dataset, Split
-from aes_lipi.engine.functional import Passed
 from aes_lipi.engine.protocol import (
     Activations,
     ActivationsTask,
@@ -23,11 +22,19 @@ from aes_lipi.engine.protocol import (
     Trained,
     TrainTask,
 )
-from aes_lipi.engine.torch import evaluation
+from aes_lipi.engine.torch.adam import adam_on
+from aes_lipi.engine.torch.device import to_device, to_host
+from aes_lipi.engine.torch.gradients import gradients_of
 from aes_lipi.engine.torch.memory import Buffers, Halving
-from aes_lipi.engine.torch.resident import Store
-from aes_lipi.engine.torch.stack import Kind, Program, Tools, form_of
-from aes_lipi.engine.torch.update import update_on
+from aes_lipi.engine.torch.passes import (
+    ForwardPass,
+    forward_passes,
+    l1_of,
+    loss_matrices,
+    losses_of,
+)
+from aes_lipi.engine.torch.stack import Form, kind_of
+from aes_lipi.engine.torch.training import Program, Workspace
 
 VALUES_ON_CPU, VALUES_ON_GPU = 1 << 22, 1 << 28
 """Values of a layer's output that an evaluation has in hand at once."""
@@ -39,12 +46,13 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class BatchedEngine:
+class TorchEngine:
     """Trains and evaluates stacks of models with torch, all models of a stack at once.
 
     Weights stay on the device: networks that come out of it are fetched when somebody asks for
-    their numbers. Gradients are derived by hand, and on a GPU the steps are recorded once for every
-    shape of stack, and replayed. Arithmetic is float32 throughout.
+    their numbers. Gradients are derived by hand, or by autograd where nobody has done so. On a GPU
+    the steps are recorded once for every shape of stack, and replayed. Arithmetic is float32
+    throughout.
 
     A task's bits may depend on its stack where stacks are made. Who asks for the same bits in any
     stack gets one task after another, which is the default on a CPU.
@@ -60,7 +68,7 @@ class BatchedEngine:
         stacked: whether tasks are trained side by side; by default on a GPU only.
     """
 
-    name = "batched"
+    name = "torch"
 
     def __init__(
         self,
@@ -72,7 +80,7 @@ class BatchedEngine:
         stacked: bool | None = None,
     ) -> None:
         self.device = device
-        self._device = torch.device(device)
+        self._device = torch.empty(0, device=device).device  # with its number
         self._architecture, self._batch_size = architecture, batch_size
         self._stacked = device != "cpu" if stacked is None else stacked
         if self._device.type == "cuda":
@@ -82,15 +90,14 @@ class BatchedEngine:
             split: torch.from_numpy(np.array(dataset.split(split))).to(self._device)
             for split in splits
         }
-        self._programs: dict[Hashable, Program] = {}
+        self._programs: dict[Form, Program] = {}
         self._buffers = Buffers(self._device, self._programs.clear)
-        self._store = Store(self._device)
-        self._tools = Tools(
+        self._workspace = Workspace(
             architecture,
             self._splits["train"],
             self._buffers,
-            self._store,
-            update_on(self._device),
+            gradients_of(architecture),
+            adam_on(self._device),
         )
         self._pool: Any = None
         self._beside: Any = None
@@ -100,7 +107,7 @@ class BatchedEngine:
     @property
     def is_fused(self) -> bool:
         """Whether the optimiser's step is compiled into one kernel."""
-        return self._tools.update.fused
+        return self._workspace.adam.fused
 
     @torch.no_grad()
     def train(self, tasks: Sequence[TrainTask]) -> list[Trained]:
@@ -109,7 +116,7 @@ class BatchedEngine:
         If that fails, noise that was drawn is put back.
         """
         with _noise_put_back(tasks):
-            return self._by_kind(tasks, Kind.of, self._train)
+            return self._by_kind(tasks, kind_of, self._train)
 
     def _train(self, tasks: Sequence[TrainTask]) -> list[Trained]:
         if self._stacked:
@@ -122,11 +129,10 @@ class BatchedEngine:
             return self._program_for(tasks).train(tasks)
 
     def _program_for(self, tasks: Sequence[TrainTask]) -> Program:
-        kind = Kind.of(tasks[0])
-        form = form_of(kind, tasks)
-        program = self._programs.get((kind, form))
+        form = Form.of(tasks)
+        program = self._programs.get(form)
         if program is None:
-            program = Program(kind, form, self._tools)
+            program = Program(form, self._workspace)
             while len(self._programs) >= PROGRAMS_KEPT:
                 del self._programs[next(iter(self._programs))]
             if self._device.type == "cuda":
@@ -134,7 +140,7 @@ class BatchedEngine:
                     self._pool = torch.cuda.graph_pool_handle()
                 self._beside = self._beside or torch.cuda.Stream()  # type: ignore[no-untyped-call]
                 program.record(self._pool, self._beside)
-            self._programs[kind, form] = program
+            self._programs[form] = program
         return program
 
     @torch.no_grad()
@@ -157,7 +163,7 @@ class BatchedEngine:
         encoders = self._genomes([network for task in tasks for network in task.encoders])
         decoders = self._genomes([network for task in tasks for network in task.decoders])
         c = len(tasks)
-        losses = evaluation.loss_matrices(
+        losses = loss_matrices(
             self._architecture,
             encoders.view(c, -1, encoders.shape[1]),
             decoders.view(c, -1, decoders.shape[1]),
@@ -190,13 +196,13 @@ class BatchedEngine:
         self, pairs: Sequence[Pair], rows: Tensor, batch: int, measure: Measure
     ) -> list[Float64]:
         def losses(part: Sequence[Pair]) -> list[Float64]:
-            passed = self._passed(part, evaluation.same_rows(rows, len(part)))
-            found = evaluation.losses_of_batches(
-                self._architecture,
-                evaluation.reshaped(passed, batch),
-                evaluation.rows_as(rows, batch),
-                measure,
-            )
+            passed = self._passed(part, rows.unsqueeze(0).expand(len(part), -1, -1))
+            encoded, decoded = (each.reshaped(len(part), -1, batch) for each in passed)
+            x = rows.view(-1, batch, rows.shape[1])
+            if measure == "l1":
+                found = l1_of(decoded, x)
+            else:
+                found = losses_of(self._architecture, encoded, decoded, x)
             return list(found.double().cpu().numpy())
 
         return self._in_parts(losses, pairs, rows.numel())
@@ -224,20 +230,20 @@ class BatchedEngine:
 
     def hold(self, networks: Sequence[Network]) -> list[Network]:
         """The networks on the device, if stacks are made there; see `Engine.hold`."""
-        return list(self._store.hold(networks)) if self._stacked else list(networks)
+        return list(to_device(networks, self._device)) if self._stacked else list(networks)
 
     def fetch(self, networks: Sequence[Network]) -> None:
         """Fetch weights from the device; see `Engine.fetch`."""
-        self._store.fetch(networks)
+        to_host(networks)
 
-    def _passed(self, pairs: Sequence[Pair], x: Tensor) -> tuple[Passed, Passed]:
+    def _passed(self, pairs: Sequence[Pair], x: Tensor) -> tuple[ForwardPass, ForwardPass]:
         """The pairs' encoders on x (C, B, X), and their decoders on the codes."""
         encoders = self._genomes([pair.encoder for pair in pairs])
         decoders = self._genomes([pair.decoder for pair in pairs])
-        return evaluation.forward(self._architecture, encoders, decoders, x)
+        return forward_passes(self._architecture, encoders, decoders, x)
 
     def _genomes(self, networks: Sequence[Network]) -> Tensor:
-        return torch.stack([network.row for network in self._store.hold(networks)])
+        return torch.stack([network.row for network in to_device(networks, self._device)])
 
     def _rows(self, split: Split, rows: Int32) -> Tensor:
         """Rows of a split, (C, B, X), by their indices, (C, B)."""

@@ -1,286 +1,258 @@
-"""Training of a stack of tasks of equal shape, step after step, on a GPU as a recorded program."""
+"""A stack of networks in training: all encoders, or all decoders, of some tasks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from aes_lipi.autoencoders.environments import Architecture
-from aes_lipi.autoencoders.network import Network
-from aes_lipi.engine.protocol import Moments, Trained, TrainTask
-from aes_lipi.engine.torch.backward import Batch, gradients
+from aes_lipi.autoencoders.network import NetworkLayout
+from aes_lipi.engine.protocol import ActivationStatistics, Moments, TrainTask
+from aes_lipi.engine.torch.adam import Adam, corrections
+from aes_lipi.engine.torch.device import (
+    DeviceGenomes,
+    DeviceMoments,
+    DeviceNetwork,
+    is_masked,
+    means_of,
+    sent,
+)
 from aes_lipi.engine.torch.memory import Buffers, padded, power_of_two
-from aes_lipi.engine.torch.resident import Store, is_masked
-from aes_lipi.engine.torch.side import Form, Side
-from aes_lipi.engine.torch.update import Update
+from aes_lipi.engine.torch.passes import ForwardPass
 
-AT_ONCE = 10
-"""Steps that a GPU is asked for in one go."""
-
-NOISE_VALUES = 1 << 26
-"""Values of training noise that are sent to the device in one go."""
+_Name = Literal["encoders", "decoders"]
 
 
 @dataclass(frozen=True)
-class Kind:
-    """Tasks of one kind can be a stack: they have the same number of networks and updates."""
+class Form:
+    """What decides the shapes of the tensors in which a stack of tasks is trained.
 
+    Attributes:
+        models: C tasks, at least.
+        encoders: of each task.
+        decoders: of each task.
+        steps: S updates of each.
+        batch_size: B rows of an update.
+        kept: whether an optimiser is kept.
+        masked: whether any entry is frozen.
+        observers: tasks that gather activation statistics, at least.
+    """
+
+    models: int
     encoders: int
     decoders: int
     steps: int
     batch_size: int
     kept: bool
+    masked: bool
+    observers: int
 
     @staticmethod
-    def of(task: TrainTask) -> Kind:
-        """The kind of a task."""
-        return Kind(
-            len(task.encoders),
-            len(task.decoders),
-            task.updates.rows.shape[0],
-            task.updates.rows.shape[1],
-            task.encoder_moments is not None,
+    def of(tasks: Sequence[TrainTask]) -> Form:
+        """The form of a stack of tasks of one kind; see `kind_of`."""
+        first, observers = tasks[0], sum(task.observe for task in tasks)
+        networks = (each for task in tasks for each in (*task.encoders, *task.decoders))
+        return Form(
+            models=padded(len(tasks)),
+            encoders=len(first.encoders),
+            decoders=len(first.decoders),
+            steps=first.updates.rows.shape[0],
+            batch_size=first.updates.rows.shape[1],
+            kept=first.encoder_moments is not None,
+            masked=any(map(is_masked, networks)),
+            observers=power_of_two(observers) if observers else 0,
         )
 
 
-@dataclass(frozen=True)
-class Tools:
-    """What stacks of one engine share.
-
-    Attributes:
-        architecture: of all models.
-        data: the training rows on the device, (rows, X).
-        buffers: memory that stacks are built in.
-        store: has networks on the device.
-        update: the optimiser's step.
-    """
-
-    architecture: Architecture
-    data: Tensor
-    buffers: Buffers
-    store: Store
-    update: Update
+def kind_of(task: TrainTask) -> Form:
+    """Equal for tasks that can be a stack: they may differ in masks and in observing."""
+    return replace(Form.of([task]), masked=False, observers=0)
 
 
-class Program:
-    """The updates of one shape of stack: its tensors, and on a GPU the recording of its steps.
+class NetworkStack:
+    """E networks of each of C tasks, of which every step trains one per task.
 
     Args:
-        kind: of its tasks.
-        form: shapes of the encoders' side.
-        tools: what it works with.
+        name: which networks of a task.
+        layout: of its networks.
+        form: of the stack of tasks.
+        buffers: where its tensors are.
+        adam: the optimiser's step.
+
+    Attributes:
+        gradient: where that of the networks in training is to be written, (C, P).
     """
 
-    def __init__(self, kind: Kind, form: Form, tools: Tools) -> None:
-        self._tools, self._form = tools, form
-        take, c = tools.buffers.take, form.models
-        encoder, decoder = tools.architecture.encoder, tools.architecture.decoder
-        self._encoders = Side("encoders", encoder, form, tools.buffers, tools.update)
-        form_of_decoders = replace(form, networks=kind.decoders)
-        self._decoders = Side("decoders", decoder, form_of_decoders, tools.buffers, tools.update)
-        per_row = (form.steps, c, form.batch_size)
-        self._rows = take("rows", per_row, torch.int32)
-        self._present, self._weight = take("present", per_row), take("weight", per_row)
-        self._rates = take("rates", (form.steps, c))
-        self._observers = take("observers", (form.observers,), torch.int64)
-        self._step = torch.zeros(1, dtype=torch.int64, device=tools.data.device)
-        self._noise_step = torch.zeros_like(self._step)
-        self._at_once = _divisor(form.steps, AT_ONCE)
-        width = tools.architecture.noise_width
-        fits = NOISE_VALUES // max(1, c * form.batch_size * width)
-        self._chunk = max(1, min(fits, form.steps) // self._at_once) * self._at_once
-        noise_steps = self._chunk if width else 0
-        self._noise = take("noise", (noise_steps, c, form.batch_size, width))
-        self._graph: Any = None
+    def __init__(
+        self, name: _Name, layout: NetworkLayout, form: Form, buffers: Buffers, adam: Adam
+    ) -> None:
+        self._networks = form.encoders if name == "encoders" else form.decoders
+        self._observers, self._adam = form.observers, adam
+        c, e, p = form.models, self._networks, layout.size
 
-    def record(self, pool: Any, beside: Any) -> None:
-        """Record, on a GPU, the steps that are made in one go, so that they cost no launches.
+        def take(part: str, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+            return buffers.take(f"{name}.{part}", shape, dtype)
+
+        self._genomes = take("genomes", c * e, p)
+        self.gradient = take("gradient", c, p)
+        self._alive = take("alive", c * e, p, dtype=torch.bool) if form.masked else None
+        self._state: tuple[Tensor, ...] | None = None
+        if form.kept:
+            steps = take("steps", c * e, 1, dtype=torch.float64)
+            self._state = (take("first", c * e, p), take("second", c * e, p), steps)
+        self._which = take("which", form.steps, c, dtype=torch.int64)
+        self._first = torch.arange(c, device=self._genomes.device) * e
+        self._chosen = self._first  # of step s: the row of every task's network in training
+        self._loaded: Sequence[DeviceNetwork] = ()
+        shape = (form.observers * e, form.batch_size)
+        self._count = take("count", *shape, dtype=torch.float64)
+        self._mean, self._m2 = (
+            take(part, *shape, layout.n_nodes, dtype=torch.float64) for part in ("mean", "m2")
+        )
+        self._observing = torch.arange(form.observers, device=self._genomes.device) * e
+
+    def clear(self) -> None:
+        """Train the first network of every task in all steps, until something is loaded."""
+        self._which.zero_()
+
+    def load(
+        self,
+        networks: Sequence[DeviceNetwork],
+        moments: Sequence[Sequence[Moments]],
+        which: np.ndarray,
+    ) -> None:
+        """Take in a stack, which may be smaller than the form.
 
         Args:
-            pool: memory that all recordings work in, one at a time.
-            beside: a stream to try the steps in first.
+            networks: E of each task, task after task.
+            moments: E of each task, if an optimiser is kept.
+            which: the network that each step trains, int, (tasks, S).
         """
-        for counter in (self._rows, self._observers, self._step, self._noise_step):
-            counter.zero_()
-        self._encoders.clear()
-        self._decoders.clear()
-        here = torch.cuda.current_stream()
-        beside.wait_stream(here)
-        with torch.cuda.stream(beside):
-            for _ in range(3):  # libraries choose their kernels and take their memory
-                self._one_step()
-                self._step.zero_()
-                self._noise_step.zero_()
-        here.wait_stream(beside)
-        graph = torch.cuda.CUDAGraph()
-        capture = torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local")
-        with torch.cuda.stream(here), capture:  # back to it, even if recording fails
-            for _ in range(self._at_once):
-                self._one_step()
-        self._graph = graph
+        self._loaded = networks
+        torch.stack([network.row for network in networks], out=self._genomes[: len(networks)])
+        if self._alive is not None:
+            self._alive.fill_(True)
+            for k, network in enumerate(networks):
+                if network.alive is not None:
+                    self._alive[k] = network.alive
+        if self._state is not None:
+            self._load_moments([each for stack in moments for each in stack])
+        self._which.zero_()
+        self._which[:, : len(which)] = sent(which.T.astype(np.int64), self._which.device)
+        for part in (self._count, self._mean, self._m2):
+            part.zero_()
 
-    def train(self, tasks: Sequence[TrainTask]) -> list[Trained]:
-        """Make all updates of a stack that is no larger than the form."""
-        self._load(tasks)
-        for start in range(0, self._form.steps, self._chunk):
-            self._load_noise(tasks, start)
-            for _ in range(min(self._chunk, self._form.steps - start) // self._at_once):
-                if self._graph is not None:
-                    self._graph.replay()
-                else:
-                    for _ in range(self._at_once):
-                        self._one_step()
-        return self._trained(tasks)
+    def _load_moments(self, moments: Sequence[Moments]) -> None:
+        first, second, steps = self._state or ()
+        for part in (first, second, steps):
+            part.zero_()
+        counted = np.array([[each.steps] for each in moments], dtype=np.float64)
+        steps[: len(moments)] = sent(counted, steps.device)
+        for k, each in enumerate(moments):
+            if each.steps > 0:
+                first[k], second[k] = means_of(each, first.device)
 
-    def _load(self, tasks: Sequence[TrainTask]) -> None:
-        updates = [task.updates for task in tasks]
-        moments = _moments(tasks)
-        encoders, decoders = (
-            self._tools.store.hold([network for task in tasks for network in side(task)])
-            for side in (_encoders_of, _decoders_of)
-        )
-        self._encoders.load(encoders, moments[0], np.stack([u.encoder for u in updates]))
-        self._decoders.load(decoders, moments[1], np.stack([u.decoder for u in updates]))
-        n = len(tasks)
-        self._rows.zero_()
-        self._present.zero_()
-        given = np.stack([each.rows for each in updates])
-        rows = torch.from_numpy(given).to(self._rows.device).transpose(0, 1)
-        padding = rows[..., :1]  # a row of the same batch: nothing foreign can overflow in it
-        self._rows[:, :n] = torch.where(rows >= 0, rows, padding)
-        self._present[:, :n] = rows >= 0
-        self._weight.copy_(self._present)
-        if self._tools.architecture.loss == "l1":
-            values = self._present.sum(-1, keepdim=True) * self._tools.architecture.n_dim
-            self._weight.div_(values.clamp_(min=1.0))
-        rates = np.stack([each.learning_rate for each in updates]).astype(np.float32)
-        self._rates.zero_()
-        self._rates[:, :n] = torch.from_numpy(rates).to(self._rates.device).T
-        observers = np.array([k for k, task in enumerate(tasks) if task.observe], np.int64)
-        self._observers.zero_()
-        self._observers[: len(observers)] = torch.from_numpy(observers)
-        self._step.zero_()
+    def begin(self, step: Tensor) -> Tensor:
+        """The genomes that the step with this number, int64, (1,), trains, (C, P)."""
+        if self._networks == 1:
+            return self._genomes
+        self._chosen = self._first + self._which.index_select(0, step).squeeze(0)
+        return self._genomes.index_select(0, self._chosen)
 
-    def _load_noise(self, tasks: Sequence[TrainTask], start: int) -> None:
-        """The noise of a chunk of steps, drawn row by row where there is a row."""
-        self._noise_step.zero_()
-        if not self._tools.architecture.noise_width:
+    def move(self, genomes: Tensor, rates: Tensor) -> None:
+        """Move what `begin` gave against its gradient.
+
+        Args:
+            genomes: (C, P).
+            rates: learning rates, (C, 1).
+        """
+        alive = None if self._alive is None else self._of(self._alive)
+        if self._state is None:
+            self._adam.fresh(genomes, self.gradient, rates, alive)
+        else:
+            first, second, steps = (self._of(part) for part in self._state)
+            steps.add_(1)
+            state = (first, second, *corrections(steps))
+            self._adam.kept(genomes, self.gradient, rates, alive, state)
+            for whole, part in zip(self._state, (first, second, steps), strict=True):
+                self._put(whole, part)
+        self._put(self._genomes, genomes)
+
+    def _of(self, values: Tensor) -> Tensor:
+        """The part of the networks in training: all of it where every task has one."""
+        return values if self._networks == 1 else values.index_select(0, self._chosen)
+
+    def _put(self, values: Tensor, part: Tensor) -> None:
+        """Write back what `_of` took out, if that was a copy."""
+        if self._networks > 1:
+            values.index_copy_(0, self._chosen, part)
+
+    def observe(self, passed: ForwardPass, observers: Tensor, present: Tensor) -> None:
+        """Add a batch to the activation statistics (Welford 1962), per slot and node.
+
+        Args:
+            passed: forward pass of the networks in training.
+            observers: the tasks that gather statistics, (O,).
+            present: 1 for a row of the batch, 0 for padding, (C, B, 1).
+        """
+        if self._observers == 0:
             return
-        steps, _, batch_size, width = self._noise.shape
-        steps = min(steps, self._form.steps - start)
-        noise = np.zeros((steps, len(tasks), batch_size, width), np.float32)
-        for k, task in enumerate(tasks):
-            if task.noise is None:
-                raise ValueError("this environment trains under noise, and a task has none")
-            there = task.updates.rows[start : start + steps] >= 0
-            drawn = task.noise.standard_normal((int(there.sum()), width), dtype=np.float32)
-            noise[:, k][there] = drawn
-        self._noise[:steps, : len(tasks)] = torch.from_numpy(noise).to(self._noise.device)
+        seen = [part.index_select(0, observers) for part in passed.recorded]
+        nodes = torch.cat(seen, -1).double()
+        there = present.index_select(0, observers) > 0
+        offset = (self._chosen - self._first).index_select(0, observers)
+        at = self._observing + offset
+        count = self._count.index_select(0, at) + there.squeeze(-1)
+        mean, m2 = self._mean.index_select(0, at), self._m2.index_select(0, at)
+        delta = nodes - mean
+        moved = mean + delta / count.clamp(min=1.0).unsqueeze(-1)
+        self._count.index_copy_(0, at, count)
+        self._mean.index_copy_(0, at, torch.where(there, moved, mean))
+        self._m2.index_copy_(0, at, torch.where(there, m2 + delta * (nodes - moved), m2))
 
-    def _one_step(self) -> None:
-        """One update of one encoder and one decoder of every task."""
-        architecture, data = self._tools.architecture, self._tools.data
-        rows = self._rows.index_select(0, self._step)
-        target = data.index_select(0, rows.view(-1)).view(*rows.shape[1:], data.shape[1])
-        present = self._present.index_select(0, self._step).view(*rows.shape[1:], 1)
-        weight = self._weight.index_select(0, self._step).view(*rows.shape[1:], 1)
-        batch = Batch(target, present, weight, *self._noise_now())
-        genomes = self._encoders.begin(self._step), self._decoders.begin(self._step)
-        into = self._encoders.gradient, self._decoders.gradient
-        encoded, decoded = gradients(architecture, genomes, batch, into)
-        self._encoders.observe(encoded, self._observers, present)
-        self._decoders.observe(decoded, self._observers, present)
-        rates = self._rates.index_select(0, self._step).view(-1, 1)
-        self._encoders.move(genomes[0], rates)
-        self._decoders.move(genomes[1], rates)
-        self._step += 1
-        self._noise_step += 1
+    def trained(self) -> list[tuple[DeviceNetwork, ...]]:
+        """Every task's networks with their new weights, which stay on the device."""
+        genomes = DeviceGenomes(self._genomes[: len(self._loaded)].clone())
+        networks = [
+            DeviceNetwork(genomes, k, before.alive, before.n_pruned)
+            for k, before in enumerate(self._loaded)
+        ]
+        self._loaded = ()
+        e = self._networks
+        return [tuple(networks[k : k + e]) for k in range(0, len(networks), e)]
 
-    def _noise_now(self) -> tuple[Tensor | None, Tensor | None]:
-        """Standard normal values for the input (C, B, X) and for the code (C, B, Z)."""
-        architecture = self._tools.architecture
-        if not architecture.noise_width:
-            return None, None
-        noise = self._noise.index_select(0, self._noise_step).squeeze(0)
-        inputs = architecture.n_dim if architecture.input_noise else 0
-        return (noise[..., :inputs] if inputs else None), (
-            noise[..., inputs:] if architecture.variational else None
-        )
+    def moments(
+        self, before: Sequence[Sequence[Moments]], made: np.ndarray
+    ) -> list[tuple[Moments, ...]]:
+        """The optimisers' states of every task.
 
-    def _trained(self, tasks: Sequence[TrainTask]) -> list[Trained]:
-        encoders = self._encoders.trained()
-        decoders = self._decoders.trained()
-        before = _moments(tasks)
-        encoder_moments = self._encoders.moments(before[0], _made(tasks, "encoder"))
-        decoder_moments = self._decoders.moments(before[1], _made(tasks, "decoder"))
-        observed = [k for k, task in enumerate(tasks) if task.observe]
-        seen_by_encoders = dict(zip(observed, self._encoders.statistics(), strict=False))
-        seen_by_decoders = dict(zip(observed, self._decoders.statistics(), strict=False))
+        Args:
+            before: what they were.
+            made: updates made of every network, (tasks, E).
+        """
+        if self._state is None:
+            return []
+        e = self._networks
+        first, second = (part[: len(before) * e].clone() for part in self._state[:2])
         return [
-            Trained(
-                encoders=encoders[k],
-                decoders=decoders[k],
-                encoder_moments=encoder_moments[k] if encoder_moments else None,
-                decoder_moments=decoder_moments[k] if decoder_moments else None,
-                encoder_statistics=seen_by_encoders.get(k),
-                decoder_statistics=seen_by_decoders.get(k),
+            tuple(
+                DeviceMoments((first[k * e + j], second[k * e + j]), each.steps + int(made[k, j]))
+                for j, each in enumerate(stack)
             )
-            for k in range(len(tasks))
+            for k, stack in enumerate(before)
         ]
 
-
-def form_of(kind: Kind, tasks: Sequence[TrainTask]) -> Form:
-    """The shapes that a stack of tasks of a kind is trained in."""
-    observers = sum(task.observe for task in tasks)
-    masked = any(
-        is_masked(network) for task in tasks for network in (*task.encoders, *task.decoders)
-    )
-    return Form(
-        models=padded(len(tasks)),
-        networks=kind.encoders,
-        steps=kind.steps,
-        batch_size=kind.batch_size,
-        kept=kind.kept,
-        masked=masked,
-        observers=power_of_two(observers) if observers else 0,
-    )
-
-
-def _encoders_of(task: TrainTask) -> tuple[Network, ...]:
-    return task.encoders
-
-
-def _decoders_of(task: TrainTask) -> tuple[Network, ...]:
-    return task.decoders
-
-
-def _moments(
-    tasks: Sequence[TrainTask],
-) -> tuple[list[tuple[Moments, ...]], list[tuple[Moments, ...]]]:
-    """Those of encoders and of decoders; nothing where no optimiser is kept."""
-    return (
-        [task.encoder_moments for task in tasks if task.encoder_moments is not None],
-        [task.decoder_moments for task in tasks if task.decoder_moments is not None],
-    )
-
-
-def _made(tasks: Sequence[TrainTask], which: str) -> np.ndarray:
-    """How often every network of every task is updated, (tasks, networks)."""
-    if tasks[0].encoder_moments is None:
-        return np.zeros((0, 0), np.int64)
-    return np.array(
-        [
-            np.bincount(getattr(task.updates, which), minlength=len(getattr(task, f"{which}s")))
-            for task in tasks
-        ]
-    )
-
-
-def _divisor(number: int, most: int) -> int:
-    """The largest divisor that is no larger than `most`."""
-    return max(d for d in range(1, most + 1) if number % d == 0)
+    def statistics(self) -> list[tuple[ActivationStatistics, ...]]:
+        """The activation statistics of every observer's networks."""
+        e = self._networks
+        if self._observers == 0:
+            return []
+        count, mean, m2 = (
+            part.cpu().numpy().copy() for part in (self._count, self._mean, self._m2)
+        )
+        each = [ActivationStatistics(*parts) for parts in zip(count, mean, m2, strict=True)]
+        return [tuple(each[k : k + e]) for k in range(0, len(each), e)]

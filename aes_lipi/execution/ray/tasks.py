@@ -12,7 +12,7 @@ import ray
 from aes_lipi.autoencoders.network import Pair
 from aes_lipi.coevolution.plan import Setup
 from aes_lipi.config import Variant
-from aes_lipi.engine.choice import choose_device
+from aes_lipi.engine.auto import choose_device
 from aes_lipi.execution.grouping import gpu_memory, trials_that_fit
 from aes_lipi.execution.inputs import Inputs, SetupCache, architecture_of, prepare_with
 from aes_lipi.execution.job import Job, Leaving, Reached, Said, now_and_then

@@ -67,7 +67,7 @@ def test_every_evaluation_and_order(
 @pytest.mark.parametrize(
     "settings",
     [
-        {"optimizer_state": "cell", "engine": "autograd"},
+        {"optimizer_state": "cell", "engine": "torch"},
         {"environment": "VariationalAutoencoderBinaryClustering", "store_all_nodes": True},
         {"population_size": 9, "topology": "grid", "learning_rate_sd": 0.1},
         {"population_size": 1},

@@ -45,7 +45,7 @@ class _Together(SilentObserver):
 def mixed_study(trials: int = 4, epochs: int = 60) -> Study:
     """One variant whose engine makes stacks, and one that is trained trial by trial."""
     study = tiny_study(
-        trials=trials, engine=["batched", "dense"], prune_method="random", epochs=epochs
+        trials=trials, engine=["torch", "dense"], prune_method="random", epochs=epochs
     )
     return study.model_copy(update={"checkpoint_interval": 5})
 
@@ -64,7 +64,7 @@ def test_stacks_run_beside_single_trials_and_change_no_bit(
     together = _Together()
     summary = run_study(mixed_study(), tmp_path / "s", ClusterRunner(options), together)
     assert summary == Summary(8, 0)
-    assert together.most == {"batched": 4, "dense": 1}  # one task of each kind at a time
+    assert together.most == {"torch": 4, "dense": 1}  # one task of each kind at a time
     assert_same_study(in_one_process, tmp_path / "s")
 
 
@@ -102,7 +102,7 @@ class _Drains(SilentObserver):
 def test_a_notice_moves_a_stack_to_another_node_at_no_cost(
     three_nodes: NodeProcesses, tmp_path: Path
 ) -> None:
-    study = tiny_study(trials=3, engine="batched", epochs=150, record_interval=50)
+    study = tiny_study(trials=3, engine="torch", epochs=150, record_interval=50)
     extra = [three_nodes.cluster.add_node(num_cpus=1, resources={"spot": 1}) for _ in range(2)]
     drains = _Drains(three_nodes)
     options = ClusterOptions(
@@ -163,5 +163,5 @@ def test_more_trials_than_one_are_refused_where_no_engine_stacks_them(
     three_nodes: NodeProcesses, tmp_path: Path
 ) -> None:
     runner = ClusterRunner(ClusterOptions(trials_per_worker=2))
-    with pytest.raises(UserError, match="use --engine batched"):
+    with pytest.raises(UserError, match="use --engine torch"):
         run_study(tiny_study(engine="dense"), tmp_path / "s", runner)

@@ -1,4 +1,4 @@
-"""Torch modules and numpy forward passes made from genomes."""
+"""Forward passes in numpy, by hand and beside torch modules."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from torch import nn
+from torch_modules import AutoencoderModule, NetworkModule
 
 from aes_lipi.arrays import Float32
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, Architecture, build_architecture
-from aes_lipi.autoencoders.modules import autoencoder_module, genome_of, network_module
-from aes_lipi.autoencoders.network import Network, NetworkLayout, Pair, activate, initial_genome
+from aes_lipi.autoencoders.network import Network, Pair, activate, initial_genome
 
 SHAPES = [(1, (1,), 1), (7, (4,), 3), (7, (), 2), (40, (20, 11), 5)]
 
@@ -31,10 +30,6 @@ def pair_of(architecture: Architecture, seed: int = 0) -> Pair:
 
 def rows_of(n_dim: int, n_rows: int = 9) -> Float32:
     return np.random.default_rng(1).random((n_rows, n_dim), dtype=np.float32)
-
-
-def bits(values: Float32) -> list[int]:
-    return [int(value) for value in values.view(np.uint32)]
 
 
 # 2-2-1 and back 1-2-2, all weights chosen so that every value below is exact by hand.
@@ -57,41 +52,12 @@ def test_forward_pass_by_hand() -> None:
 
 
 def test_module_by_hand() -> None:
-    module = autoencoder_module(HAND, Pair(Network(HAND_ENCODER), Network(HAND_DECODER)))
+    module = AutoencoderModule(HAND, Pair(Network(HAND_ENCODER), Network(HAND_DECODER)))
     with torch.no_grad():
         code = module.encoder(torch.from_numpy(HAND_ROW))
         output = module(torch.from_numpy(HAND_ROW))
     assert code.tolist() == [[2.5]]
     np.testing.assert_allclose(output.numpy(), [[0.5, 0.75]], rtol=1e-7)
-
-
-@settings(deadline=None, max_examples=50)
-@given(
-    hnp.arrays(
-        np.float32,
-        HAND.decoder.size,
-        elements=st.floats(width=32, allow_nan=True),
-        fill=st.nothing(),
-    )
-)
-def test_genome_to_module_and_back_is_exact_for_any_bits(genome: Float32) -> None:
-    before = bits(genome)
-    genome.setflags(write=False)
-    again = genome_of(network_module(HAND.decoder, genome))
-    assert again.dtype == np.float32
-    assert bits(again) == before
-
-
-@pytest.mark.parametrize("name", ENVIRONMENTS)
-@pytest.mark.parametrize(("n_dim", "sizes", "latent"), SHAPES)
-def test_genome_to_module_and_back_is_exact_in_every_environment(
-    name: str, n_dim: int, sizes: tuple[int, ...], latent: int
-) -> None:
-    architecture = build_architecture(ENVIRONMENTS[name], n_dim, sizes, latent)
-    pair = pair_of(architecture)
-    module = autoencoder_module(architecture, pair)
-    assert np.array_equal(genome_of(module.encoder), pair.encoder.genome)
-    assert np.array_equal(genome_of(module.decoder), pair.decoder.genome)
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
@@ -101,7 +67,7 @@ def test_module_and_numpy_agree_to_rounding(
 ) -> None:
     architecture = build_architecture(ENVIRONMENTS[name], n_dim, sizes, latent)
     pair, x = pair_of(architecture), rows_of(n_dim)
-    module = autoencoder_module(architecture, pair)
+    module = AutoencoderModule(architecture, pair)
     with torch.no_grad():
         code = module.encoder(torch.from_numpy(x))[:, :latent].numpy()
         output = module(torch.from_numpy(x)).numpy()
@@ -121,7 +87,7 @@ def test_variational_encoder_gives_mean_then_log_variance() -> None:
     pair, x = pair_of(architecture), rows_of(6)
     trunk, mean, log_variance = architecture.encoder.outputs(pair.encoder.genome, x)
     with torch.no_grad():
-        both = network_module(architecture.encoder, pair.encoder.genome)(torch.from_numpy(x))
+        both = NetworkModule(architecture.encoder, pair.encoder.genome)(torch.from_numpy(x))
     assert both.shape == (9, 6)
     np.testing.assert_allclose(both[:, :3].numpy(), mean, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(both[:, 3:].numpy(), log_variance, rtol=1e-5, atol=1e-6)
@@ -135,40 +101,13 @@ def test_genome_order_is_that_of_the_modules_parameters(name: str) -> None:
     architecture = build_architecture(ENVIRONMENTS[name], 6, (5, 4), 3)
     for layout in (architecture.encoder, architecture.decoder):
         genome = np.arange(layout.size, dtype=np.float32)
-        module = network_module(layout, genome)
-        named = list(module.named_parameters())
-        assert [name for name, _ in named] == [
-            f"layers.{layer.name}.{kind}" for layer in layout.layers for kind in ("weight", "bias")
-        ]
-        flat = torch.cat([parameter.detach().ravel() for _, parameter in named]).numpy()
+        module = NetworkModule(layout, genome)
+        flat = torch.cat([each.detach().ravel() for each in module.parameters()]).numpy()
         assert np.array_equal(flat, genome)
-        for k, layer in enumerate(layout.layers):
-            linear = module.layers[layer.name]
+        for k, linear in enumerate(module.layers):
             assert isinstance(linear, nn.Linear)
             assert np.array_equal(linear.weight.detach().numpy(), layout.weight(genome, k))
             assert np.array_equal(linear.bias.detach().numpy(), layout.bias(genome, k))
-
-
-def test_training_a_module_leaves_the_genome_as_it_was() -> None:
-    genome = HAND_DECODER.copy()
-    module = network_module(HAND.decoder, genome)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.add_(1)
-    assert np.array_equal(genome, HAND_DECODER)
-    assert np.array_equal(genome_of(module), HAND_DECODER + 1)
-
-
-def test_genome_of_a_module_is_a_copy() -> None:
-    module = network_module(HAND.decoder, HAND_DECODER)
-    genome_of(module)[:] = 0
-    assert np.array_equal(genome_of(module), HAND_DECODER)
-
-
-def test_genome_of_another_length_is_refused() -> None:
-    layout: NetworkLayout = HAND.decoder
-    with pytest.raises((ValueError, RuntimeError)):
-        network_module(layout, HAND_DECODER[:-1])
 
 
 @pytest.mark.parametrize(

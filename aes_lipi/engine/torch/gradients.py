@@ -1,20 +1,26 @@
-"""Gradients of a stack of models, derived by hand and written into flat buffers.
+"""Gradients of a stack of models: derived by hand where that has been done, else by autograd.
 
-Shapes: C models, B rows, P entries of a genome, n nodes of a layer. Nothing here records a graph of
-autograd, and every tensor has the same shape at every step, so that a GPU can replay the steps.
+Shapes: C models, B rows, P entries of a genome, n nodes of a layer. Every tensor has the same shape
+at every step, so that a GPU can replay the steps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from aes_lipi.autoencoders.environments import Architecture
+from aes_lipi.autoencoders.environments import Architecture, Loss
 from aes_lipi.autoencoders.network import Activation, NetworkLayout
-from aes_lipi.engine.functional import Passed, code_of, parameters_of, run
+from aes_lipi.engine.torch.passes import (
+    ForwardPass,
+    code_of,
+    forward_pass,
+    layer_parameters,
+    loss_terms,
+)
 
 
 @dataclass(frozen=True)
@@ -37,13 +43,25 @@ class Batch:
     code_noise: Tensor | None = None
 
 
-def gradients(
-    architecture: Architecture,
-    genomes: tuple[Tensor, Tensor],
-    batch: Batch,
-    into: tuple[Tensor, Tensor],
-) -> tuple[Passed, Passed]:
-    """The gradient of every model's loss on its own rows, in every weight.
+_Genomes = tuple[Tensor, Tensor]
+"""Of encoders and of decoders, (C, P) each."""
+
+Gradients = Callable[[Architecture, _Genomes, Batch, _Genomes], tuple[ForwardPass, ForwardPass]]
+"""The gradient of every model's loss on its own rows, in every weight; see `differentiated`."""
+
+
+def gradients_of(architecture: Architecture) -> Gradients:
+    """What computes an architecture's gradients.
+
+    A loss that has none of its own in `_OF_OUTPUT` is differentiated: slower, and as right.
+    """
+    return derived if architecture.loss in _OF_OUTPUT else differentiated
+
+
+def differentiated(
+    architecture: Architecture, genomes: _Genomes, batch: Batch, into: _Genomes
+) -> tuple[ForwardPass, ForwardPass]:
+    """The gradients by autograd, for whatever loss a forward pass can compute.
 
     Args:
         architecture: of all models.
@@ -54,29 +72,58 @@ def gradients(
     Returns:
         the forward passes of encoders and decoders.
     """
-    encoder, decoder = architecture.encoder, architecture.decoder
-    seen = batch.target
-    if batch.input_noise is not None:
-        seen = seen + architecture.input_noise * batch.input_noise
-    encoded = run(encoder, parameters_of(genomes[0], encoder), seen)
-    code = code_of(architecture, encoded, batch.code_noise)
-    decoded = run(decoder, parameters_of(genomes[1], decoder), code)
-    output = {len(decoder.layers) - 1: _of_output(architecture, decoded.outputs[-1], batch)}
-    from_code = backward(decoder, genomes[1], (code, decoded), output, into[1])
-    heads = _of_heads(architecture, encoded, from_code, batch)
-    backward(encoder, genomes[0], (seen, encoded), heads, into[0], needs_input=False)
+    leaves = [each.detach().requires_grad_() for each in genomes]
+    with torch.enable_grad():
+        _, encoded, _, decoded = _passed(architecture, (leaves[0], leaves[1]), batch)
+        terms = loss_terms(architecture, encoded, decoded, batch.target)
+        loss = torch.stack([(term * batch.weight).sum() for term in terms]).sum()
+    for place, gradient in zip(into, torch.autograd.grad(loss, leaves), strict=True):
+        place.copy_(gradient)
     return encoded, decoded
 
 
-def _of_output(architecture: Architecture, y: Tensor, batch: Batch) -> Tensor:
-    """The loss's gradient in what goes into the last sigmoid, (C, B, X)."""
-    if architecture.loss == "l1":
-        return _through("sigmoid", (y - batch.target).sign_().mul_(batch.weight), y)
-    return (y - batch.target).mul_(batch.weight)  # of the cross-entropy
+def derived(
+    architecture: Architecture, genomes: _Genomes, batch: Batch, into: _Genomes
+) -> tuple[ForwardPass, ForwardPass]:
+    """The gradients by hand, without a graph of autograd; see `differentiated`."""
+    seen, encoded, code, decoded = _passed(architecture, genomes, batch)
+    of_output = _OF_OUTPUT[architecture.loss](decoded.outputs[-1], batch)
+    output = {len(architecture.decoder.layers) - 1: of_output}
+    from_code = _backward(architecture.decoder, genomes[1], (code, decoded), output, into[1])
+    heads = _of_heads(architecture, encoded, from_code, batch)
+    _backward(architecture.encoder, genomes[0], (seen, encoded), heads, into[0], needs_input=False)
+    return encoded, decoded
+
+
+def _passed(
+    architecture: Architecture, genomes: _Genomes, batch: Batch
+) -> tuple[Tensor, ForwardPass, Tensor, ForwardPass]:
+    """What encoders see, their pass, the code, and the decoders' pass, under a batch's noise."""
+    seen = batch.target
+    if batch.input_noise is not None:
+        seen = seen + architecture.input_noise * batch.input_noise
+    encoded = forward_pass(architecture.encoder, genomes[0], seen)
+    code = code_of(architecture, encoded, batch.code_noise)
+    return seen, encoded, code, forward_pass(architecture.decoder, genomes[1], code)
+
+
+def _of_l1(y: Tensor, batch: Batch) -> Tensor:
+    return _through("sigmoid", (y - batch.target).sign_().mul_(batch.weight), y)
+
+
+def _of_cross_entropy(y: Tensor, batch: Batch) -> Tensor:
+    return (y - batch.target).mul_(batch.weight)
+
+
+_OF_OUTPUT: dict[Loss, Callable[[Tensor, Batch], Tensor]] = {
+    "l1": _of_l1,
+    "negative_elbo": _of_cross_entropy,
+}
+"""By loss, its gradient in what goes into the last sigmoid, (C, B, X), of the outputs y there."""
 
 
 def _of_heads(
-    architecture: Architecture, encoded: Passed, from_code: Tensor, batch: Batch
+    architecture: Architecture, encoded: ForwardPass, from_code: Tensor, batch: Batch
 ) -> dict[int, Tensor]:
     """The loss's gradient in what goes into the last layers of the encoder, by layer.
 
@@ -98,10 +145,10 @@ def _of_heads(
     return {last - 1: of_mean, last: of_variance}
 
 
-def backward(
+def _backward(
     layout: NetworkLayout,
     genomes: Tensor,
-    passed: tuple[Tensor, Passed],
+    passed: tuple[Tensor, ForwardPass],
     last: Mapping[int, Tensor],
     into: Tensor,
     *,
@@ -122,7 +169,7 @@ def backward(
         that gradient, (C, B, n_in); the input itself where it is not wanted.
     """
     x, forward = passed
-    parameters, places = parameters_of(genomes, layout), parameters_of(into, layout)
+    parameters, places = layer_parameters(genomes, layout), layer_parameters(into, layout)
     arriving: dict[int, Tensor] = {}
     for k in reversed(range(len(layout.layers))):
         layer = layout.layers[k]

@@ -11,37 +11,33 @@ from aes_lipi.data.dataset import Dataset
 from aes_lipi.engine.protocol import Engine
 from aes_lipi.errors import UserError
 
-BLAS_BATCH, BLAS_WIDTH = 256, 300
+_BLAS_BATCH, _BLAS_WIDTH = 256, 300
 
-EngineName = Literal["dense", "autograd", "batched"]
+EngineName = Literal["dense", "torch"]
 
 
 def choose_engine(variant: Variant, architecture: Architecture, dataset: Dataset) -> Engine:
     """Make the engine that a variant asks for; `auto` takes the fastest that fits.
 
     Raises:
-        UserError: the engine or the device asked for cannot serve this variant here.
+        UserError: dense cannot train this environment, or not on a GPU; use torch. Or there is no
+            GPU here; use the CPU.
     """
-    name = engine_name(variant, architecture)
-    if name == "dense":
+    if engine_name(variant, architecture) == "dense":
         from aes_lipi.engine.dense import DenseEngine  # noqa: PLC0415 - numba is slow to import
 
         return DenseEngine(architecture, dataset, variant.batch_size)
-    device = choose_device(variant)
-    if name == "batched":
-        from aes_lipi.engine.torch import BatchedEngine  # noqa: PLC0415 - torch is slow to import
+    from aes_lipi.engine.torch import TorchEngine  # noqa: PLC0415 - torch is slow to import
 
-        return BatchedEngine(architecture, dataset, variant.batch_size, device)
-    from aes_lipi.engine.autograd import AutogradEngine  # noqa: PLC0415 - torch is slow to import
-
-    return AutogradEngine(architecture, dataset, variant.batch_size, device)
+    return TorchEngine(architecture, dataset, variant.batch_size, choose_device(variant))
 
 
 def check_engine(variant: Variant, architecture: Architecture) -> None:
     """Find out whether a variant's engine and device can be had, without making them.
 
     Raises:
-        UserError: they cannot.
+        UserError: dense cannot train this environment, or not on a GPU; use torch. Or there is no
+            GPU here; use the CPU.
     """
     if engine_name(variant, architecture) != "dense" and variant.device == "cuda":
         choose_device(variant)
@@ -51,51 +47,47 @@ def engine_name(variant: Variant, architecture: Architecture) -> EngineName:
     """The engine that computes a variant on this machine.
 
     `auto` is `dense` wherever that fits and is fastest, and no GPU is asked for, so that a study
-    has the same bits on machines with a GPU and without; otherwise `batched` on a GPU, and
-    `autograd` on a CPU.
+    has the same bits on machines with a GPU and without; otherwise `torch`.
 
     Raises:
-        UserError: an engine is asked for that cannot, or a GPU where there is none.
+        UserError: dense cannot train this environment, or not on a GPU; use torch.
     """
     if variant.engine == "dense":
-        check_dense(variant, architecture)
+        _check_dense(variant, architecture)
     if variant.engine != "auto":
         return variant.engine
     if variant.device != "cuda" and _dense_is_fastest(variant, architecture):
         return "dense"
-    return "batched" if choose_device(variant) == "cuda" else "autograd"
+    return "torch"
 
 
-def check_dense(variant: Variant, architecture: Architecture) -> None:
+def _check_dense(variant: Variant, architecture: Architecture) -> None:
     """Whether the engine `dense` can do what a variant asks of it.
 
     Raises:
-        UserError: it cannot.
+        UserError: it cannot train this environment, or not on a GPU; use torch.
     """
     from aes_lipi.engine.dense import fits  # noqa: PLC0415 - numba is slow to import
 
     if not fits(architecture):
-        raise UserError(
-            f"engine: dense cannot train {variant.environment}; use --engine autograd, or batched "
-            "on a GPU"
-        )
+        raise UserError(f"engine: dense cannot train {variant.environment}; use --engine torch")
     if variant.device == "cuda":
-        raise UserError("engine: dense computes on the CPU; use --engine batched with cuda")
+        raise UserError("engine: dense computes on the CPU; use --engine torch with cuda")
 
 
 def _dense_is_fastest(variant: Variant, architecture: Architecture) -> bool:
     from aes_lipi.engine.dense import fits  # noqa: PLC0415 - numba is slow to import
 
-    return fits(architecture) and not blas_wins(variant.batch_size, architecture)
+    return fits(architecture) and not _blas_wins(variant.batch_size, architecture)
 
 
-def blas_wins(batch_size: int, architecture: Architecture) -> bool:
+def _blas_wins(batch_size: int, architecture: Architecture) -> bool:
     """Whether wide layers and large batches make torch's BLAS faster than the fused kernel.
 
     As measured by tests/benchmarks/crossover.py.
     """
     widths = (*architecture.encoder.hidden_sizes, *architecture.decoder.hidden_sizes)
-    return batch_size >= BLAS_BATCH and max(widths, default=0) >= BLAS_WIDTH
+    return batch_size >= _BLAS_BATCH and max(widths, default=0) >= _BLAS_WIDTH
 
 
 def compile_ahead(variants: Iterable[Variant]) -> None:
