@@ -69,7 +69,7 @@ def commit_made_up(
     The values of None are left for failures.
     """
     store = ResultStore(location)
-    with store.claimed():
+    with store.locked():
         store.open(study)
         for variant in study.variants:
             for trial, value in enumerate(values.get(variant.prune_method, [])):

@@ -52,7 +52,7 @@ def prepared_failure(trial: TrialId) -> dict[str, Any]:
 def run_prepared(study: Study, location: str | Path, run: int = 0) -> list[TrialId]:
     """Commit what is missing of a study, as a driver does; say what that was."""
     store = ResultStore(location)
-    with store.claimed():
+    with store.locked():
         store.open(study)
         done = store.inventory().committed
         missing = [trial for trial in trial_ids(study) if trial not in done]

@@ -15,7 +15,7 @@ from aes_lipi.execution.observer import Observer, SilentObserver
 from aes_lipi.execution.study import Summary
 from aes_lipi.execution.study import run_study as run_on
 from aes_lipi.results.checkpoint_files import CHECKPOINTS
-from aes_lipi.results.locations import open_storage
+from aes_lipi.results.object_storage import open_storage
 from aes_lipi.results.reading import load_results
 from aes_lipi.results.schema import TIMING_COLUMNS
 from aes_lipi.results.trial_files import FOLDERS

@@ -14,7 +14,6 @@ from aes_lipi.analysis.measures import SIZES, Sizes, columns_of, parameters_of, 
 from aes_lipi.analysis.units import UNITS, Rows, Unit
 from aes_lipi.results.description import STUDY_FILE, read_variants
 from aes_lipi.results.inventory import CORRUPT, skipped_lines
-from aes_lipi.results.markers import Marker
 from aes_lipi.results.reading import (
     frame_of,
     open_results,
@@ -24,7 +23,7 @@ from aes_lipi.results.reading import (
 )
 from aes_lipi.results.schema import failures_schema, generations_schema, trials_schema
 from aes_lipi.results.storage import Storage
-from aes_lipi.results.trial_files import TrialId
+from aes_lipi.results.trial_files import Marker, TrialId
 
 REPEATED = "that another of the directories holds as well"
 

@@ -19,7 +19,7 @@ from aes_lipi.config import (
 )
 from aes_lipi.config.variant import DATA_FIELDS
 from aes_lipi.errors import UserError
-from aes_lipi.results.locations import is_address, join, shown
+from aes_lipi.results.storage import is_address, join, shown
 
 OWN_DATA_PRESET = "own_data"
 DEFAULT_RESULTS = Path("results")

@@ -14,7 +14,7 @@ from aes_lipi.cli.durations import duration
 from aes_lipi.config import Study
 from aes_lipi.errors import printable
 from aes_lipi.execution.estimate import estimated_seconds
-from aes_lipi.results.locations import shown
+from aes_lipi.results.storage import shown
 
 if TYPE_CHECKING:
     import pandas as pd

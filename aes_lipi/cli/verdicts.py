@@ -11,7 +11,7 @@ from aes_lipi.execution.estimate import estimated_seconds
 from aes_lipi.reproduction.findings import Findings
 from aes_lipi.reproduction.page import main_table
 from aes_lipi.reproduction.plans import Plan
-from aes_lipi.results.locations import shown
+from aes_lipi.results.storage import shown
 
 
 def print_plan(plan: Plan) -> None:

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from aes_lipi.arrays import Float32
-from aes_lipi.atomic import write_atomically
 from aes_lipi.data.binary_clustering import (
     PAPER_DATASETS,
     BinaryClustering,
@@ -18,6 +17,7 @@ from aes_lipi.data.binary_clustering import (
 from aes_lipi.data.dataset import Dataset
 from aes_lipi.data.source import shown
 from aes_lipi.errors import UserError
+from aes_lipi.io.files import write_atomically
 
 
 def create_paper_datasets(

@@ -16,7 +16,7 @@ from aes_lipi.execution.ledger import Ledger, StudyLedger
 from aes_lipi.execution.observer import Observer, SilentObserver
 from aes_lipi.execution.publishing import published
 from aes_lipi.results.inventory import Inventory, skipped_lines
-from aes_lipi.results.reads import load_reads
+from aes_lipi.results.reading import load_reads
 from aes_lipi.results.store import ResultStore
 from aes_lipi.results.trial_files import TrialId
 
@@ -99,16 +99,16 @@ def run_study(
         if not work.todo:
             watcher.started([], len(work.committed))
             return work.summary()
-    with store.claimed() as hold:
+    with store.locked() as held:
         removed = store.open(study, fresh)
         inventory = store.inventory()
         work.take_stock(inventory)
         store.drop_checkpoints(inventory.committed)
-        for line in _notices(removed, hold.stale, inventory):
+        for line in _notices(removed, held.stale, inventory):
             watcher.noticed(line)
         watcher.started(work.todo, len(work.committed))
         own = StudyLedger(store, watcher, work.settled)
-        with published(store, hold.claim.token, work.todo, own) as ledger:
+        with published(store, held.lock.token, work.todo, own) as ledger:
             if work.todo:
                 runner.run(work.todo, watcher, ledger)
     return work.summary()

@@ -14,8 +14,9 @@ from aes_lipi.analysis.fronts import Size, Tradeoff, tradeoffs
 from aes_lipi.analysis.tradeoff import read_candidates
 from aes_lipi.errors import UserError
 from aes_lipi.models import Model, Place, load_model, load_recorded
-from aes_lipi.results.locations import is_address, open_storage, shown
+from aes_lipi.results.object_storage import open_storage
 from aes_lipi.results.reading import load_results
+from aes_lipi.results.storage import is_address, shown
 from aes_lipi.results.trial_files import TrialId
 
 

@@ -17,7 +17,7 @@ from aes_lipi.arrays import Float64
 from aes_lipi.config import Variant
 from aes_lipi.reproduction.plans import Plan
 from aes_lipi.results.description import STUDY_FILE
-from aes_lipi.results.locations import open_storage
+from aes_lipi.results.object_storage import open_storage
 
 MEASURE = "mean_L1"
 UNIT: Unit = "trial_mean"

@@ -12,7 +12,7 @@ from aes_lipi.reproduction.evidence import Evidence, gather, read_results
 from aes_lipi.reproduction.plans import Plan, PlannedStudy, Scale
 from aes_lipi.reproduction.published import Source
 from aes_lipi.reproduction.series import FigureFinding, find_figure
-from aes_lipi.results.locations import shown
+from aes_lipi.results.storage import shown
 
 
 @dataclass(frozen=True)

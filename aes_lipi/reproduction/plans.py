@@ -17,7 +17,7 @@ from aes_lipi.reproduction.subjects import (
     only_series,
     without_repetitions,
 )
-from aes_lipi.results.locations import join
+from aes_lipi.results.storage import join
 
 
 @dataclass(frozen=True)

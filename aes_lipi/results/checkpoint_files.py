@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterator
 
-from aes_lipi.atomic import TEMPORARY_PREFIX
+from aes_lipi.io.files import TEMPORARY_PREFIX
 from aes_lipi.results.storage import Storage
 from aes_lipi.results.trial_files import TrialId
 
@@ -18,7 +18,7 @@ KEPT = 2
 
 _TRIAL = rf"{CHECKPOINTS}/variant=(v[0-9a-f]{{10}})/trial=([0-9]{{4}})"
 _FILE = re.compile(rf"{_TRIAL}/generation=[0-9]{{8}}\.safetensors")
-_TEMPORARY = re.compile(rf"{_TRIAL}/{re.escape(TEMPORARY_PREFIX)}[0-9a-f]{{32}}")
+_HALF_WRITTEN = re.compile(rf"{_TRIAL}/{re.escape(TEMPORARY_PREFIX)}[0-9a-f]{{32}}")
 
 
 class CheckpointFiles:
@@ -98,7 +98,7 @@ class CheckpointFiles:
     def half_written(self) -> list[str]:
         """Files that a killed driver was writing."""
         entries = self._storage.files(CHECKPOINTS)
-        return [entry.name for entry in entries if _TEMPORARY.fullmatch(entry.name)]
+        return [entry.name for entry in entries if _HALF_WRITTEN.fullmatch(entry.name)]
 
 
 def _most_bytes() -> int:

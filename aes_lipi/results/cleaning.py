@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from aes_lipi.atomic import TEMPORARY_PREFIX
 from aes_lipi.errors import UserError
+from aes_lipi.io.files import TEMPORARY_PREFIX
 from aes_lipi.results.checkpoint_files import CheckpointFiles
-from aes_lipi.results.claims import claimed, is_claim
 from aes_lipi.results.description import STUDY_FILE
 from aes_lipi.results.inventory import UNMARKED, Inventory, skipped_lines, take_inventory
-from aes_lipi.results.locations import open_storage
+from aes_lipi.results.lock import is_lock, locked
+from aes_lipi.results.object_storage import open_storage
 from aes_lipi.results.progress import PROGRESS_FILE, holds_progress
 from aes_lipi.results.storage import Storage
 from aes_lipi.results.trial_files import FAILURES, FOLDERS, MARKERS, RESULTS
@@ -52,7 +52,7 @@ def clean(location: str | Path) -> Cleaned:
     tops = [entry.name for entry in storage.children()]
     if STUDY_FILE not in tops and not any(is_own(storage, name) for name in tops):
         raise UserError(f"{storage.shown}: holds no study; give the --output_dir of one")
-    with claimed(storage) as hold:
+    with locked(storage) as held:
         inventory = take_inventory(storage)
         orphans = dict.fromkeys(_temporary(storage), "half written") | _orphans(inventory)
         orphans |= _superseded(storage, inventory)
@@ -61,7 +61,7 @@ def clean(location: str | Path) -> Cleaned:
         for path in orphans:
             storage.remove(path)
         damaged = {trial: why for trial, why in inventory.skipped.items() if why != UNMARKED}
-        return Cleaned(orphans, hold.stale, skipped_lines(damaged))
+        return Cleaned(orphans, held.stale, skipped_lines(damaged))
 
 
 def _orphans(inventory: Inventory) -> dict[str, str]:
@@ -105,7 +105,7 @@ def is_own(storage: Storage, name: str) -> bool:
     """Whether a file at the top of a folder is one that a killed driver may have left."""
     if name == PROGRESS_FILE:  # a common name, so its content decides
         return holds_progress(storage)
-    return is_claim(name) or _TEMPORARY.fullmatch(name) is not None
+    return is_lock(name) or _TEMPORARY.fullmatch(name) is not None
 
 
 def _temporary(storage: Storage) -> Iterator[str]:

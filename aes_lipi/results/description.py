@@ -10,7 +10,8 @@ from typing import Any
 
 from aes_lipi.config import Study
 from aes_lipi.errors import printable
-from aes_lipi.results.documents import decode, encode
+from aes_lipi.io.files import decode_json, encode_json
+from aes_lipi.results.storage import Storage
 
 STUDY_FILE = "study.json"
 STUDY_FORMAT = 1
@@ -18,11 +19,12 @@ STUDY_FORMAT = 1
 Variants = Mapping[str, Mapping[str, Any]]
 
 _SHOWN = 3
+_LONGEST = 256 * 1024 * 1024  # bytes; of a study with the most variants there may be, a tenth
 _NEARBY = 20  # variants that are compared with each: sweeps keep their order
 
 
 @dataclass(frozen=True)
-class Description:
+class StudyDescription:
     """What a `study.json` says.
 
     Attributes:
@@ -42,7 +44,7 @@ class Description:
 
 def describe_study(study: Study) -> bytes:
     """The content of `study.json`."""
-    return encode(
+    return encode_json(
         {
             "format": STUDY_FORMAT,
             "name": study.name,
@@ -51,6 +53,15 @@ def describe_study(study: Study) -> bytes:
             "variants": variants_of(study),
         }
     )
+
+
+def stored_description(storage: Storage) -> bytes | None:
+    """The content of a folder's `study.json`; None if there is none.
+
+    Raises:
+        UserError: the folder cannot be read; the message says why.
+    """
+    return storage.read(STUDY_FILE, _LONGEST)
 
 
 def variants_of(study: Study) -> Variants:
@@ -63,19 +74,19 @@ def variants_of(study: Study) -> Variants:
 
 def read_variants(content: bytes) -> Variants | None:
     """The variants of a `study.json`; None if the content is not one."""
-    variants = (decode(content) or {}).get("variants")
+    variants = (decode_json(content) or {}).get("variants")
     if not isinstance(variants, dict) or not all(isinstance(v, dict) for v in variants.values()):
         return None
     return variants
 
 
-def read_description(content: bytes) -> Description | None:
+def read_study_description(content: bytes) -> StudyDescription | None:
     """What a `study.json` says; None if the content is not one."""
-    document, variants = decode(content) or {}, read_variants(content)
+    document, variants = decode_json(content) or {}, read_variants(content)
     name, trials = document.get("name"), document.get("trials")
     if variants is None or not isinstance(name, str) or type(trials) is not int or trials < 1:
         return None
-    return Description(name, trials, variants)
+    return StudyDescription(name, trials, variants)
 
 
 def difference(known: Variants, asked: Variants) -> str:

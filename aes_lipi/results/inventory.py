@@ -6,9 +6,19 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from aes_lipi.results.markers import LONGEST_MARKER, Marker, marker_path, read_marker
 from aes_lipi.results.storage import Storage
-from aes_lipi.results.trial_files import FAILURES, FOLDERS, MARKERS, RESULTS, TrialId, trial_of
+from aes_lipi.results.trial_files import (
+    FAILURES,
+    FOLDERS,
+    LONGEST_MARKER,
+    MARKERS,
+    RESULTS,
+    Marker,
+    TrialId,
+    marker_path,
+    read_marker,
+    trial_of,
+)
 
 READERS = 16  # files that are read at a time: object stores answer slowly, but many at once
 

@@ -13,11 +13,9 @@ import pyarrow as pa
 from pyarrow import fs
 
 from aes_lipi.errors import UserError
-from aes_lipi.results.local_storage import LocalStorage
-from aes_lipi.results.locations import shown
-from aes_lipi.results.storage import Entry, Storage
+from aes_lipi.results.storage import Entry, LocalStorage, Storage, is_address, shown
 
-REMEDY = (
+_REMEDY = (
     "check the address, the credentials and the network, or choose another --output_dir, then run "
     "the same command again"
 )
@@ -26,7 +24,21 @@ _BUCKET_OPTION = re.compile(r"[?&]allow_bucket_creation=(true|1)(&|$)", re.IGNOR
 _LONGEST_REASON = 240
 
 
-def open_address(address: str) -> Storage:
+def open_storage(location: str | Path) -> Storage:
+    """The storage at a location; nothing is made yet.
+
+    Args:
+        location: a folder, or an address that pyarrow understands, as in `s3://bucket/results`.
+
+    Raises:
+        UserError: the address is none that pyarrow understands.
+    """
+    if not is_address(location):
+        return LocalStorage(Path(location))
+    return _open_address(str(location))
+
+
+def _open_address(address: str) -> Storage:
     """The storage at an address.
 
     Args:
@@ -43,7 +55,7 @@ def open_address(address: str) -> Storage:
     if not root.strip("/"):
         raise UserError(f"{shown(address)}: names no bucket; give one, as in s3://bucket/results")
     makes_bucket = _BUCKET_OPTION.search(address) is not None
-    return ObjectStorage(file_system, root.rstrip("/"), address, makes_bucket)
+    return _ObjectStorage(file_system, root.rstrip("/"), address, makes_bucket)
 
 
 def _with_whole_writes(address: str) -> str:
@@ -53,7 +65,7 @@ def _with_whole_writes(address: str) -> str:
     return f"{address}{'&' if '?' in address else '?'}allow_delayed_open=true"
 
 
-class ObjectStorage:
+class _ObjectStorage:
     """A folder of an object store; see `Storage`.
 
     An object appears whole when its upload is complete. What is called a folder is the beginning of
@@ -174,4 +186,4 @@ def _line(place: str, address: str, what: str, error: Exception) -> str:
     reason = " ".join(str(error).replace(address, shown(address)).split())
     if len(reason) > _LONGEST_REASON:
         reason = reason[: _LONGEST_REASON - 3] + "..."
-    return f"{place}: cannot {what} ({reason}); {REMEDY}"
+    return f"{place}: cannot {what} ({reason}); {_REMEDY}"

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aes_lipi.errors import UserError
-from aes_lipi.results.documents import encode
+from aes_lipi.io.files import encode_json
 from aes_lipi.results.storage import Storage
 
 PROGRESS_FILE = "progress.json"
@@ -73,7 +73,7 @@ def encode_progress(progress: Progress) -> bytes:
     Raises:
         UserError: a label cannot be written.
     """
-    return encode(progress.model_dump())
+    return encode_json(progress.model_dump())
 
 
 def read_progress(storage: Storage) -> Progress | None:

@@ -1,19 +1,18 @@
-"""A study's results as pandas tables."""
+"""A study's results as tables: committed trials, from files that are what was committed."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from aes_lipi.data.parquet_claims import parquet_claims
-from aes_lipi.data.source import is_page_plausible
+from aes_lipi.coevolution.order import BEFORE_FIRST, Reads
 from aes_lipi.errors import UserError
 from aes_lipi.results.description import STUDY_FILE
 from aes_lipi.results.inventory import (
@@ -23,11 +22,18 @@ from aes_lipi.results.inventory import (
     skipped_lines,
     take_inventory,
 )
-from aes_lipi.results.locations import open_storage
-from aes_lipi.results.markers import FileFacts, Marker
+from aes_lipi.results.object_storage import open_storage
 from aes_lipi.results.schema import failures_schema, generations_schema, trials_schema
 from aes_lipi.results.storage import Storage
-from aes_lipi.results.trial_files import FAILURES, TrialId
+from aes_lipi.results.trial_files import (
+    FAILURES,
+    LONGEST_MARKER,
+    FileFacts,
+    Marker,
+    TrialId,
+    marker_path,
+    read_marker,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,11 +45,6 @@ Tables = dict[TrialId, pa.Table]
 SCHEMAS = {"trials": trials_schema, "generations": generations_schema}
 
 _MALFORMED = (pa.ArrowException, OSError, LookupError, ValueError, RecursionError)
-
-# How far a file may be packed: beyond this, a small file would fill the memory.
-_DENSEST = 1024  # bytes of the table for each of the file
-_FREE_SIZE = 2**26
-_LONGEST_LIST = 1_000_000  # Arrow's own limit; it takes memory for a whole list at once
 
 
 @dataclass(frozen=True)
@@ -188,23 +189,16 @@ def _read_many(trials: Sequence[TrialId], read: Callable[[TrialId], T | None]) -
 
 
 def _decode(content: bytes | None, columns: Sequence[str] | None = None) -> pa.Table | None:
-    """A Parquet file's table; None if it holds none, or one too large for its size."""
+    """A Parquet file's table; None if it holds none."""
+    if content is None:
+        return None
     try:
-        return None if not content else _unpacked(content, columns)
+        with pq.ParquetFile(pa.BufferReader(content)) as file:
+            known = file.schema_arrow.names
+            wanted = known if columns is None else [name for name in columns if name in known]
+            return file.read(wanted, use_threads=False)  # files are read side by side already
     except _MALFORMED:
         return None
-
-
-def _unpacked(content: bytes, columns: Sequence[str] | None) -> pa.Table | None:
-    claims = parquet_claims(io.BytesIO(content))
-    too_large = claims.size > max(_FREE_SIZE, _DENSEST * len(content))
-    if too_large or not is_page_plausible(claims.largest_page, len(content)):
-        return None
-    limit = min(len(content), _LONGEST_LIST)
-    with pq.ParquetFile(pa.BufferReader(content), thrift_container_size_limit=limit) as file:
-        known = file.schema_arrow.names
-        wanted = known if columns is None else [name for name in columns if name in known]
-        return file.read(wanted, use_threads=False)  # files are read side by side already
 
 
 def frame_of(tables: Tables, schema: pa.Schema) -> pd.DataFrame:
@@ -243,3 +237,51 @@ def _with_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
         table = pa.table(columns, schema=schema)
     table.validate(full=True)  # text in UTF-8, for one
     return table
+
+
+_COLUMNS = ["generation", "cell", "read_generations"]
+
+
+def load_reads(location: str | Path, trial: TrialId, epochs: int) -> Reads:
+    """The generations that a trial's cells read, in its results.
+
+    Args:
+        location: the study's output folder, or its address.
+        trial: which trial.
+        epochs: its generations.
+
+    Returns:
+        int32, shape (epochs, cells, members).
+
+    Raises:
+        UserError: the trial is not there, or its table is not whole.
+    """
+    storage = open_storage(location)
+    marker = read_marker(storage.read(marker_path(trial), LONGEST_MARKER), trial)
+    found = None if marker is None else read_committed(storage, marker["generations"])
+    path = f"{storage.shown}/{trial.path('generations')}"
+    if found is None:
+        raise UserError(f"--replay: {path}: no committed trial; give the folder of its study")
+    try:
+        return _reads(found, epochs)
+    except (ValueError, TypeError, LookupError, OverflowError, pa.ArrowException):
+        raise UserError(
+            f"--replay: {path}: does not hold what every cell read in {epochs} generations; give "
+            "the folder of its study"
+        ) from None
+
+
+def _reads(found: pa.Table, epochs: int) -> Reads:
+    """The reads in a table of generations.
+
+    Raises:
+        Exception: of several kinds, if it does not hold them.
+    """
+    schema = generations_schema()
+    wanted = pa.schema([schema.field(name) for name in _COLUMNS])
+    table = found.select(_COLUMNS).cast(wanted).to_pandas().sort_values(["generation", "cell"])
+    with np.errstate(invalid="ignore"):  # missing values become generations that there are not
+        reads: Reads = np.stack(table["read_generations"].to_list()).astype(np.int32)
+    if reads.min() < BEFORE_FIRST or reads.max() >= epochs:
+        raise ValueError("there is no such generation")
+    return reads.reshape(epochs, -1, reads.shape[1])

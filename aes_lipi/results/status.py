@@ -12,11 +12,15 @@ from pathlib import Path
 import pyarrow as pa
 
 from aes_lipi.errors import UserError
-from aes_lipi.results.claims import claim_on
-from aes_lipi.results.description import STUDY_FILE, Description, read_description
-from aes_lipi.results.documents import LONGEST
+from aes_lipi.results.description import (
+    STUDY_FILE,
+    StudyDescription,
+    read_study_description,
+    stored_description,
+)
 from aes_lipi.results.inventory import Inventory, take_inventory
-from aes_lipi.results.locations import open_storage
+from aes_lipi.results.lock import lock_on
+from aes_lipi.results.object_storage import open_storage
 from aes_lipi.results.progress import Progress, RunningTrial, read_progress
 from aes_lipi.results.reading import read_each
 from aes_lipi.results.storage import Storage
@@ -132,11 +136,11 @@ def study_status(location: str | Path) -> Status:
     )
 
 
-def _description(storage: Storage) -> Description:
-    content = storage.read(STUDY_FILE, LONGEST)
+def _description(storage: Storage) -> StudyDescription:
+    content = stored_description(storage)
     if content is None:
         raise UserError(f"{storage.shown}: holds no study; give the --output_dir of one")
-    description = read_description(content)
+    description = read_study_description(content)
     if description is None:
         raise UserError(
             f"{storage.shown}/{STUDY_FILE}: not a study description; give the --output_dir of "
@@ -147,19 +151,19 @@ def _description(storage: Storage) -> Description:
 
 def _driver(storage: Storage) -> tuple[Driver | None, Progress | None]:
     """Who has the folder, and what it is at; of one that is gone, nothing is believed."""
-    found = claim_on(storage)
+    found = lock_on(storage)
     if found is None:
         return None, None
-    claim, alive = found
-    process = claim.process
-    known = claim.is_readable
+    lock, alive = found
+    process = lock.process
+    known = lock.is_readable
     driver = Driver(process.host if known else None, process.pid if known else None, alive)
     progress = read_progress(storage) if alive else None
-    return driver, progress if progress and progress.claim == claim.token else None
+    return driver, progress if progress and progress.claim == lock.token else None
 
 
 def _running(
-    progress: Progress | None, description: Description, inventory: Inventory
+    progress: Progress | None, description: StudyDescription, inventory: Inventory
 ) -> tuple[RunningTrial, ...]:
     """The trials at work; those that were committed since the driver wrote are not."""
     trials = {_id(each): each for each in (progress.running if progress else ())}
@@ -174,7 +178,7 @@ def _running(
 
 def _variants(
     storage: Storage,
-    description: Description,
+    description: StudyDescription,
     inventory: Inventory,
     running: Sequence[RunningTrial],
 ) -> tuple[VariantStatus, ...]:
@@ -196,7 +200,7 @@ def _variants(
 
 
 def _by_variant(
-    trials: Iterable[TrialId], description: Description
+    trials: Iterable[TrialId], description: StudyDescription
 ) -> defaultdict[str, list[TrialId]]:
     """The trials of every variant, but those that the study does not ask for now."""
     found = defaultdict(list)

@@ -20,22 +20,29 @@ from pathlib import Path
 from aes_lipi.config import Study
 from aes_lipi.errors import UserError
 from aes_lipi.results.checkpoint_files import CheckpointFiles
-from aes_lipi.results.claims import Hold, claimed
 from aes_lipi.results.cleaning import is_own, remove_results
 from aes_lipi.results.description import (
     STUDY_FILE,
     describe_study,
     difference,
     read_variants,
+    stored_description,
     variants_of,
 )
-from aes_lipi.results.documents import LONGEST
 from aes_lipi.results.inventory import Inventory, is_committed, take_inventory
-from aes_lipi.results.locations import open_storage
-from aes_lipi.results.markers import make_marker, marker_path
+from aes_lipi.results.lock import HeldLock, locked
+from aes_lipi.results.object_storage import open_storage
 from aes_lipi.results.progress import PROGRESS_FILE, Progress, encode_progress
 from aes_lipi.results.schema import failures_schema
-from aes_lipi.results.trial_files import FAILURES, Row, TrialFiles, TrialId, parquet
+from aes_lipi.results.trial_files import (
+    FAILURES,
+    Row,
+    TrialFiles,
+    TrialId,
+    make_marker,
+    marker_path,
+    parquet,
+)
 
 
 class ResultStore:
@@ -50,7 +57,7 @@ class ResultStore:
 
     def __init__(self, location: str | Path) -> None:
         self.storage = open_storage(location)
-        self._hold: Hold | None = None
+        self._held: HeldLock | None = None
         self._checkpoints: CheckpointFiles | None = None
 
     def holds(self, study: Study, fresh: bool = False) -> bool:
@@ -63,7 +70,7 @@ class ResultStore:
         Raises:
             UserError: it holds something else, or cannot be read.
         """
-        content = self.storage.read(STUDY_FILE, LONGEST)
+        content = stored_description(self.storage)
         if content is None and not self._is_vacant():
             raise UserError(
                 f"{self.storage.shown}: not empty and holds no study; choose another --output_dir"
@@ -85,18 +92,18 @@ class ResultStore:
         return True
 
     @contextmanager
-    def claimed(self) -> Iterator[Hold]:
+    def locked(self) -> Iterator[HeldLock]:
         """Have the folder while a block runs.
 
         Raises:
             UserError: another driver has it.
         """
-        with claimed(self.storage) as hold:
-            self._hold, self._checkpoints = hold, None
+        with locked(self.storage) as held:
+            self._held, self._checkpoints = held, None
             try:
-                yield hold
+                yield held
             finally:
-                self._hold, self._checkpoints = None, None
+                self._held, self._checkpoints = None, None
 
     def open(self, study: Study, fresh: bool = False) -> int:
         """Make the folder a study's, or find that it is.
@@ -111,7 +118,7 @@ class ResultStore:
         Raises:
             UserError: the folder holds a different study, or cannot be written.
         """
-        known = self.storage.read(STUDY_FILE, LONGEST)
+        known = stored_description(self.storage)
         self.holds(study, fresh)
         removed = remove_results(self.storage) if fresh and known is not None else 0
         asked = describe_study(study)
@@ -136,7 +143,7 @@ class ResultStore:
         Raises:
             UserError: the disk is full, the folder cannot be written, or another driver has it.
         """
-        self._check_hold()
+        self._check_lock()
         if not self.is_committed(trial):
             self.storage.remove(marker_path(trial))
             for folder, content in files.contents().items():
@@ -151,7 +158,7 @@ class ResultStore:
         Raises:
             UserError: as `commit`.
         """
-        self._check_hold()
+        self._check_lock()
         if not self.is_committed(trial):
             self.storage.write(trial.path(FAILURES), parquet([row], failures_schema()))
 
@@ -166,7 +173,7 @@ class ResultStore:
         Raises:
             UserError: as `commit`.
         """
-        self._check_hold()
+        self._check_lock()
         self._known_checkpoints().write(trial, generations, content)
 
     def checkpoints(self, trial: TrialId) -> Iterator[tuple[str, bytes]]:
@@ -193,7 +200,7 @@ class ResultStore:
         Raises:
             UserError: as `commit`.
         """
-        self._check_hold()
+        self._check_lock()
         self.storage.write(PROGRESS_FILE, encode_progress(progress))
 
     def remove_progress(self) -> None:
@@ -202,7 +209,7 @@ class ResultStore:
         Raises:
             UserError: it cannot be removed, or another driver has the folder.
         """
-        self._check_hold()
+        self._check_lock()
         self.storage.remove(PROGRESS_FILE)
 
     def _is_vacant(self) -> bool:
@@ -214,6 +221,6 @@ class ResultStore:
             self._checkpoints = CheckpointFiles(self.storage)
         return self._checkpoints
 
-    def _check_hold(self) -> None:
-        if self._hold is not None:
-            self._hold.check()
+    def _check_lock(self) -> None:
+        if self._held is not None:
+            self._held.check()

@@ -39,7 +39,7 @@ def committed(location: Path, rows: list[dict[str, Any]], study: Study = STUDY) 
     where = TrialId(variant.id, NUMBER)
     row = {**settings_row(variant), "study": study.name, "trial": NUMBER}
     store = ResultStore(location)
-    with store.claimed():
+    with store.locked():
         store.open(study)
         store.commit(where, trial_files(row, rows, model=b"none"))
     return read_history(location, variant.id, NUMBER)

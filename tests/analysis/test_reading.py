@@ -117,8 +117,11 @@ def test_a_failure_that_another_directory_mended_is_none(tmp_path: Path) -> None
 
 def test_a_table_without_its_keys_is_damaged(tmp_path: Path) -> None:
     """Committed by a writer that forgot the cells: it is not read as something else."""
-    from aes_lipi.results.markers import make_marker, marker_path  # noqa: PLC0415
-    from aes_lipi.results.trial_files import trial_files  # noqa: PLC0415
+    from aes_lipi.results.trial_files import (  # noqa: PLC0415
+        make_marker,
+        marker_path,
+        trial_files,
+    )
 
     committed(tmp_path, trials=1)
     [variant] = (path.name.removeprefix("variant=") for path in (tmp_path / "trials").iterdir())

@@ -18,8 +18,7 @@ from aes_lipi.analysis.tradeoff import COLUMNS, read_candidates
 from aes_lipi.coevolution.front import pareto_front
 from aes_lipi.config import Study
 from aes_lipi.errors import UserError
-from aes_lipi.results.markers import make_marker, marker_path
-from aes_lipi.results.trial_files import TrialFiles, TrialId
+from aes_lipi.results.trial_files import TrialFiles, TrialId, make_marker, marker_path
 
 NAN = np.nan
 LOSSES = np.array([[0.5, 0.4], [NAN, NAN], [0.1, 0.3]])  # three generations of two cells

@@ -93,7 +93,7 @@ def make(folder: str, trials: int) -> None:
     with tempfile.TemporaryDirectory() as short:
         real = real_rows(Path(short) / "short")
     store = ResultStore(folder)
-    with store.claimed():
+    with store.locked():
         store.open(study)
         for variant in study.variants:
             for number in range(trials):

@@ -19,7 +19,7 @@ from aes_lipi.checkpoints import Checkpoint, decode_checkpoint, encode_checkpoin
 from aes_lipi.coevolution.ring import Evolution, initial_ring
 from aes_lipi.execution.inputs import prepare
 from aes_lipi.results.checkpoint_files import CheckpointFiles
-from aes_lipi.results.local_storage import LocalStorage
+from aes_lipi.results.storage import LocalStorage
 from aes_lipi.results.trial_files import TrialId
 from benchmarks.trial import random_exponential
 

@@ -28,7 +28,7 @@ from aes_lipi.cli import main
 from aes_lipi.cli.app import app
 from aes_lipi.config import Study
 from aes_lipi.errors import UserError
-from aes_lipi.results.claims import STALE_AFTER_S, Claim
+from aes_lipi.results.lock import STALE_AFTER_S, Lock
 from aes_lipi.results.processes import Process
 from aes_lipi.results.progress import Progress, RunningTrial
 from aes_lipi.results.store import ResultStore
@@ -136,8 +136,8 @@ def progress_of(claim: str, **changes: Any) -> Progress:
 def test_what_a_living_driver_says_is_believed_where_the_files_say_no_better(
     store: ResultStore, tmp_path: Path
 ) -> None:
-    with store.claimed() as hold:
-        store.write_progress(progress_of(hold.claim.token))
+    with store.locked() as held:
+        store.write_progress(progress_of(held.lock.token))
         answer = asked(tmp_path)
     assert list(answer) == [
         *("study", "directory", "driver", "trials", "variants", "running"),
@@ -163,13 +163,13 @@ def test_what_a_living_driver_says_is_believed_where_the_files_say_no_better(
 
 def test_a_failed_trial_that_runs_again_runs(store: ResultStore, tmp_path: Path) -> None:
     again = RunningTrial(variant=THIRD.variant, label="x", trial=2, generations=0, epochs=9)
-    with store.claimed() as hold:
-        store.write_progress(progress_of(hold.claim.token, running=(again,)))
+    with store.locked() as held:
+        store.write_progress(progress_of(held.lock.token, running=(again,)))
         assert counts(asked(tmp_path)) == (10, 2, 1, 0, 7)
 
 
 def test_what_another_driver_said_is_not_believed(store: ResultStore, tmp_path: Path) -> None:
-    with store.claimed():
+    with store.locked():
         store.write_progress(progress_of(TOKEN))
         answer = asked(tmp_path)
     assert answer["driver"]["alive"]
@@ -184,7 +184,7 @@ def test_what_another_driver_said_is_not_believed(store: ResultStore, tmp_path: 
 def test_a_driver_on_another_machine_lives_as_long_as_it_gives_signs(
     store: ResultStore, tmp_path: Path, age_s: float, alive: bool
 ) -> None:
-    claim = Claim(TOKEN, ELSEWHERE, holding=True)
+    claim = Lock(TOKEN, ELSEWHERE, holding=True)
     store.write_progress(progress_of(TOKEN))
     store.storage.write(claim.name, claim.content())
     at = time.time() - age_s
@@ -197,8 +197,8 @@ def test_a_driver_on_another_machine_lives_as_long_as_it_gives_signs(
 def test_the_table_has_running_trials_below_their_variant(
     store: ResultStore, tmp_path: Path
 ) -> None:
-    with store.claimed() as hold:
-        store.write_progress(progress_of(hold.claim.token))
+    with store.locked() as held:
+        store.write_progress(progress_of(held.lock.token))
         told = CliRunner().invoke(app, ["status", str(tmp_path)])
     *table, line = told.stdout.splitlines()
     assert line == (
@@ -219,7 +219,7 @@ def test_nobody_and_somebody_who_is_gone_are_told_apart(store: ResultStore, tmp_
         return CliRunner().invoke(app, ["status", str(tmp_path)]).stdout.splitlines()[-1]
 
     assert last_line() == "2 of 10 trials, 1 failed, 7 pending; nobody runs it"
-    gone = Claim(TOKEN, Process("here", "", 7, "1"))
+    gone = Lock(TOKEN, Process("here", "", 7, "1"))
     path = tmp_path / gone.name
     path.write_bytes(gone.content())
     os.utime(path, (0, 0))
@@ -252,7 +252,7 @@ DAMAGES = {
 def test_a_damaged_progress_file_is_passed_over(
     store: ResultStore, tmp_path: Path, damage: str
 ) -> None:
-    with store.claimed():
+    with store.locked():
         store.storage.write("progress.json", DAMAGES[damage])
         assert counts(asked(tmp_path)) == (10, 2, 0, 1, 7)
 

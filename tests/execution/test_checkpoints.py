@@ -26,8 +26,8 @@ from aes_lipi.execution.study import Summary
 from aes_lipi.execution.study import run_study as run_on
 from aes_lipi.results.checkpoint_files import CheckpointFiles
 from aes_lipi.results.cleaning import clean
-from aes_lipi.results.local_storage import LocalStorage
 from aes_lipi.results.reading import load_results
+from aes_lipi.results.storage import LocalStorage
 
 EPOCHS = 30
 

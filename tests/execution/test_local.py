@@ -202,7 +202,7 @@ def test_a_finished_study_needs_neither_room_nor_the_folder_to_itself(tmp_path: 
     study = tiny_study(trials=1)
     run_study(study, tmp_path / "s")
     before = names(tmp_path / "s")
-    with ResultStore(tmp_path / "s").claimed():
+    with ResultStore(tmp_path / "s").locked():
         assert run_study(study, tmp_path / "s") == Summary(1, 0)
         with pytest.raises(UserError, match="in use by process"):
             run_study(tiny_study(trials=2), tmp_path / "s")

@@ -119,8 +119,8 @@ def wait_for(store: ResultStore, is_so: Callable[[Progress], bool]) -> None:
 def test_the_file_follows_the_study_and_goes_with_it(tmp_path: Path) -> None:
     store = ResultStore(tmp_path)
     with (
-        store.claimed() as hold,
-        published(store, hold.claim.token, [FIRST], MemoryLedger()) as ledger,
+        store.locked() as held,
+        published(store, held.lock.token, [FIRST], MemoryLedger()) as ledger,
     ):
         ledger.resumed(FIRST)
         wait_for(store, lambda progress: progress.running[0].generations == 0)
@@ -134,10 +134,10 @@ def test_the_file_follows_the_study_and_goes_with_it(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("_often")
 def test_a_driver_whose_claim_was_taken_over_writes_and_removes_nothing(tmp_path: Path) -> None:
     store = ResultStore(tmp_path)
-    with store.claimed() as hold:
-        store.storage.remove(hold.claim.name)
+    with store.locked() as held:
+        store.storage.remove(held.lock.name)
         store.storage.write("progress.json", b"of its successor")
-        with published(store, hold.claim.token, [FIRST], MemoryLedger()) as ledger:
+        with published(store, held.lock.token, [FIRST], MemoryLedger()) as ledger:
             ledger.resumed(FIRST)
             time.sleep(0.1)
     assert (tmp_path / "progress.json").read_bytes() == b"of its successor"

@@ -35,14 +35,12 @@ from aes_lipi.data.minmax import MinMax
 from aes_lipi.errors import UserError
 from aes_lipi.models import Model, Place, load_model, load_recorded
 from aes_lipi.models.files import model_bytes
-from aes_lipi.results import claims, description, markers, progress
+from aes_lipi.results import description, lock, progress, trial_files
 from aes_lipi.results.cleaning import clean
-from aes_lipi.results.local_storage import LocalStorage
 from aes_lipi.results.processes import Process
-from aes_lipi.results.reading import load_results
-from aes_lipi.results.reads import load_reads
+from aes_lipi.results.reading import load_reads, load_results
 from aes_lipi.results.status import study_status
-from aes_lipi.results.storage import Entry
+from aes_lipi.results.storage import Entry, LocalStorage
 from aes_lipi.results.store import ResultStore
 from aes_lipi.results.trial_files import TrialId
 from fuzz import mutations
@@ -309,26 +307,26 @@ def documents_target() -> Target:
     """The small JSON files of a results folder: a marker, a description, a claim, progress."""
     folder = _folder()
     storage = LocalStorage(folder)
-    claim = claims.Claim(uuid.uuid4().hex, Process("host", "machine", 7, "1"))
+    claim = lock.Lock(uuid.uuid4().hex, Process("host", "machine", 7, "1"))
     path = folder / claim.name
     study = prepared_study(rng_seed=[1, 2])
     asked = description.variants_of(study)
 
     def read(content: bytes) -> None:
-        markers.read_marker(content, _TRIAL)
-        description.read_description(content)
+        trial_files.read_marker(content, _TRIAL)
+        description.read_study_description(content)
         (folder / progress.PROGRESS_FILE).write_bytes(content)
         progress.read_progress(storage)
         known = description.read_variants(content)
         if known is not None and known.keys() != asked.keys():
             raise UserError(description.difference(known, asked))
         path.write_bytes(content)
-        other = claims._read(storage, Entry(claim.name, len(content), 0.0))
+        other = lock._read(storage, Entry(claim.name, len(content), 0.0))
         if other is not None and not other.is_stale(0.0):
-            raise claims._refusal(storage, other)
+            raise lock._refusal(storage, other)
 
     facts = {
-        folder: asdict(markers.FileFacts(_TRIAL.path(folder), 1, 2, "0" * 64))
+        folder: asdict(trial_files.FileFacts(_TRIAL.path(folder), 1, 2, "0" * 64))
         for folder in ("models", "generations", "trials")
     }
     marker = {"format": 1, "variant": _TRIAL.variant, "trial": _TRIAL.trial, "files": facts}
@@ -356,7 +354,7 @@ def results_target() -> Target:
     whole = {path: path.read_bytes() for path in sorted(folder.rglob("*.*")) if path.is_file()}
     paths = list(whole)
     first = trial_ids(study)[0]
-    marker = folder / markers.marker_path(first)
+    marker = folder / trial_files.marker_path(first)
 
     def read(content: bytes) -> None:
         path = paths[content[0] % len(paths)] if content else paths[0]

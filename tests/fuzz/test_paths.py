@@ -15,13 +15,13 @@ from aes_lipi import load_results
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
 from aes_lipi.data import file_digest, read_matrix
 from aes_lipi.errors import UserError
+from aes_lipi.io.files import encode_json
 from aes_lipi.models import Model, load_model, save_model
 from aes_lipi.models.files import model_files, models_digest
-from aes_lipi.results.documents import encode
-from aes_lipi.results.local_storage import LocalStorage
-from aes_lipi.results.markers import marker_path
 from aes_lipi.results.status import study_status
+from aes_lipi.results.storage import LocalStorage
 from aes_lipi.results.store import ResultStore
+from aes_lipi.results.trial_files import marker_path
 from fuzz.hostile import parquet_bytes, refusal
 
 READERS: dict[str, Callable[[Path], Any]] = {
@@ -93,7 +93,7 @@ def test_odd_name_of_a_column(tmp_path: Path, name: str) -> None:
 
 def test_text_that_is_not_unicode_is_refused_before_it_is_written() -> None:
     with pytest.raises(UserError, match=r'^"data": "\?.csv": is not Unicode; rename the file'):
-        encode({"trials": 1, "data": "\udcff.csv", "name": "x"})
+        encode_json({"trials": 1, "data": "\udcff.csv", "name": "x"})
 
 
 # Links out of a results folder

@@ -55,7 +55,7 @@ def commit_losses(plan: Plan, losses: Losses) -> None:
 def _commit(planned: PlannedStudy, wanted: Mapping[str, Sequence[float | None] | Float64]) -> None:
     study = planned.study
     store = ResultStore(planned.location)
-    with store.claimed():
+    with store.locked():
         store.open(study)
         for variant in study.variants:
             for trial, loss in enumerate(wanted.get(variant.id, ())):

@@ -65,7 +65,7 @@ def test_nothing_begun_is_no_error(tmp_path: Path) -> None:
 def test_a_study_that_was_only_begun_is_not_run(tmp_path: Path) -> None:
     plan = quick_plan(tmp_path, [CANONICAL])
     store = ResultStore(plan.studies[0].location)
-    with store.claimed():
+    with store.locked():
         store.open(plan.studies[0].study)
     found = find(plan)
     assert found.claims[0].outcome == "not run"

@@ -24,7 +24,7 @@ def commit(directory: Path, run: int) -> None:
     files = prepared_files(TRIAL, run)
     os.kill(os.getpid(), signal.SIGSTOP)
     store = ResultStore(directory)
-    with store.claimed():
+    with store.locked():
         store.open(STUDY)
         for generations in (1, 2, 3):
             store.write_checkpoint(TRIAL, generations, prepared_checkpoint(generations))

@@ -20,7 +20,7 @@ TRIALS = 6
 def hang(location: str) -> None:
     study = prepared_study(TRIALS)
     store = ResultStore(location)
-    with store.claimed():
+    with store.locked():
         store.open(study)
         first = trial_ids(study)[0]
         store.commit(first, prepared_files(first))

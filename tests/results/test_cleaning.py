@@ -107,7 +107,7 @@ def test_clean_refuses_a_folder_with_a_driver_or_without_a_study(
     folder: Path, tmp_path: Path
 ) -> None:
     litter(folder)
-    with ResultStore(folder).claimed():
+    with ResultStore(folder).locked():
         before = names(folder)
         with pytest.raises(UserError, match="in use by process"):
             clean(folder)
@@ -124,7 +124,7 @@ def test_fresh_removes_a_study_and_leaves_what_is_not_its_own(folder: Path, tmp_
     foreign = make_foreign(folder, tmp_path / "outside")
     other = prepared_study(2, epochs=7)
     store = ResultStore(folder)
-    with store.claimed():
+    with store.locked():
         assert store.open(other, fresh=True) > 0
     assert names(folder) == foreign | {"study.json"}
     assert len(list((tmp_path / "outside").iterdir())) == 2

@@ -26,13 +26,13 @@ from aes_lipi.errors import UserError
 from aes_lipi.execution.study import Summary
 from aes_lipi.export import export
 from aes_lipi.models import load_model
-from aes_lipi.results.claims import STALE_AFTER_S, claimed
 from aes_lipi.results.cleaning import clean
-from aes_lipi.results.locations import join, open_storage, shown
-from aes_lipi.results.object_storage import ObjectStorage
+from aes_lipi.results.lock import STALE_AFTER_S, locked
+from aes_lipi.results.object_storage import _ObjectStorage, open_storage
 from aes_lipi.results.progress import Progress, RunningTrial
 from aes_lipi.results.reading import load_results
 from aes_lipi.results.status import Counts, Driver, study_status
+from aes_lipi.results.storage import join, shown
 from aes_lipi.results.store import ResultStore
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -95,11 +95,11 @@ def test_a_study_in_an_object_store_says_how_it_stands(options: str) -> None:
     first, second, _ = trial_ids(study)
     store = ResultStore(f"s3://status/study?{options}{NEW_BUCKET}")
     running = RunningTrial(variant=second.variant, label="x", trial=1, generations=7, epochs=9)
-    with store.claimed() as hold:
+    with store.locked() as held:
         store.open(study)
         store.commit(first, prepared_files(first))
         progress = Progress(
-            claim=hold.claim.token,
+            claim=held.lock.token,
             generations_per_second=None,
             generations_left=11,
             running=(running,),
@@ -175,12 +175,12 @@ def test_a_trial_without_a_marker_is_passed_over_run_again_and_cleaned(
 def test_a_second_driver_on_an_object_store_is_refused(options: str) -> None:
     storage = open_storage(f"s3://claims/study?{options}{NEW_BUCKET}")
     with (
-        claimed(storage),
+        locked(storage),
         pytest.raises(UserError, match=f"s3://claims/study: in use by process {os.getpid()} on "),
-        claimed(storage),
+        locked(storage),
     ):
         pass
-    with claimed(storage):
+    with locked(storage):
         assert storage.refresh("claim-nobody", b"") is False
         [entry] = storage.children()
         assert abs(entry.modified - time.time()) < STALE_AFTER_S
@@ -216,7 +216,7 @@ def test_an_interrupt_does_not_leave_half_an_object(options: str) -> None:
     address = f"s3://interrupts/study?{options}{NEW_BUCKET}"
     open_storage(address).write("file", b"before")
     files, root = fs.FileSystem.from_uri(address)
-    storage = ObjectStorage(InterruptingFiles(files), root, address, makes_bucket=False)
+    storage = _ObjectStorage(InterruptingFiles(files), root, address, makes_bucket=False)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):

@@ -23,7 +23,7 @@ from studies import assert_same_study, contents, names, run_study
 from aes_lipi.config import Study
 from aes_lipi.errors import UserError
 from aes_lipi.execution.study import Summary
-from aes_lipi.results.documents import decode, encode
+from aes_lipi.io.files import decode_json, encode_json
 from aes_lipi.results.reading import load_results
 from aes_lipi.results.store import ResultStore
 
@@ -45,7 +45,7 @@ def whole(tmp_path: Path) -> Path:
 
 
 def test_a_marker_says_what_the_files_hold(folder: Path) -> None:
-    marker = decode((folder / MARKER).read_bytes()) or {}
+    marker = decode_json((folder / MARKER).read_bytes()) or {}
     assert marker["format"] == 1
     facts = marker["files"]["generations"]
     assert facts["path"] == FIRST.path("generations")
@@ -163,9 +163,9 @@ def test_a_marker_that_is_none_leaves_its_trial_uncommitted(
 def test_a_marker_of_another_trial_commits_nothing(folder: Path) -> None:
     (folder / MARKER).write_bytes((folder / SECOND.path("committed")).read_bytes())
     assert load_results(folder).trials["trial"].tolist() == [1]
-    document = decode((folder / SECOND.path("committed")).read_bytes()) or {}
+    document = decode_json((folder / SECOND.path("committed")).read_bytes()) or {}
     document["files"]["models"]["path"] = "../outside"
-    (folder / SECOND.path("committed")).write_bytes(encode(document))
+    (folder / SECOND.path("committed")).write_bytes(encode_json(document))
     assert len(load_results(folder).trials) == 0
 
 
@@ -189,7 +189,7 @@ def test_a_study_file_that_is_none_is_told_in_one_line(content: bytes, folder: P
         run_prepared(STUDY, folder)
     assert "\n" not in str(error.value)
     store = ResultStore(folder)
-    with store.claimed():
+    with store.locked():
         store.open(STUDY, fresh=True)
     assert run_prepared(STUDY, folder) == [FIRST, SECOND]
 

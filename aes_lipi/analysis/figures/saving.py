@@ -12,7 +12,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from aes_lipi.analysis.figures.style import INK, PAPER, settings
-from aes_lipi.atomic import write_bytes_atomically
+from aes_lipi.io.files import write_bytes_atomically
 
 FORMATS = ("svg", "pdf", "png")
 """What figures are written as: two kinds of vectors, and pixels at 300 dots per inch."""

@@ -17,11 +17,11 @@ from prepared import prepared_files, prepared_study, run_prepared, trial_ids
 from studies import assert_same_study, names
 
 from aes_lipi.errors import UserError
-from aes_lipi.results import claims
-from aes_lipi.results.claims import STALE_AFTER_S, Claim, claimed, is_claim
-from aes_lipi.results.documents import decode, encode
-from aes_lipi.results.local_storage import LocalStorage
+from aes_lipi.io.files import decode_json, encode_json
+from aes_lipi.results import lock
+from aes_lipi.results.lock import STALE_AFTER_S, Lock, is_lock, locked
 from aes_lipi.results.processes import Process, this_process
+from aes_lipi.results.storage import LocalStorage
 from aes_lipi.results.store import ResultStore
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -32,7 +32,7 @@ TOKEN = "0123456789abcdef" * 2
 
 @pytest.fixture(autouse=True)
 def _watch_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claims, "WATCH_S", 0.2)
+    monkeypatch.setattr(lock, "WATCH_S", 0.2)
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:
@@ -45,7 +45,7 @@ def start(*arguments: object) -> subprocess.Popen[str]:
     )
 
 
-def put_down(folder: Path, claim: Claim, age_s: float = 0.0) -> Path:
+def put_down(folder: Path, claim: Lock, age_s: float = 0.0) -> Path:
     folder.mkdir(exist_ok=True)
     path = folder / claim.name
     path.write_bytes(claim.content())
@@ -96,7 +96,7 @@ def test_no_two_of_many_threads_have_a_folder_together(tmp_path: Path) -> None:
         nonlocal inside, most, wins
         for _ in range(10):
             try:
-                with claimed(LocalStorage(tmp_path)):
+                with locked(LocalStorage(tmp_path)):
                     with counting:
                         inside += 1
                         most, wins = max(most, inside), wins + 1
@@ -142,20 +142,20 @@ def test_a_killed_driver_that_nobody_buried_is_gone_too(tmp_path: Path) -> None:
         deadline = time.monotonic() + 30
         while ") Z " not in Path(f"/proc/{first.pid}/stat").read_text():
             assert time.monotonic() < deadline
-        with ResultStore(tmp_path / "s").claimed() as hold:
-            assert hold.stale == (f"process {first.pid} on {socket.gethostname()}",)
+        with ResultStore(tmp_path / "s").locked() as held:
+            assert held.stale == (f"process {first.pid} on {socket.gethostname()}",)
 
 
 def test_a_process_id_given_again_does_not_keep_a_claim_alive(tmp_path: Path) -> None:
     reused = replace(this_process(), pid=os.getppid(), started="1")
-    path = put_down(tmp_path, Claim(TOKEN, reused, holding=True))
-    with claimed(LocalStorage(tmp_path)):
+    path = put_down(tmp_path, Lock(TOKEN, reused, holding=True))
+    with locked(LocalStorage(tmp_path)):
         assert not path.exists()
 
 
 def test_a_claim_that_this_process_left_behind_is_stale(tmp_path: Path) -> None:
-    path = put_down(tmp_path, Claim(TOKEN, this_process(), holding=True))
-    with claimed(LocalStorage(tmp_path)):
+    path = put_down(tmp_path, Lock(TOKEN, this_process(), holding=True))
+    with locked(LocalStorage(tmp_path)):
         assert not path.exists()
 
 
@@ -163,10 +163,10 @@ def test_a_claim_that_this_process_left_behind_is_stale(tmp_path: Path) -> None:
 def test_a_claim_of_another_machine_holds_while_it_gives_signs_of_life(
     age_s: float, tmp_path: Path
 ) -> None:
-    put_down(tmp_path, Claim(TOKEN, ELSEWHERE, holding=True), age_s)
+    put_down(tmp_path, Lock(TOKEN, ELSEWHERE, holding=True), age_s)
     with (
         pytest.raises(UserError, match="in use by process 4242 on node7; wait for it") as error,
-        claimed(LocalStorage(tmp_path)),
+        locked(LocalStorage(tmp_path)),
     ):
         pass
     assert "its claim ends within 120 seconds" in str(error.value)
@@ -175,9 +175,9 @@ def test_a_claim_of_another_machine_holds_while_it_gives_signs_of_life(
 
 
 def test_a_claim_of_another_machine_ends_with_its_signs_of_life(tmp_path: Path) -> None:
-    put_down(tmp_path, Claim(TOKEN, ELSEWHERE, holding=True), STALE_AFTER_S + 10)
-    with claimed(LocalStorage(tmp_path)) as hold:
-        assert hold.stale == ("process 4242 on node7",)
+    put_down(tmp_path, Lock(TOKEN, ELSEWHERE, holding=True), STALE_AFTER_S + 10)
+    with locked(LocalStorage(tmp_path)) as held:
+        assert held.stale == ("process 4242 on node7",)
     assert names(tmp_path) == set()
 
 
@@ -185,12 +185,12 @@ def test_many_silent_claims_are_watched_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many there are, the own claim stays young, so that nobody takes it for silent."""
-    monkeypatch.setattr(claims, "WATCH_S", 0.5)
+    monkeypatch.setattr(lock, "WATCH_S", 0.5)
     for k in range(8):
-        put_down(tmp_path, Claim(f"{k:032x}", ELSEWHERE, holding=True), STALE_AFTER_S + 10)
+        put_down(tmp_path, Lock(f"{k:032x}", ELSEWHERE, holding=True), STALE_AFTER_S + 10)
     started = time.monotonic()
-    with claimed(LocalStorage(tmp_path)) as hold:
-        assert len(hold.stale) == 8
+    with locked(LocalStorage(tmp_path)) as held:
+        assert len(held.stale) == 8
     assert time.monotonic() - started < 2.0
 
 
@@ -198,13 +198,13 @@ def test_a_clock_that_jumps_lets_no_living_driver_seem_dead(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The file server's clock went forward by a day between two signs of life."""
-    monkeypatch.setattr(claims, "WATCH_S", 1.0)
-    path = put_down(tmp_path, Claim(TOKEN, ELSEWHERE, holding=True), age_s=86_400)
+    monkeypatch.setattr(lock, "WATCH_S", 1.0)
+    path = put_down(tmp_path, Lock(TOKEN, ELSEWHERE, holding=True), age_s=86_400)
     alive = threading.Timer(0.3, os.utime, [path])
     alive.start()
     with (
         pytest.raises(UserError, match="in use by process 4242 on node7"),
-        claimed(LocalStorage(tmp_path)),
+        locked(LocalStorage(tmp_path)),
     ):
         pass
     alive.join()
@@ -216,47 +216,47 @@ def test_a_clock_that_jumps_lets_no_living_driver_seem_dead(
     [b"", b"{", b"[]", b"\xff\xfe", b'{"process": 3}', b"[" * 4000, b'{"process": {"host": 1}}'],
 )
 def test_a_claim_that_cannot_be_read_holds_until_it_is_old(content: bytes, tmp_path: Path) -> None:
-    path = put_down(tmp_path, Claim(TOKEN, ELSEWHERE))
+    path = put_down(tmp_path, Lock(TOKEN, ELSEWHERE))
     path.write_bytes(content)
     with (
         pytest.raises(UserError, match=f"an unknown driver .claim-{TOKEN}.json cannot be read"),
-        claimed(LocalStorage(tmp_path)),
+        locked(LocalStorage(tmp_path)),
     ):
         pass
     old = time.time() - STALE_AFTER_S - 10
     os.utime(path, (old, old))
-    with claimed(LocalStorage(tmp_path)):
+    with locked(LocalStorage(tmp_path)):
         assert not path.exists()
 
 
 def test_a_claim_with_a_flipped_bit_still_holds(tmp_path: Path) -> None:
-    whole = Claim(TOKEN, ELSEWHERE, holding=True).content()
-    path = put_down(tmp_path, Claim(TOKEN, ELSEWHERE))
+    whole = Lock(TOKEN, ELSEWHERE, holding=True).content()
+    path = put_down(tmp_path, Lock(TOKEN, ELSEWHERE))
     for position in range(0, len(whole), 11):
         flipped = bytearray(whole)
         flipped[position] ^= 1 << (position % 8)
         path.write_bytes(bytes(flipped))
-        with pytest.raises(UserError, match=r"^[^\n]+$"), claimed(LocalStorage(tmp_path)):
+        with pytest.raises(UserError, match=r"^[^\n]+$"), locked(LocalStorage(tmp_path)):
             pass
 
 
 def test_a_driver_gives_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claims, "HEARTBEAT_S", 0.01)
-    with claimed(LocalStorage(tmp_path)):
+    monkeypatch.setattr(lock, "HEARTBEAT_S", 0.01)
+    with locked(LocalStorage(tmp_path)):
         [path] = tmp_path.glob("claim-*.json")
         os.utime(path, (0, 0))
         deadline = time.monotonic() + 10
         while path.stat().st_mtime == 0:
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        assert decode(path.read_bytes()) is not None
+        assert decode_json(path.read_bytes()) is not None
 
 
 def test_a_driver_that_lost_its_claim_commits_nothing(tmp_path: Path) -> None:
     study = prepared_study()
     [first, _] = trial_ids(study)
     store = ResultStore(tmp_path)
-    with store.claimed():
+    with store.locked():
         store.open(study)
         [path] = tmp_path.glob("claim-*.json")
         path.unlink()
@@ -266,10 +266,10 @@ def test_a_driver_that_lost_its_claim_commits_nothing(tmp_path: Path) -> None:
 
 
 def test_a_claims_file_says_who_and_where(tmp_path: Path) -> None:
-    with claimed(LocalStorage(tmp_path)) as hold:
+    with locked(LocalStorage(tmp_path)) as held:
         [path] = tmp_path.iterdir()
-        assert is_claim(path.name)
-        document = decode(path.read_bytes()) or {}
+        assert is_lock(path.name)
+        document = decode_json(path.read_bytes()) or {}
         assert document["process"]["pid"] == os.getpid()
         assert document["process"]["host"] == socket.gethostname()
-        assert encode(document) == hold.claim.content()
+        assert encode_json(document) == held.lock.content()

@@ -1,13 +1,15 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and JSON in them, which is read without trust."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from aes_lipi.errors import UserError
 
@@ -101,3 +103,28 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def encode_json(document: Mapping[str, Any]) -> bytes:
+    """A JSON document as the content of its file.
+
+    Raises:
+        UserError: it holds text that cannot be written, as the names of some files are.
+    """
+    text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        line = text[text.rfind("\n", 0, error.start) + 1 :].partition("\n")[0].strip(" ,")
+        raise UserError(f"{line[:200]}: is not Unicode; rename the file, or change it") from None
+
+
+def decode_json(content: bytes | None) -> dict[str, Any] | None:
+    """A file's JSON object; None if there is no file, or it holds none."""
+    if content is None:
+        return None
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None

@@ -1,20 +1,19 @@
-"""One driver at a time on a study's folder.
+"""A lock on a study's folder: one driver at a time.
 
 Every driver that wants the folder puts down a claim, a file whose name nobody else uses, and then
 looks for claims of others. The first that sees none marks its own as holding. Of two that start at
 once, the one that looks later sees the other's claim, since it looks after the other wrote; if both
 see each other, both withdraw and try again after a random while. So there is never more than one
 holder, and all that it takes is a store that lists what was written: local disks, NFS (which looks
-anew at a folder after a write of its own) and today's object stores, without locks, links or
-conditional requests, which not all of them have.
+anew at a folder after a write of its own) and today's object stores, without the kernel's locks,
+links or conditional requests, which not all of them have.
 
 A claim is stale if its process is gone. On the same machine that is known: no such process id, or
-one that started at another time. (The kernel's locks would say the same, but not on all network
-file systems, and never in an object store.) A claim of another machine is stale when its last sign
-of life lies `STALE_AFTER_S` behind the new claim's, both by the clock of whatever keeps the files,
-and no other comes while the new driver watches for `WATCH_S` of its own; so neither machines whose
-clocks differ nor a clock that jumps, anywhere, let a living driver seem dead. Removing a stale
-claim cannot hit a live one: no name is used twice.
+one that started at another time. A claim of another machine is stale when its last sign of life
+lies `STALE_AFTER_S` behind the new claim's, both by the clock of whatever keeps the files, and no
+other comes while the new driver watches for `WATCH_S` of its own; so neither machines whose clocks
+differ nor a clock that jumps, anywhere, let a living driver seem dead. Removing a stale claim
+cannot hit a live one: no name is used twice.
 
 What this does not promise: a driver on another machine that was stopped for longer than that, and
 goes on later, finds its claim gone before its next commit, and gives up; only if it is stopped in
@@ -34,17 +33,17 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 
 from aes_lipi.errors import UserError
-from aes_lipi.results.documents import decode, encode
+from aes_lipi.io.files import decode_json, encode_json
 from aes_lipi.results.processes import Process, this_process
 from aes_lipi.results.storage import Entry, Storage
 
 HEARTBEAT_S = 20.0
 STALE_AFTER_S = 120.0
 WATCH_S = 1.5 * HEARTBEAT_S
-ATTEMPTS = 20
 
-_CLAIM_FORMAT = 1
-_LONGEST_CLAIM = 4096  # bytes
+_ATTEMPTS = 20
+_FORMAT = 1
+_LONGEST = 4096  # bytes
 _NAME = re.compile(r"claim-([0-9a-f]{32})\.json")
 _UNKNOWN = Process("another machine", "", 0, "")
 
@@ -52,7 +51,7 @@ _own_tokens: set[str] = set()  # of claims that this process has put down and no
 
 
 @dataclass(frozen=True)
-class Claim:
+class Lock:
     """What a driver's claim says.
 
     Attributes:
@@ -70,9 +69,14 @@ class Claim:
         """The claim's file."""
         return f"claim-{self.token}.json"
 
+    @property
+    def is_readable(self) -> bool:
+        """Whether the claim says whose it is."""
+        return self.process != _UNKNOWN
+
     def content(self) -> bytes:
         """What the file holds."""
-        return encode({"format": _CLAIM_FORMAT, **asdict(self)})
+        return encode_json({"format": _FORMAT, **asdict(self)})
 
     def is_stale(self, age_s: float) -> bool:
         """Whether its driver is gone.
@@ -86,11 +90,6 @@ class Claim:
             return self.token not in _own_tokens
         return not self.process.is_running()
 
-    @property
-    def is_readable(self) -> bool:
-        """Whether the claim says whose it is."""
-        return self.process != _UNKNOWN
-
     def whose(self) -> str:
         """The driver, for messages."""
         if not self.is_readable:
@@ -99,17 +98,17 @@ class Claim:
 
 
 @dataclass
-class Hold:
-    """A folder that this driver has.
+class HeldLock:
+    """The lock on a folder, while this driver has it.
 
     Attributes:
         storage: the folder.
-        claim: the driver's claim.
-        stale: whose claims were removed because they are gone.
+        lock: what the driver's file says.
+        stale: whose locks were removed because they are gone.
     """
 
     storage: Storage
-    claim: Claim
+    lock: Lock
     stale: tuple[str, ...] = ()
     _ended: threading.Event = field(default_factory=threading.Event)
 
@@ -119,7 +118,7 @@ class Hold:
         Raises:
             UserError: somebody has, since this driver gave no sign of life for long.
         """
-        if self.storage.read(self.claim.name, _LONGEST_CLAIM) is None:
+        if self.storage.read(self.lock.name, _LONGEST) is None:
             raise UserError(
                 f"{self.storage.shown}: another driver has taken over, since this one was stopped "
                 f"for more than {STALE_AFTER_S:.0f} seconds; run the same command again later"
@@ -129,7 +128,7 @@ class Hold:
         """Give a sign of life now and then, until released."""
         while not self._ended.wait(HEARTBEAT_S):
             with suppress(UserError):  # the next one may get through
-                if not self.storage.refresh(self.claim.name, self.claim.content()):
+                if not self.storage.refresh(self.lock.name, self.lock.content()):
                     return
 
     def release(self) -> None:
@@ -137,13 +136,13 @@ class Hold:
         self._ended.set()
 
 
-def is_claim(name: str) -> bool:
+def is_lock(name: str) -> bool:
     """Whether a file at the top of a study's folder is a driver's claim."""
     return _NAME.fullmatch(name) is not None
 
 
 @contextmanager
-def claimed(storage: Storage) -> Iterator[Hold]:
+def locked(storage: Storage) -> Iterator[HeldLock]:
     """Have a folder while a block runs.
 
     Raises:
@@ -152,13 +151,13 @@ def claimed(storage: Storage) -> Iterator[Hold]:
     token = uuid.uuid4().hex
     _own_tokens.add(token)
     try:
-        hold = _acquire(storage, Claim(token, this_process()))
-        heart = threading.Thread(target=hold.keep_alive, name="heartbeat", daemon=True)
+        held = _acquire(storage, Lock(token, this_process()))
+        heart = threading.Thread(target=held.keep_alive, name="heartbeat", daemon=True)
         heart.start()
         try:
-            yield hold
+            yield held
         finally:
-            hold.release()
+            held.release()
             heart.join()
     finally:
         _own_tokens.discard(token)
@@ -166,57 +165,55 @@ def claimed(storage: Storage) -> Iterator[Hold]:
             storage.remove(f"claim-{token}.json")
 
 
-def claim_on(storage: Storage) -> tuple[Claim, bool] | None:
-    """The claim on a folder, as somebody sees it who makes none, and whether its driver lives.
+def lock_on(storage: Storage) -> tuple[Lock, bool] | None:
+    """The lock on a folder, as somebody sees it who wants none, and whether its driver lives.
 
     A driver on another machine is taken to live until its last sign of life lies `STALE_AFTER_S`
-    behind this machine's clock: who makes no claim has no other to compare with.
+    behind this machine's clock: who puts no file down has no other to compare with.
 
     Raises:
         UserError: the folder cannot be read.
     """
-    entries = [entry for entry in storage.children() if is_claim(entry.name)]
-    claims = [(_read(storage, entry), time.time() - entry.modified) for entry in entries]
-    found = [(claim, not claim.is_stale(age_s)) for claim, age_s in claims if claim is not None]
+    entries = [entry for entry in storage.children() if is_lock(entry.name)]
+    locks = [(_read(storage, entry), time.time() - entry.modified) for entry in entries]
+    found = [(lock, not lock.is_stale(age_s)) for lock, age_s in locks if lock is not None]
     return max(found, key=lambda pair: (pair[1], pair[0].holding), default=None)
 
 
-def _acquire(storage: Storage, claim: Claim) -> Hold:
+def _acquire(storage: Storage, own: Lock) -> HeldLock:
     stale: list[str] = []
-    living: list[Claim] = []
-    for attempt in range(ATTEMPTS):
-        storage.write(claim.name, claim.content())
-        living, silent = _others(storage, claim, stale)
+    living: list[Lock] = []
+    for attempt in range(_ATTEMPTS):
+        storage.write(own.name, own.content())
+        living, silent = _others(storage, own, stale)
         if not living and silent:
             _bury(storage, silent, stale)
             continue  # and look anew: others may have come meanwhile
         if not living:
-            holding = replace(claim, holding=True)
-            storage.write(claim.name, holding.content())
-            return Hold(storage, holding, tuple(stale))
-        storage.remove(claim.name)
+            holding = replace(own, holding=True)
+            storage.write(own.name, holding.content())
+            return HeldLock(storage, holding, tuple(stale))
+        storage.remove(own.name)
         if any(other.holding for other in living):
             break
         time.sleep(random.uniform(0, 0.05 * (attempt + 1)))
     raise _refusal(storage, min(living, key=lambda other: not other.holding))
 
 
-def _others(
-    storage: Storage, claim: Claim, stale: list[str]
-) -> tuple[list[Claim], dict[Entry, Claim]]:
+def _others(storage: Storage, own: Lock, stale: list[str]) -> tuple[list[Lock], dict[Entry, Lock]]:
     """Claims of others: those that live, and by their files those of machines that are silent.
 
     Those of processes of this machine that are gone are removed, and named in `stale`.
     """
-    entries = {entry.name: entry for entry in storage.children() if is_claim(entry.name)}
-    if claim.name not in entries:
+    entries = {entry.name: entry for entry in storage.children() if is_lock(entry.name)}
+    if own.name not in entries:
         raise UserError(
             f"{storage.shown}: does not list what was just written to it; choose another "
             "--output_dir"
         )
-    now = entries.pop(claim.name).modified
-    living: list[Claim] = []
-    silent: dict[Entry, Claim] = {}
+    now = entries.pop(own.name).modified
+    living: list[Lock] = []
+    silent: dict[Entry, Lock] = {}
     for name, entry in entries.items():
         other = _read(storage, entry)
         if other is None:
@@ -231,7 +228,7 @@ def _others(
     return living, silent
 
 
-def _bury(storage: Storage, silent: Mapping[Entry, Claim], stale: list[str]) -> None:
+def _bury(storage: Storage, silent: Mapping[Entry, Lock], stale: list[str]) -> None:
     """Watch silent claims, and remove those that get no sign of life meanwhile.
 
     Args:
@@ -246,22 +243,22 @@ def _bury(storage: Storage, silent: Mapping[Entry, Claim], stale: list[str]) -> 
             stale.append(silent[entry].whose())
 
 
-def _read(storage: Storage, entry: Entry) -> Claim | None:
+def _read(storage: Storage, entry: Entry) -> Lock | None:
     """A claim; None if it was withdrawn since. One that cannot be read counts as holding."""
-    content = storage.read(entry.name, _LONGEST_CLAIM)
+    content = storage.read(entry.name, _LONGEST)
     if content is None:
         return None
     token = entry.name.removeprefix("claim-").removesuffix(".json")
-    document = decode(content) or {}
+    document = decode_json(content) or {}
     with suppress(KeyError, TypeError):
         process = Process(**document["process"])
         known = all(isinstance(value, str) for value in (process.host, process.machine))
         if known and type(process.pid) is int and isinstance(process.started, str):
-            return Claim(token, process, document.get("holding") is True)
-    return Claim(token, _UNKNOWN, holding=True)
+            return Lock(token, process, document.get("holding") is True)
+    return Lock(token, _UNKNOWN, holding=True)
 
 
-def _refusal(storage: Storage, other: Claim) -> UserError:
+def _refusal(storage: Storage, other: Lock) -> UserError:
     patience = "wait for it, or stop it"
     if not other.process.is_local():
         patience += (

@@ -1,0 +1,1 @@
+"""Files of any room: whole or not at all."""
