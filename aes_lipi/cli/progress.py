@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from aes_lipi.cli.durations import duration
+from aes_lipi.cli.tables import duration
 from aes_lipi.config import Study
 from aes_lipi.execution.job import Job
 from aes_lipi.execution.observer import Observer

@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 
-from aes_lipi.cli.running import Again, Wishes, one_thread, run_all
+from aes_lipi.cli.running import RunOptions, one_thread, run_all
 from aes_lipi.config import (
     Study,
     StudyFile,
+    Variant,
     list_presets,
     load_preset,
     load_study_file,
@@ -21,14 +22,15 @@ from aes_lipi.config.variant import DATA_FIELDS
 from aes_lipi.errors import UserError
 from aes_lipi.results.storage import is_address, join, shown
 
-OWN_DATA_PRESET = "own_data"
-DEFAULT_RESULTS = Path("results")
-DEFAULT_DATA = Path("data")
+_OWN_DATA_PRESET = "own_data"
+_DEFAULT_RESULTS = Path("results")
+_DEFAULT_DATA = Path("data")
+_NAMING_FIELDS = ("dataset_name", "n_clusters", "n_examples_per_cluster", "n_dim")
 
 _STUDY, _DO, _HOW = "Study", "Instead of running", "Execution"
 
 
-def run(
+def run_command(
     *,
     rq: Annotated[
         str | None, typer.Option("--rq", help="Name of a preset.", rich_help_panel=_STUDY)
@@ -160,7 +162,7 @@ def run(
     if show_list:
         _print_presets(overrides)
     elif create_data:
-        _create_data(_local_path(output_dir) if output_dir else DEFAULT_DATA, overrides)
+        _create_data(_local_path(output_dir) if output_dir else _DEFAULT_DATA, overrides)
     else:
         studies = [_known_by_content(each) for each in _studies(rq, all_rqs, config, overrides)]
         folders = [_folder(study, output_dir, all_rqs) for study in studies]
@@ -168,9 +170,19 @@ def run(
             _print_trials(studies)
             return
         one_thread()
-        wishes = Wishes(placement, cells_per_actor, cell_resources, jobs, trials_per_worker)
-        again = Again(retry_failed, replay, fresh)
-        if run_all(studies, folders, wishes.place(local, address), again):
+        options = RunOptions(
+            local=local,
+            address=address,
+            placement=placement,
+            cells_per_actor=cells_per_actor,
+            cell_resources=cell_resources,
+            trials_per_worker=trials_per_worker,
+            jobs=jobs,
+            retry_failed=retry_failed,
+            replay=replay,
+            fresh=fresh,
+        )
+        if run_all(studies, folders, options):
             raise typer.Exit(1)
 
 
@@ -184,7 +196,7 @@ def _studies(
         return [resolve_study(name, load_preset(name), overrides) for name in list_presets()]
     if config is not None:
         return [resolve_study(config.stem, load_study_file(config), overrides)]
-    name = rq or (OWN_DATA_PRESET if "data" in overrides else None)
+    name = rq or (_OWN_DATA_PRESET if "data" in overrides else None)
     if name is None:
         raise UserError("nothing to run: give --rq NAME (--list shows them), --config or --data")
     return [resolve_study(name, load_preset(name), overrides)]
@@ -201,7 +213,7 @@ def _known_by_content(study: Study) -> Study:
 
 def _folder(study: Study, output_dir: str | None, one_each: bool) -> str | Path:
     if output_dir is None:
-        return DEFAULT_RESULTS / study.name
+        return _DEFAULT_RESULTS / study.name
     return join(output_dir, study.name) if one_each else output_dir
 
 
@@ -212,13 +224,13 @@ def _local_path(output_dir: str) -> Path:
 
 
 def _create_data(directory: Path, overrides: Mapping[str, str]) -> None:
-    from aes_lipi.cli.data import NAMING_FIELDS, create_data  # noqa: PLC0415 - numpy is slow to import
-
-    named = any(field in overrides for field in NAMING_FIELDS)
+    named = any(field in overrides for field in _NAMING_FIELDS)
     wanted = {field: value for field, value in overrides.items() if field in DATA_FIELDS}
     if "data" in wanted:
         raise UserError("--create_data: generates data; leave out --data")
-    create_data(directory, resolve_study("data", StudyFile(), wanted), named)
+    study = resolve_study("data", StudyFile(), wanted)
+    for path in _written(directory, study) if named else _papers(directory, study.variants[0]):
+        print(path)
 
 
 def _print_presets(overrides: Mapping[str, str]) -> None:
@@ -231,3 +243,32 @@ def _print_trials(studies: list[Study]) -> None:
     from aes_lipi.cli.tables import print_trials  # noqa: PLC0415 - rich is slow to import
 
     print_trials(studies)
+
+
+def _papers(directory: Path, variant: Variant) -> list[Path]:
+    """Write the paper's four data sets, with the seed and the noise of the flags."""
+    from aes_lipi.data import create_paper_datasets  # noqa: PLC0415 - numpy is slow to import
+
+    return create_paper_datasets(
+        directory, variant.dataset_seed, variant.noise_probability, variant.test_noise
+    )
+
+
+def _written(directory: Path, study: Study) -> list[Path]:
+    """Write the data sets that the flags describe.
+
+    Raises:
+        UserError: two of them have one name; give one value of every flag.
+    """
+    from aes_lipi.data import save  # noqa: PLC0415 - numpy is slow to import
+    from aes_lipi.data.choice import dataset_of  # noqa: PLC0415
+
+    paths: list[Path] = []
+    for variant in study.variants:
+        dataset = dataset_of(variant)
+        path = directory / f"{dataset.name}.npz"
+        if path in paths:
+            raise UserError(f"{path}: would be written twice; give one value of every flag")
+        save(dataset, path)
+        paths.append(path)
+    return paths

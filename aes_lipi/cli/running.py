@@ -19,29 +19,25 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Again:
-    """What the flags say of results that are there."""
+class RunOptions:
+    """What the flags say of where and how trials run, and of results that are there."""
 
-    retry_failed: bool
+    local: bool = False
+    address: str | None = None
+    placement: str | None = None
+    cells_per_actor: str | None = None
+    cell_resources: str | None = None
+    trials_per_worker: str | None = None
+    jobs: int | None = None
+    retry_failed: bool = False
     replay: str | None = None
     fresh: bool = False
 
-
-@dataclass(frozen=True)
-class Wishes:
-    """What the flags say of where and how trials run."""
-
-    placement: str | None
-    cells_per_actor: str | None
-    cell_resources: str | None
-    jobs: int | None
-    trials_per_worker: str | None = None
-
-    def place(self, local: bool, address: str | None) -> Place:
+    def place(self) -> Place:
         """Find the cluster, if there is one, and check what is asked of it.
 
         Raises:
-            UserError: a flag is wrong, or the cluster cannot be used.
+            UserError: a flag has no such value, or the cluster has not what is asked for.
         """
         from aes_lipi.execution.ray.options import (  # noqa: PLC0415 - numpy is slow to import
             ClusterOptions,
@@ -65,7 +61,7 @@ class Wishes:
             ),
         )
         asked = any((self.placement, self.cells_per_actor, self.cell_resources))
-        found = where_to_run(local, address, asked)
+        found = where_to_run(self.local, self.address, asked)
         if found is None:
             return lambda: local_runner(self.jobs, options.trials_per_worker)
         print(f"on the Ray cluster at {found} (--local to run here)", file=sys.stderr, flush=True)
@@ -76,7 +72,7 @@ def number_or_auto(flag: str, text: str) -> int | None:
     """A number from 1, or None for `auto`.
 
     Raises:
-        UserError: it is neither.
+        UserError: it is neither; give `auto` or a number from 1.
     """
     if text == "auto":
         return None
@@ -85,18 +81,14 @@ def number_or_auto(flag: str, text: str) -> int | None:
     return int(text)
 
 
-def run_all(
-    studies: list[Study],
-    folders: list[str | Path],
-    place: Place,
-    again: Again,
-) -> int:
+def run_all(studies: list[Study], folders: list[str | Path], options: RunOptions) -> int:
     """Run the studies one after another, each with its table; how many trials failed."""
     from aes_lipi.cli.progress import progress_for  # noqa: PLC0415 - numpy is slow to import
     from aes_lipi.cli.tables import print_summary  # noqa: PLC0415
     from aes_lipi.execution.study import run_study  # noqa: PLC0415
 
     failed = 0
+    place = options.place()
     with place() as runner:
         for study, folder in zip(studies, folders, strict=True):
             with progress_for(study) as progress:
@@ -105,9 +97,9 @@ def run_all(
                     folder,
                     runner,
                     progress,
-                    retry_failed=again.retry_failed,
-                    replay=again.replay,
-                    fresh=again.fresh,
+                    retry_failed=options.retry_failed,
+                    replay=options.replay,
+                    fresh=options.fresh,
                 )
             print_summary(study, folder, summary)
             failed += summary.failed

@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from aes_lipi.cli.durations import duration
 from aes_lipi.config import Study
 from aes_lipi.errors import printable
 from aes_lipi.execution.estimate import estimated_seconds
@@ -19,18 +18,34 @@ from aes_lipi.results.storage import shown
 if TYPE_CHECKING:
     import pandas as pd
 
+    from aes_lipi.analysis.report.settings import Grid
     from aes_lipi.execution.study import Summary
+    from aes_lipi.reproduction.findings import Findings
+    from aes_lipi.reproduction.plans import Plan
     from aes_lipi.results.progress import RunningTrial
     from aes_lipi.results.status import Driver, Status
 
-PLAIN_WIDTH = 120
-WIDE = 110  # columns that the closing table takes with everything in it
+_PLAIN_WIDTH = 120
+_WIDE = 110  # columns that the closing table takes with everything in it
 
 
 def console() -> Console:
     """Standard output: as wide as the terminal, or wide enough for every table."""
     output = Console()
-    return output if output.is_terminal else Console(width=PLAIN_WIDTH)
+    return output if output.is_terminal else Console(width=_PLAIN_WIDTH)
+
+
+def duration(seconds: float) -> str:
+    """A length of time, to two units at most."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours = minutes // 60
+    return f"{hours} h {minutes % 60} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
 
 
 def print_presets(studies: Sequence[Study]) -> None:
@@ -72,7 +87,7 @@ def print_summary(study: Study, location: str | Path, summary: Summary) -> None:
     results = load_results(location, ["trials"])
     rows = summarise(results)
     output = console()
-    wide = output.width >= WIDE
+    wide = output.width >= _WIDE
     title = "median [quartiles]" if wide else "median"
     table = Table(title=escape(f"{study.name}: {title} over trials"), title_justify="left")
     table.add_column("variant", min_width=12, overflow="fold")
@@ -159,3 +174,42 @@ def _quartiles(row: pd.Series[float], measure: str, wide: bool) -> str:
         return ""
     median, low, high = (row[f"{measure}_{name}"] for name in ("median", "q1", "q3"))
     return f"{median:.3f} [{low:.3f}, {high:.3f}]" if wide else f"{median:.3f}"
+
+
+def print_plan(plan: Plan) -> None:
+    """The studies, where they lie, and what they take."""
+    table = Table(box=None)
+    table.add_column("study", no_wrap=True)
+    for name in ("variants", "trials", "one core"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("in")
+    for each in plan.studies:
+        table.add_row(
+            each.study.name,
+            str(len(each.study.variants)),
+            str(each.study.n_trials),
+            "~" + duration(estimated_seconds(each.study)),
+            escape(shown(each.location)),
+        )
+    console().print(table)
+
+
+def print_reproduction(findings: Findings, grid: Grid) -> None:
+    """Ours beside the published last values, which are the grid, and the verdicts."""
+    values = Table(title="loss in the last generation", title_justify="left")
+    for name in grid.head:
+        values.add_column(name, justify="left" if name == grid.head[0] else "right")
+    for row in grid.rows:
+        values.add_row(*map(escape, row))
+    verdicts = Table(title="claims and controls", title_justify="left")
+    for name in ("claim or question", "verdict"):
+        verdicts.add_column(name)
+    for claim in findings.claims:
+        verdicts.add_row(escape(claim.sentence), claim.outcome)
+    for control in findings.controls:
+        answers = ", ".join(f"{each.label}: {each.answer}" for each in control.answers)
+        verdicts.add_row(escape(control.question), escape(answers or "not run"))
+    for table in (values, verdicts):
+        console().print(table)
+    for line in (*findings.missing, *findings.skipped):
+        print(line)

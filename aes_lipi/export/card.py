@@ -1,20 +1,52 @@
-"""The model card: what a model is, where it comes from, what it is worth, how it is used."""
+"""What an export came to, and its model card: what it is, what it is worth, and how it is used."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from aes_lipi.config import Variant
-from aes_lipi.export.checks import Sample, varying_values
-from aes_lipi.export.choice import Choice
-from aes_lipi.export.exported import Exported
-from aes_lipi.export.measures import Cost
+from aes_lipi.export.candidates import Choice
+from aes_lipi.export.checks import CheckedRows, varying_values
+from aes_lipi.export.package import Cost, Package
 from aes_lipi.models import Model
-from aes_lipi.pages import render
+from aes_lipi.templates import render
+
+CARD = "MODEL_CARD.md"
 
 _NAMED = 200  # columns that the card names; the files name all
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was exported.
+
+    Attributes:
+        choice: which trained pair.
+        model: as it was exported.
+        package: in its format.
+        before: cost of the trained model.
+        after: cost of the exported one.
+        difference: of their reconstructions, at most; see `checks.largest_difference`.
+        rows: that they were compared on.
+        folder: where the files are.
+    """
+
+    choice: Choice
+    model: Model
+    package: Package
+    before: Cost
+    after: Cost
+    difference: float
+    rows: CheckedRows
+    folder: Path
+
+    @property
+    def files(self) -> list[Path]:
+        """All files that were written, the model card last."""
+        return [self.folder / name for name in (*self.package.files, CARD)]
 
 
 def model_card(exported: Exported) -> str:
@@ -55,7 +87,7 @@ def _compared(what: str, before: int, after: int) -> tuple[str, str, str, str]:
     return what, f"{before:,}", f"{after:,}", share
 
 
-def _data(model: Model, rows: Sample) -> list[str]:
+def _data(model: Model, rows: CheckedRows) -> list[str]:
     """Lines on the data that a model was trained on."""
     settings: Mapping[str, Any] = model.provenance.get("settings") or {}
     data = settings.get("data")

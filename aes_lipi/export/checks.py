@@ -12,17 +12,18 @@ from aes_lipi.config import Variant
 from aes_lipi.config.study import describe
 from aes_lipi.data.load import load_dataset
 from aes_lipi.errors import UserError
-from aes_lipi.export.formats import Package, Rows
+from aes_lipi.export.package import Package
 from aes_lipi.models import Model
+from aes_lipi.models.units import Floats
 
-MOST_ROWS = 10_000
-TOLERANCE = 1e-4
+_MOST_ROWS = 10_000
+_TOLERANCE = 1e-4
 """Of reconstructions in [0, 1], and of codes as a share of the largest: some hundred times what
 float32 rounds in a network of a few layers, and far below what a wrong weight does."""
 
 
 @dataclass(frozen=True)
-class Sample:
+class CheckedRows:
     """Rows to check and measure with.
 
     Attributes:
@@ -32,13 +33,13 @@ class Sample:
         n_rows: of training, validation and test, where they are.
     """
 
-    values: Rows
+    values: Floats
     source: str
     is_real: bool
     n_rows: tuple[int, int, int] | None = None
 
 
-def rows_of(model: Model) -> Sample:
+def rows_to_check(model: Model) -> CheckedRows:
     """Validation and test rows of the data that a model was trained on.
 
     Where these are gone, rows drawn uniformly.
@@ -47,7 +48,7 @@ def rows_of(model: Model) -> Sample:
     try:
         settings = dict(model.provenance.get("settings") or {})
         dataset = load_dataset(Variant.model_validate(settings))
-        values = np.concatenate([dataset.validation, dataset.test])[:MOST_ROWS]
+        values = np.concatenate([dataset.validation, dataset.test])[:_MOST_ROWS]
         problem = None if values.shape[1] == n_dim else "they have other columns now"
     except ValidationError as error:
         problem = describe(error)
@@ -56,13 +57,15 @@ def rows_of(model: Model) -> Sample:
     if problem is None:
         found = f"{len(values)} validation and test rows"
         sizes = (len(dataset.train), len(dataset.validation), len(dataset.test))
-        return Sample(model.units.from_network(values), found, is_real=True, n_rows=sizes)
+        return CheckedRows(model.units.from_network(values), found, is_real=True, n_rows=sizes)
     drawn = np.random.default_rng(0).random((1000, n_dim), dtype=np.float32)
     source = f"1000 rows drawn at random, since the data are not at hand ({problem})"
-    return Sample(model.units.from_network(drawn), source, is_real=False)
+    return CheckedRows(model.units.from_network(drawn), source, is_real=False)
 
 
-def largest_difference(trained: Model, exported: Model, package: Package, rows: Sample) -> float:
+def largest_difference(
+    trained: Model, exported: Model, package: Package, rows: CheckedRows
+) -> float:
     """By how much a package's reconstructions of rows differ from the trained model's at most.
 
     Args:
@@ -75,7 +78,8 @@ def largest_difference(trained: Model, exported: Model, package: Package, rows: 
         the difference in units of the columns' spans: 1 is as far apart as values can be.
 
     Raises:
-        UserError: reconstructions or codes differ by more than rounding.
+        UserError: reconstructions, scores or codes differ by more than rounding, which is a fault
+            of this package: report it.
     """
     found = np.abs(trained.reconstruct(rows.values) - package.reconstruct(rows.values))
     difference = float((found / _spans(trained)).max(initial=0.0))
@@ -92,8 +96,8 @@ def largest_difference(trained: Model, exported: Model, package: Package, rows: 
     return difference
 
 
-def _check(what: str, difference: float, rows: Sample) -> None:
-    if not difference <= TOLERANCE:
+def _check(what: str, difference: float, rows: CheckedRows) -> None:
+    if not difference <= _TOLERANCE:
         raise UserError(
             f"the exported model's {what} differ from the trained one's by {difference:.2g} on "
             f"{rows.source}; nothing was written, and this should not be: please report it"
@@ -114,6 +118,6 @@ def _spans(model: Model) -> npt.NDArray[np.float64] | float:
     return np.where(high > low, span, np.maximum(size, 1.0))
 
 
-def varying_values(model: Model, rows: Sample) -> int:
+def varying_values(model: Model, rows: CheckedRows) -> int:
     """How many values of the code are not the same for all of the rows."""
     return int((np.ptp(model.encode(rows.values), axis=0) > 0).sum())

@@ -7,16 +7,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from aes_lipi.atomic import write_bytes_atomically, write_text_atomically
 from aes_lipi.errors import UserError
-from aes_lipi.export.card import model_card
-from aes_lipi.export.checks import largest_difference, rows_of
-from aes_lipi.export.choice import Choice, Target, choose
-from aes_lipi.export.exported import CARD, Exported
-from aes_lipi.export.formats import FORMATS, Package
-from aes_lipi.export.measures import costs
-from aes_lipi.io.files import write_bytes_atomically, write_text_atomically
+from aes_lipi.export.candidates import Choice, Target, choose
+from aes_lipi.export.card import CARD, Exported, model_card
+from aes_lipi.export.checks import largest_difference, rows_to_check
+from aes_lipi.export.formats import FORMATS
+from aes_lipi.export.package import Package, costs
 from aes_lipi.models import Model
-from aes_lipi.results.storage import is_address, shown
+from aes_lipi.results.locations import is_address, shown
 
 
 def export(
@@ -50,8 +49,8 @@ def export(
             and trial.
 
     Raises:
-        UserError: nothing fits, the exported model differs from the trained one, or the files
-            cannot be written.
+        UserError: no trial or recorded model is what was asked for (ask for less), a flag is out of
+            bounds, the exported model differs from the trained one, or the disk refuses a file.
     """
     pack = _format(format_name)
     target = _target(target_capacity, max_loss_increase)
@@ -61,7 +60,7 @@ def export(
     small = choice.model.compacted() if compact else trained
     exported = replace(small, provenance=_provenance(choice))
     package = pack(exported)
-    rows = rows_of(choice.model)
+    rows = rows_to_check(choice.model)
     difference = largest_difference(choice.model, exported, package, rows)
     before, after = costs([(trained, pack(trained)), (exported, package)], rows.values)
     done = Exported(
@@ -83,7 +82,7 @@ def _target(capacity: float | None, loss_increase: float | None) -> Target:
     """The target that the flags name.
 
     Raises:
-        UserError: they name two, or one that nothing can satisfy.
+        UserError: both are given (give one), or a share is out of its bounds.
     """
     if capacity is not None and loss_increase is not None:
         raise UserError(
@@ -100,7 +99,7 @@ def _folder(location: str | Path, output_dir: str | Path | None) -> Path | None:
     """Where to write, if that does not follow from the choice.
 
     Raises:
-        UserError: it is no folder here.
+        UserError: an address is given, or none where the study lies at one; give a folder here.
     """
     if output_dir is None and is_address(location):
         raise UserError(
@@ -131,7 +130,7 @@ def _write(package: Package, folder: Path) -> list[Path]:
     """Write the files of a format, each whole or not at all.
 
     Raises:
-        UserError: they cannot be written.
+        UserError: the disk refuses a file; free space, or give another folder.
     """
     for name, content in package.files.items():
         write_bytes_atomically(folder / name, content)
@@ -153,7 +152,7 @@ def write_model(
         the files.
 
     Raises:
-        UserError: there is no such format, or the files cannot be written.
+        UserError: there is no such format (give one of `FORMATS`), or the disk refuses a file.
     """
     package = _format(format_name)(model.compacted() if compact else model.for_use())
     return _write(package, Path(folder))

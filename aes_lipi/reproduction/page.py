@@ -14,8 +14,8 @@ from aes_lipi.analysis.comparisons import Comparison
 from aes_lipi.analysis.figures.saving import FORMATS, Named, Shown, show
 from aes_lipi.analysis.report.settings import Grid
 from aes_lipi.analysis.report.views import number, pairs_grid
-from aes_lipi.io.files import write_text_atomically
-from aes_lipi.pages import render
+from aes_lipi.atomic import write_text_atomically
+from aes_lipi.templates import render
 from aes_lipi.reproduction import words
 from aes_lipi.reproduction.claims import ClaimVerdict
 from aes_lipi.reproduction.controls import ControlVerdict
@@ -25,7 +25,7 @@ from aes_lipi.reproduction.findings import Findings
 from aes_lipi.reproduction.pairs import Row, rows_of
 from aes_lipi.reproduction.plans import Plan
 from aes_lipi.reproduction.series import FigureFinding, Point
-from aes_lipi.results.storage import shown
+from aes_lipi.results.locations import shown
 
 PAGE_NAME = "reproduction.html"
 

@@ -24,8 +24,8 @@ from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
 from aes_lipi.autoencoders.network import Network, Pair
 from aes_lipi.errors import UserError
 from aes_lipi.export import FORMATS, Exported, export, write_model
-from aes_lipi.export.as_onnx import OPSET
-from aes_lipi.export.checks import largest_difference, rows_of, varying_values
+from aes_lipi.export.checks import largest_difference, rows_to_check, varying_values
+from aes_lipi.export.onnx import OPSET
 from aes_lipi.models import Model, load_model
 
 every_format = pytest.mark.parametrize("name", FORMATS)
@@ -191,14 +191,14 @@ def test_a_wrong_model_is_noticed_before_anything_is_written(study: Path) -> Non
         scaling=model.scaling,
         columns=model.columns,
     )
-    rows = rows_of(model)
+    rows = rows_to_check(model)
     with pytest.raises(UserError, match="reconstructions differ"):
         largest_difference(model, wrong, FORMATS["safetensors"](wrong), rows)
 
 
 def test_rows_are_real_ones_where_the_data_are_at_hand(study: Path, table: Path) -> None:
     model = load_model(next((study / "models").rglob("*.safetensors")))
-    rows = rows_of(model)
+    rows = rows_to_check(model)
     assert rows.source == "36 validation and test rows"
     known = pd.read_parquet(table).to_numpy(np.float32)
     nearest = np.abs(rows.values[:, None] - known).sum(axis=2).argmin(axis=1)
@@ -209,7 +209,7 @@ def test_without_the_data_rows_are_drawn_and_it_is_said() -> None:
     architecture = build_architecture(ENVIRONMENTS["AutoencoderBinaryClustering"], 7, (4,), 3)
     settings = {"data": "/gone.parquet", "data_digest": "0" * 64}
     model = Model(architecture, random_pair(architecture, 0), provenance={"settings": settings})
-    assert "drawn at random, since the data are not at hand" in rows_of(model).source
+    assert "drawn at random, since the data are not at hand" in rows_to_check(model).source
 
 
 @pytest.mark.parametrize(

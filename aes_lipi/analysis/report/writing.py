@@ -38,10 +38,10 @@ from aes_lipi.analysis.report.statistics import MATRIX, TITLES, Statistics, stat
 from aes_lipi.analysis.report.tradeoff import TABLE, pruned_tradeoffs, tradeoff_pictures
 from aes_lipi.analysis.report.views import at_a_glance, by_generation, family
 from aes_lipi.analysis.units import Unit
+from aes_lipi.atomic import write_text_atomically
 from aes_lipi.errors import UserError
-from aes_lipi.io.files import write_text_atomically
-from aes_lipi.pages import render
-from aes_lipi.results.storage import is_address, shown
+from aes_lipi.templates import render
+from aes_lipi.results.locations import is_address, shown
 
 PAGE_NAME = "report.html"
 

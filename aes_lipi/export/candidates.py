@@ -80,7 +80,8 @@ def choose(
         compact: whether size is what is left after compaction, rather than what is not zero.
 
     Raises:
-        UserError: there is no such trial, no such model, or it was not stored.
+        UserError: no trial or model is what was asked for (name another, ask for less), or it was
+            not stored (run with `store_recorded`).
     """
     if target:
         return _recorded(location, variant, trial, target, compact=compact)
@@ -105,7 +106,7 @@ def _recorded(
     """The centre among those recorded that a target asks for.
 
     Raises:
-        UserError: none satisfies it, or it was not stored.
+        UserError: no model satisfies the target, or the one that does was not stored.
     """
     of_data = _comparable(location, variant, trial)
     size: Size = "compact" if compact else "capacity"
@@ -132,7 +133,7 @@ def _comparable(location: str | Path, variant: str | None, trial: int | None) ->
     """All candidates on the data of those that are asked for.
 
     Raises:
-        UserError: there are none, or they were measured on different data.
+        UserError: no generation was recorded, or losses are of different data: name a variant.
     """
     everything = read_candidates(location)
     if everything.empty:
@@ -159,7 +160,7 @@ def _satisfying(rows: pd.DataFrame, target: Target, lowest: float) -> Mapping[Ha
     """The best of the candidates that satisfy a target.
 
     Raises:
-        UserError: none does.
+        UserError: no candidate does; the message says what the nearest one has.
     """
     if target.capacity is not None:
         fitting, order = rows[rows["share"] <= target.capacity], ["loss", "size"]
@@ -185,7 +186,7 @@ def _loaded(location: str | Path, trial: TrialId, load: Callable[[Path], Model])
     """A trial's model, from a folder here or from an object store.
 
     Raises:
-        UserError: it is gone, or not what it should be.
+        UserError: the file is gone or damaged; run the study again.
     """
     name = trial.path("models")
     if not is_address(location):
@@ -205,7 +206,7 @@ def _matching(
     """The rows of a variant, by id or name, and of a trial.
 
     Raises:
-        UserError: there are none.
+        UserError: no variant has that id or name (known ones are told), or no trial that number.
     """
     found = rows
     if variant is not None:

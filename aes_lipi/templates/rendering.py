@@ -1,17 +1,15 @@
-"""Pages: one file each, of HTML with everything in it that needs no network, or of Markdown."""
+"""A page from a template of this folder and what it shows."""
 
 from __future__ import annotations
 
 from typing import Any
-
-TEMPLATES = "templates"
 
 
 def render(template: str, **content: Any) -> str:
     """A page.
 
     Args:
-        template: a file of the folder `templates`.
+        template: a file of this folder.
         content: what it shows; in HTML text is escaped, and drawings are marked as safe by the
             template.
 
@@ -21,7 +19,7 @@ def render(template: str, **content: Any) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - rarely needed
 
     environment = Environment(
-        loader=PackageLoader("aes_lipi.pages", TEMPLATES),
+        loader=PackageLoader("aes_lipi", "templates"),
         autoescape=lambda name: name is None or ".html" in name,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -8,14 +8,14 @@ from collections import OrderedDict
 import torch
 from torch import Tensor, nn
 
-from aes_lipi.arrays import Float32, Floats
-from aes_lipi.autoencoders.network import Activation, NetworkLayout
-from aes_lipi.export.formats import Package, Rows
+from aes_lipi.autoencoders.layout import Activation, Float32, NetworkLayout
+from aes_lipi.export.package import Package
 from aes_lipi.models import Model
 from aes_lipi.models.model import row_errors
+from aes_lipi.models.units import Floats
 
-FILE = "model.pt"
-LOW, HIGH = "scaling.low", "scaling.high"
+_FILE = "model.pt"
+_LOW, _HIGH = "scaling.low", "scaling.high"
 
 _LOAD = """\
 from collections import OrderedDict
@@ -57,7 +57,7 @@ _LAST: dict[Activation, type[nn.Module]] = {
 }
 
 
-def pack(model: Model) -> Package:
+def torch_package(model: Model) -> Package:
     """`encoder.<k>.weight` and so on, the keys of `nn.Sequential`s; float64 bounds of a scaling."""
     architecture, pair = model.architecture, model.pair
     module = nn.Sequential(
@@ -68,12 +68,12 @@ def pack(model: Model) -> Package:
     )
     weights: dict[str, Tensor] = dict(module.state_dict())
     if model.scaling is not None:
-        weights |= {LOW: torch.tensor(model.scaling.low), HIGH: torch.tensor(model.scaling.high)}
+        weights |= {_LOW: torch.tensor(model.scaling.low), _HIGH: torch.tensor(model.scaling.high)}
     content = io.BytesIO()
     torch.save(weights, content)
     return Package(
-        files={FILE: content.getvalue()},
-        whole=FILE,
+        files={_FILE: content.getvalue()},
+        whole=_FILE,
         runtime=f"torch {torch.__version__}",
         encode=lambda rows: _run(module[0], model, rows),
         reconstruct=lambda rows: model.units.from_network(_run(module, model, rows)),
@@ -97,7 +97,7 @@ def _sequential(layout: NetworkLayout, genome: Float32) -> nn.Sequential:
     return nn.Sequential(*parts)
 
 
-def _run(module: nn.Module, model: Model, rows: Rows) -> Floats:
+def _run(module: nn.Module, model: Model, rows: Floats) -> Floats:
     with torch.inference_mode():
         result: Floats = module(torch.from_numpy(model.units.to_network(rows))).numpy()
     return result

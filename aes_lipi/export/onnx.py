@@ -16,17 +16,19 @@ from aes_lipi.arrays import Float32
 from aes_lipi.autoencoders.network import NetworkLayout
 from aes_lipi.data.minmax import MinMax
 from aes_lipi.errors import UserError
-from aes_lipi.export.formats import Package, Rows
+from aes_lipi.export.package import Package
 from aes_lipi.models import Model
+from aes_lipi.models.units import Floats
 
 if TYPE_CHECKING:
     import onnx
 
-WHOLE, ENCODER, DECODER = "autoencoder.onnx", "encoder.onnx", "decoder.onnx"
-OPSET, IR_VERSION = 17, 8
+_WHOLE, _ENCODER, _DECODER = "autoencoder.onnx", "encoder.onnx", "decoder.onnx"
+OPSET = 17
+_IR_VERSION = 8
 """Of 2022: what runtimes have understood for years."""
 
-ROWS, CODE, RECONSTRUCTION, SCORE = "rows", "code", "reconstruction", "score"
+_ROWS, _CODE, _RECONSTRUCTION, _SCORE = "rows", "code", "reconstruction", "score"
 
 _AS_THEY_ARE = "rows: float32, (rows, columns), in [0, 1]"
 _SCALED = "rows: float64, (rows, columns), in their own units"
@@ -41,30 +43,31 @@ decoder = onnxruntime.InferenceSession("decoder.onnx")  # code to reconstruction
 """
 
 
-def pack(model: Model) -> Package:
+def onnx_package(model: Model) -> Package:
     """Three graphs, found valid by ONNX's own checker.
 
     Where the model scales, the graphs do, and take and give rows in float64: in float32, a column
     of dates would lose its days. Else rows are float32; codes always are.
 
     Raises:
-        UserError: onnx or onnxruntime is not installed, or a column spans more than float64 does.
+        UserError: onnx or onnxruntime is not installed (install `aes_lipi[onnx]`), or a column
+            spans more than float64 does (export as safetensors, or rescale the data).
     """
     runtime = _runtime()
     _check_units(model.scaling)
     graphs = {
-        WHOLE: _model_of(model, encoder=True, decoder=True),
-        ENCODER: _model_of(model, encoder=True, decoder=False),
-        DECODER: _model_of(model, encoder=False, decoder=True),
+        _WHOLE: _model_of(model, encoder=True, decoder=True),
+        _ENCODER: _model_of(model, encoder=True, decoder=False),
+        _DECODER: _model_of(model, encoder=False, decoder=True),
     }
     files = {name: graph.SerializeToString() for name, graph in graphs.items()}
     return Package(
         files=files,
-        whole=WHOLE,
+        whole=_WHOLE,
         runtime=f"onnxruntime {version('onnxruntime')}",
-        encode=_session(runtime, files[ENCODER], CODE),
-        reconstruct=_session(runtime, files[WHOLE], RECONSTRUCTION),
-        score=_session(runtime, files[WHOLE], SCORE),
+        encode=_session(runtime, files[_ENCODER], _CODE),
+        reconstruct=_session(runtime, files[_WHOLE], _RECONSTRUCTION),
+        score=_session(runtime, files[_WHOLE], _SCORE),
         usage=_USAGE.format(units=_SCALED if model.scaling else _AS_THEY_ARE),
     )
 
@@ -84,7 +87,7 @@ def _check_units(scaling: MinMax | None) -> None:
     """Whether the graphs' arithmetic can hold the spans of the columns.
 
     Raises:
-        UserError: it cannot.
+        UserError: a column spans more than float64 does; export as safetensors, or rescale.
     """
     if scaling is not None and not np.isfinite(_span(scaling)).all():
         raise UserError(
@@ -98,7 +101,7 @@ def _span(scaling: MinMax) -> npt.NDArray[np.float64]:
         return scaling.high - scaling.low
 
 
-def _session(runtime: Any, content: bytes, output: str) -> Callable[[Rows], Any]:
+def _session(runtime: Any, content: bytes, output: str) -> Callable[[Floats], Any]:
     """Run a graph on one thread."""
     options = runtime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -150,9 +153,9 @@ class _Graph:
         varying = self.constant("scaling.varying", (span > 0).astype(np.float64))
         divisor = self.constant("scaling.divisor", np.where(span > 0, span, np.inf))
         bounds = [self.constant(f"scaling.{bound}", np.float64(bound)) for bound in (0, 1)]
-        above = self.add("Sub", [ROWS, low], "scaling.above_low")
+        above = self.add("Sub", [_ROWS, low], "scaling.above_low")
         share = self.add("Div", [above, divisor], "scaling.share")
-        same = self.add("Equal", [ROWS, low], "scaling.same")
+        same = self.add("Equal", [_ROWS, low], "scaling.same")
         other = self.add("Not", [same], "scaling.other")
         changes = self.add("Cast", [other], "scaling.changes", to=TensorProto.DOUBLE)
         surprise = self.add("Mul", [changes, constant], "scaling.surprise")
@@ -168,7 +171,7 @@ class _Graph:
         """Append the mean absolute error of each row."""
         apart = self.add("Sub", [rows, decoded], "score.difference")
         error = self.add("Abs", [apart], "score.errors")
-        return self.add("ReduceMean", [error], SCORE, axes=[1], keepdims=0)
+        return self.add("ReduceMean", [error], _SCORE, axes=[1], keepdims=0)
 
     def unscaled(self, scaling: MinMax, source: str) -> str:
         """Append what `MinMax.invert` does."""
@@ -187,31 +190,31 @@ def _model_of(model: Model, *, encoder: bool, decoder: bool) -> onnx.ModelProto:
 
     graph, outputs = _Graph(), []
     architecture, pair = model.architecture, model.pair
-    code, in_units = CODE, model.scaling is not None
-    targets = rows = ROWS
+    code, in_units = _CODE, model.scaling is not None
+    targets = rows = _ROWS
     if encoder:
         if model.scaling is not None:
             targets, rows = graph.scaled(model.scaling)
         last = graph.dense("encoder", architecture.encoder, pair.encoder.genome, rows)
-        code = graph.add("Identity", [last], CODE)
-        outputs.append(_value(CODE, architecture.latent_size))
+        code = graph.add("Identity", [last], _CODE)
+        outputs.append(_value(_CODE, architecture.latent_size))
     if decoder:
         decoded = graph.dense("decoder", architecture.decoder, pair.decoder.genome, code)
         last = decoded if model.scaling is None else graph.unscaled(model.scaling, decoded)
-        graph.add("Identity", [last], RECONSTRUCTION)
-        outputs.append(_value(RECONSTRUCTION, architecture.n_dim, in_units))
+        graph.add("Identity", [last], _RECONSTRUCTION)
+        outputs.append(_value(_RECONSTRUCTION, architecture.n_dim, in_units))
     if encoder and decoder:
         graph.score(targets, decoded)
-        outputs.append(_value(SCORE))
+        outputs.append(_value(_SCORE))
     entry = (
-        _value(ROWS, architecture.n_dim, in_units)
+        _value(_ROWS, architecture.n_dim, in_units)
         if encoder
-        else _value(CODE, architecture.latent_size)
+        else _value(_CODE, architecture.latent_size)
     )
     made = helper.make_model(
         helper.make_graph(graph.nodes, "autoencoder", [entry], outputs, graph.weights),
         opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
+        ir_version=_IR_VERSION,
         producer_name="aes_lipi",
         producer_version=aes_lipi.__version__,
     )

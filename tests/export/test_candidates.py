@@ -13,7 +13,7 @@ from studies import run_study
 from aes_lipi.analysis.tradeoff import read_candidates
 from aes_lipi.data import load_file
 from aes_lipi.errors import UserError
-from aes_lipi.export.choice import Choice, Target, choose
+from aes_lipi.export.candidates import Choice, Target, choose
 from aes_lipi.models import load_model
 from aes_lipi.results.reading import load_results
 

@@ -1,19 +1,50 @@
-"""What a model costs: its size, its arithmetic, its time."""
+"""A model in one format, and what it costs there: its size, its arithmetic, its time."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from aes_lipi.export.formats import Package, Rows
 from aes_lipi.models import Model, describe_layers
+from aes_lipi.models.units import Floats
 
-BATCHES = (1, 256)
+
+@dataclass(frozen=True)
+class Package:
+    """A model in one format.
+
+    Rows are in the user's units: float32, or float64 where the model scales.
+
+    Attributes:
+        files: contents by name.
+        whole: the file that holds encoder and decoder.
+        runtime: what `encode` and `reconstruct` run on.
+        encode: rows, (rows, n_dim), to codes (rows, latent size).
+        reconstruct: rows to reconstructions, (rows, n_dim).
+        score: rows to the error of each, as `Model.score`, (rows,).
+        usage: lines of Python that use the files without this package.
+    """
+
+    files: Mapping[str, bytes]
+    whole: str
+    runtime: str
+    encode: Callable[[Floats], Any]
+    reconstruct: Callable[[Floats], Any]
+    score: Callable[[Floats], Any]
+    usage: str
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of the whole model's file."""
+        return len(self.files[self.whole])
+
+
+_BATCHES = (1, 256)
 _ROUNDS, _ROUND_S = 30, 0.004
 
 
@@ -38,7 +69,7 @@ class Cost:
     latency_us: dict[int, float]
 
 
-def costs(models: Sequence[tuple[Model, Package]], rows: Rows) -> list[Cost]:
+def costs(models: Sequence[tuple[Model, Package]], rows: Floats) -> list[Cost]:
     """Measure models, their times in turn so that a busy machine is unfair to none.
 
     Args:
@@ -47,10 +78,10 @@ def costs(models: Sequence[tuple[Model, Package]], rows: Rows) -> list[Cost]:
     """
     times = {
         batch: _latencies([package.reconstruct for _, package in models], _batch(rows, batch))
-        for batch in BATCHES
+        for batch in _BATCHES
     }
     return [
-        _cost(model, package, {batch: times[batch][k] for batch in BATCHES})
+        _cost(model, package, {batch: times[batch][k] for batch in _BATCHES})
         for k, (model, package) in enumerate(models)
     ]
 
@@ -69,11 +100,11 @@ def _cost(model: Model, package: Package, latency_us: dict[int, float]) -> Cost:
     )
 
 
-def _batch(rows: Rows, size: int) -> Rows:
+def _batch(rows: Floats, size: int) -> Floats:
     return np.resize(rows, (size, rows.shape[1]))
 
 
-def _latencies(functions: Sequence[Callable[[Rows], Any]], rows: Rows) -> list[float]:
+def _latencies(functions: Sequence[Callable[[Floats], Any]], rows: Floats) -> list[float]:
     """Microseconds of a call of each function: the best of some rounds, in turn.
 
     What else a machine does can only add to the time that a call takes.
@@ -87,12 +118,12 @@ def _latencies(functions: Sequence[Callable[[Rows], Any]], rows: Rows) -> list[f
     return [1e6 * min(each) for each in taken]
 
 
-def _calls_in_a_round(function: Callable[[Rows], Any], rows: Rows) -> int:
+def _calls_in_a_round(function: Callable[[Floats], Any], rows: Floats) -> int:
     function(rows)
     return max(1, round(_ROUND_S / max(_seconds(function, rows, 3) / 3, 1e-7)))
 
 
-def _seconds(function: Callable[[Rows], Any], rows: Rows, calls: int) -> float:
+def _seconds(function: Callable[[Floats], Any], rows: Floats, calls: int) -> float:
     started = time.perf_counter()
     for _ in range(calls):
         function(rows)
