@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 from studies import assert_same_study, run_study
 
-from aes_lipi.analysis.tradeoff import read_candidates
+from aes_lipi.analysis.pareto import read_candidates
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
 from aes_lipi.coevolution.front import pareto_front
 from aes_lipi.data.minmax import MinMax

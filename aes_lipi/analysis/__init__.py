@@ -9,14 +9,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from aes_lipi.analysis.comparisons import Comparisons, compare
-    from aes_lipi.analysis.fronts import Tradeoff
+    from aes_lipi.analysis.compare import Comparisons, compare
     from aes_lipi.analysis.history import History, read_history
-    from aes_lipi.analysis.reading import Measurements, read_measurements
+    from aes_lipi.analysis.pareto import Tradeoff, read_candidates
+    from aes_lipi.analysis.read import (
+        Measurements,
+        Sample,
+        generation_samples,
+        read_measurements,
+        trial_samples,
+    )
     from aes_lipi.analysis.report import Report, analyse
-    from aes_lipi.analysis.samples import Sample, generation_samples, trial_samples
     from aes_lipi.analysis.tables import describe_generations, describe_trials
-    from aes_lipi.analysis.tradeoff import read_candidates
     from aes_lipi.coevolution.front import pareto_front
 
 _MODULES = {

@@ -32,6 +32,7 @@ _REAL = (
     *("learning_rate", "min_selection_loss", "min_replacement_loss", "prune_probability"),
     *("capacity", "test_loss", "mean_L1", "test_L1"),
 )
+_DECIDING = ("test_L1", "mean_L1", "test_loss", "min_replacement_loss")
 _WHOLE = ("winner", "winner_cell")
 _FLAGS = ("prune_event", "diverged")
 _LISTS = ("read_generations", "selection_losses")
@@ -77,6 +78,19 @@ class History:
     def n_cells(self) -> int:
         """How many there are."""
         return int(self.parent_cell.shape[1])
+
+    @property
+    def final_cell(self) -> int:
+        """The cell of the lowest loss in the last generation; the first one of a tie.
+
+        What decides is the L1 on the test rows, as for the trial's answer under the published
+        settings; where that was not measured, the next best that was.
+        """
+        for name in _DECIDING:
+            last = self.measures[name][-1]
+            if not np.isnan(last).all():
+                return int(np.nanargmin(last))
+        return 0
 
     def ancestors(self, start: int = BEGINNING + 1, stop: int | None = None) -> Int64:
         """Of every centre the cell that it descends from, at the end of the generation before one.
@@ -128,7 +142,7 @@ def read_history(location: str | Path, variant: str, trial: int) -> History:
         trial: its number.
 
     Raises:
-        UserError: there is no such trial, or its file is damaged or not whole.
+        UserError: no such trial is committed, or its file is damaged (run the study again).
     """
     storage, inventory = open_results(location)
     wanted = TrialId(variant, trial)
@@ -153,7 +167,7 @@ def histories_of(
         trials: which; those that are not committed are left out.
 
     Raises:
-        UserError: the folder cannot be read.
+        UserError: the place refuses to be read.
     """
     names = ["generation", "cell", *_REAL, *_WHOLE, *_FLAGS, *_LISTS]
     whole = generations_schema()
@@ -220,7 +234,7 @@ def _check_descent(parent_cell: Int64, parent_generation: Int64) -> None:
         parent_generation: the same shape.
 
     Raises:
-        ValueError: there are such.
+        ValueError: a parent is not of the trial, or descent goes round in a circle.
     """
     n_generations, n_cells = parent_cell.shape
     if (parent_cell < 0).any() or (parent_cell >= n_cells).any():

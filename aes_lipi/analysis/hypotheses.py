@@ -1,17 +1,20 @@
-"""The tests of one pair of samples, and the correction for a family of them."""
+"""The tests of one pair of samples, the correction for a family, and the letters that show it."""
 
 from __future__ import annotations
 
+import string
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
 from aes_lipi.arrays import Float64
 
 
 @dataclass(frozen=True)
-class Finding:
+class PairTest:
     """What a test says.
 
     Attributes:
@@ -29,10 +32,10 @@ class Finding:
     direction: int
 
 
-UNTESTED = Finding("none", float("nan"), float("nan"), 0)
+_UNTESTED = PairTest("none", float("nan"), float("nan"), 0)
 
 
-def mann_whitney(a: Float64, b: Float64) -> Finding:
+def mann_whitney(a: Float64, b: Float64) -> PairTest:
     """Mann-Whitney U test of two independent samples (Annals of Mathematical Statistics 18, 1947).
 
     Exact where a sample has at most 8 values and there are no ties, else asymptotic with the
@@ -45,16 +48,16 @@ def mann_whitney(a: Float64, b: Float64) -> Finding:
     from scipy.stats import mannwhitneyu  # noqa: PLC0415 - slow to import
 
     if not len(a) or not len(b):
-        return UNTESTED
+        return _UNTESTED
     expected = len(a) * len(b) / 2
     if np.ptp(np.concatenate([a, b])) == 0:
-        return Finding("mann_whitney", expected, 1.0, 0)
+        return PairTest("mann_whitney", expected, 1.0, 0)
     found = mannwhitneyu(a, b, alternative="two-sided", method="auto")
     statistic = float(found.statistic)
-    return Finding("mann_whitney", statistic, float(found.pvalue), _sign(statistic - expected))
+    return PairTest("mann_whitney", statistic, float(found.pvalue), _sign(statistic - expected))
 
 
-def wilcoxon_signed_rank(a: Float64, b: Float64) -> Finding:
+def wilcoxon_signed_rank(a: Float64, b: Float64) -> PairTest:
     """Wilcoxon's signed-rank test of two paired samples (Biometrics Bulletin 1, 1945).
 
     Differences of zero are left out, as Wilcoxon did; if all are, p is 1. Exact where there are
@@ -67,15 +70,15 @@ def wilcoxon_signed_rank(a: Float64, b: Float64) -> Finding:
     from scipy.stats import rankdata, wilcoxon  # noqa: PLC0415 - slow to import
 
     if not len(a):
-        return UNTESTED
+        return _UNTESTED
     differences = a - b
     nonzero = differences[differences != 0]
     if not len(nonzero):
-        return Finding("wilcoxon", 0.0, 1.0, 0)
+        return PairTest("wilcoxon", 0.0, 1.0, 0)
     ranks = rankdata(np.abs(nonzero))
     positive = float(ranks[nonzero > 0].sum())
     found = wilcoxon(nonzero, alternative="two-sided", method="auto")
-    return Finding("wilcoxon", positive, float(found.pvalue), _sign(positive - ranks.sum() / 2))
+    return PairTest("wilcoxon", positive, float(found.pvalue), _sign(positive - ranks.sum() / 2))
 
 
 @lru_cache(maxsize=256)
@@ -115,3 +118,49 @@ def holm(p: Float64) -> Float64:
 
 def _sign(value: float) -> int:
     return int(np.sign(value))
+
+
+_ALPHABET = string.ascii_lowercase + string.ascii_uppercase
+
+
+def letter_display(different: npt.NDArray[np.bool_]) -> list[str]:
+    """Letters such that two things share one exactly if they do not differ.
+
+    Insert and absorb of Piepho, "An algorithm for a letter-based representation of all-pairwise
+    comparisons", Journal of Computational and Graphical Statistics 13, 2004.
+
+    Args:
+        different: bool, symmetric, shape (things, things): whether two are shown to differ.
+
+    Returns:
+        of each thing its letters in the order of the alphabet; `a` belongs to the first thing.
+    """
+    n = len(different)
+    groups = [frozenset(range(n))] if n else []
+    for i, j in zip(*np.nonzero(np.triu(different, 1)), strict=True):
+        groups = _absorbed(_inserted(groups, int(i), int(j)))
+    ordered = sorted(groups, key=sorted)
+    return [
+        "".join(_letter(place) for place, group in enumerate(ordered) if i in group)
+        for i in range(n)
+    ]
+
+
+def _inserted(groups: Sequence[frozenset[int]], i: int, j: int) -> list[frozenset[int]]:
+    """The groups, those that hold both of two things split into one without each."""
+    found: list[frozenset[int]] = []
+    for group in groups:
+        found += [group - {i}, group - {j}] if {i, j} <= group else [group]
+    return found
+
+
+def _absorbed(groups: Sequence[frozenset[int]]) -> list[frozenset[int]]:
+    """The groups without those that another contains."""
+    distinct = list(dict.fromkeys(groups))
+    return [group for group in distinct if not any(group < other for other in distinct)]
+
+
+def _letter(place: int) -> str:
+    """The letter of a place: a to z, A to Z, then a2, b2 and so on."""
+    lap, place = divmod(place, len(_ALPHABET))
+    return _ALPHABET[place] + (str(lap + 1) if lap else "")

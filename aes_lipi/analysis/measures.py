@@ -1,20 +1,116 @@
-"""What is measured of a cell in a generation, and which columns it is made of."""
+"""What is measured of a cell in a generation, and what counts as one observation.
+
+The cells of a trial copy from each other, so their values are no independent observations: a test
+that takes them for such finds differences that are not there (pseudoreplication; Hurlbert,
+Ecological Monographs 54, 1984). The unit is the trial, in one of two ways; the published figures
+pool cells, which is offered for comparison with them only.
+"""
 
 from __future__ import annotations
 
 import itertools
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 
-from aes_lipi.analysis.units import Rows
-from aes_lipi.arrays import Float64
-from aes_lipi.errors import UserError, nearest, printable
+from aes_lipi.arrays import Float64, Int64
+from aes_lipi.config.wording import nearest, printable
+from aes_lipi.errors import UserError
 from aes_lipi.results.schema import generations_schema
+
+AnalysisUnit = Literal["trial_mean", "trial_best", "pooled_cells"]
+
+_NO_CELL = -1
+"""The cell of a mean over cells."""
+
+
+@dataclass(frozen=True)
+class TrialRows:
+    """Values of one trial, a row per generation and cell, or per generation.
+
+    Attributes:
+        generation: shape (rows,).
+        cell: shape (rows,); `_NO_CELL` for a mean over cells.
+        measures: by name, of shape (rows,) each; NaN where not measured.
+    """
+
+    generation: Int64
+    cell: Int64
+    measures: Mapping[str, Float64]
+
+    def take(self, rows: Int64) -> TrialRows:
+        """Some of the rows, by their indices."""
+        measures = {name: values[rows] for name, values in self.measures.items()}
+        return TrialRows(self.generation[rows], self.cell[rows], measures)
+
+
+def _trial_mean(rows: TrialRows, best_by: str) -> TrialRows:
+    """The mean over the trial's cells, a row per generation.
+
+    A generation in which a cell was not measured has no mean: one over the others would be a mean
+    of something else.
+
+    Args:
+        rows: a row per generation and cell, in any order.
+        best_by: not used.
+    """
+    del best_by
+    ordered = rows.take(np.argsort(rows.generation, kind="stable"))
+    generation, starts, counts = np.unique(
+        ordered.generation, return_index=True, return_counts=True
+    )
+    means = {
+        name: np.add.reduceat(values, starts) / counts if len(starts) else values
+        for name, values in ordered.measures.items()
+    }
+    return TrialRows(generation, np.full(len(generation), _NO_CELL), means)
+
+
+def _trial_best(rows: TrialRows, best_by: str) -> TrialRows:
+    """The trial's best cell, a row per generation.
+
+    The same cell gives all measures of a generation, so a test loss is not the lowest of several.
+    Of cells that tie, it is the first; a generation without any value to choose by has none: its
+    cell is `_NO_CELL`, its measures are NaN.
+
+    Args:
+        rows: a row per generation and cell, in any order.
+        best_by: the measure whose lowest value is best.
+    """
+    order = np.lexsort((rows.cell, rows.measures[best_by], rows.generation))  # NaN comes last
+    ordered = rows.take(order)
+    best = ordered.take(np.unique(ordered.generation, return_index=True)[1])
+    known = ~np.isnan(best.measures[best_by])
+    return TrialRows(
+        best.generation,
+        np.where(known, best.cell, _NO_CELL),
+        {name: np.where(known, values, np.nan) for name, values in best.measures.items()},
+    )
+
+
+def _pooled_cells(rows: TrialRows, best_by: str) -> TrialRows:
+    """Every cell for itself, as in the published figures: for comparison with them only.
+
+    Args:
+        rows: a row per generation and cell, in any order.
+        best_by: not used.
+    """
+    del best_by
+    return rows.take(np.lexsort((rows.cell, rows.generation)))
+
+
+UNITS: Mapping[AnalysisUnit, Callable[[TrialRows, str], TrialRows]] = {
+    "trial_mean": _trial_mean,
+    "trial_best": _trial_best,
+    "pooled_cells": _pooled_cells,
+}
+"""The units, and what makes them of a trial's cells."""
+
 
 SIZES: Mapping[str, tuple[str, ...]] = {
     "network_size": ("n_zero_encoder", "n_zero_decoder"),
@@ -45,7 +141,7 @@ class Sizes:
     decoder_size: float
 
 
-def known_measures() -> tuple[str, ...]:
+def _known_measures() -> tuple[str, ...]:
     """All measures: numbers of the table of generations, and the sizes."""
     numeric = [
         field.name
@@ -60,9 +156,9 @@ def check_measures(measures: Iterable[str]) -> tuple[str, ...]:
     """Measures without repetitions.
 
     Raises:
-        UserError: one is not known.
+        UserError: there is no such measure; names like it are told.
     """
-    known = known_measures()
+    known = _known_measures()
     wanted = tuple(dict.fromkeys(measures))
     for name in wanted:
         if name not in known:
@@ -75,7 +171,7 @@ def columns_of(measures: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(column for name in measures for column in SIZES.get(name, (name,))))
 
 
-def parameters_of(architecture: str | None, n_parameters: float) -> Sizes:
+def sizes_of(architecture: str | None, n_parameters: float) -> Sizes:
     """How many parameters a trial's networks have.
 
     Args:
@@ -93,7 +189,7 @@ def parameters_of(architecture: str | None, n_parameters: float) -> Sizes:
     return Sizes(n_parameters, n_parameters - decoder_size, decoder_size)
 
 
-def rows_of(table: pa.Table, measures: Iterable[str], parameters: Sizes) -> Rows:
+def trial_rows(table: pa.Table, measures: Iterable[str], parameters: Sizes) -> TrialRows:
     """A trial's measures.
 
     Args:
@@ -106,7 +202,7 @@ def rows_of(table: pa.Table, measures: Iterable[str], parameters: Sizes) -> Rows
     """
     if table["generation"].null_count or table["cell"].null_count:
         raise ValueError("a row is of no generation or of no cell")
-    return Rows(
+    return TrialRows(
         np.array(table["generation"], dtype=np.int64),
         np.array(table["cell"], dtype=np.int64),
         {name: _measure(table, name, parameters) for name in measures},

@@ -1,7 +1,8 @@
-"""One study's directory: its committed trials, each reduced as soon as it is read."""
+"""One study's directory: its committed trials, each reduced when it is read, and their names."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,8 +11,16 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from aes_lipi.analysis.measures import SIZES, Sizes, columns_of, parameters_of, rows_of
-from aes_lipi.analysis.units import UNITS, Rows, Unit
+from aes_lipi.analysis.measures import (
+    SIZES,
+    UNITS,
+    AnalysisUnit,
+    Sizes,
+    TrialRows,
+    columns_of,
+    sizes_of,
+    trial_rows,
+)
 from aes_lipi.results.description import STUDY_FILE, read_variants
 from aes_lipi.results.inventory import CORRUPT, skipped_lines
 from aes_lipi.results.reading import (
@@ -25,16 +34,58 @@ from aes_lipi.results.schema import failures_schema, generations_schema, trials_
 from aes_lipi.results.storage import Storage
 from aes_lipi.results.trial_files import Marker, TrialId
 
+
+def variant_labels(order: Iterable[str], tried: pd.DataFrame) -> dict[str, str]:
+    """Names that are different for different variants.
+
+    A variant is called what its study calls it; where several studies use one name, the study's
+    name is put before it, and where that does not tell them apart, the variant's id behind it.
+
+    Args:
+        order: ids of variants, in the order wanted.
+        tried: the columns `variant`, `variant_name` and `study` of trials; the first row of a
+            variant counts.
+
+    Returns:
+        by id, in that order, those that were tried.
+    """
+    first = tried.drop_duplicates("variant").set_index("variant").astype(object)
+    named = first.where(first.notna(), "")
+    names = {
+        variant: shown_name(named["variant_name"][variant])
+        for variant in order
+        if variant in named.index
+    }
+    studies = {variant: shown_name(named["study"][variant]) for variant in names}
+    within = {variant: f"{studies[variant]}: {name}" for variant, name in names.items()}
+    unique = {variant: f"{name} ({variant})" for variant, name in within.items()}
+    return told_apart(names, within, unique)
+
+
+def shown_name(text: object) -> str:
+    """A name from a file as pages and figures can show it: without what no font has."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(text))
+
+
+def told_apart(names: Mapping[str, str], *longer: Mapping[str, str]) -> dict[str, str]:
+    """The names, the longer ones where several share one, and so on."""
+    found = dict(names)
+    for each in longer:
+        counts = Counter(found.values())
+        found = {key: each[key] if counts[name] > 1 else name for key, name in found.items()}
+    return found
+
+
 REPEATED = "that another of the directories holds as well"
 
-UNREADABLE_FAILURE = "whose record of a failure cannot be read"
+_UNREADABLE_FAILURE = "whose record of a failure cannot be read"
 
 _KEYS = ("generation", "cell")
 _DESCRIBED = ("architecture", "n_parameters")
 
 
 @dataclass(frozen=True)
-class Study:
+class StudyTrials:
     """What was read of one directory.
 
     Attributes:
@@ -50,7 +101,7 @@ class Study:
     order: tuple[str, ...]
     trials: pd.DataFrame
     failures: pd.DataFrame
-    rows: Mapping[TrialId, Mapping[Unit, Rows]]
+    rows: Mapping[TrialId, Mapping[AnalysisUnit, TrialRows]]
     skipped: tuple[str, ...]
 
 
@@ -60,12 +111,12 @@ class Wanted:
 
     Attributes:
         measures: see `aes_lipi.analysis.measures`.
-        units: see `aes_lipi.analysis.units`.
+        units: see `UNITS` there.
         best_by: the measure whose lowest value makes a cell the best of its trial.
     """
 
     measures: tuple[str, ...]
-    units: tuple[Unit, ...]
+    units: tuple[AnalysisUnit, ...]
     best_by: str
 
     def read(
@@ -73,7 +124,7 @@ class Wanted:
         storage: Storage,
         markers: Mapping[TrialId, Marker],
         tables: Mapping[TrialId, pa.Table],
-    ) -> dict[TrialId, Mapping[Unit, Rows]]:
+    ) -> dict[TrialId, Mapping[AnalysisUnit, TrialRows]]:
         """The units of the trials, each reduced as soon as it is read."""
         if not self.units:
             return {trial: {} for trial in tables}
@@ -81,9 +132,9 @@ class Wanted:
         whole = generations_schema()
         schema = pa.schema([whole.field(name) for name in (*_KEYS, *columns_of(measures))])
 
-        def reduce(trial: TrialId, table: pa.Table) -> Mapping[Unit, Rows] | None:
+        def reduce(trial: TrialId, table: pa.Table) -> Mapping[AnalysisUnit, TrialRows] | None:
             try:
-                rows = rows_of(table, measures, _sizes(tables[trial]))
+                rows = trial_rows(table, measures, _sizes(tables[trial]))
             except ValueError:
                 return None
             return {unit: UNITS[unit](rows, self.best_by) for unit in self.units}
@@ -92,11 +143,20 @@ class Wanted:
         return read_each(storage, wanted, "generations", schema, reduce)
 
 
-def read_study(location: str | Path, wanted: Wanted) -> Study:
+def read_studies(locations: Iterable[str | Path], wanted: Wanted) -> list[StudyTrials]:
+    """Read several directories, each without the trials that an earlier one holds.
+
+    Raises:
+        UserError: a place holds no study (give its --output_dir), or refuses to be read.
+    """
+    return _without_repetitions([_read_study(location, wanted) for location in locations])
+
+
+def _read_study(location: str | Path, wanted: Wanted) -> StudyTrials:
     """Read one directory.
 
     Raises:
-        UserError: there is no study, or it cannot be read.
+        UserError: the place holds no study (give its --output_dir), or refuses to be read.
     """
     storage, inventory = open_results(location)
     committed = {trial: inventory.committed[trial] for trial in sorted(inventory.committed)}
@@ -105,10 +165,10 @@ def read_study(location: str | Path, wanted: Wanted) -> Study:
     records = read_failures(storage, sorted(inventory.failed))
     failed = {trial: record for trial, record in records.items() if len(record) == 1}
     corrupt = {trial: CORRUPT for trial in committed if trial not in rows}
-    unreadable = dict.fromkeys(inventory.failed - failed.keys(), UNREADABLE_FAILURE)
+    unreadable = dict.fromkeys(inventory.failed - failed.keys(), _UNREADABLE_FAILURE)
     kept = {trial: tables[trial] for trial in rows}
     described = read_variants(storage.read(STUDY_FILE) or b"") or {}
-    return Study(
+    return StudyTrials(
         directory=storage.shown,
         order=tuple(dict.fromkeys([*described, *(trial.variant for trial in [*kept, *failed])])),
         trials=_with_sizes(_identified(storage.shown, kept, trials_schema()), kept.values()),
@@ -125,7 +185,7 @@ def _one_row(trial: TrialId, table: pa.Table) -> pa.Table | None:
 def _sizes(trial: pa.Table) -> Sizes:
     """How many parameters the networks have that a row of the table of trials describes."""
     architecture, n_parameters = (trial[name][0].as_py() for name in _DESCRIBED)
-    return parameters_of(architecture, np.nan if n_parameters is None else n_parameters)
+    return sizes_of(architecture, np.nan if n_parameters is None else n_parameters)
 
 
 def _identified(directory: str, tables: dict[TrialId, pa.Table], schema: pa.Schema) -> pd.DataFrame:
@@ -148,7 +208,7 @@ def _with_sizes(trials: pd.DataFrame, tables: Iterable[pa.Table]) -> pd.DataFram
     return trials.assign(**sizes)
 
 
-def without_repetitions(studies: Sequence[Study]) -> list[Study]:
+def _without_repetitions(studies: Sequence[StudyTrials]) -> list[StudyTrials]:
     """The studies, each without the trials that an earlier one holds.
 
     A trial that failed in one and is committed in another has not failed.

@@ -7,20 +7,26 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
-from aes_lipi.analysis.intervals import Spread, spread
-from aes_lipi.analysis.reading import Measurements
-from aes_lipi.analysis.samples import check_numeric, rows_of_variants, unit_table, values_of
-from aes_lipi.analysis.units import Unit
+from aes_lipi.analysis.measures import AnalysisUnit
+from aes_lipi.analysis.read import (
+    Measurements,
+    check_numeric,
+    rows_of_variants,
+    unit_table,
+    values_of,
+)
+from aes_lipi.analysis.statistics import Spread, spread
 from aes_lipi.arrays import Float64, Int64
+from aes_lipi.results.reading import Results
 
-TRIAL_MEASURES = (
+_TRIAL_MEASURES = (
     *("mean_L1", "mean_test_L1", "mean_capacity"),
     *("best_mean_L1", "test_L1", "capacity", "network_size", "encoder_size", "decoder_size"),
     "wall_time_s",
 )
 """What the table of trials describes: means over all cells, the best cell, the whole trial."""
 
-COLUMNS = (
+_COLUMNS = (
     *("variant", "label", "measure", "generation", "committed", "failed"),
     *("n", "median", "q1", "q3", "low", "high"),
 )
@@ -28,7 +34,7 @@ COLUMNS = (
 
 def describe_generations(
     data: Measurements,
-    unit: Unit = "trial_mean",
+    unit: AnalysisUnit = "trial_mean",
     measures: Iterable[str] | None = None,
     level: float = 0.95,
 ) -> pd.DataFrame:
@@ -41,14 +47,15 @@ def describe_generations(
         level: of the bootstrap intervals of the medians.
 
     Returns:
-        columns `COLUMNS`, a row per variant, measure and recorded generation, in the order of the
+        columns `_COLUMNS`, a row per variant, measure and recorded generation, in the order of the
         labels: `committed` and `failed` trials; `n` units with a finite value; their `median`,
         quartiles `q1` and `q3`, and the ends `low` and `high` of the median's interval (NaN where
         n < 2). A variant without values has one row per measure, in no generation (`<NA>`).
         `wall_time_s` is the time of a cell's generation, in seconds.
 
     Raises:
-        UserError: the unit or a measure was not read, or the level is not between 0 and 1.
+        UserError: the unit or a measure was not read (name it to `read_measurements`), or the
+            level is not between 0 and 1.
     """
     wanted = data.measures if measures is None else tuple(dict.fromkeys(measures))
     table = unit_table(data, unit, wanted)
@@ -63,7 +70,7 @@ def describe_generations(
 
 
 def describe_trials(
-    data: Measurements, measures: Iterable[str] = TRIAL_MEASURES, level: float = 0.95
+    data: Measurements, measures: Iterable[str] = _TRIAL_MEASURES, level: float = 0.95
 ) -> pd.DataFrame:
     """Describe the results of every variant's trials, as the table of trials has them.
 
@@ -76,7 +83,7 @@ def describe_trials(
         as `describe_generations`, without `generation`; `wall_time_s` is that of a whole trial.
 
     Raises:
-        UserError: a measure is not there, or the level is not between 0 and 1.
+        UserError: the trials have no such column of numbers, or the level is not between 0 and 1.
     """
     wanted = tuple(dict.fromkeys(measures))
     for name in wanted:
@@ -90,7 +97,7 @@ def describe_trials(
 
 
 def _by_generation(
-    rows: pd.DataFrame, unit: Unit, measures: Iterable[str]
+    rows: pd.DataFrame, unit: AnalysisUnit, measures: Iterable[str]
 ) -> tuple[Int64, Mapping[str, Float64]]:
     """The generations of a variant, and matrices of shape (units, generations)."""
     generations, columns = np.unique(rows["generation"].to_numpy(), return_inverse=True)
@@ -117,10 +124,36 @@ def _part(variant: str, measure: str, found: Spread, generations: Int64 | None) 
 def _joined(data: Measurements, parts: list[pd.DataFrame]) -> pd.DataFrame:
     """The parts in one, with the variants' labels and numbers of trials."""
     if not parts:
-        return pd.DataFrame(columns=list(COLUMNS))
+        return pd.DataFrame(columns=list(_COLUMNS))
     whole = pd.concat(parts, ignore_index=True)
     whole["label"] = whole["variant"].map(dict(data.labels))
     for name, trials in (("committed", data.trials), ("failed", data.failures)):
         counts = trials["variant"].value_counts()
         whole[name] = whole["variant"].map(counts).fillna(0).astype("int64")
-    return whole[list(COLUMNS)]
+    return whole[list(_COLUMNS)]
+
+
+_SUMMARISED = ("mean_L1", "test_L1", "capacity", "wall_time_s")
+
+
+def summarise(results: Results) -> pd.DataFrame:
+    """Count trials and take quartiles of their results.
+
+    Args:
+        results: of a study; its `generations` are not needed.
+
+    Returns:
+        indexed by variant id in the order of first trials, columns `variant_name`, `trials`,
+        `failed`, and `<measure>_q1`, `<measure>_median`, `<measure>_q3` of four
+        measures. The unit is the trial.
+    """
+    trials, failures = results.trials, results.failures
+    names = pd.concat([trials, failures])[["variant", "variant_name"]].drop_duplicates()
+    table = names.set_index("variant")
+    table["trials"] = trials.groupby("variant").size().reindex(table.index, fill_value=0)
+    table["failed"] = failures.groupby("variant").size().reindex(table.index, fill_value=0)
+    for measure in _SUMMARISED:
+        grouped = trials.groupby("variant")[measure]
+        for name, quantile in (("q1", 0.25), ("median", 0.5), ("q3", 0.75)):
+            table[f"{measure}_{name}"] = grouped.quantile(quantile).reindex(table.index)
+    return table

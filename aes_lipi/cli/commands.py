@@ -222,7 +222,7 @@ def reproduce_command(
     from aes_lipi.cli.tables import print_plan, print_reproduction  # noqa: PLC0415 - rich is slow
     from aes_lipi.reproduction.findings import find  # noqa: PLC0415 - pandas is slow to import
     from aes_lipi.reproduction.page import main_table, write_page  # noqa: PLC0415
-    from aes_lipi.reproduction.plans import full_plan, quick_plan  # noqa: PLC0415
+    from aes_lipi.reproduction.plan import full_plan, quick_plan  # noqa: PLC0415
 
     if is_address(output_dir):
         raise UserError(f"--output_dir {output_dir}: the page is written to a folder here")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from aes_lipi.analysis.report.settings import Grid
     from aes_lipi.execution.study import Summary
     from aes_lipi.reproduction.findings import Findings
-    from aes_lipi.reproduction.plans import Plan
+    from aes_lipi.reproduction.plan import ReproductionPlan
     from aes_lipi.results.progress import RunningTrial
     from aes_lipi.results.status import Driver, Status
 
@@ -81,7 +81,7 @@ def print_trials(studies: Sequence[Study]) -> None:
 
 def print_summary(study: Study, location: str | Path, summary: Summary) -> None:
     """The closing table of a study, and where its results are."""
-    from aes_lipi.analysis.summary import summarise  # noqa: PLC0415 - pandas is slow to import
+    from aes_lipi.analysis.tables import summarise  # noqa: PLC0415 - pandas is slow to import
     from aes_lipi.results.reading import load_results  # noqa: PLC0415
 
     results = load_results(location, ["trials"])
@@ -176,7 +176,7 @@ def _quartiles(row: pd.Series[float], measure: str, wide: bool) -> str:
     return f"{median:.3f} [{low:.3f}, {high:.3f}]" if wide else f"{median:.3f}"
 
 
-def print_plan(plan: Plan) -> None:
+def print_plan(plan: ReproductionPlan) -> None:
     """The studies, where they lie, and what they take."""
     table = Table(box=None)
     table.add_column("study", no_wrap=True)

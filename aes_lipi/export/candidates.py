@@ -10,8 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from aes_lipi.analysis.fronts import Size, Tradeoff, tradeoffs
-from aes_lipi.analysis.tradeoff import read_candidates
+from aes_lipi.analysis.pareto import Size, Tradeoff, read_candidates, tradeoffs
 from aes_lipi.errors import UserError
 from aes_lipi.models import Model, Place, load_model, load_recorded
 from aes_lipi.results.object_storage import open_storage

@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
+from aes_lipi.arrays import Floats
 from aes_lipi.config import Variant
 from aes_lipi.config.study import describe
 from aes_lipi.data.load import load_dataset
 from aes_lipi.errors import UserError
 from aes_lipi.export.package import Package
 from aes_lipi.models import Model
-from aes_lipi.models.units import Floats
 
 _MOST_ROWS = 10_000
 _TOLERANCE = 1e-4

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from aes_lipi.arrays import Floats
 from aes_lipi.models import Model, describe_layers
-from aes_lipi.models.units import Floats
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from collections import OrderedDict
 import torch
 from torch import Tensor, nn
 
-from aes_lipi.autoencoders.layout import Activation, Float32, NetworkLayout
+from aes_lipi.arrays import Float32, Floats
+from aes_lipi.autoencoders.layout import Activation, NetworkLayout
 from aes_lipi.export.package import Package
 from aes_lipi.models import Model
 from aes_lipi.models.model import row_errors
-from aes_lipi.models.units import Floats
 
 _FILE = "model.pt"
 _LOW, _HIGH = "scaling.low", "scaling.high"

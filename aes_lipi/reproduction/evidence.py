@@ -1,4 +1,4 @@
-"""The trials that a plan's studies have so far, by series."""
+"""The trials that a plan's studies have so far, by series, beside the published values."""
 
 from __future__ import annotations
 
@@ -9,23 +9,32 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from aes_lipi.analysis.reading import Measurements, read_measurements
-from aes_lipi.analysis.samples import Sample, generation_samples, rows_of_variants, values_of
+from aes_lipi.analysis.measures import AnalysisUnit
+from aes_lipi.analysis.read import (
+    Measurements,
+    Sample,
+    generation_samples,
+    read_measurements,
+    rows_of_variants,
+    values_of,
+)
+from aes_lipi.analysis.statistics import bootstrap_interval
 from aes_lipi.analysis.studies import REPEATED
-from aes_lipi.analysis.units import Unit
 from aes_lipi.arrays import Float64
 from aes_lipi.config import Variant
-from aes_lipi.reproduction.plans import Plan
+from aes_lipi.reproduction.plan import ReproductionPlan
+from aes_lipi.reproduction.published import Epoch, Figure, Series
 from aes_lipi.results.description import STUDY_FILE
 from aes_lipi.results.object_storage import open_storage
 
-MEASURE = "mean_L1"
-UNIT: Unit = "trial_mean"
-CAPACITY = "mean_capacity"
+_MEASURE = "mean_L1"
+_UNIT: AnalysisUnit = "trial_mean"
+_CAPACITY = "mean_capacity"
+_RESAMPLES = 9_999
 
 
 @dataclass(frozen=True)
-class Evidence:
+class PlanResults:
     """What was measured of a plan's variants; the trial is the unit, its mean over cells.
 
     Attributes:
@@ -38,7 +47,7 @@ class Evidence:
         skipped: lines that say which trials were passed over, and why.
     """
 
-    plan: Plan
+    plan: ReproductionPlan
     last: Mapping[str, Sample]
     rows: Mapping[str, pd.DataFrame]
     trials: Mapping[str, pd.DataFrame]
@@ -55,7 +64,7 @@ class Evidence:
         rows = self.rows.get(variant.id)
         if rows is None:
             return np.empty(0)
-        found = values_of(rows[rows["generation"] == generation], MEASURE)
+        found = values_of(rows[rows["generation"] == generation], _MEASURE)
         return found[np.isfinite(found)]
 
     def capacity(self, variant: Variant) -> float:
@@ -63,26 +72,26 @@ class Evidence:
         trials = self.trials.get(variant.id)
         if trials is None or not len(trials):
             return float("nan")
-        return float(values_of(trials, CAPACITY).mean())
+        return float(values_of(trials, _CAPACITY).mean())
 
 
-def read_results(plan: Plan) -> Measurements | None:
+def read_results(plan: ReproductionPlan) -> Measurements | None:
     """Read once what the plan's studies have so far.
 
     Returns:
         None if none of the studies was begun.
 
     Raises:
-        UserError: results cannot be read.
+        UserError: a place refuses to be read.
     """
     locations = [each.location for each in plan.studies]
     begun = [each for each in locations if open_storage(each).read(STUDY_FILE, 1) is not None]
     if not begun:
         return None
-    return read_measurements(begun, [MEASURE], units=[UNIT])
+    return read_measurements(begun, [_MEASURE], units=[_UNIT])
 
 
-def gather(plan: Plan, data: Measurements | None) -> Evidence:
+def gather(plan: ReproductionPlan, data: Measurements | None) -> PlanResults:
     """Put in order what was measured.
 
     Args:
@@ -90,15 +99,153 @@ def gather(plan: Plan, data: Measurements | None) -> Evidence:
         data: of its studies, from `read_results`.
 
     Raises:
-        UserError: the data are without `mean_L1` or its mean over cells.
+        UserError: the data are without `mean_L1` or its mean over cells; see `read_results`.
     """
     if data is None:
-        return Evidence(plan, {}, {}, {}, {}, ())
-    return Evidence(
+        return PlanResults(plan, {}, {}, {}, {}, ())
+    return PlanResults(
         plan=plan,
-        last={each.variant: each for each in generation_samples(data, MEASURE, UNIT)},
-        rows=rows_of_variants(data.units[UNIT], data.labels),
+        last={each.variant: each for each in generation_samples(data, _MEASURE, _UNIT)},
+        rows=rows_of_variants(data.units[_UNIT], data.labels),
         trials=rows_of_variants(data.trials, data.labels),
         failed=Counter(data.failures["variant"]),
         skipped=tuple(line for line in data.skipped if REPEATED not in line),
     )
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over trials.
+
+    Attributes:
+        n: trials.
+        mean: their mean; NaN without trials.
+        low: lower end of its interval; NaN with fewer than two trials.
+        high: its upper end.
+    """
+
+    n: int
+    mean: float
+    low: float
+    high: float
+
+    def agrees(self, value: float, error: float) -> bool:
+        """Whether a value that was read with an error lies in the interval.
+
+        Args:
+            value: the value.
+            error: by which the interval is widened at both ends.
+        """
+        return self.low - error <= value <= self.high + error
+
+
+def estimate(values: Float64) -> Estimate:
+    """The mean and its bootstrap interval, of no width for values that are all equal.
+
+    Args:
+        values: one per trial, shape (n,), finite.
+    """
+    n = len(values)
+    mean = float(np.mean(values)) if n else float("nan")
+    if n < 2:
+        return Estimate(n, mean, float("nan"), float("nan"))
+    if np.ptp(values) == 0:
+        return Estimate(n, mean, mean, mean)
+    low, high = bootstrap_interval(lambda drawn: drawn @ values / n, n, resamples=_RESAMPLES)
+    return Estimate(n, mean, float(low), float(high))
+
+
+@dataclass(frozen=True)
+class Point:
+    """A series at one epoch.
+
+    Attributes:
+        epoch: as published: a number, or `last`.
+        generation: the same in our trials.
+        ours: mean over trials of the trial's mean over cells.
+        published: None where nothing was read, or where our trials are shorter and the epoch is not
+            the last one.
+        agrees: whether the published value lies in our interval, widened by the error of reading
+            it; None without both.
+    """
+
+    epoch: Epoch
+    generation: int
+    ours: Estimate
+    published: float | None
+    agrees: bool | None
+
+
+@dataclass(frozen=True)
+class SeriesFinding:
+    """One series.
+
+    Attributes:
+        name: of the series.
+        label: what tables call it.
+        variant: the id of its variant.
+        n_trials: committed trials.
+        n_failed: failed trials.
+        points: one per epoch that our trials reach.
+        capacity: mean over trials and cells of the share of parameters that are not zero at the
+            end; NaN without trials.
+    """
+
+    name: str
+    label: str
+    variant: str
+    n_trials: int
+    n_failed: int
+    points: tuple[Point, ...]
+    capacity: float
+
+
+@dataclass(frozen=True)
+class FigureFinding:
+    """One figure."""
+
+    name: str
+    title: str
+    preset: str
+    series: tuple[SeriesFinding, ...]
+
+
+def find_figure(figure: Figure, evidence: PlanResults) -> FigureFinding:
+    """Set a figure's series beside the published ones.
+
+    Args:
+        figure: which; it is part of the plan.
+        evidence: of the plan's studies.
+    """
+    variants = evidence.plan.variants[figure.name]
+    found = [_series(series, variants[series.name], evidence) for series in figure.series]
+    return FigureFinding(figure.name, figure.title, figure.preset, tuple(found))
+
+
+def _series(series: Series, variant: Variant, evidence: PlanResults) -> SeriesFinding:
+    epochs = evidence.plan.published.epochs
+    points = [_point(epoch, series, variant, evidence) for epoch in epochs]
+    return SeriesFinding(
+        name=series.name,
+        label=series.label,
+        variant=variant.id,
+        n_trials=len(evidence.trials.get(variant.id, ())),
+        n_failed=evidence.failed.get(variant.id, 0),
+        points=tuple(point for point in points if point is not None),
+        capacity=evidence.capacity(variant),
+    )
+
+
+def _point(epoch: Epoch, series: Series, variant: Variant, evidence: PlanResults) -> Point | None:
+    """None where our trials end before that epoch."""
+    plan, last = evidence.plan, variant.epochs - 1
+    generation = last if epoch == "last" else epoch
+    if generation >= last and epoch != "last":
+        return None
+    ours = estimate(evidence.values(variant, generation))
+    is_shorter = plan.scale is not None and plan.scale.epochs < plan.published.source.epochs
+    is_comparable = epoch == "last" or not is_shorter
+    published = series.published.get(epoch) if is_comparable else None
+    error = plan.published.source.reading_error
+    agrees = None if published is None or ours.n < 2 else ours.agrees(published, error)
+    return Point(epoch, generation, ours, published, agrees)

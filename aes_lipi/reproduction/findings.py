@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from aes_lipi.analysis.reading import Measurements
-from aes_lipi.reproduction.claims import ClaimVerdict, judge_claim
-from aes_lipi.reproduction.controls import ControlVerdict, judge_control
-from aes_lipi.reproduction.evidence import Evidence, gather, read_results
-from aes_lipi.reproduction.plans import Plan, PlannedStudy, Scale
-from aes_lipi.reproduction.published import Source
-from aes_lipi.reproduction.series import FigureFinding, find_figure
-from aes_lipi.results.storage import shown
+from aes_lipi.analysis.read import Measurements
+from aes_lipi.reproduction.evidence import (
+    FigureFinding,
+    PlanResults,
+    find_figure,
+    gather,
+    read_results,
+)
+from aes_lipi.reproduction.plan import PlannedStudy, ReproductionPlan, ScaledDown
+from aes_lipi.reproduction.published import Paper
+from aes_lipi.reproduction.verdicts import ClaimVerdict, ControlVerdict, judge_claim, judge_control
+from aes_lipi.results.locations import shown
 
 
 @dataclass(frozen=True)
@@ -31,8 +35,8 @@ class Findings:
         skipped: lines that say which trials were passed over, and why.
     """
 
-    source: Source
-    scale: Scale | None
+    source: Paper
+    scale: ScaledDown | None
     scope: str
     figures: tuple[FigureFinding, ...]
     claims: tuple[ClaimVerdict, ...]
@@ -41,16 +45,16 @@ class Findings:
     skipped: tuple[str, ...]
 
 
-def find(plan: Plan) -> Findings:
+def find(plan: ReproductionPlan) -> Findings:
     """Read what the plan's studies have so far, and judge it.
 
     Raises:
-        UserError: results cannot be read.
+        UserError: a place refuses to be read.
     """
-    return judge(plan, read_results(plan))
+    return findings_of(plan, read_results(plan))
 
 
-def judge(plan: Plan, data: Measurements | None) -> Findings:
+def findings_of(plan: ReproductionPlan, data: Measurements | None) -> Findings:
     """Judge what was read.
 
     Args:
@@ -58,9 +62,9 @@ def judge(plan: Plan, data: Measurements | None) -> Findings:
         data: of its studies, from `read_results`.
 
     Raises:
-        UserError: the data are without `mean_L1` or its mean over cells.
+        UserError: the data are without `mean_L1` or its mean over cells; see `read_results`.
     """
-    evidence, published = gather(plan, data), plan.published
+    results, published = gather(plan, data), plan.published
     figures = [each for each in published.figures if each.name in plan.asked]
     claims = [each for each in published.claims if each.figure in plan.asked]
     controls = [each for each in published.controls if each.name in plan.asked]
@@ -69,15 +73,15 @@ def judge(plan: Plan, data: Measurements | None) -> Findings:
         source=published.source,
         scale=plan.scale,
         scope=_scope(plan),
-        figures=tuple(find_figure(figure, evidence) for figure in run),
-        claims=tuple(judge_claim(claim, evidence) for claim in claims),
-        controls=tuple(judge_control(control, evidence) for control in controls),
-        missing=(*_left_out(plan), *_missing_trials(evidence)),
-        skipped=evidence.skipped,
+        figures=tuple(find_figure(figure, results) for figure in run),
+        claims=tuple(judge_claim(claim, results) for claim in claims),
+        controls=tuple(judge_control(control, results) for control in controls),
+        missing=(*_left_out(plan), *_missing_trials(results)),
+        skipped=results.skipped,
     )
 
 
-def _scope(plan: Plan) -> str:
+def _scope(plan: ReproductionPlan) -> str:
     source, scale = plan.published.source, plan.scale
     test = (
         "The trial is the unit, trials of the same number are paired, and a claim's p-values are "
@@ -103,23 +107,23 @@ def _scope(plan: Plan) -> str:
     return " ".join([*parts, test])
 
 
-def _left_out(plan: Plan) -> Iterator[str]:
+def _left_out(plan: ReproductionPlan) -> Iterator[str]:
     """What was asked for and is not run."""
     for name in plan.asked:
         if name not in plan.variants:
             yield f"{name}: left out when scaled down, unless it is named"
 
 
-def _missing_trials(evidence: Evidence) -> Iterator[str]:
-    for planned in evidence.plan.studies:
-        yield from _of_study(planned, evidence)
+def _missing_trials(results: PlanResults) -> Iterator[str]:
+    for planned in results.plan.studies:
+        yield from _of_study(planned, results)
 
 
-def _of_study(planned: PlannedStudy, evidence: Evidence) -> Iterator[str]:
+def _of_study(planned: PlannedStudy, results: PlanResults) -> Iterator[str]:
     """What is not there of one study."""
     study, place = planned.study, shown(planned.location)
-    committed = {each.id: len(evidence.trials.get(each.id, ())) for each in study.variants}
-    failed = {each.id: evidence.failed.get(each.id, 0) for each in study.variants}
+    committed = {each.id: len(results.trials.get(each.id, ())) for each in study.variants}
+    failed = {each.id: results.failed.get(each.id, 0) for each in study.variants}
     if not any((*committed.values(), *failed.values())):
         yield f"{study.name}: not run (no trials of it in {place})"
         return

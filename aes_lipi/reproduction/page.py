@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,25 +10,33 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
 from aes_lipi import __version__
-from aes_lipi.analysis.comparisons import Comparison
 from aes_lipi.analysis.figures.saving import FORMATS, Named, Shown, show
+from aes_lipi.analysis.figures.style import (
+    COLUMN,
+    INK,
+    LEGEND_LINE,
+    Look,
+    legend_handle,
+    looks,
+    styled,
+)
 from aes_lipi.analysis.report.settings import Grid
 from aes_lipi.analysis.report.views import number, pairs_grid
 from aes_lipi.atomic import write_text_atomically
-from aes_lipi.templates import render
-from aes_lipi.reproduction import words
-from aes_lipi.reproduction.claims import ClaimVerdict
-from aes_lipi.reproduction.controls import ControlVerdict
-from aes_lipi.reproduction.drawing import beside_published
-from aes_lipi.reproduction.estimates import Estimate
+from aes_lipi.reproduction.evidence import Estimate, FigureFinding, Point, SeriesFinding
 from aes_lipi.reproduction.findings import Findings
-from aes_lipi.reproduction.pairs import Row, rows_of
-from aes_lipi.reproduction.plans import Plan
-from aes_lipi.reproduction.series import FigureFinding, Point
+from aes_lipi.reproduction.pairs import JudgedPair
+from aes_lipi.reproduction.plan import ReproductionPlan
+from aes_lipi.reproduction.verdicts import ClaimVerdict, ControlVerdict
 from aes_lipi.results.locations import shown
+from aes_lipi.templates import render
 
-PAGE_NAME = "reproduction.html"
+_PAGE_NAME = "reproduction.html"
 
 _GOOD = {"holds", "reached"}
 _BAD = {"contradicted", "not reached"}
@@ -54,7 +63,7 @@ class _Beside:
     agreement: str
 
 
-def write_page(findings: Findings, plan: Plan, folder: str | Path) -> Path:
+def write_page(findings: Findings, plan: ReproductionPlan, folder: str | Path) -> Path:
     """Write the page and its figures.
 
     Args:
@@ -66,7 +75,7 @@ def write_page(findings: Findings, plan: Plan, folder: str | Path) -> Path:
         the page.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: the disk refuses a file; free space, or give another folder.
     """
     place = Path(folder)
     source = findings.source
@@ -88,8 +97,8 @@ def write_page(findings: Findings, plan: Plan, folder: str | Path) -> Path:
             for each in plan.studies
         ],
     )
-    write_text_atomically(place / PAGE_NAME, content)
-    return place / PAGE_NAME
+    write_text_atomically(place / _PAGE_NAME, content)
+    return place / _PAGE_NAME
 
 
 def main_table(findings: Findings) -> Grid:
@@ -103,8 +112,8 @@ def main_table(findings: Findings) -> Grid:
                     f"{figure.name}: {series.label}",
                     str(last.ours.n),
                     "–" if last.published is None else f"{last.published:.3f}",
-                    mean_text(last.ours),
-                    agreement(last),
+                    _mean_text(last.ours),
+                    _agreement(last),
                     number(series.capacity),
                 )
             )
@@ -112,7 +121,7 @@ def main_table(findings: Findings) -> Grid:
     return Grid(head, tuple(rows))
 
 
-def mean_text(ours: Estimate) -> str:
+def _mean_text(ours: Estimate) -> str:
     """A mean and its interval."""
     if not ours.n:
         return "–"
@@ -121,7 +130,7 @@ def mean_text(ours: Estimate) -> str:
     return f"{ours.mean:.3f} [{ours.low:.3f}, {ours.high:.3f}]"
 
 
-def agreement(point: Point) -> str:
+def _agreement(point: Point) -> str:
     """Whether the published value lies in our interval."""
     return {None: "–", True: "yes", False: "no"}[point.agrees]
 
@@ -130,10 +139,10 @@ def _claim(verdict: ClaimVerdict) -> _Judged:
     return _Judged(
         verdict.name,
         verdict.sentence,
-        ((verdict.outcome, _mood(verdict.outcome), words.capital(verdict.explanation)),),
+        ((verdict.outcome, _mood(verdict.outcome), _capital(verdict.explanation)),),
         (verdict.figure,),
         verdict.note,
-        _pairs(rows_of(verdict.pairs)),
+        _pairs(verdict.pairs),
     )
 
 
@@ -142,12 +151,11 @@ def _control(verdict: ControlVerdict) -> _Judged:
         verdict.name,
         verdict.question,
         tuple(
-            (each.answer, _mood(each.answer), words.capital(each.statement))
-            for each in verdict.answers
+            (each.answer, _mood(each.answer), _capital(each.statement)) for each in verdict.answers
         ),
         tuple(each.label for each in verdict.answers),
         "",
-        _pairs(rows_of(verdict.pairs)),
+        _pairs(verdict.pairs),
     )
 
 
@@ -155,14 +163,16 @@ def _mood(outcome: str) -> str:
     return "good" if outcome in _GOOD else "bad" if outcome in _BAD else ""
 
 
-def _pairs(rows: Sequence[Row]) -> Grid:
+def _pairs(pairs: Sequence[JudgedPair]) -> Grid:
     """The comparisons, with what each of them shows."""
-    names = Comparison.__dataclass_fields__
-    grid = pairs_grid([Comparison(**{name: row[name] for name in names}) for row in rows])
-    shows = [str(row["relation"]) for row in rows]
-    return Grid(
-        grid.head, tuple((*cells[:-1], each) for cells, each in zip(grid.rows, shows, strict=True))
-    )
+    grid = pairs_grid([pair.found for pair in pairs])
+    rows = zip(grid.rows, pairs, strict=True)
+    return Grid(grid.head, tuple((*cells[:-1], pair.relation) for cells, pair in rows))
+
+
+def _capital(text: str) -> str:
+    """Text as the beginning of a sentence."""
+    return text[:1].upper() + text[1:]
 
 
 def _figure(found: FigureFinding, folder: Path) -> _Beside:
@@ -170,8 +180,8 @@ def _figure(found: FigureFinding, folder: Path) -> _Beside:
     if any(point.published is not None for each in found.series for point in each.points):
         caption += " Bars: what was published."
     named = Named(found.name, found.title, caption)
-    figure = show(beside_published(found), named, folder, FORMATS)
-    return _Beside(figure, _values(found), _agreement(found))
+    figure = show(_beside_published(found), named, folder, FORMATS)
+    return _Beside(figure, _values(found), _agreements(found))
 
 
 def _values(found: FigureFinding) -> Grid:
@@ -182,8 +192,8 @@ def _values(found: FigureFinding) -> Grid:
             str(point.epoch),
             str(point.ours.n) + (f" ({series.n_failed} failed)" if series.n_failed else ""),
             "–" if point.published is None else f"{point.published:.3f}",
-            mean_text(point.ours),
-            agreement(point),
+            _mean_text(point.ours),
+            _agreement(point),
             number(series.capacity) if point is series.points[-1] else "",
         )
         for series in found.series
@@ -196,7 +206,7 @@ def _values(found: FigureFinding) -> Grid:
     return Grid(head, tuple(rows))
 
 
-def _agreement(found: FigureFinding) -> str:
+def _agreements(found: FigureFinding) -> str:
     """In how many places the published value lies in our interval."""
     compared = [
         point.agrees
@@ -217,3 +227,56 @@ def _report(location: str | Path, folder: Path) -> str:
     """The address of a study's own report, if there is one."""
     report = Path(shown(location)) / "report" / "report.html"
     return quote(Path(os.path.relpath(report, folder)).as_posix()) if report.is_file() else ""
+
+
+@styled
+def _beside_published(found: FigureFinding) -> Figure:
+    """Mean losses over generations with their intervals, and what was published.
+
+    Args:
+        found: of one figure; its series share a panel.
+    """
+    styles = looks([series.name for series in found.series])
+    entries = len(found.series) + 1
+    figure = Figure(figsize=(COLUMN * 1.35, 2.6 + math.ceil(entries / 2) * LEGEND_LINE))
+    axes = figure.subplots()
+    axes.grid(axis="y")
+    axes.set_xlabel("generation")
+    axes.set_ylabel("mean L1, training rows")
+    for series in found.series:
+        _draw(axes, series, styles[series.name])
+    handles = [legend_handle(series.label, styles[series.name]) for series in found.series]
+    if any(point.published is not None for series in found.series for point in series.points):
+        handles.append(_published_handle())
+    figure.legend(handles=handles, loc="outside lower center", ncols=2)
+    return figure
+
+
+def _draw(axes: Axes, series: SeriesFinding, look: Look) -> None:
+    points = [point for point in series.points if point.ours.n]
+    generation = [point.generation for point in points]
+    low, high = ([getattr(point.ours, end) for point in points] for end in ("low", "high"))
+    axes.fill_between(generation, low, high, color=look.colour, alpha=0.2, linewidth=0)
+    axes.plot(
+        generation,
+        [point.ours.mean for point in points],
+        color=look.colour,
+        linestyle=look.dashes,
+        marker=look.marker,
+    )
+    published = {p.generation: p.published for p in series.points if p.published is not None}
+    axes.plot(
+        list(published),
+        list(published.values()),
+        linestyle="",
+        marker="_",
+        markersize=13,
+        markeredgewidth=1.6,
+        color=look.colour,
+    )
+
+
+def _published_handle() -> Line2D:
+    return Line2D(
+        [], [], color=INK, linestyle="", marker="_", markersize=13, mew=1.6, label="published"
+    )

@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Epoch = Annotated[int, Field(ge=1)] | Literal["last"]
-Loss = Annotated[float, Field(ge=0, le=1)]
+_Loss = Annotated[float, Field(ge=0, le=1)]
 Selector = dict[str, str | int | float | bool]
 """Settings that select one variant of a preset."""
 
@@ -23,8 +23,8 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Source(_Frozen):
-    """Where the published values come from.
+class Paper(_Frozen):
+    """The paper that the published values come from.
 
     Attributes:
         authors: of the paper.
@@ -62,7 +62,7 @@ class Series(_Frozen):
     name: str
     label: str
     variant: Selector
-    published: dict[Epoch, Loss] = {}
+    published: dict[Epoch, _Loss] = {}
 
 
 class Figure(_Frozen):
@@ -77,7 +77,7 @@ class Figure(_Frozen):
         """The series of a name.
 
         Raises:
-            KeyError: there is none.
+            KeyError: no series of the figure has that name.
         """
         return {each.name: each for each in self.series}[name]
 
@@ -115,7 +115,7 @@ class BestClaim(_Claim):
 Claim = LowerClaim | BestClaim
 
 
-class References(_Frozen):
+class _References(_Frozen):
     """The figures that controls are compared with."""
 
     baseline: str
@@ -148,11 +148,11 @@ class Control(_Frozen):
 class Published(_Frozen):
     """All of the file."""
 
-    source: Source
+    source: Paper
     epochs: tuple[Epoch, ...]
     figures: tuple[Figure, ...]
     claims: tuple[Annotated[Claim, Field(discriminator="kind")], ...]
-    references: References
+    references: _References
     controls: tuple[Control, ...]
 
     @property
@@ -165,7 +165,7 @@ class Published(_Frozen):
         """The figure of a name.
 
         Raises:
-            KeyError: there is none.
+            KeyError: no figure has that name.
         """
         return {figure.name: figure for figure in self.figures}[name]
 
@@ -222,7 +222,8 @@ def load_published() -> Published:
     """Read the file that comes with the package.
 
     Raises:
-        pydantic.ValidationError: it says something that it cannot mean.
+        pydantic.ValidationError: the file names what it does not have, or a value is out of
+            bounds; mend `published.yaml`.
     """
     content = files("aes_lipi.reproduction").joinpath("published.yaml").read_text("utf-8")
     return Published.model_validate(yaml.safe_load(content))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from aes_lipi.analysis.tradeoff import COLUMNS
+from aes_lipi.analysis.pareto import CANDIDATE_COLUMNS
 
 
 def candidates(
@@ -49,4 +49,4 @@ def candidates(
         "validation_L1": losses,
         "test_L1": losses * 10,
     }
-    return pd.DataFrame(columns)[list(COLUMNS)]
+    return pd.DataFrame(columns)[list(CANDIDATE_COLUMNS)]

@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 from analysis.candidates import candidates
 
-from aes_lipi.analysis.fronts import Tradeoff, front_table, tradeoffs
-from aes_lipi.analysis.tradeoff import COLUMNS
+from aes_lipi.analysis.pareto import CANDIDATE_COLUMNS, Tradeoff, front_table, tradeoffs
 from aes_lipi.config import Variant
 from aes_lipi.results.schema import settings_row
 
@@ -88,7 +87,7 @@ def test_the_table_of_who_is_on_the_fronts() -> None:
     first = Tradeoff("bits", candidates(**POINTS, n_compact=[100, 30, 20, 40]))
     second = Tradeoff("bytes", candidates(capacity=[0.5], validation_L1=[1]))
     table = front_table([first, second])
-    assert table.columns.tolist() == ["data", "front", *COLUMNS]
+    assert table.columns.tolist() == ["data", "front", *CANDIDATE_COLUMNS]
     assert table["data"].tolist() == ["bits"] * 6 + ["bytes"] * 2
     assert table["front"].tolist() == [*["capacity"] * 3, *["compact"] * 3, "capacity", "compact"]
     assert table["cell"].tolist() == [3, 1, 0, 2, 1, 0, 0, 0]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from aes_lipi.analysis.hypotheses import UNTESTED, holm, mann_whitney, wilcoxon_signed_rank
+from aes_lipi.analysis.hypotheses import _UNTESTED, holm, mann_whitney, wilcoxon_signed_rank
 
 NONE = np.empty(0)
 
@@ -19,8 +19,8 @@ def test_exact_p_values_by_hand() -> None:
 
 
 def test_nothing_to_test() -> None:
-    assert mann_whitney(NONE, np.ones(3)) == UNTESTED
-    assert wilcoxon_signed_rank(NONE, NONE) == UNTESTED
+    assert mann_whitney(NONE, np.ones(3)) == _UNTESTED
+    assert wilcoxon_signed_rank(NONE, NONE) == _UNTESTED
 
 
 @pytest.mark.parametrize("n", [1, 2, 9, 60])

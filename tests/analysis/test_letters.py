@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aes_lipi.analysis.letters import letter_display
+from aes_lipi.analysis.hypotheses import letter_display
 
 
 def matrix(n: int, pairs: list[tuple[int, int]]) -> npt.NDArray[np.bool_]:

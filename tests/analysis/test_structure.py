@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from aes_lipi.analysis.structure import LayerStructure, structure_of
+from aes_lipi.analysis.figures.structure import LayerStructure, structure_of
 from aes_lipi.autoencoders.environments import Architecture, Environment, build_architecture
 from aes_lipi.autoencoders.network import Network, Pair
 from aes_lipi.models import Model
@@ -44,7 +44,6 @@ def test_a_whole_pair_has_lost_nothing() -> None:
     for layer in layers:
         assert not layer.gone.any()
         assert not layer.silent.any()
-        assert not layer.zeros.any()
         assert layer.activity is None
 
 
@@ -57,7 +56,6 @@ def test_a_node_without_incoming_weights_is_constant() -> None:
     assert hidden.constant.tolist() == [False, True, False]
     assert hidden.unread.tolist() == [False, False, False]
     assert hidden.gone.tolist() == [False, True, False]
-    assert hidden.zeros.tolist() == [0, 4, 3]
 
 
 def test_a_node_without_outgoing_weights_is_unread_and_the_code_is_read_by_the_decoder() -> None:

@@ -8,11 +8,20 @@ import pandas as pd
 import pytest
 from made_up import commit_made_up, made_up_study
 
-from aes_lipi.analysis.comparisons import compare
-from aes_lipi.analysis.reading import Measurements, read_measurements
-from aes_lipi.analysis.samples import generation_samples, trial_samples
-from aes_lipi.analysis.tables import COLUMNS, TRIAL_MEASURES, describe_generations, describe_trials
-from aes_lipi.analysis.units import UNITS
+from aes_lipi.analysis.compare import compare
+from aes_lipi.analysis.measures import UNITS
+from aes_lipi.analysis.read import (
+    Measurements,
+    generation_samples,
+    read_measurements,
+    trial_samples,
+)
+from aes_lipi.analysis.tables import (
+    _COLUMNS,
+    _TRIAL_MEASURES,
+    describe_generations,
+    describe_trials,
+)
 from aes_lipi.errors import UserError
 
 TRIALS = 9
@@ -53,7 +62,7 @@ def row(table: pd.DataFrame, label: str, measure: str, generation: int | None = 
 
 def test_quartiles_are_over_trials_where_they_were_measured(data: Measurements) -> None:
     table = describe_generations(data)
-    assert tuple(table.columns) == COLUMNS
+    assert tuple(table.columns) == _COLUMNS
     measured = table[(table["label"] == "random") & (table["measure"] == "mean_L1")]
     assert measured["generation"].tolist() == [0, 2]
     last = row(table, "random", "mean_L1", 2)
@@ -90,7 +99,7 @@ def test_results_of_trials(data: Measurements) -> None:
     assert row(table, "magnitude", "wall_time_s")["median"] == 6
     assert row(table, "lexicase", "wall_time_s")["n"] == 0
     assert "generation" not in table.columns
-    assert len(describe_trials(data)) == 4 * len(TRIAL_MEASURES)
+    assert len(describe_trials(data)) == 4 * len(_TRIAL_MEASURES)
 
 
 def test_samples_are_compared_in_the_last_generation_or_another(data: Measurements) -> None:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_up import N_PARAMETERS, commit_made_up, made_up_study
 
-from aes_lipi.analysis.tradeoff import COLUMNS, read_candidates
+from aes_lipi.analysis.pareto import CANDIDATE_COLUMNS, read_candidates
 from aes_lipi.coevolution.front import pareto_front
 from aes_lipi.config import Study
 from aes_lipi.errors import UserError
@@ -86,7 +86,7 @@ def test_nothing_dominates_the_front_and_the_front_covers_all(
 def test_every_recorded_cell_is_a_candidate(tmp_path: Path) -> None:
     study = committed(tmp_path)
     found = read_candidates(tmp_path)
-    assert found.columns.tolist() == list(COLUMNS)
+    assert found.columns.tolist() == list(CANDIDATE_COLUMNS)
     assert len(found) == 4 * 4
     assert found["variant"].cat.categories.tolist() == [each.id for each in study.variants]
     assert found["label"].cat.categories.tolist() == ["no pruning", "random"]
@@ -101,7 +101,7 @@ def test_every_recorded_cell_is_a_candidate(tmp_path: Path) -> None:
     assert first["n_compact"].tolist() == [90, 80, 60, 50]
     assert set(found["n_parameters"]) == {N_PARAMETERS}
     np.testing.assert_array_equal(found["compact_share"], found["n_compact"] / N_PARAMETERS)
-    kinds = {name: found[name].dtype.kind for name in COLUMNS[2:]}
+    kinds = {name: found[name].dtype.kind for name in CANDIDATE_COLUMNS[2:]}
     assert set(kinds.values()) == {"i", "f"}
     assert [name for name, kind in kinds.items() if kind == "i"] == [
         *("trial", "generation", "cell", "n_parameters", "n_compact")
@@ -152,7 +152,7 @@ def damage(path: Path) -> None:
 def test_without_trials_there_are_no_candidates(tmp_path: Path) -> None:
     commit_made_up(tmp_path, made_up_study(["random"], 1), {"random": [None]})
     found = read_candidates(tmp_path)
-    assert found.columns.tolist() == list(COLUMNS)
+    assert found.columns.tolist() == list(CANDIDATE_COLUMNS)
     assert len(found) == 0
 
 

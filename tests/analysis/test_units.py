@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from aes_lipi.analysis.units import NO_CELL, Rows, pooled_cells, trial_best, trial_mean
+from aes_lipi.analysis.measures import UNITS, TrialRows
 
 NAN = np.nan
 
 
-def rows() -> Rows:
+def rows() -> TrialRows:
     """Three cells in two generations, out of order."""
-    return Rows(
+    return TrialRows(
         generation=np.array([1, 0, 0, 0, 1, 1]),
         cell=np.array([2, 0, 1, 2, 0, 1]),
         measures={
@@ -20,40 +20,40 @@ def rows() -> Rows:
 
 
 def test_a_trials_mean_is_over_its_cells() -> None:
-    found = trial_mean(rows(), "loss")
+    found = UNITS["trial_mean"](rows(), "loss")
     assert found.generation.tolist() == [0, 1]
-    assert found.cell.tolist() == [NO_CELL, NO_CELL]
+    assert found.cell.tolist() == [-1, -1]
     assert found.measures["loss"].tolist() == [2, 14 / 3]
     assert found.measures["size"].tolist() == [20, 47]
 
 
 def test_all_measures_of_the_best_are_of_one_cell_and_the_first_of_ties() -> None:
-    found = trial_best(rows(), "loss")
+    found = UNITS["trial_best"](rows(), "loss")
     assert found.cell.tolist() == [1, 0]
     assert found.measures["loss"].tolist() == [1, 4]
     assert found.measures["size"].tolist() == [10, 40]
 
 
 def test_pooled_cells_are_all_cells_in_order() -> None:
-    found = pooled_cells(rows(), "loss")
+    found = UNITS["pooled_cells"](rows(), "loss")
     assert found.generation.tolist() == [0, 0, 0, 1, 1, 1]
     assert found.cell.tolist() == [0, 1, 2, 0, 1, 2]
     assert found.measures["size"].tolist() == [30, 10, 20, 40, 41, 60]
 
 
 def test_a_mean_needs_all_cells_and_a_best_any() -> None:
-    partly = Rows(
+    partly = TrialRows(
         np.array([0, 0, 1, 1]),
         np.array([0, 1, 0, 1]),
         {"loss": np.array([NAN, 2.0, NAN, NAN]), "size": np.array([10.0, 20.0, 30.0, 40.0])},
     )
-    np.testing.assert_array_equal(trial_mean(partly, "loss").measures["loss"], [NAN, NAN])
-    best = trial_best(partly, "loss")
-    assert best.cell.tolist() == [1, NO_CELL]
+    np.testing.assert_array_equal(UNITS["trial_mean"](partly, "loss").measures["loss"], [NAN, NAN])
+    best = UNITS["trial_best"](partly, "loss")
+    assert best.cell.tolist() == [1, -1]
     np.testing.assert_array_equal(best.measures["size"], [20, NAN])
 
 
 def test_units_of_no_rows_are_empty() -> None:
-    none = Rows(np.empty(0, np.int64), np.empty(0, np.int64), {"loss": np.empty(0)})
-    for unit in (trial_mean, trial_best, pooled_cells):
+    none = TrialRows(np.empty(0, np.int64), np.empty(0, np.int64), {"loss": np.empty(0)})
+    for unit in UNITS.values():
         assert len(unit(none, "loss").measures["loss"]) == 0

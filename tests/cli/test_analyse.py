@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from aes_lipi.cli.app import app
 from aes_lipi.errors import UserError
-from aes_lipi.reproduction import plans
-from aes_lipi.reproduction.plans import Scale
+from aes_lipi.reproduction import plan
+from aes_lipi.reproduction.plan import ScaledDown
 
 
 def typed(*words: str) -> str:
@@ -80,7 +80,7 @@ def test_reproduce_runs_what_is_missing_and_sets_it_beside_the_published_values(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The baseline itself, for a few generations; then again, from what is there."""
-    monkeypatch.setattr(plans, "QUICK", Scale(trials=2, epochs=4))
+    monkeypatch.setattr(plan, "QUICK", ScaledDown(trials=2, epochs=4))
     words = ("reproduce", "--quick", "--local", "--jobs", "1", "--output_dir", str(tmp_path))
     shown = typed(*words, "--figures", "best_of_canonical")
     page = tmp_path / "quick" / "reproduction.html"

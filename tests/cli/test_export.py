@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 from studies import run_study
 from typer.testing import CliRunner
 
-from aes_lipi.analysis.tradeoff import read_candidates
+from aes_lipi.analysis.pareto import read_candidates
 from aes_lipi.cli.app import app
 
 

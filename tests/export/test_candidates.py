@@ -10,7 +10,7 @@ import pytest
 from helpers import tiny_study
 from studies import run_study
 
-from aes_lipi.analysis.tradeoff import read_candidates
+from aes_lipi.analysis.pareto import read_candidates
 from aes_lipi.data import load_file
 from aes_lipi.errors import UserError
 from aes_lipi.export.candidates import Choice, Target, choose

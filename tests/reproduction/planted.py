@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from made_up import failure_of, made_up_trial
 
-from aes_lipi.analysis.samples import Sample
+from aes_lipi.analysis.read import Sample
 from aes_lipi.config import Study, Variant
-from aes_lipi.reproduction.evidence import Evidence
-from aes_lipi.reproduction.plans import Plan, PlannedStudy, quick_plan
+from aes_lipi.reproduction.evidence import PlanResults
+from aes_lipi.reproduction.plan import PlannedStudy, ReproductionPlan, quick_plan
 from aes_lipi.reproduction.published import load_published
 from aes_lipi.results.store import ResultStore
 from aes_lipi.results.trial_files import TrialFiles, TrialId
@@ -35,16 +35,16 @@ def around(mean: float, trials: int, seed: int = 1) -> Float64:
     return losses
 
 
-def evidence_of(losses: Losses) -> Evidence:
+def results_of(losses: Losses) -> PlanResults:
     """What was measured in the last generation, as if it had been read."""
     samples = {}
     for (name, series), values in losses.items():
         variant, known = QUICK_PLAN.variants[name][series].id, np.array(values, dtype=np.float64)
         samples[variant] = Sample(variant, series, known, np.arange(len(known)), seed=1)
-    return Evidence(QUICK_PLAN, samples, {}, {}, {}, ())
+    return PlanResults(QUICK_PLAN, samples, {}, {}, {}, ())
 
 
-def commit_losses(plan: Plan, losses: Losses) -> None:
+def commit_losses(plan: ReproductionPlan, losses: Losses) -> None:
     """Commit trials of a plan's studies; those with nothing to commit are not begun."""
     wanted = {plan.variants[name][series].id: each for (name, series), each in losses.items()}
     for planned in plan.studies:

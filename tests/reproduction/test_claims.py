@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from aes_lipi.reproduction.claims import ClaimVerdict, judge_claim
-from aes_lipi.reproduction.pairs import COLUMNS
-from reproduction.planted import Losses, around, evidence_of
+from aes_lipi.reproduction.verdicts import ClaimVerdict, judge_claim
+from reproduction.planted import Losses, around, results_of
 
 SCHEDULES = ("fixed", "increase", "population", "decrease", "exponential", "final_n")
 RING = ("ring_random_beats_guided", "best_of_lipi")
@@ -16,9 +15,9 @@ SWEEP = ("best_schedule_random", "schedules_random")
 
 
 def verdict(name: str, losses: Losses) -> ClaimVerdict:
-    evidence = evidence_of(losses)
-    [claim] = [each for each in evidence.plan.published.claims if each.name == name]
-    return judge_claim(claim, evidence)
+    results = results_of(losses)
+    [claim] = [each for each in results.plan.published.claims if each.name == name]
+    return judge_claim(claim, results)
 
 
 def judged(claim: tuple[str, str], means: dict[str, float], trials: int = 10) -> ClaimVerdict:
@@ -29,20 +28,18 @@ def judged(claim: tuple[str, str], means: dict[str, float], trials: int = 10) ->
 
 
 def relations(found: ClaimVerdict) -> dict[tuple[str, str], str]:
-    sides = zip(found.pairs["label_a"], found.pairs["label_b"], strict=True)
-    return dict(zip(sides, found.pairs["relation"], strict=True))
+    return {(pair.found.label_a, pair.found.label_b): pair.relation for pair in found.pairs}
 
 
 def test_a_claim_holds_if_all_of_it_is_shown() -> None:
     found = judged(BASELINE, {"lexicase": 0.27, "activation": 0.4, "random": 0.5})
     assert found.outcome == "holds"
-    assert tuple(found.pairs.columns) == COLUMNS
     assert relations(found) == {
         ("lexicase (CONJUNCTIVE) exponential", "random exponential"): "lower",
         ("activation (VARIANCE) exponential", "random exponential"): "lower",
     }
-    assert found.pairs["difference"].tolist() == pytest.approx([-0.23, -0.1], abs=0.005)
-    assert found.pairs["p_holm"].tolist() == pytest.approx([2 * 2 / 2**10] * 2)
+    assert [pair.difference for pair in found.pairs] == pytest.approx([-0.23, -0.1], abs=0.005)
+    assert [pair.found.p_holm for pair in found.pairs] == pytest.approx([2 * 2 / 2**10] * 2)
     assert "with probability 1.00 [1.00, 1.00] (large effect" in found.explanation
     assert "p = 0.0039): shown;" in found.explanation
     assert "says more than the figure" in found.note
@@ -74,7 +71,7 @@ def test_a_difference_below_what_was_read_does_not_count() -> None:
     losses = {"lexicase": around(0.27, 10), "random": ends, "activation": ends + ends / 1e4}
     found = verdict(BASELINE[0], {(BASELINE[1], name): each for name, each in losses.items()})
     assert found.outcome == "not shown"
-    assert found.pairs["verdict"].tolist() == ["lower", "greater"]
+    assert [pair.found.verdict for pair in found.pairs] == ["lower", "greater"]
     assert list(relations(found).values()) == ["lower", "alike"]
     assert "medians 0.49962 and 0.49957" in found.explanation
     assert found.explanation.endswith("too small a difference to count")
@@ -108,8 +105,7 @@ def test_a_figure_that_is_left_out_is_not_run() -> None:
     found = verdict("best_schedule_lexicase", {})
     assert found.outcome == "not run"
     assert found.explanation == "schedules_lexicase is not part of this reproduction"
-    assert tuple(found.pairs.columns) == COLUMNS
-    assert len(found.pairs) == 0
+    assert found.pairs == ()
 
 
 def test_a_schedule_is_best_if_it_is_lower_than_all_others() -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from aes_lipi.api import run
 from aes_lipi.reproduction.evidence import read_results
-from aes_lipi.reproduction.findings import find, judge
-from aes_lipi.reproduction.plans import Scale, full_plan, quick_plan
+from aes_lipi.reproduction.findings import find, findings_of
+from aes_lipi.reproduction.plan import ScaledDown, full_plan, quick_plan
 from aes_lipi.results.store import ResultStore
 from reproduction.planted import Losses, around, commit_losses
 
@@ -19,7 +19,7 @@ CANONICAL = "best_of_canonical"
 
 def test_planted_trials_are_found_as_they_were_planted(tmp_path: Path) -> None:
     names = ["best_of_lipi", CANONICAL, "control_canonical_walk", "control_canonical_fixed_rate"]
-    plan = quick_plan(tmp_path, names, Scale(trials=8, epochs=2))
+    plan = quick_plan(tmp_path, names, ScaledDown(trials=8, epochs=2))
     ends: Losses = {
         (CANONICAL, "none"): around(0.27, 8, 1),
         (CANONICAL, "random"): around(0.5, 8, 2),
@@ -35,8 +35,8 @@ def test_planted_trials_are_found_as_they_were_planted(tmp_path: Path) -> None:
     found = find(plan)
     canonical, ring = found.claims
     assert (canonical.outcome, ring.outcome) == ("not run", "holds")
-    assert ring.pairs["n_a"].tolist() == [8, 7, 8]
-    assert set(ring.pairs["test"]) == {"wilcoxon"}
+    assert [pair.found.n_a for pair in ring.pairs] == [8, 7, 8]
+    assert {pair.found.test for pair in ring.pairs} == {"wilcoxon"}
     assert [each.answers[0].answer for each in found.controls] == ["in part", "not run"]
     assert found.missing == (
         f"best_of_lipi, lexicase, final_n: 7 of 8 trials, 1 failed "
@@ -57,7 +57,7 @@ def test_nothing_begun_is_no_error(tmp_path: Path) -> None:
     assert {claim.outcome for claim in found.claims} == {"not run"}
     assert [each.answers[0].answer for each in found.controls] == ["not run"] * 6
     assert [figure.name for figure in found.figures] == list(plan.variants)[:2]
-    assert found.figures[0].table()["agrees"].isna().all()
+    assert {point.agrees for each in found.figures[0].series for point in each.points} == {None}
     left_out = [line for line in found.missing if "left out when scaled down" in line]
     assert len(left_out) == 4
 
@@ -75,8 +75,8 @@ def test_a_study_that_was_only_begun_is_not_run(tmp_path: Path) -> None:
 
 def test_a_folder_of_other_settings_is_not_taken_for_the_study(tmp_path: Path) -> None:
     ends: Losses = {(CANONICAL, "none"): [0.27]}
-    commit_losses(quick_plan(tmp_path, [CANONICAL], Scale(1, 2)), ends)
-    found = find(quick_plan(tmp_path, [CANONICAL], Scale(1, 4)))
+    commit_losses(quick_plan(tmp_path, [CANONICAL], ScaledDown(1, 2)), ends)
+    found = find(quick_plan(tmp_path, [CANONICAL], ScaledDown(1, 4)))
     assert {series.n_trials for series in found.figures[0].series} == {0}
 
 
@@ -98,15 +98,12 @@ def test_figures_stand_beside_the_published_epochs(tmp_path: Path) -> None:
     assert [point.agrees for point in none] == [False, False, False, True]
     assert (random[-1].ours.low, random[-1].ours.high, random[-1].agrees) == (0.5, 0.5, True)
     assert lexicase[-1].agrees is False
-    table = found.figures[0].table()
-    assert table["epoch"].tolist() == ["100", "200", "300", "last"] * 4
-    assert table["agrees"].isna().sum() == 4
     assert found.scale is None
     assert "Scaled down" not in found.scope
 
 
 def test_a_scaled_figure_is_compared_at_its_end_only(tmp_path: Path) -> None:
-    plan = quick_plan(tmp_path, [CANONICAL], Scale(2, 120))
+    plan = quick_plan(tmp_path, [CANONICAL], ScaledDown(2, 120))
     commit_losses(plan, {(CANONICAL, "none"): around(0.268, 2), (CANONICAL, "random"): [0.5]})
     found = find(plan)
     points = found.figures[0].series[0].points
@@ -116,7 +113,7 @@ def test_a_scaled_figure_is_compared_at_its_end_only(tmp_path: Path) -> None:
     assert [point.ours.n for point in points] == [2, 2]
     alone = found.figures[0].series[1].points[-1]
     assert (alone.ours.n, alone.published, alone.agrees) == (1, 0.5, None)
-    assert found.scale == Scale(2, 120)
+    assert found.scale == ScaledDown(2, 120)
     assert found.scope.startswith("Scaled down: 2 trials of 120 generations in rings of 5 cells")
 
 
@@ -130,17 +127,17 @@ def test_trials_that_two_presets_share_count_once_and_are_not_skipped(tmp_path: 
 
 
 def test_a_real_one_end_to_end(tmp_path: Path) -> None:
-    plan = quick_plan(tmp_path, ["best_of_lipi", "control_canonical_walk"], Scale(2, 4))
+    plan = quick_plan(tmp_path, ["best_of_lipi", "control_canonical_walk"], ScaledDown(2, 4))
     for each in plan.studies:
         run(each.study, each.location)
     data = read_results(plan)
     assert data is not None
-    found = judge(plan, data)
+    found = findings_of(plan, data)
     assert found.missing == found.skipped == ()
     [figure] = found.figures
     assert [(each.n_trials, each.n_failed) for each in figure.series] == [(2, 0)] * 4
     assert figure.series[0].capacity == 1
-    assert figure.table()["mean"].between(0.2, 0.6).all()
+    assert all(0.2 < point.ours.mean < 0.6 for each in figure.series for point in each.points)
     by_hand = data.trials[data.trials["variant"] == figure.series[3].variant]["mean_L1"]
     assert figure.series[3].points[-1].ours.mean == pytest.approx(np.mean(by_hand))
     assert [claim.outcome for claim in found.claims] == ["too few trials"]

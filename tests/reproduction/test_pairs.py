@@ -7,15 +7,18 @@ import pytest
 from made_up import sample
 
 from aes_lipi.analysis.hypotheses import least_p
-from aes_lipi.reproduction.pairs import COLUMNS, compared, no_pairs, trials_needed
+from aes_lipi.reproduction.pairs import JudgedPair, _trials_needed, compared
 
 RNG = np.random.default_rng(3)
 
 
+def judged(a: object, b: object, seed: int | None = 1, smallest: float = 0.002) -> JudgedPair:
+    [found] = compared([(sample("a", a, seed), sample("b", b, seed))], smallest)
+    return found
+
+
 def relation(a: object, b: object, seed: int | None = 1, smallest: float = 0.002) -> str:
-    table = compared([(sample("a", a, seed), sample("b", b, seed))], smallest)
-    assert tuple(table.columns) == COLUMNS
-    return str(table["relation"][0])
+    return judged(a, b, seed, smallest).relation
 
 
 @pytest.mark.parametrize("n", [1, 4, 6, 30])
@@ -25,9 +28,9 @@ def test_no_pairs_of_samples_are_further_apart_than_those_without_overlap(n: int
         assert least_p("mann_whitney", n, n) == pytest.approx(2 / math.comb(2 * n, n))
     a, b = RNG.normal(size=n), RNG.normal(3, 1, size=n)
     for seed, test in ((1, "wilcoxon"), (None, "mann_whitney")):
-        table = compared([(sample("a", a, seed), sample("b", b, seed))], 0)
-        assert table["test"][0] == test
-        assert table["p"][0] >= table["p_least"][0] * (1 - 1e-9)
+        pair = judged(a, b, seed, 0)
+        assert pair.found.test == test
+        assert pair.found.p >= pair.p_least * (1 - 1e-9)
 
 
 def test_nothing_to_test_has_no_p() -> None:
@@ -35,8 +38,8 @@ def test_nothing_to_test_has_no_p() -> None:
 
 
 @pytest.mark.parametrize(("test", "n_pairs", "needed"), [("wilcoxon", 1, 6), ("wilcoxon", 5, 8)])
-def test_trials_needed(test: str, n_pairs: int, needed: int) -> None:
-    assert trials_needed(test, n_pairs) == needed
+def test__trials_needed(test: str, n_pairs: int, needed: int) -> None:
+    assert _trials_needed(test, n_pairs) == needed
     assert least_p(test, needed, needed) * n_pairs <= 0.05
     assert least_p(test, needed - 1, needed - 1) * n_pairs > 0.05
 
@@ -49,9 +52,8 @@ def test_what_a_pair_is_shown_to_be() -> None:
     assert relation(a, a + 0.001 + further) == "alike"
     assert relation(a, a + 0.001 + further, smallest=0) == "lower"
     assert relation(a, a + RNG.normal(0, 0.01, 12)) == "not told apart"
-    paired = sample("b", a + 0.004 + RNG.normal(0, 1e-4, 12), 1)
-    [difference] = compared([(sample("a", a, 1), paired)], 0.002)["difference"]
-    assert difference == pytest.approx(-0.004, abs=1e-4)  # of the pairs, not of the medians
+    paired = judged(a, a + 0.004 + RNG.normal(0, 1e-4, 12))
+    assert paired.difference == pytest.approx(-0.004, abs=1e-4)  # of the pairs, not of the medians
     assert relation(a[:5], a[:5] + 0.02 + further[:5]) == "too few trials"
     assert relation(a, []) == relation([], a) == relation([], []) == "not run"
     assert relation(a, a + 0.5, seed=None) == "lower"
@@ -63,11 +65,10 @@ def test_a_family_needs_more_trials_than_a_pair() -> None:
     samples = [sample(name, a * (i + 1), 1) for i, name in enumerate("abcdef")]
     alone = compared([(samples[0], samples[1])], 0)
     family = compared([(samples[0], other) for other in samples[1:]], 0)
-    assert alone["relation"].tolist() == ["lower"]
-    assert family["relation"].tolist() == ["too few trials"] * 5
-    assert family["p_least"].tolist() == pytest.approx([5 * 2 / 2**7] * 5)
+    assert [pair.relation for pair in alone] == ["lower"]
+    assert [pair.relation for pair in family] == ["too few trials"] * 5
+    assert [pair.p_least for pair in family] == pytest.approx([5 * 2 / 2**7] * 5)
 
 
-def test_an_empty_family_is_a_table() -> None:
-    assert tuple(no_pairs().columns) == COLUMNS
-    assert len(no_pairs()) == 0
+def test_an_empty_family_has_no_pairs() -> None:
+    assert compared([], 0.002) == ()

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 
 from aes_lipi.api import load_study
 from aes_lipi.config import list_presets
+from aes_lipi.reproduction.plan import _select
 from aes_lipi.reproduction.published import Published, load_published
-from aes_lipi.reproduction.subjects import select
 
 PUBLISHED = load_published()
 CONTENT = yaml.safe_load(files("aes_lipi.reproduction").joinpath("published.yaml").read_text())
@@ -64,7 +64,7 @@ def test_every_selector_is_one_variant_of_its_preset(
     preset: str, series: str, selector: dict[str, Any]
 ) -> None:
     assert preset in list_presets()
-    variant = select(load_study(preset), selector)
+    variant = _select(load_study(preset), selector)
     assert series in ("none", variant.prune_method, variant.prune_schedule)
     assert (series == "none") == (variant.prune_method == "None")
 
@@ -72,7 +72,7 @@ def test_every_selector_is_one_variant_of_its_preset(
 @pytest.mark.parametrize("figure", PUBLISHED.figures, ids=lambda figure: figure.name)
 def test_a_figure_shows_all_of_its_preset(figure: Any) -> None:
     study = load_study(figure.preset)
-    shown = {select(study, series.variant).id for series in figure.series}
+    shown = {_select(study, series.variant).id for series in figure.series}
     assert shown == {variant.id for variant in study.variants}
     assert study.trials == PUBLISHED.source.trials
     assert {variant.epochs for variant in study.variants} == {PUBLISHED.source.epochs}
@@ -87,16 +87,16 @@ def test_a_best_schedule_is_the_one_in_best_of_lipi() -> None:
         pairs = claim.family(figure)
         assert len(pairs) == 5
         [claimed] = {first for first, _ in pairs}
-        ours = select(load_study(figure.preset), figure.named(claimed).variant)
-        assert ours.id == select(load_study("best_of_lipi"), best[operator].variant).id
+        ours = _select(load_study(figure.preset), figure.named(claimed).variant)
+        assert ours.id == _select(load_study("best_of_lipi"), best[operator].variant).id
 
 
 def test_controls_differ_from_what_they_are_a_change_of() -> None:
     for control in PUBLISHED.controls:
         origin = PUBLISHED.reference(control.origin)
         for name, selector in control.series.items():
-            ours = select(load_study(control.preset), selector)
-            theirs = select(load_study(origin.preset), origin.named(name).variant)
+            ours = _select(load_study(control.preset), selector)
+            theirs = _select(load_study(origin.preset), origin.named(name).variant)
             changed = {k for k, v in ours.model_dump().items() if v != getattr(theirs, k)}
             assert changed
             assert changed <= {"learning_rate_policy", "optimizer_state", "radius"}

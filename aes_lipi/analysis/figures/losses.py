@@ -15,14 +15,20 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import FuncFormatter
 
-from aes_lipi.analysis.figures.layout import power, settled, wrapped
 from aes_lipi.analysis.figures.rasters import loss_scale
-from aes_lipi.analysis.figures.style import INK, LOSSES, PAGE, styled
+from aes_lipi.analysis.figures.style import (
+    INK,
+    LOSSES,
+    PAGE,
+    laid_out,
+    power_of_ten,
+    styled,
+    wrapped,
+)
 from aes_lipi.analysis.history import Courses, History
-from aes_lipi.analysis.lineage import final_cell
 from aes_lipi.arrays import Float64
 
-MOST_TIMES = 6
+_MOST_TIMES = 6
 """Generations of a variant that are drawn."""
 
 _SIDE = 0.88  # of a matrix, at most, in inches
@@ -66,9 +72,9 @@ def neighbourhood_losses(rows: Courses) -> Figure | None:
 
 
 def _row(label: str, history: History) -> _Row:
-    cell = final_cell(history)
+    cell = history.final_cell
     known = sorted(history.selection_losses)
-    places = np.linspace(0, len(known) - 1, min(len(known), MOST_TIMES)).round().astype(int)
+    places = np.linspace(0, len(known) - 1, min(len(known), _MOST_TIMES)).round().astype(int)
     losses = {known[k]: history.selection_losses[known[k]][cell] for k in np.unique(places)}
     size = len(next(iter(losses.values()), ()))
     cells = history.members[cell] if history.members else ()
@@ -100,10 +106,10 @@ def _drawn(rows: Sequence[_Row]) -> Figure:
         aspect=30,
         shrink=0.8,
         label="loss at selection",
-        format=FuncFormatter(power) if isinstance(image.norm, LogNorm) else None,
+        format=FuncFormatter(power_of_ten) if isinstance(image.norm, LogNorm) else None,
         extend="max" if beyond else "neither",
     )
-    return settled(figure)
+    return laid_out(figure)
 
 
 def _scale(rows: Sequence[_Row]) -> Normalize:

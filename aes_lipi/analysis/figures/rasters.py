@@ -7,7 +7,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 
-from aes_lipi.analysis.figures.layout import whole_ticks
+from aes_lipi.analysis.figures.style import whole_ticks
 from aes_lipi.arrays import Float64, Int64
 
 MOST_PIXELS = (160, 640)

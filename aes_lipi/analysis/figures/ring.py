@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
@@ -13,19 +16,26 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter
 from matplotlib.transforms import ScaledTranslation
 
-from aes_lipi.analysis.figures.layout import power, settled, wrapped
 from aes_lipi.analysis.figures.rasters import (
     block_means,
     block_middles,
     cells_over_generations,
     loss_scale,
 )
-from aes_lipi.analysis.figures.style import INK, LOSSES, PAGE, PAPER, styled
-from aes_lipi.analysis.history import Courses, History
-from aes_lipi.analysis.lineage import descents, final_cell, line_on_ring
-from aes_lipi.arrays import Float64
+from aes_lipi.analysis.figures.style import (
+    INK,
+    LOSSES,
+    PAGE,
+    PAPER,
+    laid_out,
+    power_of_ten,
+    styled,
+    wrapped,
+)
+from aes_lipi.analysis.history import BEGINNING, Courses, History
+from aes_lipi.arrays import Float64, Int64
 
-MEASURE = "min_replacement_loss"
+_MEASURE = "min_replacement_loss"
 """What the losses are: of the pair on one batch, after training and before it is pruned."""
 
 _ROUND = (
@@ -42,7 +52,7 @@ _FOLLOWED = 5  # cells, at least, for a line of descent: it would hide fewer
 _LEGEND_BELOW = -32  # of the last panel, in points
 
 
-def lineage_colours() -> Colormap:
+def _lineage_colours() -> Colormap:
     """A colour map that ends where it begins, as a ring does.
 
     It goes round in the plane of lightness and of blue to yellow, which no common colour blindness
@@ -52,11 +62,11 @@ def lineage_colours() -> Colormap:
     return LinearSegmentedColormap.from_list("ring", (*_ROUND, _ROUND[0]))
 
 
-def space_time(rows: Courses, measure: str = MEASURE) -> Figure | None:
+def space_time(rows: Courses, measure: str = _MEASURE) -> Figure | None:
     """Cells over generations, coloured by loss on the left and by lineage on the right.
 
     On the right, a centre has the colour of the cell from whose centre it descends since the last
-    vertical line, where one pair's descendants had taken all cells (see `descents`); the line is
+    vertical line, where one pair's descendants had taken all cells (see `_descents`); the line is
     the descent of the pair that is best in the end, broken where it goes round the ring's end.
 
     Args:
@@ -91,7 +101,7 @@ def _drawn(rows: Courses, measure: str) -> Figure:
     _finish(figure, grid, image, _NAMES.get(measure, measure))
     if any(history.n_cells >= _FOLLOWED for _, history in rows):
         _legend(figure, grid[-1, 1])
-    return settled(figure)
+    return laid_out(figure)
 
 
 def _losses(axes: Axes, values: Float64, scale: Normalize) -> AxesImage:
@@ -111,7 +121,7 @@ def _key(axes: Axes, n_cells: int, width: float) -> None:
     """The colour of every cell, left of its row."""
     axes.imshow(
         np.arange(n_cells)[:, np.newaxis],
-        cmap=lineage_colours(),
+        cmap=_lineage_colours(),
         norm=Normalize(0, n_cells),
         extent=(-0.5 - 0.03 * width, -0.5 - 0.012 * width, -0.5, n_cells - 0.5),
         origin="lower",
@@ -124,11 +134,11 @@ def _key(axes: Axes, n_cells: int, width: float) -> None:
 
 
 def _lineage(axes: Axes, history: History) -> None:
-    told = descents(history)
+    told = _descents(history)
     place = cells_over_generations(axes, told.founders.shape)
     axes.imshow(
         block_middles(told.founders.T),
-        cmap=lineage_colours(),
+        cmap=_lineage_colours(),
         norm=Normalize(0, history.n_cells),
         extent=place,
         origin="lower",
@@ -142,7 +152,7 @@ def _lineage(axes: Axes, history: History) -> None:
 
 
 def _line_of_descent(axes: Axes, history: History) -> None:
-    generations, cells, jumps = line_on_ring(history, final_cell(history))
+    generations, cells, jumps = _line_on_ring(history, history.final_cell)
     axes.plot(
         np.insert(generations.astype(np.float64), jumps, np.nan),
         np.insert(cells.astype(np.float64), jumps, np.nan),
@@ -166,7 +176,7 @@ def _finish(figure: Figure, grid: npt.NDArray[np.object_], image: AxesImage, nam
         aspect=45,
         extend="both",
         label=name,
-        format=FuncFormatter(power) if isinstance(image.norm, LogNorm) else None,
+        format=FuncFormatter(power_of_ten) if isinstance(image.norm, LogNorm) else None,
     )
 
 
@@ -182,3 +192,67 @@ def _legend(figure: Figure, last: Axes) -> None:
         borderaxespad=0,
     )
     legend.set_in_layout(False)  # it stands in the room beside the scale of losses
+
+
+@dataclass(frozen=True)
+class _Descents:
+    """From which cell every centre descends, told anew in every window of generations.
+
+    Attributes:
+        starts: the first generation of every window.
+        founders: int64, shape (generations, cells): the cell, at the end of the generation before
+            the window, from whose centre this one descends.
+    """
+
+    starts: tuple[int, ...]
+    founders: Int64
+
+
+def _descents(history: History, most: int = 16) -> _Descents:
+    """Windows in which one pair takes over, and who descends from whom in them.
+
+    A window ends with the generation in which all centres descend from one and the same of those
+    at its start: what comes after would all look the same. Where that happens too often to be
+    seen, a window goes on for an even share of the generations.
+
+    Args:
+        history: of a trial.
+        most: windows that a figure has room for.
+    """
+    shortest = math.ceil(history.n_generations / most)
+    starts, parts, start = [], [], 0
+    while start < history.n_generations:
+        part = _until_takeover(history, start, shortest)
+        starts.append(start)
+        parts.append(part)
+        start += len(part)
+    empty = np.empty((0, history.n_cells), dtype=np.int64)
+    return _Descents(tuple(starts), np.concatenate([empty, *parts]))
+
+
+def _until_takeover(history: History, start: int, shortest: int) -> Int64:
+    """The founders from a generation to the next takeover, shape (generations, cells)."""
+    span = shortest
+    while True:
+        founders = history.ancestors(start, start + span)
+        taken = (founders == founders[:, :1]).all(axis=1)
+        taken[: shortest - 1] = False
+        if taken.any():
+            return founders[: int(taken.argmax()) + 1]
+        if start + span >= history.n_generations:
+            return founders
+        span *= 2
+
+
+def _line_on_ring(history: History, cell: int) -> tuple[Int64, Int64, tuple[int, ...]]:
+    """The line of descent of a cell's last centre, oldest first, and where it goes round the end.
+
+    Returns:
+        generations and cells, int64, shape (steps,) each; and the steps before which the line goes
+        from the last cell to the first, or back.
+    """
+    line = np.array(history.line_of(cell)[::-1], dtype=np.int64)
+    line = line[line[:, 0] > BEGINNING]
+    generations, cells = line[:, 0], line[:, 1]
+    jumps = np.abs(np.diff(cells)) * 2 > history.n_cells
+    return generations, cells, tuple(int(k) + 1 for k in np.flatnonzero(jumps))

@@ -42,7 +42,7 @@ class Named:
     caption: str
 
 
-def encode(figure: Figure, kind: str) -> bytes:
+def figure_bytes(figure: Figure, kind: str) -> bytes:
     """A figure as the content of a file: the same bytes for the same figure.
 
     Args:
@@ -61,7 +61,7 @@ def inline(svg: bytes, name: str, description: str) -> str:
     """A figure's SVG as an element of a page, in the page's colours.
 
     Args:
-        svg: from `encode`.
+        svg: from `figure_bytes`.
         name: of the figure; its ids begin with it, so that those of several figures differ. Ids
             that nothing refers to are left out.
         description: what a reader hears who does not see it; plain text, without markup.
@@ -104,14 +104,16 @@ def show(figure: Figure, named: Named, folder: Path, kinds: Iterable[str]) -> Sh
         kinds: of the files, of `FORMATS`.
 
     Raises:
-        UserError: they cannot be written.
+        UserError: the disk refuses a file; free space, or give another folder.
     """
-    svg = encode(figure, "svg")
+    svg = figure_bytes(figure, "svg")
     figure.set_layout_engine("none")  # everything has its place now
     files = []
     for kind in kinds:
         address = f"figures/{named.name}.{kind}"
-        write_bytes_atomically(folder / address, svg if kind == "svg" else encode(figure, kind))
+        write_bytes_atomically(
+            folder / address, svg if kind == "svg" else figure_bytes(figure, kind)
+        )
         files.append((kind.upper(), address))
     drawing = inline(svg, named.name, f"{named.title}. {named.caption}")
     return Shown(named.name, named.title, named.caption, drawing, tuple(files))

@@ -13,9 +13,20 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from aes_lipi.analysis.figures.layout import LEGEND_LINE, names_per_line, settled, wrapped
-from aes_lipi.analysis.figures.style import COLUMN, INK, PAGE, PAPER, Look, looks, styled
-from aes_lipi.analysis.fronts import Size, Tradeoff
+from aes_lipi.analysis.figures.style import (
+    COLUMN,
+    INK,
+    LEGEND_LINE,
+    PAGE,
+    PAPER,
+    Look,
+    laid_out,
+    looks,
+    names_per_line,
+    styled,
+    wrapped,
+)
+from aes_lipi.analysis.pareto import Size, Tradeoff
 from aes_lipi.arrays import Float64, Int64
 
 FRONT = "Pareto front"
@@ -74,7 +85,7 @@ def _drawn(tradeoffs: Sequence[Tradeoff]) -> Figure:
             axes.set_title(wrapped(each.data, width / len(sizes) - 0.4))
     handles = [*(_handle(name, styles[name]) for name in names), _front_handle()]
     figure.legend(handles=handles, loc="outside lower center", ncols=per_line)
-    return settled(figure)
+    return laid_out(figure)
 
 
 def _draw(

@@ -8,34 +8,37 @@ from dataclasses import dataclass
 import pandas as pd
 from matplotlib.figure import Figure
 
-from aes_lipi.analysis.comparisons import Comparisons
-from aes_lipi.analysis.figures.boxes import final_values
-from aes_lipi.analysis.figures.curves import Curves, over_generations
-from aes_lipi.analysis.figures.events import prune_events
+from aes_lipi.analysis.compare import Comparisons
+from aes_lipi.analysis.figures.curves import Curves, final_values, over_generations
+from aes_lipi.analysis.figures.events import learning_rates, prune_events
 from aes_lipi.analysis.figures.losses import neighbourhood_losses
 from aes_lipi.analysis.figures.panels import PANEL_SETTINGS, one_panel, panels_by
-from aes_lipi.analysis.figures.rates import learning_rates
 from aes_lipi.analysis.figures.ring import space_time
 from aes_lipi.analysis.figures.saving import Named
 from aes_lipi.analysis.figures.structure import network_structure
+from aes_lipi.analysis.figures.tradeoff import size_against_loss
 from aes_lipi.analysis.history import Courses
-from aes_lipi.analysis.reading import Measurements
+from aes_lipi.analysis.measures import AnalysisUnit
+from aes_lipi.analysis.pareto import Tradeoff
+from aes_lipi.analysis.read import Measurements, generation_samples, trial_samples
 from aes_lipi.analysis.report.sources import (
-    Source,
+    StudySource,
     best_trials,
     histories,
     model_of,
+    noise_floor,
     test_rows,
     typical_trials,
 )
-from aes_lipi.analysis.samples import generation_samples, trial_samples
-from aes_lipi.analysis.units import Unit
 from aes_lipi.results.trial_files import TrialId
 
-MOST_COURSES = 6
+_MOST_COURSES = 6
 """Variants whose single trials are drawn: those of the lowest losses."""
 
-LOSS_AXIS = "mean L1, training rows"
+_LOSS_AXIS = "mean L1, training rows"
+
+TRADEOFF_TABLE = "tradeoff.csv"
+"""Of who is on the fronts."""
 
 _BAND = "Lines are medians over trials, bands their 95 % bootstrap intervals."
 
@@ -56,23 +59,36 @@ class Drawn:
         sources: the directories behind them.
         tables: by unit, of `describe_generations`.
         losses: the comparisons of the final losses.
+        pruned: what was recorded, where anything is pruned.
     """
 
     data: Measurements
-    sources: Sequence[Source]
-    tables: Mapping[Unit, pd.DataFrame]
+    sources: Sequence[StudySource]
+    tables: Mapping[AnalysisUnit, pd.DataFrame]
     losses: Comparisons
+    pruned: Sequence[Tradeoff]
 
-    def curves(self, unit: Unit, measure: str, axis: str, floor: float | None = None) -> Curves:
+    def curves(
+        self, unit: AnalysisUnit, measure: str, axis: str, floor: float | None = None
+    ) -> Curves:
         """A measure over generations."""
         table = self.tables[unit]
         return Curves(axis, table[table["measure"] == measure], floor)
 
 
-def study_pictures(drawn: Drawn) -> Iterator[Picture]:
+def pictures(drawn: Drawn) -> Iterator[Picture]:
+    """All figures, in the order of the page; each is drawn when it is asked for."""
+    yield from _study_pictures(drawn)
+    yield _answer_picture(drawn)
+    yield from _tradeoff_pictures(drawn.pruned)
+    yield from _course_pictures(drawn)
+    yield from _structure_pictures(drawn)
+
+
+def _study_pictures(drawn: Drawn) -> Iterator[Picture]:
     """The figures of whole studies, over all trials."""
     labels, noise = drawn.data.labels, noise_floor(drawn.data.trials)
-    loss = drawn.curves("trial_mean", "mean_L1", LOSS_AXIS, noise)
+    loss = drawn.curves("trial_mean", "mean_L1", _LOSS_AXIS, noise)
     dotted = "" if noise is None else f" Dotted: the noise in the data, {noise:g}."
     yield Picture(
         "loss",
@@ -109,7 +125,7 @@ def study_pictures(drawn: Drawn) -> Iterator[Picture]:
         f"training rows is lowest: that loss, and its parameters that are not zero. {_BAND}",
         over_generations(
             [
-                drawn.curves("trial_best", "mean_L1", LOSS_AXIS, noise),
+                drawn.curves("trial_best", "mean_L1", _LOSS_AXIS, noise),
                 drawn.curves("trial_best", "network_size", "network size"),
             ],
             one_panel(labels),
@@ -128,7 +144,7 @@ def _final_values(drawn: Drawn) -> Picture:
         "shown to differ in their loss.",
         final_values(
             [
-                (LOSS_AXIS, generation_samples(drawn.data, "mean_L1")),
+                (_LOSS_AXIS, generation_samples(drawn.data, "mean_L1")),
                 ("capacity", generation_samples(drawn.data, "capacity")),
             ],
             letters,
@@ -136,7 +152,7 @@ def _final_values(drawn: Drawn) -> Picture:
     )
 
 
-def answer_picture(drawn: Drawn) -> Picture:
+def _answer_picture(drawn: Drawn) -> Picture:
     """What the trials' answers are worth on the test rows, and how large they are."""
     return Picture(
         "answers",
@@ -163,7 +179,30 @@ def _choice(trials: pd.DataFrame) -> str:
     return ways.get(kinds[0], "one of its cells") if len(kinds) == 1 else "one of its cells"
 
 
-def course_pictures(drawn: Drawn) -> Iterator[Picture]:
+def _tradeoff_pictures(found: Sequence[Tradeoff]) -> Iterator[Picture]:
+    """What size costs, over all that was recorded; none where nothing is pruned."""
+    figure = size_against_loss(found)
+    if figure is None:
+        return
+    unit = "share" if all(each.is_of_one_size for each in found) else "number"
+    two = " (left), and of those left when what pruning made dead is taken out (right)"
+    sizes = two if any(each.is_compacted for each in found) else ""
+    among = "" if len(found) == 1 else " of the same data"
+    dotted = " Dotted: the noise in the data." if any(each.floor for each in found) else ""
+    yield Picture(
+        "tradeoff",
+        "Capacity against loss",
+        "Every point is a cell of a trial in a recorded generation: its L1 on the validation rows "
+        f"over the {unit} of its parameters that are not zero{sizes}. Of points that would cover "
+        f"each other, one is drawn. The line is the Pareto front over all variants{among}: nothing "
+        "that was recorded is as small as one of its members and better, or as good and smaller. "
+        "The front was picked on the validation rows; the L1 of its members on the test rows is "
+        f"beside it in the table {TRADEOFF_TABLE}.{dotted}",
+        figure,
+    )
+
+
+def _course_pictures(drawn: Drawn) -> Iterator[Picture]:
     """The figures of single trials: the ring in space and time, and what goes on in it."""
     chosen = _lowest(drawn)
     typical = {
@@ -213,7 +252,7 @@ def course_pictures(drawn: Drawn) -> Iterator[Picture]:
             yield Picture(name, title, f"{caption} {whose}", figure)
 
 
-def structure_pictures(drawn: Drawn) -> Iterator[Picture]:
+def _structure_pictures(drawn: Drawn) -> Iterator[Picture]:
     """The best pair of every variant: its weights, and which nodes are gone."""
     chosen = _lowest(drawn)
     for variant, (source, number) in best_trials(drawn.data, drawn.sources).items():
@@ -242,11 +281,4 @@ def _lowest(drawn: Drawn) -> list[str]:
     """The variants of the lowest final losses."""
     known = [sample for sample in drawn.losses.samples if len(sample.values)]
     ordered = sorted(known, key=lambda sample: float(pd.Series(sample.values).median()))
-    return [sample.variant for sample in ordered[:MOST_COURSES]]
-
-
-def noise_floor(trials: pd.DataFrame) -> float | None:
-    """The L1 of an answer without fault on generated data; None where it is not one value."""
-    generated = trials["data"].isna() & trials["n_dim"].notna()
-    levels = trials.loc[generated, "noise_probability"].unique()
-    return float(levels[0]) if generated.all() and len(levels) == 1 and levels[0] > 0 else None
+    return [sample.variant for sample in ordered[:_MOST_COURSES]]

@@ -6,13 +6,14 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pandas as pd
 
 from aes_lipi.analysis.figures.panels import settings_of, varying_settings
-from aes_lipi.analysis.reading import Measurements
-from aes_lipi.analysis.report.sources import Source
+from aes_lipi.analysis.read import Measurements
+from aes_lipi.analysis.report.sources import StudySource
 from aes_lipi.config import Variant
 from aes_lipi.results.trial_files import RESULTS, TrialId
 
@@ -42,7 +43,7 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class Progress:
+class _VariantProgress:
     """How far a variant is.
 
     Attributes:
@@ -58,30 +59,51 @@ class Progress:
     pending: int
 
 
-def shared_settings(data: Measurements) -> Grid:
+def what_was_run(
+    data: Measurements, sources: Sequence[StudySource], page_folder: Path
+) -> dict[str, Any]:
+    """What a page's template shows of settings, machines, failures and files, by its names there.
+
+    Args:
+        data: the measurements.
+        sources: the directories behind them.
+        page_folder: where the page is written, for links.
+    """
+    return {
+        "period": _period(data.trials),
+        "progress": _progress(data, sources),
+        "failures": _failures(data),
+        "varying": _varying_grid(data),
+        "settings": _shared_settings(data),
+        "machines": _machines(data),
+        "files": _file_links(data, sources, page_folder),
+    }
+
+
+def _shared_settings(data: Measurements) -> Grid:
     """The settings that all variants have in common, by their group."""
     settings = settings_of(data.trials, data.labels)
     varying = set(varying_settings(settings))
     common = [name for name in settings.columns if name not in varying]
     rows = [
-        (name, shown_value(settings[name].iloc[0]), Variant.model_fields[name].description or "")
+        (name, _shown_value(settings[name].iloc[0]), Variant.model_fields[name].description or "")
         for name in common
         if len(settings)
     ]
     return Grid(("setting", "value", "what it is"), tuple(rows))
 
 
-def varying_grid(data: Measurements) -> Grid:
+def _varying_grid(data: Measurements) -> Grid:
     """The settings in which variants differ, a row for each."""
     settings = settings_of(data.trials, data.labels)
     names = varying_settings(settings)
-    columns = [[shown_value(value) for value in settings[name]] for name in names]
+    columns = [[_shown_value(value) for value in settings[name]] for name in names]
     labels = [data.labels[variant] for variant in settings.index]
     rows = zip(labels, map(str, settings.index), *columns, strict=True)
     return Grid(("variant", "id", *names), tuple(rows))
 
 
-def shown_value(value: object) -> str:
+def _shown_value(value: object) -> str:
     """A setting's value as text."""
     if value is None or (not isinstance(value, str) and pd.isna(value)):  # type: ignore[call-overload]
         return "–"
@@ -90,7 +112,7 @@ def shown_value(value: object) -> str:
     return str(value)
 
 
-def machines(data: Measurements) -> Grid:
+def _machines(data: Measurements) -> Grid:
     """On what the trials ran: every combination, with its number of trials."""
     trials = data.trials
     names = list(_MACHINE)
@@ -102,7 +124,7 @@ def machines(data: Measurements) -> Grid:
     return Grid((*_MACHINE.values(), "trials"), tuple(rows))
 
 
-def period(trials: pd.DataFrame) -> str:
+def _period(trials: pd.DataFrame) -> str:
     """When trials started, the first and the last one; empty without any."""
     started = trials["started_at"].dropna()
     if not len(started):
@@ -111,7 +133,7 @@ def period(trials: pd.DataFrame) -> str:
     return f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"
 
 
-def progress(data: Measurements, sources: Sequence[Source]) -> tuple[Progress, ...]:
+def _progress(data: Measurements, sources: Sequence[StudySource]) -> tuple[_VariantProgress, ...]:
     """How many trials of each variant are done; those not tried yet among them."""
     wanted: dict[str, int] = {}
     names = dict(data.labels)
@@ -122,7 +144,7 @@ def progress(data: Measurements, sources: Sequence[Source]) -> tuple[Progress, .
             names.setdefault(variant, source.described.label(variant))
     committed, failed = (table["variant"].value_counts() for table in (data.trials, data.failures))
     return tuple(
-        Progress(
+        _VariantProgress(
             label,
             n := int(committed.get(variant, 0)),
             m := int(failed.get(variant, 0)),
@@ -132,7 +154,7 @@ def progress(data: Measurements, sources: Sequence[Source]) -> tuple[Progress, .
     )
 
 
-def failures(data: Measurements) -> Grid:
+def _failures(data: Measurements) -> Grid:
     """Every failed trial and its error."""
     rows = [
         (data.labels[variant], str(trial), str(error)[:_LONGEST])
@@ -144,7 +166,7 @@ def failures(data: Measurements) -> Grid:
 
 
 @dataclass(frozen=True)
-class FileLinks:
+class _FileLinks:
     """The files of a trial.
 
     Attributes:
@@ -158,13 +180,13 @@ class FileLinks:
     links: tuple[tuple[str, str], ...]
 
 
-def file_links(
-    data: Measurements, sources: Iterable[Source], page_folder: Path
-) -> tuple[FileLinks, ...]:
+def _file_links(
+    data: Measurements, sources: Iterable[StudySource], page_folder: Path
+) -> tuple[_FileLinks, ...]:
     """Links to every Parquet file and model, relative to the page where they can be."""
     roots = {source.storage.shown: _root(source, page_folder) for source in sources}
     return tuple(
-        FileLinks(
+        _FileLinks(
             data.labels[variant],
             trial,
             tuple(
@@ -178,7 +200,7 @@ def file_links(
     )
 
 
-def _root(source: Source, page_folder: Path) -> str:
+def _root(source: StudySource, page_folder: Path) -> str:
     """The address of a study's folder, as seen from the page."""
     folder = Path(source.storage.shown)
     if not folder.is_dir():

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from pydantic import ValidationError
 
 from aes_lipi.analysis.history import History, histories_of
-from aes_lipi.analysis.labels import shown_name
-from aes_lipi.analysis.reading import Measurements
-from aes_lipi.analysis.samples import generation_samples
+from aes_lipi.analysis.measures import TrialRows
+from aes_lipi.analysis.pareto import Tradeoff, candidates_frame, recorded_rows, tradeoffs
+from aes_lipi.analysis.read import Measurements, generation_samples
+from aes_lipi.analysis.studies import shown_name
 from aes_lipi.arrays import Float32
 from aes_lipi.config import Variant
 from aes_lipi.data.load import load_dataset
 from aes_lipi.errors import UserError
-from aes_lipi.io.files import decode_json
 from aes_lipi.models.files import load_model
 from aes_lipi.models.model import Model
-from aes_lipi.results.description import STUDY_FILE, StudyDescription, read_study_description
+from aes_lipi.results.description import STUDY_FILE, Description, read_description
+from aes_lipi.results.documents import decode
 from aes_lipi.results.inventory import Inventory
 from aes_lipi.results.reading import open_results
 from aes_lipi.results.storage import Storage
@@ -32,7 +34,7 @@ _GENERATED = 50_000_000  # values of a split
 
 
 @dataclass(frozen=True)
-class Source:
+class StudySource:
     """One directory.
 
     Attributes:
@@ -46,7 +48,7 @@ class Source:
     location: str | Path
     storage: Storage
     inventory: Inventory
-    described: StudyDescription | None
+    described: Description | None
     question: str
 
     def variant(self, variant: str) -> Variant | None:
@@ -60,7 +62,7 @@ class Source:
             return None
 
 
-def open_source(location: str | Path) -> Source:
+def open_source(location: str | Path) -> StudySource:
     """A directory that holds a study.
 
     Raises:
@@ -68,17 +70,19 @@ def open_source(location: str | Path) -> Source:
     """
     storage, inventory = open_results(location)
     content = storage.read(STUDY_FILE) or b""
-    question = (decode_json(content) or {}).get("description")
-    return Source(
+    question = (decode(content) or {}).get("description")
+    return StudySource(
         location,
         storage,
         inventory,
-        read_study_description(content),
+        read_description(content),
         shown_name(question) if isinstance(question, str) else "",
     )
 
 
-def typical_trials(data: Measurements, sources: Sequence[Source]) -> dict[str, tuple[Source, int]]:
+def typical_trials(
+    data: Measurements, sources: Sequence[StudySource]
+) -> dict[str, tuple[StudySource, int]]:
     """By variant the trial whose final loss is the median, the lower one of two."""
     numbers = {}
     for sample in generation_samples(data, data.best_by):
@@ -88,7 +92,9 @@ def typical_trials(data: Measurements, sources: Sequence[Source]) -> dict[str, t
     return _located(data, sources, numbers)
 
 
-def best_trials(data: Measurements, sources: Sequence[Source]) -> dict[str, tuple[Source, int]]:
+def best_trials(
+    data: Measurements, sources: Sequence[StudySource]
+) -> dict[str, tuple[StudySource, int]]:
     """By variant the trial whose answer has the lowest test loss."""
     known = data.trials.dropna(subset="test_loss")
     best = known.loc[known.groupby("variant")["test_loss"].idxmin()]
@@ -98,8 +104,8 @@ def best_trials(data: Measurements, sources: Sequence[Source]) -> dict[str, tupl
 
 
 def _located(
-    data: Measurements, sources: Sequence[Source], numbers: Mapping[str, int]
-) -> dict[str, tuple[Source, int]]:
+    data: Measurements, sources: Sequence[StudySource], numbers: Mapping[str, int]
+) -> dict[str, tuple[StudySource, int]]:
     """The trials with the directories that hold them, in the order of the labels."""
     by_directory = {source.storage.shown: source for source in sources}
     rows = data.trials.set_index(["variant", "trial"])["directory"]
@@ -110,7 +116,7 @@ def _located(
     }
 
 
-def histories(trials: Mapping[str, tuple[Source, int]]) -> dict[str, History]:
+def histories(trials: Mapping[str, tuple[StudySource, int]]) -> dict[str, History]:
     """The courses of trials, by variant, without those that cannot be read."""
     found = {}
     for variant, (source, number) in trials.items():
@@ -121,7 +127,7 @@ def histories(trials: Mapping[str, tuple[Source, int]]) -> dict[str, History]:
     return found
 
 
-def model_of(source: Source, trial: TrialId) -> Model | None:
+def model_of(source: StudySource, trial: TrialId) -> Model | None:
     """The model of a committed trial; None if its file is not what was committed."""
     facts = source.inventory.committed[trial]["models"]
     content = source.storage.read(facts.path)
@@ -156,3 +162,33 @@ def _is_at_hand(variant: Variant) -> bool:
         return variant.data_digest is not None and Path(variant.data).is_file()
     clusters, examples = variant.n_clusters or 0, variant.n_examples_per_cluster or 0
     return clusters * examples * (variant.n_dim or 0) <= _GENERATED
+
+
+def pruned_tradeoffs(data: Measurements, sources: Sequence[StudySource]) -> tuple[Tradeoff, ...]:
+    """All that was recorded of a report's trials, by the data, where anything is pruned."""
+    found: dict[TrialId, TrialRows] = {}
+    for source in sources:
+        own = data.trials[data.trials["directory"] == source.storage.shown]
+        own = own[own["n_parameters"] > 0]
+        ids = map(TrialId, own["variant"], own["trial"])
+        sizes = dict(zip(ids, own["n_parameters"].astype(int), strict=True))
+        found |= recorded_rows(source.storage, source.inventory, sizes)
+    places = {variant: place for place, variant in enumerate(data.labels)}
+    ordered = sorted(found, key=lambda each: (places[each.variant], each.trial))
+    candidates = candidates_frame([(each, found[each]) for each in ordered], data.labels)
+    return tuple(
+        replace(each, floor=_floor_of(each, data.trials))
+        for each in tradeoffs(candidates, data.trials)
+        if each.is_pruned
+    )
+
+
+def _floor_of(tradeoff: Tradeoff, trials: pd.DataFrame) -> float | None:
+    return noise_floor(trials[trials["variant"].isin(tradeoff.candidates["variant"].unique())])
+
+
+def noise_floor(trials: pd.DataFrame) -> float | None:
+    """The L1 of an answer without fault on generated data; None where it is not one value."""
+    generated = trials["data"].isna() & trials["n_dim"].notna()
+    levels = trials.loc[generated, "noise_probability"].unique()
+    return float(levels[0]) if generated.all() and len(levels) == 1 and levels[0] > 0 else None

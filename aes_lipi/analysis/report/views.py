@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from aes_lipi.analysis.comparisons import Comparison, Comparisons
+from aes_lipi.analysis.compare import Comparison, Comparisons
 from aes_lipi.analysis.hypotheses import holm, least_p
-from aes_lipi.analysis.reading import Measurements
+from aes_lipi.analysis.read import Measurements
 from aes_lipi.analysis.report.settings import Grid
 
-NAMES: Mapping[str, str] = {
+_NAMES: Mapping[str, str] = {
     "mean_L1": "L1, training rows",
     "mean_test_L1": "L1, test rows",
     "best_mean_L1": "L1, training rows",
@@ -29,7 +29,7 @@ NAMES: Mapping[str, str] = {
 }
 """What tables call measures."""
 
-TEST_NAMES = {
+_TEST_NAMES = {
     "wilcoxon": "Wilcoxon signed-rank",
     "mann_whitney": "Mann-Whitney U",
     "none": "no test: no values",
@@ -40,7 +40,7 @@ _SMALL, _COUNTED = 100, 10_000  # where a number has fewer decimals
 
 
 @dataclass(frozen=True)
-class Square:
+class _Square:
     """A field of a matrix of comparisons.
 
     Attributes:
@@ -55,7 +55,7 @@ class Square:
 
 
 @dataclass(frozen=True)
-class Family:
+class _Family:
     """One family of tests.
 
     Attributes:
@@ -71,7 +71,7 @@ class Family:
     summary: str
     labels: tuple[str, ...]
     letters: tuple[str, ...]
-    matrix: tuple[tuple[Square | None, ...], ...]
+    matrix: tuple[tuple[_Square | None, ...], ...]
     pairs: Grid
 
 
@@ -86,7 +86,7 @@ def number(value: float) -> str:
     return f"{value:.1f}" if abs(value) >= _SMALL else f"{value:.3f}"
 
 
-def told_apart(a: float, b: float) -> tuple[str, str]:
+def _told_apart(a: float, b: float) -> tuple[str, str]:
     """Two numbers, in as many decimals as tell them apart if they are nearly the same."""
     shown = number(a), number(b)
     if a == b or shown[0] != shown[1] or shown[0] == "–":
@@ -95,21 +95,21 @@ def told_apart(a: float, b: float) -> tuple[str, str]:
     return f"{a:.{digits}f}", f"{b:.{digits}f}"
 
 
-def p_value(p: float) -> str:
+def _p_value(p: float) -> str:
     """A p-value as it is cited."""
     if not math.isfinite(p):
         return "–"
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def spread_text(row: Any) -> str:
+def _spread_text(row: Any) -> str:
     """Median and quartiles of a row of a table; a dash where there is none."""
     if row is None or not row["n"]:
         return "–"
     return f"{number(row['median'])} [{number(row['q1'])}, {number(row['q3'])}]"
 
 
-def interval_text(low: float, high: float) -> str:
+def _interval_text(low: float, high: float) -> str:
     """An interval; a dash where there is none."""
     return "–" if math.isnan(low) else f"{number(low)} to {number(high)}"
 
@@ -126,7 +126,7 @@ def at_a_glance(
         letters: of the comparison of the first measure, by variant id.
     """
     first, *others = measures
-    head = ("variant", "trials", NAMES[first], "95 % interval", "group")
+    head = ("variant", "trials", _NAMES[first], "95 % interval", "group")
     by_variant = {variant: rows.set_index("measure") for variant, rows in table.groupby("variant")}
     rows = []
     for variant, label in data.labels.items():
@@ -136,13 +136,13 @@ def at_a_glance(
             (
                 label,
                 _trials(lead),
-                spread_text(lead),
-                interval_text(lead["low"], lead["high"]),
+                _spread_text(lead),
+                _interval_text(lead["low"], lead["high"]),
                 letters.get(variant, ""),
-                *(spread_text(found.loc[name]) for name in others),
+                *(_spread_text(found.loc[name]) for name in others),
             )
         )
-    return Grid((*head, *(NAMES[name] for name in others)), tuple(rows))
+    return Grid((*head, *(_NAMES[name] for name in others)), tuple(rows))
 
 
 def _trials(row: Any) -> str:
@@ -177,15 +177,15 @@ def by_generation(table: pd.DataFrame, measures: Sequence[str], most: int) -> Gr
     for label, generations in recorded.items():
         for t in _chosen(generations, most):
             lead, *others = (found.get((label, t, name)) for name in measures)
-            rows.append((str(label), str(t), *_lead(lead), *map(spread_text, others)))
-    names = [NAMES[name] for name in measures]
+            rows.append((str(label), str(t), *_lead(lead), *map(_spread_text, others)))
+    names = [_NAMES[name] for name in measures]
     head = ("variant", "generation", "n", names[0], "95 % interval", *names[1:])
     return Grid(head, tuple(rows))
 
 
 def _lead(row: Any) -> tuple[str, str, str]:
     """Number of values, median with quartiles, and interval."""
-    return str(row["n"]), spread_text(row), interval_text(row["low"], row["high"])
+    return str(row["n"]), _spread_text(row), _interval_text(row["low"], row["high"])
 
 
 def _chosen(generations: Sequence[int], most: int) -> list[int]:
@@ -196,14 +196,14 @@ def _chosen(generations: Sequence[int], most: int) -> list[int]:
     return [generations[round(k * step)] for k in range(most)]
 
 
-def family(title: str, comparisons: Comparisons) -> Family:
+def family(title: str, comparisons: Comparisons) -> _Family:
     """One family of comparisons as it is shown."""
     samples = comparisons.samples
-    squares: dict[tuple[str, str], Square] = {}
+    squares: dict[tuple[str, str], _Square] = {}
     for row in comparisons.pairs():
         squares[row.a, row.b], squares[row.b, row.a] = _squares(row)
     letters = comparisons.letters()
-    return Family(
+    return _Family(
         title=title,
         summary=_summary(comparisons),
         labels=tuple(sample.label for sample in samples),
@@ -216,9 +216,9 @@ def family(title: str, comparisons: Comparisons) -> Family:
 _OPPOSITE = {"lower": "greater", "greater": "lower"}
 
 
-def _squares(pair: Comparison) -> tuple[Square, Square]:
+def _squares(pair: Comparison) -> tuple[_Square, _Square]:
     """The fields of a pair, from both of its sides."""
-    found = f"{TEST_NAMES[pair.test]}, p {p_value(pair.p_holm)}"
+    found = f"{_TEST_NAMES[pair.test]}, p {_p_value(pair.p_holm)}"
     opposite = _OPPOSITE.get(pair.verdict, pair.verdict)
     return (
         _square(pair.a12, pair.verdict, f"{pair.label_a} over {pair.label_b}", found),
@@ -226,10 +226,10 @@ def _squares(pair: Comparison) -> tuple[Square, Square]:
     )
 
 
-def _square(a12: float, shown: str, which: str, found: str) -> Square:
+def _square(a12: float, shown: str, which: str, found: str) -> _Square:
     if math.isnan(a12):
-        return Square("–", "", which)
-    return Square(f"{a12:.2f}", shown, f"{which}: A12 {a12:.3f}, {found}")
+        return _Square("–", "", which)
+    return _Square(f"{a12:.2f}", shown, f"{which}: A12 {a12:.3f}, {found}")
 
 
 def pairs_grid(pairs: Sequence[Comparison]) -> Grid:
@@ -239,12 +239,12 @@ def pairs_grid(pairs: Sequence[Comparison]) -> Grid:
             row.label_a,
             row.label_b,
             f"{row.n_a}" if row.n_a == row.n_b else f"{row.n_a}, {row.n_b}",
-            *told_apart(row.median_a, row.median_b),
-            TEST_NAMES[row.test],
-            p_value(row.p),
-            p_value(row.p_holm),
+            *_told_apart(row.median_a, row.median_b),
+            _TEST_NAMES[row.test],
+            _p_value(row.p),
+            _p_value(row.p_holm),
             "–" if math.isnan(row.a12) else f"{row.a12:.3f}",
-            interval_text(row.a12_low, row.a12_high),
+            _interval_text(row.a12_low, row.a12_high),
             row.magnitude,
             f"a is {row.verdict}" if row.verdict else "not shown to differ",
         )
@@ -270,7 +270,7 @@ def pairs_grid(pairs: Sequence[Comparison]) -> Grid:
 def _summary(comparisons: Comparisons) -> str:
     table = comparisons.table
     tested = table[table["test"] != "none"]
-    names = " and ".join(TEST_NAMES[name] for name in tested["test"].unique())
+    names = " and ".join(_TEST_NAMES[name] for name in tested["test"].unique())
     if not len(tested):
         return "There is nothing to compare."
     least = [least_p(each.test, each.n_a, each.n_b) for each in comparisons.pairs()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,39 +11,40 @@ from pathlib import Path
 import pandas as pd
 
 from aes_lipi import __version__
-from aes_lipi.analysis.checks import check_share
-from aes_lipi.analysis.comparisons import MAX_VARIANTS
+from aes_lipi.analysis.compare import MAX_VARIANTS, Comparisons, compare
 from aes_lipi.analysis.figures.saving import FORMATS, Shown, show
-from aes_lipi.analysis.fronts import Tradeoff, front_table
-from aes_lipi.analysis.reading import Measurements, read_measurements
-from aes_lipi.analysis.report.gallery import (
-    Drawn,
-    Picture,
-    answer_picture,
-    course_pictures,
-    structure_pictures,
-    study_pictures,
+from aes_lipi.analysis.measures import AnalysisUnit
+from aes_lipi.analysis.pareto import Tradeoff, front_table
+from aes_lipi.analysis.read import (
+    Measurements,
+    generation_samples,
+    read_measurements,
+    trial_samples,
 )
-from aes_lipi.analysis.report.settings import (
-    failures,
-    file_links,
-    machines,
-    period,
-    progress,
-    shared_settings,
-    varying_grid,
-)
-from aes_lipi.analysis.report.sources import Source, open_source
-from aes_lipi.analysis.report.statistics import MATRIX, TITLES, Statistics, statistics
-from aes_lipi.analysis.report.tradeoff import TABLE, pruned_tradeoffs, tradeoff_pictures
+from aes_lipi.analysis.report.gallery import TRADEOFF_TABLE, Drawn, pictures
+from aes_lipi.analysis.report.settings import what_was_run
+from aes_lipi.analysis.report.sources import StudySource, open_source, pruned_tradeoffs
 from aes_lipi.analysis.report.views import at_a_glance, by_generation, family
-from aes_lipi.analysis.units import Unit
+from aes_lipi.analysis.statistics import check_share
+from aes_lipi.analysis.tables import describe_generations, describe_trials
 from aes_lipi.atomic import write_text_atomically
 from aes_lipi.errors import UserError
-from aes_lipi.templates import render
 from aes_lipi.results.locations import is_address, shown
+from aes_lipi.templates import render
 
 PAGE_NAME = "report.html"
+
+_TITLES = {
+    "loss": "Loss: L1 on the training rows, mean over cells",
+    "test_loss": "Test loss: L1 of the trials' answers on the test rows",
+    "capacity": "Capacity left: mean over cells",
+}
+"""The families of tests, and what they compare; in the last generation all."""
+
+
+_MATRIX = 16
+"""Up to how many variants a page shows all pairs; the tables beside it always do."""
+
 
 _GENERATIONS = 12  # of a variant, in the page's tables
 _ALL = ("mean_L1", "mean_test_L1", "mean_capacity", "wall_time_s")
@@ -69,12 +70,27 @@ class Report:
 
 
 @dataclass(frozen=True)
+class _Statistics:
+    """What is said of the trials.
+
+    Attributes:
+        by_trial: of `describe_trials`.
+        by_generation: by unit, of `describe_generations`.
+        families: by name (see `_TITLES`) all pairs of variants.
+    """
+
+    by_trial: pd.DataFrame
+    by_generation: Mapping[AnalysisUnit, pd.DataFrame]
+    families: Mapping[str, Comparisons]
+
+
+@dataclass(frozen=True)
 class _Content:
     """What the page shows."""
 
     data: Measurements
-    sources: Sequence[Source]
-    statistics: Statistics
+    sources: Sequence[StudySource]
+    statistics: _Statistics
     figures: Sequence[Shown]
     tables: Mapping[str, str]
 
@@ -98,20 +114,25 @@ def analyse(
         alpha: error rate of a family of tests.
 
     Raises:
-        UserError: there is no study, nothing in it to report, or the report cannot be written.
+        UserError: a place holds no study (give its --output_dir) or no committed trial (run it
+            first), there are too many variants, or the disk refuses a file.
     """
     check_share("alpha", alpha)
     kinds = _check_formats(formats)
     places = _listed(locations)
-    units: tuple[Unit, ...] = ("trial_mean", "trial_best", *(("pooled_cells",) if pooled else ()))
+    units: tuple[AnalysisUnit, ...] = (
+        "trial_mean",
+        "trial_best",
+        *(("pooled_cells",) if pooled else ()),
+    )
     data = read_measurements(places, units=units)
     sources = [open_source(each) for each in places]  # later, and so with all trials of the data
     _check_content(data)
-    found = statistics(data, units, alpha)
+    found = _statistics(data, units, alpha)
     folder = _folder(sources, report_dir)
     pruned = pruned_tradeoffs(data, sources)
-    pictures = _pictures(data, sources, found, pruned)
-    figures = [show(each.figure, each, folder, kinds) for each in pictures]
+    drawn = Drawn(data, sources, found.by_generation, found.families["loss"], pruned)
+    figures = [show(each.figure, each, folder, kinds) for each in pictures(drawn)]
     tables = _write_tables(folder, found, pruned)
     content = _Content(data, sources, found, figures, tables)
     write_text_atomically(folder / PAGE_NAME, _page(content, folder))
@@ -150,7 +171,7 @@ def _check_content(data: Measurements) -> None:
         )
 
 
-def _folder(sources: Sequence[Source], report_dir: str | Path | None) -> Path:
+def _folder(sources: Sequence[StudySource], report_dir: str | Path | None) -> Path:
     if report_dir is not None:
         if is_address(report_dir):
             raise UserError(
@@ -161,18 +182,35 @@ def _folder(sources: Sequence[Source], report_dir: str | Path | None) -> Path:
     return place / "report" if len(sources) == 1 and place.is_dir() else Path("report")
 
 
-def _pictures(
-    data: Measurements, sources: Sequence[Source], found: Statistics, pruned: Sequence[Tradeoff]
-) -> Iterator[Picture]:
-    drawn = Drawn(data, sources, found.by_generation, found.families["loss"])
-    yield from study_pictures(drawn)
-    yield answer_picture(drawn)
-    yield from tradeoff_pictures(pruned)
-    yield from course_pictures(drawn)
-    yield from structure_pictures(drawn)
+def _resamples(n_variants: int) -> int:
+    """Of each interval of an effect size: fewer where there are thousands of pairs."""
+    return 2000 if n_variants <= _MATRIX else 200
 
 
-def _write_tables(folder: Path, found: Statistics, pruned: Sequence[Tradeoff]) -> dict[str, str]:
+def _statistics(data: Measurements, units: Sequence[AnalysisUnit], alpha: float) -> _Statistics:
+    """Describe and compare all variants.
+
+    Args:
+        data: the measurements.
+        units: of the tables by generation.
+        alpha: error rate of each family of tests.
+    """
+    samples = {
+        "loss": generation_samples(data, "mean_L1"),
+        "test_loss": trial_samples(data, "test_L1"),
+        "capacity": generation_samples(data, "capacity"),
+    }
+    return _Statistics(
+        by_trial=describe_trials(data),
+        by_generation={unit: describe_generations(data, unit) for unit in units},
+        families={
+            name: compare(each, alpha=alpha, resamples=_resamples(len(each)))
+            for name, each in samples.items()
+        },
+    )
+
+
+def _write_tables(folder: Path, found: _Statistics, pruned: Sequence[Tradeoff]) -> dict[str, str]:
     """Write the tables whole, as CSV; what each is, by name."""
     tables = {"tables/trials.csv": ("results of the trials", found.by_trial)}
     for unit, table in found.by_generation.items():
@@ -180,7 +218,7 @@ def _write_tables(folder: Path, found: Statistics, pruned: Sequence[Tradeoff]) -
     for name, comparisons in found.families.items():
         tables[f"tables/comparisons_{name}.csv"] = (f"comparisons, {name}", comparisons.table)
     if pruned:
-        tables[f"tables/{TABLE}"] = ("Pareto front of size and loss", front_table(pruned))
+        tables[f"tables/{TRADEOFF_TABLE}"] = ("Pareto front of size and loss", front_table(pruned))
     for name, (_, table) in tables.items():
         write_text_atomically(folder / name, table.to_csv(index=False))
     return {name: what for name, (what, _) in tables.items()}
@@ -203,23 +241,17 @@ def _page(content: _Content, folder: Path) -> str:
         directories=[source.storage.shown for source in sources],
         version=__version__,
         written=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        period=period(data.trials),
-        progress=progress(data, sources),
-        most=MATRIX,
+        most=_MATRIX,
         chosen_on_test=_is_chosen_on_test(data.trials),
         skipped=data.skipped,
-        failures=failures(data),
         all_cells=at_a_glance(data, found.by_trial, _ALL, letters["loss"]),
         best_cells=at_a_glance(data, found.by_trial, _BEST, letters["test_loss"]),
-        families=[family(TITLES[name], each) for name, each in found.families.items()],
+        families=[family(_TITLES[name], each) for name, each in found.families.items()],
         generations={
             unit: by_generation(table, _OVER_TIME, _GENERATIONS)
             for unit, table in found.by_generation.items()
         },
         figures=content.figures,
-        varying=varying_grid(data),
-        settings=shared_settings(data),
-        machines=machines(data),
-        files=file_links(data, sources, folder),
+        **what_was_run(data, sources, folder),
         tables=content.tables,
     )

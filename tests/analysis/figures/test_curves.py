@@ -9,7 +9,7 @@ from matplotlib.colors import to_hex
 
 from aes_lipi.analysis.figures.curves import Curves, over_generations
 from aes_lipi.analysis.figures.panels import Panel
-from aes_lipi.analysis.figures.saving import encode
+from aes_lipi.analysis.figures.saving import figure_bytes
 
 LABELS = {"va": "no pruning", "vb": "random, exponential"}
 
@@ -41,7 +41,7 @@ def test_a_line_per_variant_with_its_interval() -> None:
 
 def test_the_legend_lies_below_the_panels() -> None:
     figure = over_generations([Curves("loss", table())], [Panel("", LABELS)])
-    encode(figure, "png")  # places everything
+    figure_bytes(figure, "png")  # places everything
     [legend], [axes] = figure.legends, figure.axes
     assert legend.get_window_extent().y1 <= axes.xaxis.label.get_window_extent().y0
 

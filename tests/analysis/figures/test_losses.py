@@ -9,8 +9,8 @@ import pytest
 from histories import made_up_history
 from matplotlib.figure import Figure
 
-from aes_lipi.analysis.figures.losses import MOST_TIMES, neighbourhood_losses
-from aes_lipi.analysis.figures.saving import encode
+from aes_lipi.analysis.figures.losses import _MOST_TIMES, neighbourhood_losses
+from aes_lipi.analysis.figures.saving import figure_bytes
 from aes_lipi.analysis.history import History
 from aes_lipi.coevolution.topology import Neighbourhoods, grid, ring
 
@@ -94,7 +94,7 @@ def test_a_whole_population_s_losses_are_too_many_to_print() -> None:
 def test_at_most_six_generations_evenly_chosen() -> None:
     axes = drawn(("ours", measured(times=(*range(0, 400, 10), 399)))).axes[0]
     times = [int(name.split()[1]) for name in labels(axes.texts) if "generation" in name]
-    assert len(times) == MOST_TIMES
+    assert len(times) == _MOST_TIMES
     assert times == [0, 80, 160, 240, 320, 399]
 
 
@@ -124,7 +124,7 @@ def test_losses_that_are_no_numbers_do_not_spoil_the_scale() -> None:
     figure = drawn(("diverged", history))
     assert figure.axes[0].images[0].get_clim()[1] == 1.5
     assert {"nan", "inf"} <= set(labels(figure.axes[0].texts))
-    assert encode(figure, "png")
+    assert figure_bytes(figure, "png")
 
 
 def test_all_neighbourhoods_can_be_written() -> None:
@@ -132,4 +132,4 @@ def test_all_neighbourhoods_can_be_written() -> None:
         [[0, 1]], losses={0: np.full((2, 3, 3), 540.0)}, members=ring(2, 1), test_L1=0.5
     )
     rows = [("two", two), ("a long label, and a longer one " * 5, measured())]
-    assert encode(drawn(*rows), "svg")
+    assert figure_bytes(drawn(*rows), "svg")

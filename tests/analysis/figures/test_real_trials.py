@@ -10,11 +10,10 @@ from helpers import tiny_study
 from matplotlib.figure import Figure
 
 import aes_lipi
-from aes_lipi.analysis.figures.events import prune_events
+from aes_lipi.analysis.figures.events import learning_rates, prune_events
 from aes_lipi.analysis.figures.losses import neighbourhood_losses
-from aes_lipi.analysis.figures.rates import learning_rates
 from aes_lipi.analysis.figures.ring import space_time
-from aes_lipi.analysis.figures.saving import FORMATS, encode
+from aes_lipi.analysis.figures.saving import FORMATS, figure_bytes
 from aes_lipi.analysis.figures.structure import network_structure
 from aes_lipi.analysis.history import BEGINNING, History, read_history
 from aes_lipi.coevolution.order import reachable
@@ -82,4 +81,4 @@ def test_the_structure_of_a_saved_model_is_written(folder: Path) -> None:
 def assert_written(figure: Figure) -> None:
     beginnings = {"svg": b"<?xml", "pdf": b"%PDF", "png": b"\x89PNG"}
     for kind in FORMATS:
-        assert encode(figure, kind).startswith(beginnings[kind])
+        assert figure_bytes(figure, kind).startswith(beginnings[kind])

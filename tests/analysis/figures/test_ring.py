@@ -12,8 +12,8 @@ from histories import drifting, made_up_history
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from aes_lipi.analysis.figures.ring import lineage_colours, space_time
-from aes_lipi.analysis.figures.saving import encode
+from aes_lipi.analysis.figures.ring import _lineage_colours, space_time
+from aes_lipi.analysis.figures.saving import figure_bytes
 from aes_lipi.analysis.figures.style import INK, PAPER
 from aes_lipi.analysis.history import History
 
@@ -98,7 +98,7 @@ def test_what_is_not_known_stays_empty() -> None:
     history.measures["min_replacement_loss"][4, 1] = NAN
     assert np.isnan(image(drawn(("ours", history)).axes[0])[1, 4])
     figure = drawn(("ours", drifting(5, 9)))  # none is known
-    assert encode(figure, "svg")
+    assert figure_bytes(figure, "svg")
 
 
 def test_another_loss_can_be_drawn() -> None:
@@ -124,28 +124,28 @@ def test_many_cells_and_generations_are_an_image_of_few_pixels() -> None:
     figure = drawn(("large", drifting(500, 1500, min_replacement_loss=0.1)))
     for axes in figure.axes[:2]:
         assert image(axes).shape == (160, 640)
-    assert len(encode(figure, "svg")) < 500_000
+    assert len(figure_bytes(figure, "svg")) < 500_000
 
 
 @pytest.mark.parametrize("shape", [(5, 1), (2, 1), (3, 2), (20, 60)])
 def test_every_ring_can_be_written(shape: tuple[int, int]) -> None:
     label = "a label that is longer than half a page is wide: " * 2
-    assert encode(drawn((label, drifting(*shape, min_replacement_loss=0.1))), "svg")
+    assert figure_bytes(drawn((label, drifting(*shape, min_replacement_loss=0.1))), "svg")
 
 
 @pytest.mark.parametrize("n_cells", [5, 10])
 @pytest.mark.parametrize("sight", ["all", "deuteranopic", "protanopic", "tritanopic"])
 def test_colour_blind_readers_tell_cells_apart(sight: str, n_cells: int) -> None:
-    colours = np.asarray(lineage_colours()(np.arange(n_cells) / n_cells))[:, :3]
+    colours = np.asarray(_lineage_colours()(np.arange(n_cells) / n_cells))[:, :3]
     seen = lab(np.clip(linear(colours) @ SIGHT[sight].T, 0, 1))
     apart = np.linalg.norm(seen[:, np.newaxis] - seen, axis=2)
     assert apart[~np.eye(n_cells, dtype=bool)].min() > 15
-    ends = lineage_colours()(np.array([0.0, 1.0]))
+    ends = _lineage_colours()(np.array([0.0, 1.0]))
     np.testing.assert_allclose(ends[0], ends[1])
 
 
 def test_the_colours_go_round_evenly() -> None:
-    colours = np.asarray(lineage_colours()(np.arange(33) / 32))[:, :3]
+    colours = np.asarray(_lineage_colours()(np.arange(33) / 32))[:, :3]
     steps = [np.linalg.norm(a - b) for a, b in pairwise(lab(linear(colours)))]
     assert max(steps) < 4 * min(steps)
 

@@ -13,10 +13,10 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from aes_lipi.analysis.figures.saving import FORMATS, encode
+from aes_lipi.analysis.figures.saving import FORMATS, figure_bytes
 from aes_lipi.analysis.figures.style import INK, looks
 from aes_lipi.analysis.figures.tradeoff import FRONT, size_against_loss, thinned
-from aes_lipi.analysis.fronts import Tradeoff
+from aes_lipi.analysis.pareto import Tradeoff
 
 POINTS: dict[str, Any] = {
     "capacity": [1.0, 0.5, 0.75, 0.4],
@@ -181,11 +181,11 @@ def test_many_points_are_thinned_to_what_can_be_seen_and_the_front_is_whole() ->
         assert 500 < len(places(points(axes))) <= 2000
         front = large.front(size)  # type: ignore[arg-type]
         assert sorted(y for _, y in places(members(axes))) == sorted(large.losses[front])
-    assert len(encode(figure, "svg")) < 600_000
+    assert len(figure_bytes(figure, "svg")) < 600_000
 
 
 def test_the_same_candidates_are_drawn_the_same() -> None:
-    assert encode(drawn(cloud(20_000)), "svg") == encode(drawn(cloud(20_000)), "svg")
+    assert figure_bytes(drawn(cloud(20_000)), "svg") == figure_bytes(drawn(cloud(20_000)), "svg")
 
 
 def test_members_of_a_crowded_front_are_small() -> None:
@@ -217,4 +217,4 @@ def test_every_figure_can_be_written(n: int, kind: str) -> None:
     names = {name: f"a label, {name}, that is long " * 4 for name in long["label"].cat.categories}
     renamed = long.assign(label=long["label"].cat.rename_categories(names))
     data = "a/path/to/some/data/in/a/folder/that/is/far/down.csv"
-    assert encode(drawn(Tradeoff(data, renamed, 0.05), Tradeoff(data, renamed)), kind)
+    assert figure_bytes(drawn(Tradeoff(data, renamed, 0.05), Tradeoff(data, renamed)), kind)

@@ -21,7 +21,7 @@ from helpers import TINY
 from made_up import commit_made_up, made_up_study
 
 import aes_lipi
-from aes_lipi.analysis.reading import read_measurements
+from aes_lipi.analysis.read import read_measurements
 from aes_lipi.analysis.report import Report, analyse, writing
 from aes_lipi.config import StudyFile, resolve_study
 from aes_lipi.errors import UserError

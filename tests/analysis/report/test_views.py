@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from made_up import sample
 
-from aes_lipi.analysis.comparisons import compare
-from aes_lipi.analysis.report.views import family, interval_text, number, p_value, told_apart
+from aes_lipi.analysis.compare import compare
+from aes_lipi.analysis.report.views import _interval_text, _p_value, _told_apart, family, number
 
 
 @pytest.mark.parametrize(
@@ -27,14 +27,14 @@ def test_numbers(value: float, shown: str) -> None:
 
 
 def test_two_numbers_that_differ_look_different() -> None:
-    assert told_apart(0.499995, 0.499998) == ("0.499995", "0.499998")
-    assert told_apart(0.1, 0.2) == ("0.100", "0.200")
-    assert told_apart(0.5, 0.5) == ("0.500", "0.500")
+    assert _told_apart(0.499995, 0.499998) == ("0.499995", "0.499998")
+    assert _told_apart(0.1, 0.2) == ("0.100", "0.200")
+    assert _told_apart(0.5, 0.5) == ("0.500", "0.500")
 
 
 def test_p_values_and_intervals() -> None:
-    assert [p_value(p) for p in (0.0004, 0.0451, float("nan"))] == ["< 0.001", "0.045", "–"]
-    assert interval_text(float("nan"), float("nan")) == "–"
+    assert [_p_value(p) for p in (0.0004, 0.0451, float("nan"))] == ["< 0.001", "0.045", "–"]
+    assert _interval_text(float("nan"), float("nan")) == "–"
 
 
 def test_a_family_is_shown_from_both_sides() -> None:

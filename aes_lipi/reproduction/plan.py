@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
+from aes_lipi.api import load_study
 from aes_lipi.config import Study, Variant
-from aes_lipi.errors import UserError, nearest, printable
-from aes_lipi.reproduction.published import Published, load_published
-from aes_lipi.reproduction.subjects import (
-    Subject,
-    all_subjects,
-    holders,
-    only_series,
-    without_repetitions,
-)
-from aes_lipi.results.storage import join
+from aes_lipi.config.wording import nearest, printable
+from aes_lipi.errors import UserError
+from aes_lipi.reproduction.published import Published, Selector, load_published
+from aes_lipi.results.locations import join
 
 
 @dataclass(frozen=True)
-class Scale:
+class ScaledDown:
     """How far a reproduction is scaled down.
 
     Attributes:
@@ -43,7 +39,7 @@ class Scale:
         return replaced
 
 
-QUICK = Scale(trials=9, epochs=400, population_size=4)
+QUICK = ScaledDown(trials=9, epochs=400, population_size=4)
 """What ends within 15 minutes on two cores: few trials and small rings, but all generations.
 
 Random pruning pulls ahead on the ring late, when learning rates have drifted up: with half of the
@@ -53,11 +49,11 @@ generations the paper's main claim cannot be seen.
 QUICK_FIGURES = ("best_of_lipi", "best_of_canonical")
 """What is run scaled down, besides the controls, unless figures are named."""
 
-QUICK_CONTROL_SERIES = ("none",)
+_QUICK_CONTROL_SERIES = ("none",)
 """What is run of a control that is scaled down."""
 
-QUICK_FOLDER = "quick"
-DEFAULT_RESULTS = Path("results")
+_QUICK_FOLDER = "quick"
+_DEFAULT_RESULTS = Path("results")
 
 
 @dataclass(frozen=True)
@@ -76,7 +72,7 @@ class PlannedStudy:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ReproductionPlan:
     """What a reproduction runs and looks at.
 
     Attributes:
@@ -89,13 +85,15 @@ class Plan:
     """
 
     published: Published
-    scale: Scale | None
+    scale: ScaledDown | None
     asked: tuple[str, ...]
     variants: Mapping[str, Mapping[str, Variant]]
     studies: tuple[PlannedStudy, ...]
 
 
-def full_plan(output_dir: str | Path = DEFAULT_RESULTS, names: Sequence[str] | None = None) -> Plan:
+def full_plan(
+    output_dir: str | Path = _DEFAULT_RESULTS, names: Sequence[str] | None = None
+) -> ReproductionPlan:
     """Every preset as it is, where `run.py --rq` puts it.
 
     Args:
@@ -103,13 +101,14 @@ def full_plan(output_dir: str | Path = DEFAULT_RESULTS, names: Sequence[str] | N
         names: figures and controls; by default all.
 
     Raises:
-        UserError: a name is not known, or a preset is not what `published.yaml` describes.
+        UserError: a name is not known (known ones are told), or a preset is not what
+            `published.yaml` describes: put it back.
     """
     published = load_published()
     asked = _asked(published, names)
-    subjects = all_subjects(published, lambda _: {})
+    subjects = _all_subjects(published, lambda _: {})
     reasons = _reasons(published, subjects, asked)
-    return Plan(
+    return ReproductionPlan(
         published=published,
         scale=None,
         asked=asked,
@@ -119,10 +118,10 @@ def full_plan(output_dir: str | Path = DEFAULT_RESULTS, names: Sequence[str] | N
 
 
 def quick_plan(
-    output_dir: str | Path = DEFAULT_RESULTS,
+    output_dir: str | Path = _DEFAULT_RESULTS,
     names: Sequence[str] | None = None,
-    scale: Scale | None = None,
-) -> Plan:
+    scale: ScaledDown | None = None,
+) -> ReproductionPlan:
     """Some presets scaled down, in a folder of their own.
 
     A variant that several presets have in common is run in the first of them only. Which one that
@@ -143,13 +142,13 @@ def quick_plan(
     subjects = _scaled(published, scale)
     run = asked if names else (*QUICK_FIGURES, *(each.name for each in published.controls))
     reasons = _reasons(published, subjects, run)
-    own = without_repetitions(subjects)
-    return Plan(
+    own = _without_repetitions(subjects)
+    return ReproductionPlan(
         published=published,
         scale=scale,
         asked=asked,
         variants=_variants(subjects, reasons),
-        studies=_studies(own, _with_holders(subjects, reasons), join(output_dir, QUICK_FOLDER)),
+        studies=_studies(own, _with_holders(subjects, reasons), join(output_dir, _QUICK_FOLDER)),
     )
 
 
@@ -165,16 +164,16 @@ def _asked(published: Published, names: Sequence[str] | None) -> tuple[str, ...]
     return tuple(name for name in published.names if not names or name in names)
 
 
-def _scaled(published: Published, scale: Scale) -> dict[str, Subject]:
+def _scaled(published: Published, scale: ScaledDown) -> dict[str, _Subject]:
     """All figures and controls scaled down, controls without the series that are left out."""
-    subjects = all_subjects(published, scale.overrides)
+    subjects = _all_subjects(published, scale.overrides)
     for control in published.controls:
-        subjects[control.name] = only_series(subjects[control.name], QUICK_CONTROL_SERIES)
+        subjects[control.name] = _only_series(subjects[control.name], _QUICK_CONTROL_SERIES)
     return subjects
 
 
 def _reasons(
-    published: Published, subjects: Mapping[str, Subject], names: Iterable[str]
+    published: Published, subjects: Mapping[str, _Subject], names: Iterable[str]
 ) -> dict[str, str]:
     """What these figures and controls need, and why."""
     reasons = {name: subjects[name].title for name in names}
@@ -184,9 +183,9 @@ def _reasons(
     return reasons
 
 
-def _with_holders(subjects: Mapping[str, Subject], reasons: Mapping[str, str]) -> dict[str, str]:
+def _with_holders(subjects: Mapping[str, _Subject], reasons: Mapping[str, str]) -> dict[str, str]:
     """The same, and what runs a variant for these."""
-    holder = holders(subjects)
+    holder = _holders(subjects)
     extended = dict(reasons)
     for name in reasons:
         for variant in subjects[name].variants.values():
@@ -195,14 +194,14 @@ def _with_holders(subjects: Mapping[str, Subject], reasons: Mapping[str, str]) -
 
 
 def _variants(
-    subjects: Mapping[str, Subject], reasons: Mapping[str, str]
+    subjects: Mapping[str, _Subject], reasons: Mapping[str, str]
 ) -> Mapping[str, Mapping[str, Variant]]:
     needed = {name: each.variants for name, each in subjects.items() if name in reasons}
     return MappingProxyType(needed)
 
 
 def _studies(
-    subjects: Mapping[str, Subject], reasons: Mapping[str, str], folder: str | Path
+    subjects: Mapping[str, _Subject], reasons: Mapping[str, str], folder: str | Path
 ) -> tuple[PlannedStudy, ...]:
     """The studies that there is a reason for, in the order of the file."""
     return tuple(
@@ -210,3 +209,107 @@ def _studies(
         for name, each in subjects.items()
         if name in reasons and each.study.variants
     )
+
+
+_Overrides = Callable[[Study], Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """A figure or a control.
+
+    Attributes:
+        title: what it shows or asks.
+        study: its preset.
+        variants: of that study, by series.
+    """
+
+    title: str
+    study: Study
+    variants: Mapping[str, Variant]
+
+
+def _all_subjects(published: Published, overrides: _Overrides) -> dict[str, _Subject]:
+    """All figures and controls, by name, in the order of the file.
+
+    Args:
+        published: whose.
+        overrides: says of a preset which of its fields are replaced; see `load_study`.
+
+    Raises:
+        UserError: a preset is not what `published.yaml` describes; put it back.
+    """
+    found = {}
+    for figure in published.figures:
+        selectors = {series.name: series.variant for series in figure.series}
+        found[figure.name] = _subject(figure.title, figure.preset, selectors, overrides)
+    for control in published.controls:
+        found[control.name] = _subject(control.question, control.preset, control.series, overrides)
+    return found
+
+
+def _select(study: Study, selector: Selector) -> Variant:
+    """The variant of a study that has these settings.
+
+    Raises:
+        UserError: none or several variants have these settings, or a field is not known: the
+            preset or `published.yaml` was changed; put it back.
+    """
+    for name in selector:
+        if name not in Variant.model_fields:
+            raise UserError(f"published.yaml: {printable(name)}: no such field")
+    wanted = selector.items()
+    found = [each for each in study.variants if all(getattr(each, k) == v for k, v in wanted)]
+    if len(found) != 1:
+        raise UserError(
+            f"{study.name}: {len(found)} variants have the settings {printable(selector)} of "
+            "published.yaml, which are one's; the preset was changed"
+        )
+    return found[0]
+
+
+def _only_series(subject: _Subject, series: Iterable[str]) -> _Subject:
+    """The same one with some of its series, its study with their variants only."""
+    variants = {name: each for name, each in subject.variants.items() if name in set(series)}
+    study = _with_variants(subject.study, variants.values())
+    return replace(subject, study=study, variants=MappingProxyType(variants))
+
+
+def _holders(subjects: Mapping[str, _Subject]) -> dict[str, str]:
+    """By the id of each variant, the name of the first subject whose study has it."""
+    found: dict[str, str] = {}
+    for name, subject in subjects.items():
+        for variant in subject.study.variants:
+            found.setdefault(variant.id, name)
+    return found
+
+
+def _without_repetitions(subjects: Mapping[str, _Subject]) -> dict[str, _Subject]:
+    """The same ones, their studies without the variants that those of earlier ones have."""
+    holder = _holders(subjects)
+    return {
+        name: replace(
+            subject,
+            study=_with_variants(
+                subject.study,
+                [each for each in subject.study.variants if holder[each.id] == name],
+            ),
+        )
+        for name, subject in subjects.items()
+    }
+
+
+def _subject(
+    title: str, preset: str, selectors: Mapping[str, Selector], overrides: _Overrides
+) -> _Subject:
+    study = load_study(preset)
+    replaced = overrides(study)
+    if replaced:
+        study = load_study(preset, replaced)
+    variants = {name: _select(study, selector) for name, selector in selectors.items()}
+    return _Subject(title, study, MappingProxyType(variants))
+
+
+def _with_variants(study: Study, variants: Iterable[Variant]) -> Study:
+    """A new study: a copy would keep the labels that the old one has worked out."""
+    return Study.model_validate({**dict(study), "variants": tuple(variants)})

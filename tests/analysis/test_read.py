@@ -14,9 +14,9 @@ from made_up import (
     made_up_study,
 )
 
-from aes_lipi.analysis.labels import variant_labels
-from aes_lipi.analysis.measures import check_measures, known_measures, parameters_of
-from aes_lipi.analysis.reading import Measurements, read_measurements
+from aes_lipi.analysis.measures import _known_measures, check_measures, sizes_of
+from aes_lipi.analysis.read import Measurements, read_measurements
+from aes_lipi.analysis.studies import variant_labels
 from aes_lipi.errors import UserError
 from aes_lipi.results.trial_files import TrialId
 
@@ -169,20 +169,20 @@ def test_mistakes_are_one_line(tmp_path: Path) -> None:
 
 
 def test_measures_are_numbers() -> None:
-    known = known_measures()
+    known = _known_measures()
     assert {"mean_L1", "prune_event", "n_zero_encoder", "staleness", "network_size"} <= set(known)
     assert not {"variant_name", "trial", "cell", "generation", "read_generations"} & set(known)
     assert check_measures(["capacity", "mean_L1", "capacity"]) == ("capacity", "mean_L1")
 
 
 def test_sizes_follow_from_the_widths() -> None:
-    sizes = parameters_of("1000-30-10-30-1000", 61_670)
+    sizes = sizes_of("1000-30-10-30-1000", 61_670)
     assert (sizes.encoder_size, sizes.decoder_size) == (30_340, 31_330)
-    variational = parameters_of("1000-30-10-30-1000 (variational)", 61_980)
+    variational = sizes_of("1000-30-10-30-1000 (variational)", 61_980)
     assert (variational.encoder_size, variational.decoder_size) == (30_650, 31_330)
     for unknown in (None, "", "7-4", "7-4-4-7", "a-b-c"):
-        assert np.isnan(parameters_of(unknown, 5.0).encoder_size)
-        assert parameters_of(unknown, 5.0).network_size == 5
+        assert np.isnan(sizes_of(unknown, 5.0).encoder_size)
+        assert sizes_of(unknown, 5.0).network_size == 5
 
 
 def test_labels_are_as_long_as_they_must_be() -> None:

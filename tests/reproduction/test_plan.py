@@ -6,15 +6,22 @@ import pytest
 
 from aes_lipi.api import load_study
 from aes_lipi.errors import UserError
-from aes_lipi.reproduction.plans import QUICK, QUICK_FIGURES, Plan, Scale, full_plan, quick_plan
+from aes_lipi.reproduction.plan import (
+    QUICK,
+    QUICK_FIGURES,
+    ReproductionPlan,
+    ScaledDown,
+    _select,
+    full_plan,
+    quick_plan,
+)
 from aes_lipi.reproduction.published import load_published
-from aes_lipi.reproduction.subjects import select
 
 FIGURES = tuple(figure.name for figure in load_published().figures)
 CONTROLS = tuple(control.name for control in load_published().controls)
 
 
-def held(plan: Plan) -> dict[str, set[str]]:
+def held(plan: ReproductionPlan) -> dict[str, set[str]]:
     """The ids of variants that each study runs."""
     return {each.study.name: {v.id for v in each.study.variants} for each in plan.studies}
 
@@ -100,7 +107,7 @@ def test_an_unknown_name_is_one_line_that_lists_the_known() -> None:
 
 
 def test_addresses_keep_their_options() -> None:
-    plan = quick_plan("s3://bucket/all?scheme=http", ["best_of_canonical"], Scale(2, 4))
+    plan = quick_plan("s3://bucket/all?scheme=http", ["best_of_canonical"], ScaledDown(2, 4))
     assert [each.location for each in plan.studies] == [
         "s3://bucket/all/quick/best_of_canonical?scheme=http"
     ]
@@ -109,8 +116,8 @@ def test_addresses_keep_their_options() -> None:
 def test_a_preset_that_was_changed_is_said() -> None:
     study = load_study("best_of_lipi")
     with pytest.raises(UserError, match="best_of_lipi: 4 variants have the settings"):
-        select(study, {"population_size": 10})
+        _select(study, {"population_size": 10})
     with pytest.raises(UserError, match="0 variants"):
-        select(study, {"prune_method": "magnitude"})
+        _select(study, {"prune_method": "magnitude"})
     with pytest.raises(UserError, match="prune: no such field"):
-        select(study, {"prune": "random"})
+        _select(study, {"prune": "random"})

@@ -10,11 +10,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from aes_lipi.analysis.checks import check_count, check_seed, check_share
-from aes_lipi.analysis.effects import a12, a12_interval, magnitude
-from aes_lipi.analysis.hypotheses import Finding, holm, mann_whitney, wilcoxon_signed_rank
-from aes_lipi.analysis.letters import letter_display
-from aes_lipi.analysis.samples import Sample
+from aes_lipi.analysis.hypotheses import (
+    PairTest,
+    holm,
+    letter_display,
+    mann_whitney,
+    wilcoxon_signed_rank,
+)
+from aes_lipi.analysis.read import Sample
+from aes_lipi.analysis.statistics import a12, a12_interval, check_share, magnitude
 from aes_lipi.arrays import Float64
 from aes_lipi.errors import UserError, printable
 
@@ -90,7 +94,8 @@ class Comparisons:
         equal. Variants without values have none.
 
         Raises:
-            UserError: the family is not all pairs, and sharing a letter would mean nothing.
+            UserError: the family is not all pairs, and sharing a letter would mean nothing; compare
+                without `pairs`.
         """
         if not self.complete:
             raise UserError("letters need all pairs of the variants; compare them without `pairs`")
@@ -135,13 +140,14 @@ def compare(
         seed: of the resamples.
 
     Raises:
-        UserError: there are no samples, or too many; a pair names no sample; trials are to be
-            paired whose values are not one per trial; or a number is out of bounds.
+        UserError: there are too many samples (choose `MAX_VARIANTS`), a pair names no sample,
+            trials are to be paired whose values are not one per trial (use such a unit), or a
+            number is out of bounds.
     """
     check_share("alpha", alpha)
     check_share("level", level)
-    check_count("resamples", resamples)
-    check_seed("seed", seed)
+    _check_count("resamples", resamples)
+    _check_seed("seed", seed)
     if len(samples) > MAX_VARIANTS:
         raise UserError(
             f"{len(samples)} variants make too many pairs; choose {MAX_VARIANTS} at most"
@@ -193,7 +199,7 @@ def _compared(a: Sample, b: Sample, paired: bool | None, bootstrap: _Bootstrap) 
     }
 
 
-def _tested(test: Finding) -> dict[str, Any]:
+def _tested(test: PairTest) -> dict[str, Any]:
     return {
         "test": test.name,
         "statistic": test.statistic,
@@ -212,7 +218,7 @@ def _paired_values(a: Sample, b: Sample) -> tuple[Float64, Float64]:
     """The values of the trials that both have.
 
     Raises:
-        UserError: a trial has several values.
+        UserError: a trial has several values; use a unit of one value per trial.
     """
     for sample in (a, b):
         if len(np.unique(sample.trials)) < len(sample.trials):
@@ -226,3 +232,23 @@ def _paired_values(a: Sample, b: Sample) -> tuple[Float64, Float64]:
 
 def _median(values: Float64) -> float:
     return float(np.median(values)) if len(values) else float("nan")
+
+
+def _check_count(name: str, value: int) -> None:
+    """Refuse a number of repetitions that is none.
+
+    Raises:
+        UserError: the value is below 1; give 1 or more.
+    """
+    if value < 1:
+        raise UserError(f"{name}: must be 1 or more (got {value})")
+
+
+def _check_seed(name: str, value: int) -> None:
+    """Refuse a seed that is none.
+
+    Raises:
+        UserError: the value is below 0; give 0 or more.
+    """
+    if value < 0:
+        raise UserError(f"{name}: must be 0 or more (got {value})")

@@ -1,0 +1,311 @@
+"""Size against loss: all that was recorded, what is compared, and what nothing else beats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from aes_lipi.analysis.measures import TrialRows, sizes_of, trial_rows
+from aes_lipi.analysis.read import rows_frame
+from aes_lipi.analysis.studies import shown_name, told_apart, variant_labels
+from aes_lipi.arrays import Float64, Int64
+from aes_lipi.coevolution.front import pareto_front
+from aes_lipi.config.study import value_label
+from aes_lipi.config.variant import DATA_FIELDS
+from aes_lipi.errors import UserError
+from aes_lipi.results.description import STUDY_FILE, read_variants
+from aes_lipi.results.inventory import Inventory
+from aes_lipi.results.reading import open_results, read_each
+from aes_lipi.results.schema import generations_schema, trials_schema
+from aes_lipi.results.storage import Storage
+from aes_lipi.results.trial_files import TrialId
+
+CANDIDATE_COLUMNS = (
+    *("variant", "label", "trial", "generation", "cell", "n_parameters", "n_compact"),
+    *("capacity", "compact_share", "validation_L1", "test_L1"),
+)
+"""Of the table of candidates."""
+
+_KEYS = ("generation", "cell")
+_MEASURES = ("n_compact", "capacity", "validation_L1", "test_L1")
+_NAMES = ("study", "variant_name", "n_parameters")
+
+
+def read_candidates(
+    location: str | Path, variant: str | None = None, trial: int | None = None
+) -> pd.DataFrame:
+    """Every cell of every recorded generation of a study's committed trials.
+
+    A candidate is what could be taken for the study's answer. Choose among them by
+    `validation_L1`; what the choice is worth is then told by `test_L1`.
+
+    Args:
+        location: the study's output folder, or its address, as in `s3://bucket/results`.
+        variant: id of the variant whose trials to read; by default those of all.
+        trial: number of the trials to read; by default all.
+
+    Returns:
+        a row per candidate, ordered by variant, trial, generation and cell, with the columns
+        `variant` and `label` (categories, in the order of the study), `trial`, `generation`,
+        `cell`, `n_parameters`, `n_compact` (those left when what pruning made dead is taken out),
+        `capacity` (the share that is not zero), `compact_share` (n_compact / n_parameters),
+        `validation_L1` and `test_L1`. Left out are generations that were not recorded, losses that
+        are not finite, and trials whose files are damaged. A study from before these columns has
+        no candidates.
+
+    Raises:
+        UserError: the place holds no study (give its --output_dir), refuses to be read, or has no
+            such committed trial.
+    """
+    storage, inventory = open_results(location)
+    wanted = [
+        each
+        for each in sorted(inventory.committed)
+        if variant in (None, each.variant) and trial in (None, each.trial)
+    ]
+    if not wanted and (variant, trial) != (None, None):
+        raise UserError(f"{storage.shown}: no committed trial{_asked(variant, trial)}")
+    named = _read_names(storage, inventory, wanted)
+    order = read_variants(storage.read(STUDY_FILE) or b"") or {}
+    labels = _labels(named, order)
+    places = {each: place for place, each in enumerate(labels)}
+    n_parameters = {each: int(row["n_parameters"]) for each, row in named.items()}
+    found = recorded_rows(storage, inventory, n_parameters)
+    ordered = sorted(found, key=lambda each: (places[each.variant], each.trial))
+    return candidates_frame([(each, found[each]) for each in ordered], labels)
+
+
+def _asked(variant: str | None, trial: int | None) -> str:
+    number = "" if trial is None else f" {trial}"
+    return number if variant is None else f"{number} of variant {variant}"
+
+
+def recorded_rows(
+    storage: Storage, inventory: Inventory, n_parameters: Mapping[TrialId, int]
+) -> dict[TrialId, TrialRows]:
+    """What was recorded of some of a study's committed trials, for `candidates_frame`.
+
+    Args:
+        storage: the study's folder.
+        inventory: what it holds.
+        n_parameters: by trial, how many its networks have; trials that are not committed are left
+            out, as are those whose file is damaged.
+
+    Raises:
+        UserError: the place refuses to be read.
+    """
+
+    def recorded(trial: TrialId, table: pa.Table) -> TrialRows | None:
+        try:
+            return _recorded(table, n_parameters[trial])
+        except ValueError:
+            return None
+
+    markers = {
+        each: inventory.committed[each] for each in n_parameters if each in inventory.committed
+    }
+    schema = _part(generations_schema(), (*_KEYS, *_MEASURES))
+    return read_each(storage, markers, "generations", schema, recorded)
+
+
+def candidates_frame(
+    rows: Sequence[tuple[TrialId, TrialRows]], labels: Mapping[str, str]
+) -> pd.DataFrame:
+    """The table of candidates, see `read_candidates`.
+
+    Args:
+        rows: of `recorded_rows`, in the order wanted.
+        labels: of their variants, by id.
+    """
+    frame = rows_frame(rows, labels, (*_MEASURES, "n_parameters"))
+    counts = {name: frame[name].astype(np.int64) for name in ("n_parameters", "n_compact")}
+    label = frame["variant"].cat.rename_categories(dict(labels))
+    share = frame["n_compact"] / frame["n_parameters"]
+    return frame.assign(**counts, label=label, compact_share=share)[list(CANDIDATE_COLUMNS)]
+
+
+def _read_names(
+    storage: Storage, inventory: Inventory, trials: Iterable[TrialId]
+) -> dict[TrialId, dict[str, int | str]]:
+    """By trial the columns `_NAMES` of its row, without those whose size is not known."""
+
+    def named(trial: TrialId, table: pa.Table) -> dict[str, int | str] | None:
+        del trial
+        [row] = table.to_pylist() if len(table) == 1 else [{}]
+        return row if (row.get("n_parameters") or 0) > 0 else None
+
+    markers = {each: inventory.committed[each] for each in trials}
+    return read_each(storage, markers, "trials", _part(trials_schema(), _NAMES), named)
+
+
+def _labels(
+    named: Mapping[TrialId, Mapping[str, int | str]], order: Iterable[str]
+) -> dict[str, str]:
+    tried = [{"variant": trial.variant, **row} for trial, row in named.items()]
+    every = dict.fromkeys([*order, *(trial.variant for trial in named)])
+    return variant_labels(every, pd.DataFrame(tried, columns=["variant", *_NAMES]))
+
+
+def _recorded(table: pa.Table, n_parameters: int) -> TrialRows:
+    """The rows of which all is known, by generation and cell.
+
+    Raises:
+        ValueError: a row is of no generation or of no cell.
+    """
+    rows = trial_rows(table, _MEASURES, sizes_of(None, n_parameters))
+    known = np.logical_and.reduce([np.isfinite(values) for values in rows.measures.values()])
+    order = np.lexsort((rows.cell, rows.generation))
+    taken = rows.take(order[known[order]])
+    sizes = np.full(len(taken.cell), float(n_parameters))
+    return TrialRows(taken.generation, taken.cell, {**taken.measures, "n_parameters": sizes})
+
+
+def _part(schema: pa.Schema, names: Iterable[str]) -> pa.Schema:
+    return pa.schema([schema.field(name) for name in names])
+
+
+Size = Literal["capacity", "compact"]
+"""A measure of size: of what is not zero, or of what compaction leaves."""
+
+_SIZES: tuple[Size, ...] = ("capacity", "compact")
+
+_SOURCES = ("data", "data_digest", "dataset_name")
+
+_Settings = Mapping[str, Any]
+_Content = tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Tradeoff:
+    """Candidates that are measured on the same data, and may be compared.
+
+    Attributes:
+        data: what these data are called.
+        candidates: of `read_candidates`.
+        floor: the L1 of an answer without fault, such as the noise in the data; None if unknown.
+    """
+
+    data: str
+    candidates: pd.DataFrame
+    floor: float | None = None
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """What the variants are called that there are candidates of, in their order."""
+        found = self.candidates["label"].cat.remove_unused_categories()
+        return tuple(found.cat.categories)
+
+    @cached_property
+    def is_pruned(self) -> bool:
+        """Whether there is a trade-off: capacities differ."""
+        return self.candidates["capacity"].nunique() > 1
+
+    @cached_property
+    def is_of_one_size(self) -> bool:
+        """Whether all networks began with as many parameters, so that shares can be compared."""
+        return self.candidates["n_parameters"].nunique() <= 1
+
+    @cached_property
+    def is_compacted(self) -> bool:
+        """Whether compaction leaves a share that is another one than the capacity of all."""
+        compact = self.candidates["n_compact"]
+        removed = bool((compact < self.candidates["n_parameters"]).any())
+        return removed and not np.array_equal(compact, self.counts("capacity"))
+
+    def counts(self, size: Size) -> Float64:
+        """Numbers of parameters, shape (candidates,)."""
+        if size == "compact":
+            return self.candidates["n_compact"].to_numpy(dtype=np.float64)
+        shares = self.candidates["capacity"].to_numpy()
+        counts: Float64 = np.rint(shares * self.candidates["n_parameters"].to_numpy())
+        return counts
+
+    def shares(self, size: Size) -> Float64:
+        """Numbers of parameters as shares of what the networks began with, shape (candidates,)."""
+        name = "compact_share" if size == "compact" else "capacity"
+        return self.candidates[name].to_numpy(dtype=np.float64)
+
+    @cached_property
+    def losses(self) -> Float64:
+        """What candidates are chosen by, shape (candidates,)."""
+        return self.candidates["validation_L1"].to_numpy(dtype=np.float64)
+
+    def front(self, size: Size) -> Int64:
+        """Places of the candidates that no other one dominates, the smallest first."""
+        return pareto_front(self.counts(size), self.losses)
+
+
+def tradeoffs(candidates: pd.DataFrame, trials: pd.DataFrame) -> tuple[Tradeoff, ...]:
+    """The candidates, apart by the data that they were measured on.
+
+    Args:
+        candidates: of one or several studies.
+        trials: their tables of trials: the column `variant`, and the settings.
+    """
+    groups = {
+        data: candidates[candidates["variant"].isin(variants)].reset_index(drop=True)
+        for data, variants in _by_data(trials).items()
+    }
+    return tuple(Tradeoff(data, rows) for data, rows in groups.items() if len(rows))
+
+
+def front_table(found: Sequence[Tradeoff]) -> pd.DataFrame:
+    """Who is on the fronts.
+
+    Returns:
+        a row per data, measure of size (the column `front`: `capacity` or `compact`) and member of
+        that front, the smallest first; and the columns of the candidates.
+    """
+    fronts = [
+        each.candidates.iloc[each.front(size)].assign(data=each.data, front=size)
+        for each in found
+        for size in _SIZES
+    ]
+    names = ["data", "front", *CANDIDATE_COLUMNS]
+    return pd.concat(fronts, ignore_index=True)[names] if fronts else pd.DataFrame(columns=names)
+
+
+def _by_data(trials: pd.DataFrame) -> dict[str, list[str]]:
+    """Ids of variants by what their data are called: together where the data are the same."""
+    settings = _data_settings(trials)
+    groups: dict[_Content, list[str]] = {}
+    for variant, known in settings.items():
+        groups.setdefault(_content(known), []).append(variant)
+    names = _names({variants[0]: settings[variants[0]] for variants in groups.values()})
+    return {names[variants[0]]: variants for variants in groups.values()}
+
+
+def _data_settings(trials: pd.DataFrame) -> dict[str, _Settings]:
+    """By variant id what its data depend on, without what is not set."""
+    table = trials.drop_duplicates("variant").set_index("variant")[list(DATA_FIELDS)]
+    return {
+        str(variant): {str(name): value for name, value in row.items() if pd.notna(value)}
+        for variant, row in table.astype(object).to_dict("index").items()
+    }
+
+
+def _content(settings: _Settings) -> _Content:
+    """What makes the data: of a file that is known by its content, not what it is called."""
+    left_out = ("data", "dataset_name") if "data_digest" in settings else ()
+    return tuple((name, value) for name, value in settings.items() if name not in left_out)
+
+
+def _names(different: Mapping[str, _Settings]) -> dict[str, str]:
+    """By the key of each of several data what tells it from the others."""
+    values = {name: {str(each.get(name)) for each in different.values()} for name in DATA_FIELDS}
+    telling = [name for name in DATA_FIELDS if len(values[name]) > 1 and name not in _SOURCES]
+    short = {key: _name(each, ["dataset_name"]) for key, each in different.items()}
+    long = {key: _name(each, ["dataset_name", *telling]) for key, each in different.items()}
+    return told_apart(short, long, {key: f"{name} ({key})" for key, name in long.items()})
+
+
+def _name(settings: _Settings, fields: Iterable[str]) -> str:
+    known = [value_label(each, settings[each]) for each in fields if each in settings]
+    return shown_name(", ".join(known))

@@ -1,0 +1,306 @@
+"""What our trials say of the published claims, and of what the controls ask."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from aes_lipi.analysis.read import Sample
+from aes_lipi.config import Variant
+from aes_lipi.reproduction.evidence import Estimate, PlanResults, estimate
+from aes_lipi.reproduction.pairs import (
+    JudgedPair,
+    Relation,
+    below,
+    compared,
+    lowest,
+    relative,
+    too_few,
+)
+from aes_lipi.reproduction.published import BestClaim, Claim, Control, ReferenceName
+
+ClaimOutcome = Literal["holds", "contradicted", "not shown", "too few trials", "not run"]
+"""What becomes of a claim.
+
+It `holds` if every pair of its family is shown to differ as claimed, and is `contradicted` if one
+is shown to differ the other way. `too few trials`: not even samples without overlap could show it.
+`not run`: a variant of the family has no committed trial.
+"""
+
+
+@dataclass(frozen=True)
+class ClaimVerdict:
+    """A published claim beside our trials.
+
+    Attributes:
+        name: of the claim.
+        sentence: the claim.
+        figure: that it is about.
+        outcome: what becomes of it.
+        explanation: why, in a line, in terms of effect sizes.
+        note: what a reader should know of the published claim; maybe empty.
+        pairs: the family; of each, `a` is claimed to be lower than `b`. Empty if the figure is not
+            run.
+    """
+
+    name: str
+    sentence: str
+    figure: str
+    outcome: ClaimOutcome
+    explanation: str
+    note: str
+    pairs: tuple[JudgedPair, ...]
+
+
+def judge_claim(claim: Claim, results: PlanResults) -> ClaimVerdict:
+    """Test a claim on the losses in the last generation, the trial being the unit.
+
+    Args:
+        claim: which.
+        results: of the plan's studies.
+    """
+    pairs = _family(claim, results)
+    outcome = _outcome([pair.relation for pair in pairs])
+    return ClaimVerdict(
+        name=claim.name,
+        sentence=claim.sentence,
+        figure=claim.figure,
+        outcome=outcome,
+        explanation=_explanation(claim, outcome, pairs),
+        note=claim.note,
+        pairs=pairs,
+    )
+
+
+def _family(claim: Claim, results: PlanResults) -> tuple[JudgedPair, ...]:
+    published = results.plan.published
+    figure = published.figure(claim.figure)
+    variants = results.plan.variants.get(claim.figure)
+    if variants is None:
+        return ()
+    samples = {
+        series.name: results.sample(variants[series.name], series.label) for series in figure.series
+    }
+    family = [(samples[a], samples[b]) for a, b in claim.family(figure)]
+    return compared(family, published.source.reading_error)
+
+
+def _outcome(relations: Sequence[Relation]) -> ClaimOutcome:
+    if not relations or "not run" in relations:
+        return "not run"
+    if "greater" in relations:
+        return "contradicted"
+    if all(relation == "lower" for relation in relations):
+        return "holds"
+    return "too few trials" if "too few trials" in relations else "not shown"
+
+
+def _explanation(claim: Claim, outcome: ClaimOutcome, pairs: Sequence[JudgedPair]) -> str:
+    if not pairs:
+        return f"{claim.figure} is not part of this reproduction"
+    if outcome == "not run":
+        return f"no committed trials of {', '.join(_without_trials(pairs))}"
+    if outcome == "too few trials":
+        return too_few(pairs, len(pairs))
+    if isinstance(claim, BestClaim):
+        return lowest(pairs)
+    return "; ".join(map(below, pairs))
+
+
+def _without_trials(pairs: Sequence[JudgedPair]) -> list[str]:
+    """The labels of variants that have no trial."""
+    found = [pair.found for pair in pairs]
+    sides = [side for f in found for side in ((f.label_a, f.n_a), (f.label_b, f.n_b))]
+    return list(dict.fromkeys(label for label, n in sides if not n))
+
+
+ControlOutcome = Literal[
+    "reached", "as near", "in part", "not reached", "not shown", "too few trials", "not run"
+]
+"""How far the control gets from the reference that it is a change of (the origin) to the other one.
+
+Shown to have left the origin towards the other, the control has `reached` it if it is shown to be
+there or beyond, is `as near` if the two are not told apart, and gets there `in part` if it is shown
+to fall short. Not shown to have left, it has `not reached` the other if it is shown to fall short;
+else there is an answer that is `not shown`.
+"""
+
+_REFERENCES: tuple[ReferenceName, ...] = ("baseline", "ring")
+
+_PLACES: Mapping[ReferenceName, str] = {"baseline": "the baseline", "ring": "the ring"}
+
+
+@dataclass(frozen=True)
+class ControlAnswer:
+    """The answer of one series.
+
+    Attributes:
+        series: its name.
+        label: what tables call it.
+        answer: how far it gets.
+        statement: the same in words, with effect sizes.
+        share: of the way from the origin's mean to the other reference's; NaN if one is not run.
+        own: mean loss of the control in the last generation, over trials.
+        baseline: that of the baseline's series.
+        ring: that of the ring's series.
+    """
+
+    series: str
+    label: str
+    answer: ControlOutcome
+    statement: str
+    share: float
+    own: Estimate
+    baseline: Estimate
+    ring: Estimate
+
+
+@dataclass(frozen=True)
+class ControlVerdict:
+    """A control beside the baseline and the ring.
+
+    Attributes:
+        name: of the control.
+        question: that it answers.
+        towards: the reference that it may reach.
+        answers: of each series that is run.
+        pairs: all comparisons of the control, one family; `a` is the control. Empty if it is not
+            run.
+    """
+
+    name: str
+    question: str
+    towards: ReferenceName
+    answers: tuple[ControlAnswer, ...]
+    pairs: tuple[JudgedPair, ...]
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One series of a control and what it is compared with.
+
+    Attributes:
+        control: whose.
+        series: its name.
+        label: what tables call it.
+        own: the control's values.
+        references: those of the references' series of that name.
+    """
+
+    control: Control
+    series: str
+    label: str
+    own: Sample
+    references: Mapping[ReferenceName, Sample]
+
+    @property
+    def pairs(self) -> list[tuple[Sample, Sample]]:
+        """Its comparisons, in the order of `_REFERENCES`."""
+        return [(self.own, self.references[name]) for name in _REFERENCES]
+
+
+def judge_control(control: Control, results: PlanResults) -> ControlVerdict:
+    """Compare a control's losses in the last generation with the baseline's and the ring's.
+
+    Args:
+        control: which.
+        results: of the plan's studies.
+    """
+    variants = results.plan.variants.get(control.name, {})
+    cases = [_case(control, name, variant, results) for name, variant in variants.items()]
+    family = [pair for case in cases for pair in case.pairs]
+    smallest = results.plan.published.source.reading_error
+    pairs = compared(family, smallest)
+    rows = iter(pairs)
+    answers = [
+        _answered(case, {name: next(rows) for name in _REFERENCES}, len(family)) for case in cases
+    ]
+    return ControlVerdict(control.name, control.question, control.towards, tuple(answers), pairs)
+
+
+def _case(control: Control, name: str, variant: Variant, results: PlanResults) -> _Case:
+    published = results.plan.published
+    label = published.reference(control.origin).named(name).label
+    references = {}
+    for which in _REFERENCES:
+        figure = published.reference(which)
+        other = results.plan.variants[figure.name][name]
+        called = f"{_PLACES[which]}, {figure.named(name).label}"
+        references[which] = results.sample(other, called)
+    own = results.sample(variant, f"{control.name}, {label}")
+    return _Case(control, name, label, own, references)
+
+
+def _answered(case: _Case, rows: Mapping[ReferenceName, JudgedPair], n_pairs: int) -> ControlAnswer:
+    """The answer of one series.
+
+    Args:
+        case: the series.
+        rows: its comparisons.
+        n_pairs: comparisons of the whole family.
+    """
+    own = estimate(case.own.values)
+    means = {name: estimate(sample.values) for name, sample in case.references.items()}
+    start, goal = means[case.control.origin].mean, means[case.control.towards].mean
+    relations = {name: row.relation for name, row in rows.items()}
+    answer = _answer(case.control, relations, falls=goal < start)
+    share = (start - own.mean) / (start - goal) if start != goal else math.nan
+    if answer == "not run":
+        statement = "no committed trials of it or of what it is compared with"
+    elif answer == "too few trials":
+        statement = too_few(list(rows.values()), n_pairs)
+    else:
+        statement = f"{_ends(own, means, rows)}: {_conclusion(case.control, answer, share)}"
+    return ControlAnswer(
+        series=case.series,
+        label=case.label,
+        answer=answer,
+        statement=f"{case.label}: {statement}",
+        share=share,
+        own=own,
+        baseline=means["baseline"],
+        ring=means["ring"],
+    )
+
+
+def _answer(
+    control: Control, relations: Mapping[ReferenceName, Relation], *, falls: bool
+) -> ControlOutcome:
+    """How far a control gets, if its loss falls (or rises) on the way."""
+    for nothing in ("not run", "too few trials"):
+        if nothing in relations.values():
+            return nothing
+    onward: Relation = "lower" if falls else "greater"
+    short: Relation = "greater" if falls else "lower"
+    there = relations[control.towards]
+    if relations[control.origin] != onward:
+        return "not reached" if there == short else "not shown"
+    if there == short:
+        return "in part"
+    return "as near" if there == "not told apart" else "reached"
+
+
+def _ends(
+    own: Estimate,
+    means: Mapping[ReferenceName, Estimate],
+    rows: Mapping[ReferenceName, JudgedPair],
+) -> str:
+    """Where the control, the baseline and the ring end, and how that compares."""
+    others = ", ".join(f"{_PLACES[name]} at {means[name].mean:.3f}" for name in _REFERENCES)
+    compared_to = " and ".join(relative(rows[name], _PLACES[name]) for name in _REFERENCES)
+    return f"ends at {own.mean:.3f}, {others}; it is {compared_to}"
+
+
+def _conclusion(control: Control, answer: ControlOutcome, part: float) -> str:
+    share = f"{part:.0%}"
+    goal, start = _PLACES[control.towards], _PLACES[control.origin]
+    conclusions: Mapping[ControlOutcome, str] = {
+        "reached": f"it reaches the loss of {goal}",
+        "as near": f"it leaves {start}, and is not told apart from {goal}, {share} of the way",
+        "in part": f"it goes {share} of the way from {start} to {goal}",
+        "not reached": f"it is not shown to leave {start}, and is shown to fall short of {goal}",
+        "not shown": f"whether it leaves {start} towards {goal} is not shown",
+    }
+    return conclusions[answer]
