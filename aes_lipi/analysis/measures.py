@@ -19,8 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from aes_lipi.arrays import Float64, Int64
-from aes_lipi.config.wording import nearest, printable
-from aes_lipi.errors import UserError
+from aes_lipi.errors import UserError, nearest, printable
 from aes_lipi.results.schema import generations_schema
 
 AnalysisUnit = Literal["trial_mean", "trial_best", "pooled_cells"]

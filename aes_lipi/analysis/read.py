@@ -14,8 +14,7 @@ import pandas as pd
 from aes_lipi.analysis.measures import MEASURES, UNITS, AnalysisUnit, TrialRows, check_measures
 from aes_lipi.analysis.studies import Wanted, read_studies, variant_labels
 from aes_lipi.arrays import Float64, Int64
-from aes_lipi.config.wording import nearest, printable
-from aes_lipi.errors import UserError
+from aes_lipi.errors import UserError, nearest, printable
 from aes_lipi.results.trial_files import TrialId
 
 

@@ -10,7 +10,7 @@ import typer
 
 from aes_lipi.cli.running import RunOptions, one_thread, run_all
 from aes_lipi.errors import UserError
-from aes_lipi.results.locations import is_address, join
+from aes_lipi.results.storage import is_address, join
 
 
 def analyse_command(

@@ -7,15 +7,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from aes_lipi.atomic import write_bytes_atomically, write_text_atomically
 from aes_lipi.errors import UserError
 from aes_lipi.export.candidates import Choice, Target, choose
 from aes_lipi.export.card import CARD, Exported, model_card
 from aes_lipi.export.checks import largest_difference, rows_to_check
 from aes_lipi.export.formats import FORMATS
 from aes_lipi.export.package import Package, costs
+from aes_lipi.io.files import write_bytes_atomically, write_text_atomically
 from aes_lipi.models import Model
-from aes_lipi.results.locations import is_address, shown
+from aes_lipi.results.storage import is_address, shown
 
 
 def export(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from aes_lipi.arrays import Float32, Floats
-from aes_lipi.autoencoders.layout import Activation, NetworkLayout
+from aes_lipi.autoencoders.network import Activation, NetworkLayout
 from aes_lipi.export.package import Package
 from aes_lipi.models import Model
 from aes_lipi.models.model import row_errors

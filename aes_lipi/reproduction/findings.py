@@ -16,7 +16,7 @@ from aes_lipi.reproduction.evidence import (
 from aes_lipi.reproduction.plan import PlannedStudy, ReproductionPlan, ScaledDown
 from aes_lipi.reproduction.published import Paper
 from aes_lipi.reproduction.verdicts import ClaimVerdict, ControlVerdict, judge_claim, judge_control
-from aes_lipi.results.locations import shown
+from aes_lipi.results.storage import shown
 
 
 @dataclass(frozen=True)

@@ -27,13 +27,13 @@ from aes_lipi.analysis.figures.style import (
 )
 from aes_lipi.analysis.report.settings import Grid
 from aes_lipi.analysis.report.views import number, pairs_grid
-from aes_lipi.atomic import write_text_atomically
+from aes_lipi.io.files import write_text_atomically
 from aes_lipi.reproduction.evidence import Estimate, FigureFinding, Point, SeriesFinding
 from aes_lipi.reproduction.findings import Findings
 from aes_lipi.reproduction.pairs import JudgedPair
 from aes_lipi.reproduction.plan import ReproductionPlan
 from aes_lipi.reproduction.verdicts import ClaimVerdict, ControlVerdict
-from aes_lipi.results.locations import shown
+from aes_lipi.results.storage import shown
 from aes_lipi.templates import render
 
 _PAGE_NAME = "reproduction.html"

@@ -10,10 +10,9 @@ from typing import Any
 
 from aes_lipi.api import load_study
 from aes_lipi.config import Study, Variant
-from aes_lipi.config.wording import nearest, printable
-from aes_lipi.errors import UserError
+from aes_lipi.errors import UserError, nearest, printable
 from aes_lipi.reproduction.published import Published, Selector, load_published
-from aes_lipi.results.locations import join
+from aes_lipi.results.storage import join
 
 
 @dataclass(frozen=True)

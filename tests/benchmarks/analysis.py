@@ -23,8 +23,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from aes_lipi.analysis.compare import compare
-from aes_lipi.analysis.read import read_measurements
-from aes_lipi.analysis.read import generation_samples
+from aes_lipi.analysis.read import generation_samples, read_measurements
 from aes_lipi.analysis.tables import describe_generations, describe_trials
 from aes_lipi.config import Study, StudyFile, Variant, resolve_study
 from aes_lipi.results.schema import settings_row

@@ -19,8 +19,7 @@ from matplotlib.transforms import ScaledTranslation
 from aes_lipi.analysis.figures.rasters import block_edges, block_means
 from aes_lipi.analysis.figures.style import GONE, INK, PAGE, laid_out, styled, whole_ticks
 from aes_lipi.arrays import Flags, Float32, Float64
-from aes_lipi.autoencoders.forward import layer_outputs
-from aes_lipi.autoencoders.layout import Activation, NetworkLayout
+from aes_lipi.autoencoders.network import Activation, NetworkLayout
 from aes_lipi.models.model import Model
 
 
@@ -116,7 +115,7 @@ def _layers(
         x: what it reads, float32, shape (rows, n_in).
         readers: by layer, weights outside of this network that read the layer's output.
     """
-    outputs = None if x is None else layer_outputs(layout, genome, np.asarray(x, np.float32))
+    outputs = None if x is None else layout.outputs(genome, np.asarray(x, np.float32))
     found = []
     for k, layer in enumerate(layout.layers):
         reading = [

@@ -20,10 +20,10 @@ from aes_lipi.arrays import Float32
 from aes_lipi.config import Variant
 from aes_lipi.data.load import load_dataset
 from aes_lipi.errors import UserError
+from aes_lipi.io.files import decode_json
 from aes_lipi.models.files import load_model
 from aes_lipi.models.model import Model
-from aes_lipi.results.description import STUDY_FILE, Description, read_description
-from aes_lipi.results.documents import decode
+from aes_lipi.results.description import STUDY_FILE, StudyDescription, read_study_description
 from aes_lipi.results.inventory import Inventory
 from aes_lipi.results.reading import open_results
 from aes_lipi.results.storage import Storage
@@ -48,7 +48,7 @@ class StudySource:
     location: str | Path
     storage: Storage
     inventory: Inventory
-    described: Description | None
+    described: StudyDescription | None
     question: str
 
     def variant(self, variant: str) -> Variant | None:
@@ -70,12 +70,12 @@ def open_source(location: str | Path) -> StudySource:
     """
     storage, inventory = open_results(location)
     content = storage.read(STUDY_FILE) or b""
-    question = (decode(content) or {}).get("description")
+    question = (decode_json(content) or {}).get("description")
     return StudySource(
         location,
         storage,
         inventory,
-        read_description(content),
+        read_study_description(content),
         shown_name(question) if isinstance(question, str) else "",
     )
 

@@ -27,9 +27,9 @@ from aes_lipi.analysis.report.sources import StudySource, open_source, pruned_tr
 from aes_lipi.analysis.report.views import at_a_glance, by_generation, family
 from aes_lipi.analysis.statistics import check_share
 from aes_lipi.analysis.tables import describe_generations, describe_trials
-from aes_lipi.atomic import write_text_atomically
 from aes_lipi.errors import UserError
-from aes_lipi.results.locations import is_address, shown
+from aes_lipi.io.files import write_text_atomically
+from aes_lipi.results.storage import is_address, shown
 from aes_lipi.templates import render
 
 PAGE_NAME = "report.html"
