@@ -189,6 +189,11 @@ class Network:
         """Entries of the genome."""
         return self.genome.size
 
+    @property
+    def is_masked(self) -> bool:
+        """Whether any entry of the genome may be frozen."""
+        return self.mask is not None
+
     @cached_property
     def n_zero(self) -> int:
         """Entries of the genome that are exactly zero."""

@@ -13,7 +13,7 @@ from aes_lipi.errors import UserError
 
 _BLAS_BATCH, _BLAS_WIDTH = 256, 300
 
-EngineName = Literal["dense", "torch"]
+_EngineName = Literal["dense", "torch"]
 
 
 def choose_engine(variant: Variant, architecture: Architecture, dataset: Dataset) -> Engine:
@@ -43,7 +43,7 @@ def check_engine(variant: Variant, architecture: Architecture) -> None:
         choose_device(variant)
 
 
-def engine_name(variant: Variant, architecture: Architecture) -> EngineName:
+def engine_name(variant: Variant, architecture: Architecture) -> _EngineName:
     """The engine that computes a variant on this machine.
 
     `auto` is `dense` wherever that fits and is fastest, and no GPU is asked for, so that a study

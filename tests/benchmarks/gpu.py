@@ -30,7 +30,7 @@ from aes_lipi.engine.dense import DenseEngine
 from aes_lipi.engine.protocol import ADAM_EPSILON
 from aes_lipi.engine.torch import TorchEngine
 from aes_lipi.engine.torch.gradients import Batch, gradients_of
-from aes_lipi.engine.torch.passes import code_of, forward_pass, losses_of
+from aes_lipi.engine.torch.passes import forward_passes, losses_of
 from aes_lipi.execution.local import LocalRunner
 from aes_lipi.execution.study import run_study
 from aes_lipi.results.reading import load_results
@@ -228,10 +228,9 @@ def _loss(
     architecture = setting.architecture
     input_noise, code_noise = (None, None) if noise is None else _noise(setting, noise)
     seen = x if input_noise is None else x + architecture.input_noise * input_noise
-    encoded = forward_pass(architecture.encoder, genomes[0], seen)
-    code = code_of(architecture, encoded, code_noise)
-    decoded = forward_pass(architecture.decoder, genomes[1], code)
-    return losses_of(architecture, encoded, decoded, x)
+    pair = (genomes[0], genomes[1])
+    encoded, _, decoded = forward_passes(architecture, pair, seen, code_noise)
+    return losses_of(architecture, (encoded, decoded), x)
 
 
 def _noise(

@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch_tasks import RATE, architecture_named, assert_all_agree, engine_of, varied_tasks
 
-from aes_lipi.engine.torch.adam import adam_on, compiled_adam, corrections
+from aes_lipi.engine.torch.adam import _compiled, adam_on, corrections
 
 
+@pytest.mark.slow  # torch's own imports its compiler
 def test_a_new_adam_makes_the_first_step_of_torchs() -> None:
     gradient = torch.tensor([[0.3, -2.0, 0.0, 1e-9, -1e-7]])
     weight = torch.zeros(1, 5, requires_grad=True)
@@ -22,6 +23,7 @@ def test_a_new_adam_makes_the_first_step_of_torchs() -> None:
     torch.testing.assert_close(ours, weight.detach(), rtol=1e-5, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_a_kept_adam_follows_torchs() -> None:
     generator = torch.Generator().manual_seed(2)
     weight = torch.zeros(1, 6, requires_grad=True)
@@ -47,7 +49,7 @@ torch_warns = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("kept", [False, True])
 def test_a_compiled_step_agrees_with_the_plain_one(kept: bool, masked: bool) -> None:
-    plain, compiled = adam_on(torch.device("cpu")), compiled_adam()
+    plain, compiled = adam_on(torch.device("cpu")), _compiled()
     assert not plain.fused
     assert compiled.fused
     generator = torch.Generator().manual_seed(1)
@@ -83,7 +85,7 @@ def test_a_compiled_step_agrees_with_the_plain_one(kept: bool, masked: bool) -> 
 def test_an_engine_with_a_compiled_step_trains_as_with_the_plain_one(kept: bool) -> None:
     architecture = architecture_named("noisy, variational")
     engine, fused = (engine_of(architecture, stacked=True) for _ in range(2))
-    fused._workspace = replace(fused._workspace, adam=compiled_adam())
+    fused._trainer._workspace = replace(fused._trainer._workspace, adam=_compiled())
     assert fused.is_fused
     assert not engine.is_fused
     for n in (1, 5, 17):

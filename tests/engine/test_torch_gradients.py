@@ -15,8 +15,8 @@ from aes_lipi.autoencoders.environments import (
     build_architecture,
 )
 from aes_lipi.engine.torch import gradients
-from aes_lipi.engine.torch.gradients import Batch, derived, differentiated, gradients_of
-from aes_lipi.engine.torch.passes import code_of, forward_pass, losses_of
+from aes_lipi.engine.torch.gradients import Batch, _derived, _differentiated, gradients_of
+from aes_lipi.engine.torch.passes import forward_passes, losses_of
 
 ROWS_OF_MODELS = (BATCH, 3, 1, BATCH)
 
@@ -71,7 +71,7 @@ def gradients_by_hand(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Written over what stood there before."""
     into = (torch.full_like(genomes[0], torch.nan), torch.full_like(genomes[1], torch.nan))
-    derived(architecture, genomes, batch, into)
+    _derived(architecture, genomes, batch, into)
     return into
 
 
@@ -83,7 +83,7 @@ def gradients_by_autograd(
     alone = rows_of(batch, at)
     one = (genomes[0][at[0]], genomes[1][at[0]])
     into = (torch.full_like(one[0], torch.nan), torch.full_like(one[1], torch.nan))
-    differentiated(architecture, one, alone, into)
+    _differentiated(architecture, one, alone, into)
     return into
 
 
@@ -135,8 +135,8 @@ def test_a_model_that_has_no_rows_has_gradient_zero(architecture: Architecture) 
 def test_gradients_come_with_the_forward_passes(architecture: Architecture) -> None:
     genomes, batch = random_models(architecture), random_batch(architecture)
     into = (torch.zeros_like(genomes[0]), torch.zeros_like(genomes[1]))
-    encoded, decoded = derived(architecture, genomes, batch, into)
-    again, then = differentiated(architecture, genomes, batch, into)
+    encoded, decoded = _derived(architecture, genomes, batch, into)
+    again, then = _differentiated(architecture, genomes, batch, into)
     assert torch.equal(encoded.nodes(), again.nodes())
     assert torch.equal(decoded.nodes(), then.nodes())
 
@@ -150,14 +150,13 @@ def test_gradients_by_autograd_are_those_of_the_loss(architecture: Architecture)
     def loss(*genomes: torch.Tensor) -> torch.Tensor:
         x = batch.target
         seen = x if batch.input_noise is None else x + architecture.input_noise * batch.input_noise
-        encoded = forward_pass(architecture.encoder, genomes[0], seen)
-        code = code_of(architecture, encoded, batch.code_noise)
-        decoded = forward_pass(architecture.decoder, genomes[1], code)
-        return losses_of(architecture, encoded, decoded, x)
+        pair = (genomes[0], genomes[1])
+        encoded, _, decoded = forward_passes(architecture, pair, seen, batch.code_noise)
+        return losses_of(architecture, (encoded, decoded), x)
 
     assert torch.autograd.gradcheck(loss, genomes)
     into = (torch.zeros_like(genomes[0]), torch.zeros_like(genomes[1]))
-    differentiated(architecture, (genomes[0], genomes[1]), batch, into)
+    _differentiated(architecture, (genomes[0], genomes[1]), batch, into)
     for got, expected in zip(into, torch.autograd.grad(loss(*genomes).sum(), genomes), strict=True):
         torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-14)
 
@@ -166,6 +165,6 @@ def test_a_loss_without_a_gradient_by_hand_is_differentiated(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     architecture = architecture_named("AutoencoderBinaryClustering")
-    assert gradients_of(architecture) is derived
+    assert gradients_of(architecture) is _derived
     monkeypatch.delitem(gradients._OF_OUTPUT, "l1")
-    assert gradients_of(architecture) is differentiated
+    assert gradients_of(architecture) is _differentiated

@@ -46,7 +46,7 @@ from aes_lipi.engine.protocol import (
     TrainTask,
 )
 from aes_lipi.engine.torch import TorchEngine, engine
-from aes_lipi.engine.torch.memory import Halving, is_out_of_memory
+from aes_lipi.engine.torch.memory import Halving, _is_out_of_memory
 
 LARGE = build_architecture(
     Environment(variational=True, loss="negative_elbo", input_noise=0.4), 1000, (60,), 10
@@ -181,7 +181,7 @@ def alone_facts() -> dict[str, Any]:
         except (RuntimeError, MemoryError) as error:
             raised = error
     return {
-        "is out of memory": raised is not None and is_out_of_memory(raised),
+        "is out of memory": raised is not None and _is_out_of_memory(raised),
         "afterwards": share_off(numbers_of(used.train([task])), numbers_of(fresh.train([same]))),
     }
 

@@ -39,9 +39,10 @@ from aes_lipi.engine.protocol import (
 from aes_lipi.engine.torch import TorchEngine, training
 
 
-@pytest.mark.parametrize("observe", [False, True])
-@pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("kept", [False, True])
+@pytest.mark.parametrize(
+    ("kept", "masked", "observe"),
+    [(False, False, False), (True, True, False), (True, False, True), (False, True, True)],
+)
 def test_training_agrees_with_gradients_by_autograd(
     architecture: Architecture, kept: bool, masked: bool, observe: bool
 ) -> None:
@@ -81,7 +82,7 @@ def test_a_stack_may_hold_the_same_task_twice(architecture: Architecture) -> Non
     assert_same_bits(got[:1], got[1:])
 
 
-@pytest.mark.parametrize("n_updates", [1, 2, 7, 10, 11, 20, 24])
+@pytest.mark.parametrize("n_updates", [1, 7, 10, 11, 20])
 def test_any_number_of_updates_is_made(n_updates: int, stacked: bool) -> None:
     architecture = architecture_named("AutoencoderBinaryClustering_Large")
     tasks = [task_of(architecture, k, networks=(2, 2), n_updates=n_updates) for k in range(3)]
@@ -260,13 +261,13 @@ def test_noise_is_drawn_from_a_tasks_own_source_however_it_is_sent(
         ]
 
     starts = []
-    load = training.Program._load_noise
+    load = training._Program._load_noise
 
-    def noted(program: training.Program, some: Sequence[TrainTask], start: int) -> None:
+    def noted(program: training._Program, some: Sequence[TrainTask], start: int) -> None:
         starts.append(start)
         load(program, some, start)
 
-    monkeypatch.setattr(training.Program, "_load_noise", noted)
+    monkeypatch.setattr(training._Program, "_load_noise", noted)
     given = [tasks() for _ in range(4)]
     whole = engine_of(architecture, stacked=stacked).train(given[0])
     assert set(starts) == {0}

@@ -39,7 +39,7 @@ def adam_on(device: torch.device) -> Adam:
     """The steps on a device: compiled into one kernel each on a GPU whose torch can compile."""
     if device.type == "cpu":
         return Adam(_fresh, _kept, fused=False)
-    compiled = compiled_adam()
+    compiled = _compiled()
     try:
         _try(compiled, device)
     except Exception:  # compilers fail in many ways, and torch without one is right
@@ -47,7 +47,7 @@ def adam_on(device: torch.device) -> Adam:
     return compiled
 
 
-def compiled_adam() -> Adam:
+def _compiled() -> Adam:
     """The steps, to be compiled for any number of models on their first use."""
     fresh: Any = torch.compile(_fresh, dynamic=True)
     kept: Any = torch.compile(_kept, dynamic=True)

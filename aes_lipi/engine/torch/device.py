@@ -87,6 +87,11 @@ class DeviceNetwork(Network):
         return None if self.alive is None else _array(self.alive)
 
     @property
+    def is_masked(self) -> bool:
+        """See `Network`."""
+        return self.alive is not None
+
+    @property
     def size(self) -> int:
         """See `Network`."""
         return self.row.numel()
@@ -172,13 +177,6 @@ def to_host(networks: Iterable[Network]) -> None:
         genomes = _array(torch.stack([network.row for network in members]))
         for network, genome in zip(members, genomes, strict=True):
             network.__dict__["genome"] = genome
-
-
-def is_masked(network: Network) -> bool:
-    """Whether anything is frozen in a network; nothing is fetched for that."""
-    if isinstance(network, DeviceNetwork):
-        return network.alive is not None
-    return network.mask is not None
 
 
 def means_of(moments: Moments, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -22,25 +22,13 @@ from aes_lipi.engine.protocol import (
     Trained,
     TrainTask,
 )
-from aes_lipi.engine.torch.adam import adam_on
 from aes_lipi.engine.torch.device import to_device, to_host
-from aes_lipi.engine.torch.gradients import gradients_of
-from aes_lipi.engine.torch.memory import Buffers, Halving
-from aes_lipi.engine.torch.passes import (
-    ForwardPass,
-    forward_passes,
-    l1_of,
-    loss_matrices,
-    losses_of,
-)
-from aes_lipi.engine.torch.stack import Form, kind_of
-from aes_lipi.engine.torch.training import Program, Workspace
+from aes_lipi.engine.torch.memory import Halving, kind_of
+from aes_lipi.engine.torch.passes import ForwardPass, forward_passes, loss_matrices, losses_of
+from aes_lipi.engine.torch.training import Trainer
 
 VALUES_ON_CPU, VALUES_ON_GPU = 1 << 22, 1 << 28
 """Values of a layer's output that an evaluation has in hand at once."""
-
-PROGRAMS_KEPT = 256
-"""Shapes of stacks that stay prepared."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -90,24 +78,14 @@ class TorchEngine:
             split: torch.from_numpy(np.array(dataset.split(split))).to(self._device)
             for split in splits
         }
-        self._programs: dict[Form, Program] = {}
-        self._buffers = Buffers(self._device, self._programs.clear)
-        self._workspace = Workspace(
-            architecture,
-            self._splits["train"],
-            self._buffers,
-            gradients_of(architecture),
-            adam_on(self._device),
-        )
-        self._pool: Any = None
-        self._beside: Any = None
+        self._trainer = Trainer(architecture, self._splits["train"])
         self._halvings: dict[str, Halving] = {}
         self._values = VALUES_ON_CPU if self._device.type == "cpu" else VALUES_ON_GPU
 
     @property
     def is_fused(self) -> bool:
         """Whether the optimiser's step is compiled into one kernel."""
-        return self._workspace.adam.fused
+        return self._trainer.is_fused
 
     @torch.no_grad()
     def train(self, tasks: Sequence[TrainTask]) -> list[Trained]:
@@ -126,22 +104,7 @@ class TorchEngine:
     def _train_stack(self, tasks: Sequence[TrainTask]) -> list[Trained]:
         """A stack of tasks of one kind; if it does not fit, its halves draw the same noise."""
         with _noise_put_back(tasks):
-            return self._program_for(tasks).train(tasks)
-
-    def _program_for(self, tasks: Sequence[TrainTask]) -> Program:
-        form = Form.of(tasks)
-        program = self._programs.get(form)
-        if program is None:
-            program = Program(form, self._workspace)
-            while len(self._programs) >= PROGRAMS_KEPT:
-                del self._programs[next(iter(self._programs))]
-            if self._device.type == "cuda":
-                if not self._programs:
-                    self._pool = torch.cuda.graph_pool_handle()
-                self._beside = self._beside or torch.cuda.Stream()  # type: ignore[no-untyped-call]
-                program.record(self._pool, self._beside)
-            self._programs[form] = program
-        return program
+            return self._trainer.train(tasks)
 
     @torch.no_grad()
     def loss_matrices(self, tasks: Sequence[EvaluateTask]) -> list[Float64]:
@@ -199,10 +162,7 @@ class TorchEngine:
             passed = self._passed(part, rows.unsqueeze(0).expand(len(part), -1, -1))
             encoded, decoded = (each.reshaped(len(part), -1, batch) for each in passed)
             x = rows.view(-1, batch, rows.shape[1])
-            if measure == "l1":
-                found = l1_of(decoded, x)
-            else:
-                found = losses_of(self._architecture, encoded, decoded, x)
+            found = losses_of(self._architecture, (encoded, decoded), x, measure)
             return list(found.double().cpu().numpy())
 
         return self._in_parts(losses, pairs, rows.numel())
@@ -238,9 +198,12 @@ class TorchEngine:
 
     def _passed(self, pairs: Sequence[Pair], x: Tensor) -> tuple[ForwardPass, ForwardPass]:
         """The pairs' encoders on x (C, B, X), and their decoders on the codes."""
-        encoders = self._genomes([pair.encoder for pair in pairs])
-        decoders = self._genomes([pair.decoder for pair in pairs])
-        return forward_passes(self._architecture, encoders, decoders, x)
+        genomes = (
+            self._genomes([pair.encoder for pair in pairs]),
+            self._genomes([pair.decoder for pair in pairs]),
+        )
+        encoded, _, decoded = forward_passes(self._architecture, genomes, x)
+        return encoded, decoded
 
     def _genomes(self, networks: Sequence[Network]) -> Tensor:
         return torch.stack([network.row for network in to_device(networks, self._device)])
@@ -283,10 +246,8 @@ class TorchEngine:
 
     def release(self) -> None:
         """Give back the memory that is kept for later use; see `Engine.release`."""
-        self._programs.clear()
-        self._buffers.clear()
+        self._trainer.release()
         if self._device.type == "cuda":
-            self._pool = None
             torch._C._cuda_clearCublasWorkspaces()
             torch.cuda.empty_cache()
 

@@ -16,8 +16,8 @@ from aes_lipi.autoencoders.environments import Architecture, Loss
 from aes_lipi.autoencoders.network import Activation, NetworkLayout
 from aes_lipi.engine.torch.passes import (
     ForwardPass,
-    code_of,
-    forward_pass,
+    Pairs,
+    forward_passes,
     layer_parameters,
     loss_terms,
 )
@@ -43,11 +43,8 @@ class Batch:
     code_noise: Tensor | None = None
 
 
-_Genomes = tuple[Tensor, Tensor]
-"""Of encoders and of decoders, (C, P) each."""
-
-Gradients = Callable[[Architecture, _Genomes, Batch, _Genomes], tuple[ForwardPass, ForwardPass]]
-"""The gradient of every model's loss on its own rows, in every weight; see `differentiated`."""
+Gradients = Callable[[Architecture, Pairs, Batch, Pairs], tuple[ForwardPass, ForwardPass]]
+"""The gradient of every model's loss on its own rows, in every weight; see `_differentiated`."""
 
 
 def gradients_of(architecture: Architecture) -> Gradients:
@@ -55,11 +52,11 @@ def gradients_of(architecture: Architecture) -> Gradients:
 
     A loss that has none of its own in `_OF_OUTPUT` is differentiated: slower, and as right.
     """
-    return derived if architecture.loss in _OF_OUTPUT else differentiated
+    return _derived if architecture.loss in _OF_OUTPUT else _differentiated
 
 
-def differentiated(
-    architecture: Architecture, genomes: _Genomes, batch: Batch, into: _Genomes
+def _differentiated(
+    architecture: Architecture, genomes: Pairs, batch: Batch, into: Pairs
 ) -> tuple[ForwardPass, ForwardPass]:
     """The gradients by autograd, for whatever loss a forward pass can compute.
 
@@ -74,7 +71,8 @@ def differentiated(
     """
     leaves = [each.detach().requires_grad_() for each in genomes]
     with torch.enable_grad():
-        _, encoded, _, decoded = _passed(architecture, (leaves[0], leaves[1]), batch)
+        seen, pairs = _seen(architecture, batch), (leaves[0], leaves[1])
+        encoded, _, decoded = forward_passes(architecture, pairs, seen, batch.code_noise)
         terms = loss_terms(architecture, encoded, decoded, batch.target)
         loss = torch.stack([(term * batch.weight).sum() for term in terms]).sum()
     for place, gradient in zip(into, torch.autograd.grad(loss, leaves), strict=True):
@@ -82,11 +80,12 @@ def differentiated(
     return encoded, decoded
 
 
-def derived(
-    architecture: Architecture, genomes: _Genomes, batch: Batch, into: _Genomes
+def _derived(
+    architecture: Architecture, genomes: Pairs, batch: Batch, into: Pairs
 ) -> tuple[ForwardPass, ForwardPass]:
-    """The gradients by hand, without a graph of autograd; see `differentiated`."""
-    seen, encoded, code, decoded = _passed(architecture, genomes, batch)
+    """The gradients by hand, without a graph of autograd; see `_differentiated`."""
+    seen = _seen(architecture, batch)
+    encoded, code, decoded = forward_passes(architecture, genomes, seen, batch.code_noise)
     of_output = _OF_OUTPUT[architecture.loss](decoded.outputs[-1], batch)
     output = {len(architecture.decoder.layers) - 1: of_output}
     from_code = _backward(architecture.decoder, genomes[1], (code, decoded), output, into[1])
@@ -95,16 +94,11 @@ def derived(
     return encoded, decoded
 
 
-def _passed(
-    architecture: Architecture, genomes: _Genomes, batch: Batch
-) -> tuple[Tensor, ForwardPass, Tensor, ForwardPass]:
-    """What encoders see, their pass, the code, and the decoders' pass, under a batch's noise."""
-    seen = batch.target
-    if batch.input_noise is not None:
-        seen = seen + architecture.input_noise * batch.input_noise
-    encoded = forward_pass(architecture.encoder, genomes[0], seen)
-    code = code_of(architecture, encoded, batch.code_noise)
-    return seen, encoded, code, forward_pass(architecture.decoder, genomes[1], code)
+def _seen(architecture: Architecture, batch: Batch) -> Tensor:
+    """What encoders see of their rows, (C, B, X)."""
+    if batch.input_noise is None:
+        return batch.target
+    return batch.target + architecture.input_noise * batch.input_noise
 
 
 def _of_l1(y: Tensor, batch: Batch) -> Tensor:

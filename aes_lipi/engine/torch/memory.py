@@ -4,34 +4,36 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from aes_lipi.autoencoders.environments import Architecture
+from aes_lipi.engine.protocol import TrainTask
 
-COPIES = 14
+_COPIES = 14
 """Genome-sized tensors that a model in training takes at most: the weights, before and after, the
 gradient, both moments, a mask, what the optimiser has in between, and copies of its neighbours."""
 
-MORE_COPIES = 6
+_MORE_COPIES = 6
 """The same for every further network of a task, of which one is trained at a time."""
 
-SIGNS = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
+_SIGNS = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
 """What is said in errors of memory that torch does not raise as such."""
 
-SHARE = 0.8
+_SHARE = 0.8
 """Of the free memory, what stacks may take."""
 
-TRIED_AGAIN_AFTER = 64
+_TRIED_AGAIN_AFTER = 64
 """Stacks that fit, after which one of twice the size is tried."""
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-def bytes_per_task(
+def _bytes_per_task(
     architecture: Architecture, batch_size: int, n_rows: int, networks: int = 1
 ) -> int:
     """Memory that one more task in a stack takes, roughly, from above.
@@ -43,7 +45,7 @@ def bytes_per_task(
         networks: encoders and decoders that it trains.
     """
     nodes = architecture.encoder.n_nodes + architecture.decoder.n_nodes
-    values = (COPIES + MORE_COPIES * (networks - 1)) * architecture.n_parameters
+    values = (_COPIES + _MORE_COPIES * (networks - 1)) * architecture.n_parameters
     values += 8 * batch_size * (nodes + architecture.n_dim)
     return 4 * (values + 4 * n_rows * networks)
 
@@ -52,9 +54,9 @@ def tasks_that_fit(
     architecture: Architecture, batch_size: int, n_rows: int, networks: int, free: int
 ) -> int:
     """Tasks that can be trained side by side in so many bytes; at least one is tried."""
-    per_task = bytes_per_task(architecture, batch_size, n_rows, networks)
+    per_task = _bytes_per_task(architecture, batch_size, n_rows, networks)
     data = 3 * 4 * n_rows * architecture.n_dim
-    return max(1, int(SHARE * max(0, free - data)) // per_task)
+    return max(1, int(_SHARE * max(0, free - data)) // per_task)
 
 
 def free_memory(device: torch.device) -> int:
@@ -63,16 +65,62 @@ def free_memory(device: torch.device) -> int:
     return int(free)
 
 
-def is_out_of_memory(error: BaseException) -> bool:
+def _is_out_of_memory(error: BaseException) -> bool:
     """Whether an allocation failed, on a GPU or in this process, or an error came of that."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    if isinstance(error, RuntimeError) and any(sign in str(error) for sign in SIGNS):
+    if isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS):
         return True
-    return error.__context__ is not None and is_out_of_memory(error.__context__)
+    return error.__context__ is not None and _is_out_of_memory(error.__context__)
 
 
-def padded(models: int) -> int:
+@dataclass(frozen=True)
+class Form:
+    """What decides the shapes of the tensors in which a stack of tasks is trained.
+
+    Attributes:
+        models: C tasks, at least.
+        encoders: of each task.
+        decoders: of each task.
+        steps: S updates of each.
+        batch_size: B rows of an update.
+        kept: whether an optimiser is kept.
+        masked: whether any entry is frozen.
+        observers: tasks that gather activation statistics, at least.
+    """
+
+    models: int
+    encoders: int
+    decoders: int
+    steps: int
+    batch_size: int
+    kept: bool
+    masked: bool
+    observers: int
+
+    @staticmethod
+    def of(tasks: Sequence[TrainTask]) -> Form:
+        """The form of a stack of tasks of one kind; see `kind_of`."""
+        first, observers = tasks[0], sum(task.observe for task in tasks)
+        networks = (each for task in tasks for each in (*task.encoders, *task.decoders))
+        return Form(
+            models=_padded(len(tasks)),
+            encoders=len(first.encoders),
+            decoders=len(first.decoders),
+            steps=first.updates.rows.shape[0],
+            batch_size=first.updates.rows.shape[1],
+            kept=first.encoder_moments is not None,
+            masked=any(each.is_masked for each in networks),
+            observers=_power_of_two(observers) if observers else 0,
+        )
+
+
+def kind_of(task: TrainTask) -> Form:
+    """Equal for tasks that can be a stack: they may differ in masks and in observing."""
+    return replace(Form.of([task]), masked=False, observers=0)
+
+
+def _padded(models: int) -> int:
     """The size of stack in which so many models are trained: at most an eighth larger.
 
     Few sizes are used, so that what is prepared for one is used again.
@@ -81,7 +129,7 @@ def padded(models: int) -> int:
     return -(-models // unit) * unit
 
 
-def power_of_two(number: int) -> int:
+def _power_of_two(number: int) -> int:
     """The smallest power of two that is no smaller."""
     return 1 << (number - 1).bit_length()
 
@@ -150,7 +198,7 @@ class Halving:
             try:
                 answers += function(part)
             except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error) or (n == 1 and room_made):
+                if not _is_out_of_memory(error) or (n == 1 and room_made):
                     raise
                 self._most, self._since = max(1, n // 2), 0
             else:
@@ -165,5 +213,5 @@ class Halving:
         """Stacks fit again: after a while, try more."""
         if self._most is not None:
             self._since += 1
-            if self._since == TRIED_AGAIN_AFTER:
+            if self._since == _TRIED_AGAIN_AFTER:
                 self._most, self._since = 2 * self._most, 0

@@ -15,6 +15,10 @@ from torch.nn import functional
 
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.network import Activation, NetworkLayout
+from aes_lipi.engine.protocol import Measure
+
+Pairs = tuple[Tensor, Tensor]
+"""Genomes of encoders and of decoders, (C, P) each."""
 
 _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
@@ -60,7 +64,26 @@ def layer_parameters(genomes: Tensor, layout: NetworkLayout) -> list[tuple[Tenso
     ]
 
 
-def forward_pass(layout: NetworkLayout, genomes: Tensor, x: Tensor) -> ForwardPass:
+def forward_passes(
+    architecture: Architecture, genomes: Pairs, x: Tensor, noise: Tensor | None = None
+) -> tuple[ForwardPass, Tensor, ForwardPass]:
+    """Pass rows through encoders, and their codes through decoders.
+
+    Args:
+        architecture: of all models.
+        genomes: of encoders and decoders, (C, P) each.
+        x: every model's rows, (C, B, X).
+        noise: of a variational encoder's code, (C, B, Z); None for its mean.
+
+    Returns:
+        the encoders' pass, the code (C, B, Z), and the decoders' pass.
+    """
+    encoded = _forward_pass(architecture.encoder, genomes[0], x)
+    code = _code_of(architecture, encoded, noise)
+    return encoded, code, _forward_pass(architecture.decoder, genomes[1], code)
+
+
+def _forward_pass(layout: NetworkLayout, genomes: Tensor, x: Tensor) -> ForwardPass:
     """Pass inputs (C, B, n_in) through the layers of networks (C, P)."""
     outputs: list[Tensor] = []
     recorded: list[Tensor] = []
@@ -73,26 +96,14 @@ def forward_pass(layout: NetworkLayout, genomes: Tensor, x: Tensor) -> ForwardPa
     return ForwardPass(outputs, recorded)
 
 
-def code_of(architecture: Architecture, encoded: ForwardPass, noise: Tensor | None) -> Tensor:
-    """The latent code (C, B, Z).
-
-    Variational: mean + exp(log_variance / 2) * noise, or the mean where there is no noise.
-    """
+def _code_of(architecture: Architecture, encoded: ForwardPass, noise: Tensor | None) -> Tensor:
+    """Variational: mean + exp(log_variance / 2) * noise, or the mean where there is no noise."""
     if not architecture.variational:
         return encoded.outputs[-1]
     mean, log_variance = encoded.outputs[-2:]
     if noise is None:
         return mean
     return mean + torch.exp(0.5 * log_variance) * noise
-
-
-def forward_passes(
-    architecture: Architecture, encoders: Tensor, decoders: Tensor, x: Tensor
-) -> tuple[ForwardPass, ForwardPass]:
-    """Every encoder (C, P) on its rows (C, B, X), and its decoder (C, P) on the code; no noise."""
-    encoded = forward_pass(architecture.encoder, encoders, x)
-    code = code_of(architecture, encoded, None)
-    return encoded, forward_pass(architecture.decoder, decoders, code)
 
 
 def loss_terms(
@@ -116,22 +127,23 @@ def loss_terms(
 
 
 def losses_of(
-    architecture: Architecture, encoded: ForwardPass, decoded: ForwardPass, target: Tensor
+    architecture: Architecture,
+    passes: tuple[ForwardPass, ForwardPass],
+    target: Tensor,
+    measure: Measure = "loss",
 ) -> Tensor:
-    """The environment's loss of every model, (C,).
+    """What every model's passes through encoder and decoder lose of their rows, (C,).
 
     `l1` is the mean over rows and dimensions, `negative_elbo` the sum.
     """
+    encoded, decoded = passes
+    if measure == "l1":
+        return (decoded.outputs[-1] - target).abs_().mean((-2, -1))
     terms = loss_terms(architecture, encoded, decoded, target)
     if architecture.loss == "l1":
         return terms[0].mean((-2, -1))
     first, *others = [term.sum((-2, -1)) for term in terms]
     return sum(others, first)
-
-
-def l1_of(decoded: ForwardPass, target: Tensor) -> Tensor:
-    """Mean absolute error over rows and dimensions of every model, (C,)."""
-    return (decoded.outputs[-1] - target).abs_().mean((-2, -1))
 
 
 def loss_matrices(
@@ -152,10 +164,9 @@ def loss_matrices(
     """
     c, e, d, b = encoders.shape[0], encoders.shape[1], decoders.shape[1], x.shape[1]
     each = x.unsqueeze(1).expand(-1, e, -1, -1).flatten(0, 1)
-    encoded = forward_pass(architecture.encoder, encoders.flatten(0, 1), each)
-    code = code_of(architecture, encoded, None)
+    encoded = _forward_pass(architecture.encoder, encoders.flatten(0, 1), each)
+    code = _code_of(architecture, encoded, None)
     codes = code.view(c, 1, e * b, -1).expand(-1, d, -1, -1).flatten(0, 1)
-    decoded = forward_pass(architecture.decoder, decoders.flatten(0, 1), codes)
-    pairs = decoded.reshaped(c, d, e, b)
-    losses = losses_of(architecture, encoded.reshaped(c, 1, e, b), pairs, x.view(c, 1, 1, b, -1))
-    return losses.transpose(1, 2)
+    decoded = _forward_pass(architecture.decoder, decoders.flatten(0, 1), codes)
+    passes = encoded.reshaped(c, 1, e, b), decoded.reshaped(c, d, e, b)
+    return losses_of(architecture, passes, x.view(c, 1, 1, b, -1)).transpose(1, 2)

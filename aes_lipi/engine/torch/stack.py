@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -11,66 +10,19 @@ import torch
 from torch import Tensor
 
 from aes_lipi.autoencoders.network import NetworkLayout
-from aes_lipi.engine.protocol import ActivationStatistics, Moments, TrainTask
+from aes_lipi.engine.protocol import ActivationStatistics, Moments
 from aes_lipi.engine.torch.adam import Adam, corrections
 from aes_lipi.engine.torch.device import (
     DeviceGenomes,
     DeviceMoments,
     DeviceNetwork,
-    is_masked,
     means_of,
     sent,
 )
-from aes_lipi.engine.torch.memory import Buffers, padded, power_of_two
+from aes_lipi.engine.torch.memory import Buffers, Form
 from aes_lipi.engine.torch.passes import ForwardPass
 
 _Name = Literal["encoders", "decoders"]
-
-
-@dataclass(frozen=True)
-class Form:
-    """What decides the shapes of the tensors in which a stack of tasks is trained.
-
-    Attributes:
-        models: C tasks, at least.
-        encoders: of each task.
-        decoders: of each task.
-        steps: S updates of each.
-        batch_size: B rows of an update.
-        kept: whether an optimiser is kept.
-        masked: whether any entry is frozen.
-        observers: tasks that gather activation statistics, at least.
-    """
-
-    models: int
-    encoders: int
-    decoders: int
-    steps: int
-    batch_size: int
-    kept: bool
-    masked: bool
-    observers: int
-
-    @staticmethod
-    def of(tasks: Sequence[TrainTask]) -> Form:
-        """The form of a stack of tasks of one kind; see `kind_of`."""
-        first, observers = tasks[0], sum(task.observe for task in tasks)
-        networks = (each for task in tasks for each in (*task.encoders, *task.decoders))
-        return Form(
-            models=padded(len(tasks)),
-            encoders=len(first.encoders),
-            decoders=len(first.decoders),
-            steps=first.updates.rows.shape[0],
-            batch_size=first.updates.rows.shape[1],
-            kept=first.encoder_moments is not None,
-            masked=any(map(is_masked, networks)),
-            observers=power_of_two(observers) if observers else 0,
-        )
-
-
-def kind_of(task: TrainTask) -> Form:
-    """Equal for tasks that can be a stack: they may differ in masks and in observing."""
-    return replace(Form.of([task]), masked=False, observers=0)
 
 
 class NetworkStack:

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.engine.protocol import Moments, Trained, TrainTask
-from aes_lipi.engine.torch.adam import Adam
+from aes_lipi.engine.torch.adam import Adam, adam_on
 from aes_lipi.engine.torch.device import to_device
-from aes_lipi.engine.torch.gradients import Batch, Gradients
-from aes_lipi.engine.torch.memory import Buffers
-from aes_lipi.engine.torch.stack import Form, NetworkStack
+from aes_lipi.engine.torch.gradients import Batch, Gradients, gradients_of
+from aes_lipi.engine.torch.memory import Buffers, Form
+from aes_lipi.engine.torch.stack import NetworkStack
 
 AT_ONCE = 10
 """Steps that a GPU is asked for in one go."""
@@ -25,9 +25,60 @@ NOISE_VALUES = 1 << 26
 """Values of training noise that are sent to the device in one go."""
 
 
+PROGRAMS_KEPT = 256
+"""Shapes of stacks that stay prepared."""
+
+
+class Trainer:
+    """Trains stacks of tasks of one kind, and keeps what it prepared for each of their forms.
+
+    Args:
+        architecture: of all models.
+        data: the training rows, on the device that computes, (rows, X).
+    """
+
+    def __init__(self, architecture: Architecture, data: Tensor) -> None:
+        self._programs: dict[Form, _Program] = {}
+        self._buffers = Buffers(data.device, self._programs.clear)
+        self._workspace = _Workspace(
+            architecture, data, self._buffers, gradients_of(architecture), adam_on(data.device)
+        )
+        self._pool: Any = None
+        self._beside: Any = None
+
+    @property
+    def is_fused(self) -> bool:
+        """Whether the optimiser's step is compiled into one kernel."""
+        return self._workspace.adam.fused
+
+    def train(self, tasks: Sequence[TrainTask]) -> list[Trained]:
+        """Make the updates of tasks of one kind; see `kind_of`."""
+        form = Form.of(tasks)
+        if form not in self._programs:
+            self._programs[form] = self._prepared(form)
+        return self._programs[form].train(tasks)
+
+    def _prepared(self, form: Form) -> _Program:
+        program = _Program(form, self._workspace)
+        while len(self._programs) >= PROGRAMS_KEPT:
+            del self._programs[next(iter(self._programs))]
+        if self._workspace.data.is_cuda:
+            if not self._programs:
+                self._pool = torch.cuda.graph_pool_handle()
+            self._beside = self._beside or torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            program.record(self._pool, self._beside)
+        return program
+
+    def release(self) -> None:
+        """Give back the memory that is kept for later use."""
+        self._programs.clear()
+        self._buffers.clear()
+        self._pool = None
+
+
 @dataclass(frozen=True)
-class Workspace:
-    """What all stacks of one engine are trained with.
+class _Workspace:
+    """What all stacks of one trainer are trained with.
 
     Attributes:
         architecture: of all models.
@@ -44,7 +95,7 @@ class Workspace:
     adam: Adam
 
 
-class Program:
+class _Program:
     """The updates of one shape of stack: its tensors, and on a GPU the recording of its steps.
 
     Args:
@@ -52,7 +103,7 @@ class Program:
         workspace: what it works with.
     """
 
-    def __init__(self, form: Form, workspace: Workspace) -> None:
+    def __init__(self, form: Form, workspace: _Workspace) -> None:
         self._workspace, self._form = workspace, form
         architecture, buffers, adam = workspace.architecture, workspace.buffers, workspace.adam
         take, c = buffers.take, form.models
