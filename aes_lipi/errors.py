@@ -17,7 +17,7 @@ class UserError(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(_one_line(message))
+        super().__init__(one_line(message))
 
 
 def nearest(name: str, names: Iterable[str], cutoff: float = 0.5) -> str:
@@ -28,9 +28,10 @@ def nearest(name: str, names: Iterable[str], cutoff: float = 0.5) -> str:
 
 def printable(text: object) -> str:
     """Text for a message: on one line, and cut if long."""
-    line = _one_line(str(text))
+    line = one_line(str(text))
     return line if len(line) <= 60 else line[:57] + "..."
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """Text on one line; what breaks it or colours a terminal becomes a question mark."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -11,10 +11,11 @@ from typing import Annotated, Any
 import typer
 from pydantic.fields import FieldInfo
 
-from aes_lipi.cli.clean import clean
+from aes_lipi.cli.clean import clean_command
 from aes_lipi.cli.commands import analyse_command, export_command, reproduce_command
+from aes_lipi.cli.doctor import doctor_command
 from aes_lipi.cli.run import run_command
-from aes_lipi.cli.status import status
+from aes_lipi.cli.status import status_command
 from aes_lipi.config import Variant
 
 _NO_FLAG = frozenset({"data_digest", "ann_digest", "plugins_digest"})
@@ -130,10 +131,11 @@ run_app.command("run", context_settings=_SETTINGS)(_with_field_flags(run_command
 app = _make("Coevolution of autoencoders that are pruned while they train.")
 app.add_typer(run_app)
 app.command("analyse", context_settings=_SETTINGS)(analyse_command)
-app.command("clean", context_settings=_SETTINGS)(clean)
+app.command("clean", context_settings=_SETTINGS)(clean_command)
+app.command("doctor", context_settings=_SETTINGS)(doctor_command)
 app.command("export", context_settings=_SETTINGS)(export_command)
 app.command("reproduce", context_settings=_SETTINGS)(reproduce_command)
-app.command("status", context_settings=_SETTINGS)(status)
+app.command("status", context_settings=_SETTINGS)(status_command)
 
 
 @app.callback()

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 
-def clean(
+def clean_command(
     directory: Annotated[str, typer.Argument(metavar="DIR", help="The --output_dir of a study.")],
 ) -> None:
     """Remove half-written files, files of uncommitted trials and stale claims of a study.
@@ -15,9 +15,9 @@ def clean(
     Only files that a study makes are removed, and none while a driver is at work. Committed trials
     stay.
     """
-    from aes_lipi.results.cleaning import clean as clean_up  # noqa: PLC0415 - slow to import
+    from aes_lipi.results.cleaning import clean  # noqa: PLC0415 - slow to import
 
-    cleaned = clean_up(directory)
+    cleaned = clean(directory)
     for path, why in cleaned.removed.items():
         print(f"removed {path} ({why})")
     for whose in cleaned.claims:

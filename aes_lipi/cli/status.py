@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from aes_lipi.results.status import Status
 
 
-def status(
+def status_command(
     directory: Annotated[
         str,
         typer.Argument(

@@ -54,14 +54,28 @@ def clean(location: str | Path) -> Cleaned:
         raise UserError(f"{storage.shown}: holds no study; give the --output_dir of one")
     with locked(storage) as held:
         inventory = take_inventory(storage)
-        orphans = dict.fromkeys(_temporary(storage), "half written") | _orphans(inventory)
-        orphans |= _superseded(storage, inventory)
-        if holds_progress(storage):
-            orphans[PROGRESS_FILE] = "of a driver that is gone"
+        orphans = leftovers(storage, inventory)
         for path in orphans:
             storage.remove(path)
         damaged = {trial: why for trial, why in inventory.skipped.items() if why != UNMARKED}
         return Cleaned(orphans, held.stale, skipped_lines(damaged))
+
+
+def leftovers(storage: Storage, inventory: Inventory) -> dict[str, str]:
+    """Files of a study that nobody needs, unless a driver is at work, and why.
+
+    Args:
+        storage: the study's folder.
+        inventory: its trials.
+
+    Raises:
+        UserError: the folder cannot be read; the message says why.
+    """
+    found = dict.fromkeys(_temporary(storage), "half written") | _orphans(inventory)
+    found |= _superseded(storage, inventory)
+    if holds_progress(storage):
+        found[PROGRESS_FILE] = "of a driver that is gone"
+    return found
 
 
 def _orphans(inventory: Inventory) -> dict[str, str]:

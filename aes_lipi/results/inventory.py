@@ -10,13 +10,11 @@ from aes_lipi.results.storage import Storage
 from aes_lipi.results.trial_files import (
     FAILURES,
     FOLDERS,
-    LONGEST_MARKER,
     MARKERS,
     RESULTS,
     Marker,
     TrialId,
-    marker_path,
-    read_marker,
+    stored_marker,
     trial_of,
 )
 
@@ -84,7 +82,7 @@ def is_committed(storage: Storage, trial: TrialId) -> bool:
     Raises:
         UserError: the folder cannot be read.
     """
-    marker = read_marker(storage.read(marker_path(trial), LONGEST_MARKER), trial)
+    marker = stored_marker(storage, trial)
     if marker is None:
         return False
     return all(facts.match(storage.read(facts.path)) for facts in marker.values())
@@ -119,7 +117,7 @@ def _why(trial: TrialId, markers: Mapping[TrialId, Marker | None]) -> str:
 
 def _read_markers(storage: Storage, trials: Iterable[TrialId]) -> dict[TrialId, Marker | None]:
     def read(trial: TrialId) -> tuple[TrialId, Marker | None]:
-        return trial, read_marker(storage.read(marker_path(trial), LONGEST_MARKER), trial)
+        return trial, stored_marker(storage, trial)
 
     with ThreadPoolExecutor(READERS) as readers:
         return dict(readers.map(read, trials))

@@ -27,12 +27,10 @@ from aes_lipi.results.schema import failures_schema, generations_schema, trials_
 from aes_lipi.results.storage import Storage
 from aes_lipi.results.trial_files import (
     FAILURES,
-    LONGEST_MARKER,
     FileFacts,
     Marker,
     TrialId,
-    marker_path,
-    read_marker,
+    stored_marker,
 )
 
 if TYPE_CHECKING:
@@ -257,7 +255,7 @@ def load_reads(location: str | Path, trial: TrialId, epochs: int) -> Reads:
         UserError: the trial is not there, or its table is not whole.
     """
     storage = open_storage(location)
-    marker = read_marker(storage.read(marker_path(trial), LONGEST_MARKER), trial)
+    marker = stored_marker(storage, trial)
     found = None if marker is None else read_committed(storage, marker["generations"])
     path = f"{storage.shown}/{trial.path('generations')}"
     if found is None:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from aes_lipi.io.files import decode_json, encode_json
 from aes_lipi.results.schema import generations_schema, trials_schema
+from aes_lipi.results.storage import Storage
 
 Row = Mapping[str, Any]
 
@@ -93,8 +94,8 @@ def parquet(rows: Sequence[Row], schema: pa.Schema) -> bytes:
     return stream.getvalue()
 
 
-MARKER_FORMAT = 1
-LONGEST_MARKER = 64 * 1024  # bytes
+_MARKER_FORMAT = 1
+_LONGEST_MARKER = 64 * 1024  # bytes
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def make_marker(trial: TrialId, files: TrialFiles) -> bytes:
         for folder, content in files.contents().items()
     }
     return encode_json(
-        {"format": MARKER_FORMAT, "variant": trial.variant, "trial": trial.trial, "files": facts}
+        {"format": _MARKER_FORMAT, "variant": trial.variant, "trial": trial.trial, "files": facts}
     )
 
 
@@ -139,7 +140,7 @@ def read_marker(content: bytes | None, trial: TrialId) -> Marker | None:
     if document is None or not isinstance(document.get("files"), dict):
         return None
     if (document.get("format"), document.get("variant"), document.get("trial")) != (
-        MARKER_FORMAT,
+        _MARKER_FORMAT,
         trial.variant,
         trial.trial,
     ):
@@ -148,6 +149,15 @@ def read_marker(content: bytes | None, trial: TrialId) -> Marker | None:
     known = {folder: each for folder, each in facts.items() if each is not None}
     paths_fit = all(each.path == trial.path(folder) for folder, each in known.items())
     return known if paths_fit and len(known) == len(RESULTS) else None
+
+
+def stored_marker(storage: Storage, trial: TrialId) -> Marker | None:
+    """What the marker of a trial says in a study's folder; None if it has none that can be read.
+
+    Raises:
+        UserError: the folder cannot be read; the message says why.
+    """
+    return read_marker(storage.read(marker_path(trial), _LONGEST_MARKER), trial)
 
 
 def marker_path(trial: TrialId) -> str:

@@ -1,0 +1,65 @@
+"""The command `doctor`, on this machine."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from prepared import prepared_study, run_prepared, trial_ids
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def doctor(*arguments: object, before: str = "") -> subprocess.CompletedProcess[str]:
+    program = f"{before}from aes_lipi.cli import main; main()"
+    command = [sys.executable, "-c", program, "doctor", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("study")
+    run_prepared(prepared_study(), place)
+    return place
+
+
+def test_a_machine_and_a_folder_for_people_and_for_programs(folder: Path) -> None:
+    told = doctor(folder)
+    assert (told.returncode, told.stderr) == (0, "")
+    *rows, last = told.stdout.splitlines()
+    assert last == "all is well"
+    subjects = [row[:16].strip() for row in rows]
+    for subject in ("python", "cores", "memory", "kernels", "ray", "object stores", "trials"):
+        assert subject in subjects
+    (folder / trial_ids(prepared_study())[0].path("models")).unlink()
+    told = doctor(folder, "--json")
+    assert told.returncode == 1
+    answer = json.loads(told.stdout)
+    assert not answer["well"]
+    [problem] = [each for each in answer["findings"] if each["state"] == "problem"]
+    assert problem["subject"] == "files"
+    assert problem["remedy"]
+    assert answer["machine"]["cores"] >= 1
+    assert answer["machine"]["packages"]["numpy"]
+
+
+def test_without_ray_and_with_a_torch_that_is_broken_it_answers(tmp_path: Path) -> None:
+    """The process that asks imports neither; torch is asked in another, which may fail."""
+    (tmp_path / "torch.py").write_text("raise ImportError('libtorch.so: cannot open')")
+    before = (
+        "import os, sys; sys.modules['ray'] = sys.modules['torch'] = None; "
+        f"os.environ['PYTHONPATH'] = {str(tmp_path)!r}; "
+    )
+    told = doctor(before=before)
+    assert told.returncode == 1
+    assert "libtorch.so: cannot open" in told.stdout
+    assert told.stdout.splitlines()[-1] == "1 problem"
+
+
+def test_a_folder_without_a_study_has_code_2(tmp_path: Path) -> None:
+    told = doctor(tmp_path)
+    assert told.returncode == 2
+    assert told.stderr == f"error: {tmp_path}: holds no study; give the --output_dir of one\n"
