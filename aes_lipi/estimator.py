@@ -20,9 +20,7 @@ from aes_lipi.arrays import Float32, Float64
 from aes_lipi.coevolution.plan import Record, Setup
 from aes_lipi.coevolution.ring import Evolution, Ring, initial_ring
 from aes_lipi.coevolution.verdict import judge
-from aes_lipi.config import Variant
-from aes_lipi.config.study import describe
-from aes_lipi.config.variant import DATA_FIELDS
+from aes_lipi.config import DATA_FIELDS, Variant, describe
 from aes_lipi.data.dataset import Dataset
 from aes_lipi.data.minmax import MinMax
 from aes_lipi.data.streams import DataPurpose, data_stream

@@ -10,6 +10,7 @@ import typer
 
 from aes_lipi.cli.running import RunOptions, one_thread, run_all
 from aes_lipi.config import (
+    DATA_FIELDS,
     Study,
     StudyFile,
     Variant,
@@ -18,7 +19,6 @@ from aes_lipi.config import (
     load_study_file,
     resolve_study,
 )
-from aes_lipi.config.variant import DATA_FIELDS
 from aes_lipi.errors import UserError
 from aes_lipi.results.storage import is_address, join, shown
 

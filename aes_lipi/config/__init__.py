@@ -1,15 +1,41 @@
 """Configuration: frozen, validated values. A study is variants, a variant is settings."""
 
-from aes_lipi.config.presets import list_presets, load_preset, load_study_file
-from aes_lipi.config.study import Study, StudyFile, resolve_study
-from aes_lipi.config.variant import Variant
+from aes_lipi.config.presets import (
+    describe,
+    list_presets,
+    load_preset,
+    load_study_file,
+    presets_directory,
+    resolve_study,
+)
+from aes_lipi.config.study import (
+    LABELLED_BY_VALUE,
+    NEVER,
+    CheckpointInterval,
+    Study,
+    StudyFile,
+    parse_interval,
+    value_label,
+)
+from aes_lipi.config.variant import BUILT_IN, DATA_FIELDS, ID_FORMAT, OPERATOR_FIELDS, Variant
 
 __all__ = [
+    "BUILT_IN",
+    "DATA_FIELDS",
+    "ID_FORMAT",
+    "LABELLED_BY_VALUE",
+    "NEVER",
+    "OPERATOR_FIELDS",
+    "CheckpointInterval",
     "Study",
     "StudyFile",
     "Variant",
+    "describe",
     "list_presets",
     "load_preset",
     "load_study_file",
+    "parse_interval",
+    "presets_directory",
     "resolve_study",
+    "value_label",
 ]

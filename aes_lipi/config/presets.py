@@ -1,16 +1,25 @@
-"""Study files: the presets of `configs/`, one per research question, and a user's own."""
+"""Study files, and what they and flags come to: presets, one a question, and a user's own."""
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
-from aes_lipi.config.study import StudyFile, describe
-from aes_lipi.errors import UserError, nearest
+from aes_lipi.config.study import Study, StudyFile
+from aes_lipi.config.variant import Variant
+from aes_lipi.errors import UserError, nearest, printable
+
+_MAX_VARIANTS = 10_000
+_MAX_COMBINATIONS = 10 * _MAX_VARIANTS  # several may come to the same variant
+_LISTED_FIELDS = frozenset({"hidden_sizes"})
+_PATH_FIELDS = frozenset({"data", "ann_path"})
 
 _MAX_STUDY_FILE_BYTES = 1_000_000
 _LONGEST_NUMBER = 1000  # characters
@@ -106,3 +115,98 @@ class _PlainLoader(yaml.SafeLoader):
         if self.check_event(yaml.events.AliasEvent):
             raise yaml.YAMLError("aliases are not supported in study files")
         return super().compose_node(parent, index)
+
+
+def resolve_study(name: str, file: StudyFile, overrides: Mapping[str, Any]) -> Study:
+    """Lay overrides over a study file and spread its lists into variants.
+
+    Args:
+        name: of the study.
+        file: what the preset or the user's file holds.
+        overrides: fields of `Variant`, `trials` and `checkpoint_interval`; each replaces the field
+            wherever it stands, swept or not. A string with commas is a list.
+
+    Raises:
+        UserError: a field is unknown, or a value is of the wrong type or out of bounds.
+    """
+    replaced = {field: _listed(field, value) for field, value in overrides.items()}
+    trials = replaced.pop("trials", file.trials)
+    checkpoint_interval = replaced.pop("checkpoint_interval", file.checkpoint_interval)
+    variants: dict[str, Variant] = {}
+    families = [{**file.settings, **family, **replaced} for family in file.variants or ({},)]
+    if sum(map(_n_combinations, families)) > _MAX_COMBINATIONS:
+        raise UserError(f"{name}: more than {_MAX_COMBINATIONS} combinations; sweep fewer values")
+    for combined in families:
+        for settings in _product(combined):
+            if len(variants) >= _MAX_VARIANTS:
+                raise UserError(f"{name}: more than {_MAX_VARIANTS} variants; sweep fewer values")
+            variant = _variant(settings)
+            variants.setdefault(variant.id, variant)
+    try:
+        return Study(
+            name=name,
+            description=file.description,
+            trials=trials,
+            checkpoint_interval=checkpoint_interval,
+            variants=tuple(variants.values()),
+        )
+    except ValidationError as error:
+        raise UserError(describe(error)) from None
+
+
+def _listed(field: str, value: Any) -> Any:
+    if isinstance(value, str) and "," in value and field not in _LISTED_FIELDS | _PATH_FIELDS:
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+def _n_combinations(settings: Mapping[str, Any]) -> int:
+    return math.prod(len(_swept_values(field, value)) for field, value in settings.items())
+
+
+def _product(settings: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
+    """Every combination of the values of the swept fields."""
+    values = [_swept_values(field, value) for field, value in settings.items()]
+    for combination in itertools.product(*values):
+        yield dict(zip(settings, combination, strict=True))
+
+
+def _swept_values(field: str, value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        return [value]
+    if field in _LISTED_FIELDS and not any(isinstance(item, list) for item in value):
+        return [value]
+    if not value:
+        raise UserError(f"{field}: the list of values is empty; give at least one")
+    return value
+
+
+def _variant(settings: Mapping[str, Any]) -> Variant:
+    for field in settings:
+        if field not in Variant.model_fields:
+            known = nearest(field, Variant.model_fields)
+            raise UserError(f"{printable(field)}: no such field{known}")
+    try:
+        return Variant.model_validate(settings)
+    except ValidationError as error:
+        raise UserError(describe(error)) from None
+
+
+def _shown(value: Any) -> str:
+    try:
+        return printable(repr(value))
+    except ValueError:
+        return "a number of more digits than Python shows"
+
+
+def describe(error: ValidationError) -> str:
+    """The first problem of a validation error in one line."""
+    first = error.errors()[0]
+    message = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:
+        return message
+    place = ".".join(printable(part) for part in first["loc"])
+    shown = _shown(first["input"])
+    if first["type"] == "extra_forbidden":
+        return f"{place}: no such key; known are {', '.join(StudyFile.model_fields)}"
+    return f"{place}: {message[0].lower()}{message[1:]} (got {shown})"

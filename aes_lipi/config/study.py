@@ -1,26 +1,55 @@
-"""A study: named variants, each tried a number of times."""
+"""A study: named variants, each tried a number of times, and written down at intervals."""
 
 from __future__ import annotations
 
-import itertools
-import math
+import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from aes_lipi.config.interval import CheckpointInterval, parse_interval
-from aes_lipi.config.names import short_name
 from aes_lipi.config.variant import BUILT_IN, OPERATOR_FIELDS, Variant
-from aes_lipi.errors import UserError, nearest, printable
 
-Settings = Mapping[str, Any]
+_UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
+_TIME = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*(s|min|h)")
+_GENERATIONS = re.compile(r"\d{1,9}")
 
-MAX_VARIANTS = 10_000
-MAX_COMBINATIONS = 10 * MAX_VARIANTS  # several may come to the same variant
-_LISTED_FIELDS = frozenset({"hidden_sizes"})
-_PATH_FIELDS = frozenset({"data", "ann_path"})
+
+@dataclass(frozen=True)
+class CheckpointInterval:
+    """Generations or seconds between checkpoints; neither where there are none.
+
+    Attributes:
+        generations: of the whole ring.
+        seconds: by the clock.
+    """
+
+    generations: int | None = None
+    seconds: float | None = None
+
+
+NEVER = CheckpointInterval()
+
+
+def parse_interval(text: str | int) -> CheckpointInterval:
+    """An interval as users write it: `50` generations, `30s`, `5min`, `1h`, or `never`.
+
+    Raises:
+        ValueError: it is none of these, or no time at all.
+    """
+    text = str(text).strip()
+    if text.lower() == "never":
+        return NEVER
+    if _GENERATIONS.fullmatch(text) and int(text) > 0:
+        return CheckpointInterval(generations=int(text))
+    found = _TIME.fullmatch(text)
+    if found and float(found[1]) > 0:
+        return CheckpointInterval(seconds=float(found[1]) * _UNITS[found[2]])
+    raise ValueError("give generations (50), a time (30s, 5min, 1h), or never")
+
+
 LABELLED_BY_VALUE = frozenset(
     {
         "prune_method",
@@ -39,10 +68,10 @@ def _checked_interval(value: Any) -> Any:
     return value
 
 
-Interval = Annotated[str | int, BeforeValidator(_checked_interval)]
+_Interval = Annotated[str | int, BeforeValidator(_checked_interval)]
 """See `parse_interval`."""
 
-OFTEN = "30s"
+_OFTEN = "30s"
 """What a killed trial loses by default."""
 
 
@@ -65,7 +94,7 @@ class StudyFile(BaseModel):
     trials: Annotated[int, Field(ge=1, le=9999)] = 30
     settings: dict[str, Any] = {}
     variants: tuple[dict[str, Any], ...] = ()
-    checkpoint_interval: Interval = OFTEN
+    checkpoint_interval: _Interval = _OFTEN
 
 
 class Study(BaseModel):
@@ -84,7 +113,7 @@ class Study(BaseModel):
     name: str
     description: str = ""
     trials: Annotated[int, Field(ge=1, le=9999)]
-    checkpoint_interval: Interval = OFTEN
+    checkpoint_interval: _Interval = _OFTEN
     variants: tuple[Variant, ...]
 
     @property
@@ -144,100 +173,12 @@ def value_label(field: str, value: Any, among: Iterable[str] = ()) -> str:
     if field == "prune_method" and value == "None":
         return "no pruning"
     if field in LABELLED_BY_VALUE:
-        return short_name(str(value), (*among, *BUILT_IN.get(field, ())))
+        return _short_name(str(value), (*among, *BUILT_IN.get(field, ())))
     return f"{field}={value}"
 
 
-def resolve_study(name: str, file: StudyFile, overrides: Settings) -> Study:
-    """Lay overrides over a study file and spread its lists into variants.
-
-    Args:
-        name: of the study.
-        file: what the preset or the user's file holds.
-        overrides: fields of `Variant`, `trials` and `checkpoint_interval`; each replaces the field
-            wherever it stands, swept or not. A string with commas is a list.
-
-    Raises:
-        UserError: a field is unknown, or a value is of the wrong type or out of bounds.
-    """
-    replaced = {field: _listed(field, value) for field, value in overrides.items()}
-    trials = replaced.pop("trials", file.trials)
-    checkpoint_interval = replaced.pop("checkpoint_interval", file.checkpoint_interval)
-    variants: dict[str, Variant] = {}
-    families = [{**file.settings, **family, **replaced} for family in file.variants or ({},)]
-    if sum(map(_n_combinations, families)) > MAX_COMBINATIONS:
-        raise UserError(f"{name}: more than {MAX_COMBINATIONS} combinations; sweep fewer values")
-    for combined in families:
-        for settings in _product(combined):
-            if len(variants) >= MAX_VARIANTS:
-                raise UserError(f"{name}: more than {MAX_VARIANTS} variants; sweep fewer values")
-            variant = _variant(settings)
-            variants.setdefault(variant.id, variant)
-    try:
-        return Study(
-            name=name,
-            description=file.description,
-            trials=trials,
-            checkpoint_interval=checkpoint_interval,
-            variants=tuple(variants.values()),
-        )
-    except ValidationError as error:
-        raise UserError(describe(error)) from None
-
-
-def _listed(field: str, value: Any) -> Any:
-    if isinstance(value, str) and "," in value and field not in _LISTED_FIELDS | _PATH_FIELDS:
-        return [part.strip() for part in value.split(",") if part.strip()]
-    return value
-
-
-def _n_combinations(settings: Settings) -> int:
-    return math.prod(len(_swept_values(field, value)) for field, value in settings.items())
-
-
-def _product(settings: Settings) -> Iterable[dict[str, Any]]:
-    """Every combination of the values of the swept fields."""
-    values = [_swept_values(field, value) for field, value in settings.items()]
-    for combination in itertools.product(*values):
-        yield dict(zip(settings, combination, strict=True))
-
-
-def _swept_values(field: str, value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        return [value]
-    if field in _LISTED_FIELDS and not any(isinstance(item, list) for item in value):
-        return [value]
-    if not value:
-        raise UserError(f"{field}: the list of values is empty; give at least one")
-    return value
-
-
-def _variant(settings: Settings) -> Variant:
-    for field in settings:
-        if field not in Variant.model_fields:
-            known = nearest(field, Variant.model_fields)
-            raise UserError(f"{printable(field)}: no such field{known}")
-    try:
-        return Variant.model_validate(settings)
-    except ValidationError as error:
-        raise UserError(describe(error)) from None
-
-
-def _shown(value: Any) -> str:
-    try:
-        return printable(repr(value))
-    except ValueError:
-        return "a number of more digits than Python shows"
-
-
-def describe(error: ValidationError) -> str:
-    """The first problem of a validation error in one line."""
-    first = error.errors()[0]
-    message = first["msg"].removeprefix("Value error, ")
-    if not first["loc"]:
-        return message
-    place = ".".join(printable(part) for part in first["loc"])
-    shown = _shown(first["input"])
-    if first["type"] == "extra_forbidden":
-        return f"{place}: no such key; known are {', '.join(StudyFile.model_fields)}"
-    return f"{place}: {message[0].lower()}{message[1:]} (got {shown})"
+def _short_name(name: str, among: Iterable[str]) -> str:
+    """A dotted path without its module, unless that is what tells it from one of the others."""
+    short = name.rpartition(":")[2]
+    alike = (other for other in among if other != name and other.rpartition(":")[2] == short)
+    return name if any(alike) else short

@@ -20,8 +20,11 @@ from pydantic import (
     model_validator,
 )
 
-from aes_lipi.config.names import known_name
-from aes_lipi.config.resolution import resolve_defaults
+from aes_lipi.config.defaults import dependent_defaults, known_name, resolve_defaults
+
+ID_FORMAT = 2
+"""Part of every variant's id. Whoever changes a field's default, or what a value means, raises it:
+an id must not stand for other settings, or other results, than it stood for before."""
 
 EnvironmentName = Literal[
     "AutoencoderBinaryClustering",
@@ -30,9 +33,6 @@ EnvironmentName = Literal[
     "DenoisingAutoencoderBinaryClustering",
     "VariationalAutoencoderBinaryClustering",
     "LinearCodeAutoencoder",
-]
-CellEvaluation = Literal[
-    "lipi_simple", "lipi_simple_pte", "epoch-node", "all_vs_all", "ann_canonical"
 ]
 PruneMethod = Literal["None", "random", "activation", "activation_low", "lexicase", "magnitude"]
 PruneSchedule = Literal[
@@ -45,13 +45,8 @@ PruneSchedule = Literal[
     "prune_after",
     "gradual",
 ]
-SolutionConcept = Literal["best_case", "worst_case", "mean_expected_utility"]
-Topology = Literal["ring", "grid"]
-UpdateOrder = Literal["sequential", "synchronous", "asynchronous"]
-OptimizerState = Literal["step", "generation", "cell"]
-LearningRatePolicy = Literal["walk", "step", "constant"]
 
-Added = str
+_Added = str
 """Name of something that a user adds to the built-in choices: see `aes_lipi.config.names`."""
 
 BUILT_IN: Mapping[str, tuple[str, ...]] = {
@@ -78,13 +73,13 @@ OPERATOR_FIELDS = (
 METHODS_WITHOUT_AMOUNT = ("activation", "activation_low", "lexicase")
 """Operators that find what to prune in activations, and no given share of it."""
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
-Width = Annotated[int, Field(ge=1, le=1_000_000)]
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
+_Fraction = Annotated[float, Field(ge=0, le=1)]
+_Count = Annotated[int, Field(ge=1)]
+_Width = Annotated[int, Field(ge=1, le=1_000_000)]
+_Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
-def setting(default: Any, group: str, description: str) -> Any:
+def _setting(default: Any, group: str, description: str) -> Any:
     """A field with its default, the heading it is listed under, and its help text."""
     return Field(default, description=description, json_schema_extra={"group": group})
 
@@ -114,94 +109,96 @@ class Variant(BaseModel):
     )
 
     # Data
-    dataset_name: str = setting(
+    dataset_name: str = _setting(
         "binary_clustering_10_100_1000",
         "Data",
         "binary_clustering_{K}_{N}_{X}, or K_N_X: clusters, examples per block, dimensions; or "
         "package.module:function that makes data of your own.",
     )
-    n_clusters: Count | None = setting(None, "Data", "Replaces K of the data set's name.")
-    n_examples_per_cluster: Count | None = setting(
+    n_clusters: _Count | None = _setting(None, "Data", "Replaces K of the data set's name.")
+    n_examples_per_cluster: _Count | None = _setting(
         None, "Data", "Replaces N of the data set's name; divisible by the number of clusters."
     )
-    n_dim: Width | None = setting(None, "Data", "Replaces X of the data set's name.")
-    noise_probability: Fraction = setting(0.05, "Data", "Chance that a generated bit is flipped.")
-    test_noise: Literal["shared", "independent"] = setting(
+    n_dim: _Width | None = _setting(None, "Data", "Replaces X of the data set's name.")
+    noise_probability: _Fraction = _setting(0.05, "Data", "Chance that a generated bit is flipped.")
+    test_noise: Literal["shared", "independent"] = _setting(
         "shared",
         "Data",
         "Noise of test and validation rows: one mask for all blocks (published), or its own for "
         "every row (sound).",
     )
-    dataset_seed: Seed = setting(1, "Data", "Seed of the generated data, or of a file's split.")
-    data: str | None = setting(
+    dataset_seed: _Seed = _setting(1, "Data", "Seed of the generated data, or of a file's split.")
+    data: str | None = _setting(
         None, "Data", "A matrix of values in [0, 1]: Parquet, CSV, .npy or .npz."
     )
-    data_digest: str | None = setting(
+    data_digest: str | None = _setting(
         None, "Data", "SHA-256 of that file, or of the rows of your own function; filled in."
     )
-    scale: Literal["none", "minmax"] = setting(
+    scale: Literal["none", "minmax"] = _setting(
         "none", "Data", "Scaling of the columns of a file, learned on its training rows."
     )
-    test_fraction: Fraction = setting(0.2, "Data", "Share of a file's rows kept for the test.")
-    validation_fraction: Fraction = setting(
+    test_fraction: _Fraction = _setting(0.2, "Data", "Share of a file's rows kept for the test.")
+    validation_fraction: _Fraction = _setting(
         0.1, "Data", "Share of a file's rows kept for validation."
     )
-    cell_data_fraction: Annotated[float, Field(gt=0, le=1)] = setting(
+    cell_data_fraction: Annotated[float, Field(gt=0, le=1)] = _setting(
         1.0, "Data", "Share of the training rows that each cell sees, drawn per cell."
     )
-    no_shuffle_data: bool = setting(
+    no_shuffle_data: bool = _setting(
         False, "Data", "Train on the rows in order instead of shuffling every pass."
     )
 
     # Autoencoder
-    environment: EnvironmentName | Added = setting(
+    environment: EnvironmentName | _Added = _setting(
         "AutoencoderBinaryClustering", "Autoencoder", "Which autoencoder is trained."
     )
-    hidden_sizes: tuple[Width, ...] | None = setting(
+    hidden_sizes: tuple[_Width, ...] | None = _setting(
         None,
         "Autoencoder",
         "Widths of the encoder's hidden layers, mirrored by the decoder, as 60,30",
     )
-    latent_size: Width | None = setting(
+    latent_size: _Width | None = _setting(
         None,
         "Autoencoder",
         "Width of the code; by default the environment's, at most half of the columns of --data.",
     )
-    identical_initial_networks: bool = setting(
+    identical_initial_networks: bool = _setting(
         False, "Autoencoder", "Every cell starts from the same weights."
     )
-    ann_path: str | None = setting(
+    ann_path: str | None = _setting(
         None,
         "Autoencoder",
         "Start the cells from this saved model (or the centres in it), or those in this folder.",
     )
-    ann_digest: str | None = setting(None, "Autoencoder", "SHA-256 of those models; filled in.")
+    ann_digest: str | None = _setting(None, "Autoencoder", "SHA-256 of those models; filled in.")
 
     # Coevolution
-    cell_evaluation: CellEvaluation = setting(
-        "lipi_simple", "Coevolution", "What a cell does in a generation."
-    )
-    population_size: Annotated[int, Field(ge=1, lt=2**20)] = setting(
+    cell_evaluation: Literal[
+        "lipi_simple", "lipi_simple_pte", "epoch-node", "all_vs_all", "ann_canonical"
+    ] = _setting("lipi_simple", "Coevolution", "What a cell does in a generation.")
+    population_size: Annotated[int, Field(ge=1, lt=2**20)] = _setting(
         10, "Coevolution", "Cells; always 1 for ann_canonical."
     )
-    topology: Topology = setting("ring", "Coevolution", "How the cells are connected.")
-    radius: Annotated[int, Field(ge=0)] = setting(
+    topology: Literal["ring", "grid"] = _setting(
+        "ring", "Coevolution", "How the cells are connected."
+    )
+    radius: Annotated[int, Field(ge=0)] = _setting(
         1, "Coevolution", "Neighbours on each side along each axis; always 0 for ann_canonical."
     )
-    grid_rows: Count | None = setting(
+    grid_rows: _Count | None = _setting(
         None, "Coevolution", "Rows of the grid; by default as square as the population allows."
     )
-    update_order: UpdateOrder = setting(
+    update_order: Literal["sequential", "synchronous", "asynchronous"] = _setting(
         "sequential",
         "Coevolution",
         "Cells one after another, seeing this generation's centres (published), all from the last "
         "generation's, or (on a cluster) each as soon as it can, from the newest there are.",
     )
-    solution_concept: SolutionConcept = setting(
+    solution_concept: Literal["best_case", "worst_case", "mean_expected_utility"] = _setting(
         "best_case", "Coevolution", "How an encoder's losses over the decoders become one."
     )
-    tournament_size: Count = setting(2, "Coevolution", "Members drawn for a tournament.")
-    final_cell: Literal["best_on_test", "best_on_validation", "first"] = setting(
+    tournament_size: _Count = _setting(2, "Coevolution", "Members drawn for a tournament.")
+    final_cell: Literal["best_on_test", "best_on_validation", "first"] = _setting(
         "best_on_test",
         "Coevolution",
         "The trial's answer: the centre with the lowest loss on the test split, on the validation "
@@ -209,29 +206,29 @@ class Variant(BaseModel):
     )
 
     # Training
-    epochs: Annotated[int, Field(ge=1, lt=2**24)] = setting(
+    epochs: Annotated[int, Field(ge=1, lt=2**24)] = _setting(
         400, "Training", "Generations; passes over the training rows."
     )
-    batch_size: Count = setting(5, "Training", "Rows of a batch.")
-    learning_rate: Annotated[float, Field(gt=0, le=10)] = setting(
+    batch_size: _Count = _setting(5, "Training", "Rows of a batch.")
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = _setting(
         1e-5, "Training", "Learning rate at the start."
     )
-    learning_rate_policy: LearningRatePolicy | None = setting(
+    learning_rate_policy: Literal["walk", "step", "constant"] | None = _setting(
         None,
         "Training",
         "Random walk (the ring's), tenfold cut every max(1, epochs // 4) generations "
         "(ann_canonical's), or constant.",
     )
-    learning_rate_sd: Annotated[float, Field(ge=0)] = setting(
+    learning_rate_sd: Annotated[float, Field(ge=0)] = _setting(
         1e-5, "Training", "Standard deviation of a step of the walk."
     )
-    optimizer_state: OptimizerState | None = setting(
+    optimizer_state: Literal["step", "generation", "cell"] | None = _setting(
         None,
         "Training",
         "Adam is new at every step (the ring's), at every generation, or kept with the cell "
         "(ann_canonical's).",
     )
-    on_divergence: Literal["fail", "skip"] = setting(
+    on_divergence: Literal["fail", "skip"] = _setting(
         "fail",
         "Training",
         "When a weight or a loss is not finite: the trial fails, or the cell keeps its previous "
@@ -239,70 +236,70 @@ class Variant(BaseModel):
     )
 
     # Pruning
-    prune_method: PruneMethod | Added = setting("None", "Pruning", "The pruning operator.")
-    prune_schedule: PruneSchedule | Added = setting(
+    prune_method: PruneMethod | _Added = _setting("None", "Pruning", "The pruning operator.")
+    prune_schedule: PruneSchedule | _Added = _setting(
         "fixed", "Pruning", "Probability of a prune event over the generations."
     )
-    prune_probability: Fraction = setting(0.5, "Pruning", "The schedules' p.")
-    prune_amount: Fraction = setting(
+    prune_probability: _Fraction = _setting(0.5, "Pruning", "The schedules' p.")
+    prune_amount: _Fraction = _setting(
         0.1,
         "Pruning",
         "Share of every tensor's entries, or every layer's nodes, that random and magnitude prune.",
     )
-    prune_unit: Literal["weight", "node", "hidden_node"] = setting(
+    prune_unit: Literal["weight", "node", "hidden_node"] = _setting(
         "weight",
         "Pruning",
         "What is pruned: single weights; whole nodes, with all that leads to and from them; or "
         "whole nodes but not those of the code.",
     )
-    lexi_threshold: Fraction = setting(
+    lexi_threshold: _Fraction = _setting(
         0.1, "Pruning", "Normalised activation below which lexicase makes a node a candidate."
     )
-    pruned_weights: Literal["regrow", "frozen"] = setting(
+    pruned_weights: Literal["regrow", "frozen"] = _setting(
         "regrow", "Pruning", "Pruned entries may grow again (published) or stay zero (sound)."
     )
-    lexicase_split: Literal["test", "validation"] = setting(
+    lexicase_split: Literal["test", "validation"] = _setting(
         "test", "Pruning", "Rows that lexicase looks at: test (published) or validation (sound)."
     )
-    schedule_horizon: Literal["published", "sound"] = setting(
+    schedule_horizon: Literal["published", "sound"] = _setting(
         "published",
         "Pruning",
         "T of the schedules: epochs - 1, but epochs in ann_canonical (published), or epochs - 1 "
         "everywhere (sound).",
     )
-    decrease_from: Literal["one", "probability"] = setting(
+    decrease_from: Literal["one", "probability"] = _setting(
         "one", "Pruning", "Where the schedule `decrease` starts: at 1 (published), or at p."
     )
-    final_n_start: Fraction = setting(
+    final_n_start: _Fraction = _setting(
         0.75, "Pruning", "Share of the run after which `final_n` begins."
     )
-    exponential_rate: Annotated[float, Field(gt=0)] = setting(
+    exponential_rate: Annotated[float, Field(gt=0)] = _setting(
         2.0, "Pruning", "Rate of the schedule `exponential`."
     )
-    gradual_start: Fraction = setting(
+    gradual_start: _Fraction = _setting(
         0.0,
         "Pruning",
         "Share of the run after which `gradual` begins; from there the pruned share grows as a "
         "cubic.",
     )
-    gradual_end: Fraction = setting(
+    gradual_end: _Fraction = _setting(
         0.75, "Pruning", "Share of the run after which `gradual` prunes the full prune_amount."
     )
 
     # Recording
-    record_interval: Count = setting(
+    record_interval: _Count = _setting(
         100, "Recording", "Generations between recordings of mean_L1 and test_L1."
     )
-    record_test_loss: bool = setting(
+    record_test_loss: bool = _setting(
         True, "Recording", "Loss of every new centre on one test batch."
     )
-    retrieval_measures: bool = setting(
+    retrieval_measures: bool = _setting(
         False, "Recording", "Recall at 100 and 20 and NDCG at 50 of the final model."
     )
-    store_all_nodes: bool = setting(
+    store_all_nodes: bool = _setting(
         False, "Recording", "Save every cell's centre, not only the best."
     )
-    store_recorded: bool = setting(
+    store_recorded: bool = _setting(
         False,
         "Recording",
         "Save those centres of recorded generations that no other of the trial beats in both size "
@@ -310,19 +307,19 @@ class Variant(BaseModel):
     )
 
     # What users add
-    plugins_digest: str | None = setting(
+    plugins_digest: str | None = _setting(
         None, "Plug-ins", "SHA-256 of the files that plug-ins come from; filled in."
     )
 
     # Execution that decides bits
-    rng_seed: Seed = setting(1, "Randomness", "Seed of the study; also --seed.")
-    engine: Literal["auto", "dense", "torch"] = setting(
+    rng_seed: _Seed = _setting(1, "Randomness", "Seed of the study; also --seed.")
+    engine: Literal["auto", "dense", "torch"] = _setting(
         "auto",
         "Engine",
         "What does the arithmetic; auto takes the fastest that fits: torch on a GPU, dense on a "
         "CPU.",
     )
-    device: Literal["auto", "cpu", "cuda"] = setting(
+    device: Literal["auto", "cpu", "cuda"] = _setting(
         "auto",
         "Engine",
         "Where to compute; auto takes a GPU only for what the engine dense does not train.",
@@ -392,14 +389,19 @@ class Variant(BaseModel):
     def id(self) -> str:
         """Short stable name of these settings, whatever the order they were given in.
 
-        Data and saved models of a user's count by their content, not by their path or name.
+        Only fields that differ from their default count: those that a later version adds leave the
+        id of a study that does not use them as it was. Data and saved models of a user's count by
+        their content, not by their path or name.
         """
         settings = self.model_dump(mode="json")
-        if settings["data_digest"] is not None:
-            del settings["data"], settings["dataset_name"]
-        if settings["ann_digest"] is not None:
-            del settings["ann_path"]
-        text = json.dumps(settings, sort_keys=True, separators=(",", ":"))
+        declared = {name: field.default for name, field in type(self).model_fields.items()}
+        defaults = declared | dependent_defaults(settings)
+        told = {name: value for name, value in settings.items() if value != defaults[name]}
+        if self.data_digest is not None:
+            told = {name: told[name] for name in told if name not in ("data", "dataset_name")}
+        if self.ann_digest is not None:
+            told.pop("ann_path", None)
+        text = json.dumps([ID_FORMAT, told], sort_keys=True, separators=(",", ":"))
         return "v" + hashlib.sha256(text.encode()).hexdigest()[:10]
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from aes_lipi.config.interval import CheckpointInterval
+from aes_lipi.config import CheckpointInterval
 
 LARGEST_SHARE = 0.05
 """Of a trial's time that checkpoints by the clock may take."""

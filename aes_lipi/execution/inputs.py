@@ -20,8 +20,7 @@ from aes_lipi.arrays import Float32
 from aes_lipi.autoencoders.environments import Architecture, build_architecture, environment_named
 from aes_lipi.autoencoders.network import Pair
 from aes_lipi.coevolution.plan import Setup
-from aes_lipi.config import Variant
-from aes_lipi.config.variant import DATA_FIELDS
+from aes_lipi.config import DATA_FIELDS, Variant
 from aes_lipi.data.dataset import Dataset
 from aes_lipi.data.load import clustering_of, dataset_of
 from aes_lipi.engine.auto import choose_device, choose_engine, engine_name

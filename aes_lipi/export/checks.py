@@ -9,8 +9,7 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from aes_lipi.arrays import Floats
-from aes_lipi.config import Variant
-from aes_lipi.config.study import describe
+from aes_lipi.config import Variant, describe
 from aes_lipi.data.load import load_dataset
 from aes_lipi.errors import UserError
 from aes_lipi.export.package import Package

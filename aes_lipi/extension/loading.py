@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from aes_lipi.config.names import is_path, registered
+from aes_lipi.config.defaults import is_path, registered
 from aes_lipi.errors import UserError, nearest, printable
 
 LONGEST_NAME = 160  # that is told whole

@@ -8,13 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aes_lipi.config import Study
+from aes_lipi.config import ID_FORMAT, Study
 from aes_lipi.errors import printable
 from aes_lipi.io.files import decode_json, encode_json
 from aes_lipi.results.storage import Storage
 
 STUDY_FILE = "study.json"
-STUDY_FORMAT = 1
 
 Variants = Mapping[str, Mapping[str, Any]]
 
@@ -46,7 +45,7 @@ def describe_study(study: Study) -> bytes:
     """The content of `study.json`."""
     return encode_json(
         {
-            "format": STUDY_FORMAT,
+            "format": ID_FORMAT,
             "name": study.name,
             "description": study.description,
             "trials": study.trials,
@@ -78,6 +77,18 @@ def read_variants(content: bytes) -> Variants | None:
     if not isinstance(variants, dict) or not all(isinstance(v, dict) for v in variants.values()):
         return None
     return variants
+
+
+def version_clause(content: bytes) -> str | None:
+    """Which version wrote a `study.json`, if its ids are not those of this one; else None."""
+    found = (decode_json(content) or {}).get("format")
+    if found == ID_FORMAT:
+        return None
+    earlier = isinstance(found, int) and found < ID_FORMAT
+    return (
+        f"written by {'an earlier' if earlier else 'another'} version of aes_lipi, whose ids of "
+        f"variants are of another format ({printable(found)} there, {ID_FORMAT} here)"
+    )
 
 
 def read_study_description(content: bytes) -> StudyDescription | None:

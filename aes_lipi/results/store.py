@@ -28,6 +28,7 @@ from aes_lipi.results.description import (
     read_variants,
     stored_description,
     variants_of,
+    version_clause,
 )
 from aes_lipi.results.inventory import Inventory, is_committed, take_inventory
 from aes_lipi.results.lock import HeldLock, locked
@@ -82,6 +83,12 @@ class ResultStore:
             raise UserError(
                 f"{self.storage.shown}/{STUDY_FILE}: not a study description; choose another "
                 "--output_dir, or --fresh to start again"
+            )
+        other_version = version_clause(content)
+        if other_version is not None:
+            raise UserError(
+                f"{self.storage.shown}: {other_version}; choose another --output_dir, or --fresh "
+                "to remove its results and start again"
             )
         if known.keys() != asked.keys():
             raise UserError(

@@ -122,8 +122,7 @@ def test_a_preset_runs_end_to_end_and_prints_its_table(tmp_path: Path) -> None:
 def test_every_choice_of_a_field_runs_from_the_command_line(
     field: str, n_values: int, tmp_path: Path
 ) -> None:
-    from aes_lipi.config import Variant  # noqa: PLC0415
-    from aes_lipi.config.variant import BUILT_IN  # noqa: PLC0415
+    from aes_lipi.config import BUILT_IN, Variant  # noqa: PLC0415
 
     choices = BUILT_IN.get(field) or get_args(Variant.model_fields[field].annotation)
     done = run_py(

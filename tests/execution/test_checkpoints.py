@@ -14,8 +14,7 @@ import pytest
 from helpers import tiny_study
 from studies import Killer, assert_same_study, run_study
 
-from aes_lipi.config import Study, StudyFile, resolve_study
-from aes_lipi.config.interval import CheckpointInterval, parse_interval
+from aes_lipi.config import CheckpointInterval, Study, StudyFile, parse_interval, resolve_study
 from aes_lipi.errors import UserError
 from aes_lipi.execution import ledger
 from aes_lipi.execution.cadence import Cadence

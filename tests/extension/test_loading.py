@@ -14,9 +14,8 @@ from plugin_modules import write_distribution, write_module
 from studies import assert_same_study, run_study
 
 from aes_lipi.analysis.report import sources
-from aes_lipi.config import StudyFile, Variant, resolve_study
-from aes_lipi.config.names import GROUPS
-from aes_lipi.config.variant import BUILT_IN
+from aes_lipi.config import BUILT_IN, StudyFile, Variant, resolve_study
+from aes_lipi.config.defaults import GROUPS
 from aes_lipi.data import Dataset
 from aes_lipi.data.load import dataset_of, load_dataset
 from aes_lipi.data.plugged import made

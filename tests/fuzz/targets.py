@@ -28,8 +28,14 @@ from aes_lipi.autoencoders.network import Network, Pair
 from aes_lipi.checkpoints import Checkpoint, decode_checkpoint, encode_checkpoint, identify
 from aes_lipi.checkpoints import content as content_of_checkpoints
 from aes_lipi.coevolution.ring import Evolution, initial_ring
-from aes_lipi.config import StudyFile, Variant, list_presets, load_study_file, resolve_study
-from aes_lipi.config.presets import presets_directory
+from aes_lipi.config import (
+    StudyFile,
+    Variant,
+    list_presets,
+    load_study_file,
+    presets_directory,
+    resolve_study,
+)
 from aes_lipi.data import load_file, read_matrix
 from aes_lipi.data.minmax import MinMax
 from aes_lipi.errors import UserError

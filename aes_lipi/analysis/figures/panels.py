@@ -8,9 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from aes_lipi.config import Variant
-from aes_lipi.config.study import LABELLED_BY_VALUE, value_label
-from aes_lipi.config.variant import OPERATOR_FIELDS
+from aes_lipi.config import LABELLED_BY_VALUE, OPERATOR_FIELDS, Variant, value_label
 
 PANEL_SETTINGS: Mapping[str, str] = {
     "prune_method": "operator",

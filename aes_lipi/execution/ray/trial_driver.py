@@ -23,7 +23,7 @@ from aes_lipi.coevolution.generation import carries_private_state
 from aes_lipi.coevolution.order import BEFORE_FIRST, Flow, Step, reachable, runs_freely
 from aes_lipi.coevolution.plan import Record
 from aes_lipi.coevolution.snapshot import Snapshot, in_order
-from aes_lipi.config.interval import NEVER, CheckpointInterval
+from aes_lipi.config import NEVER, CheckpointInterval
 from aes_lipi.errors import UserError
 from aes_lipi.execution.cadence import Cadence
 from aes_lipi.execution.job import (

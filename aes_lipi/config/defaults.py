@@ -1,0 +1,184 @@
+"""What a setting may name, and what it is where it is left out and depends on others.
+
+Of what users add, only names are looked at here: a dotted path, or what an installed package
+registers. `aes_lipi.extension` imports what they stand for.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from aes_lipi.errors import nearest, printable
+
+GROUPS: Mapping[str, str] = {
+    "prune_method": "aes_lipi.prune_methods",
+    "prune_schedule": "aes_lipi.prune_schedules",
+    "environment": "aes_lipi.environments",
+    "dataset_name": "aes_lipi.datasets",
+}
+"""By field, the group of entry points in which packages register what it may name."""
+
+PATH_FORM = "package.module:attribute"
+
+
+def is_path(name: str) -> bool:
+    """Whether a name has the form `package.module:attribute`."""
+    module, colon, attribute = name.partition(":")
+    parts = [*module.split("."), *attribute.split(".")]
+    return bool(colon) and all(part.isidentifier() for part in parts)
+
+
+def registered(field: str) -> Mapping[str, tuple[str, ...]]:
+    """What installed packages register for a field: by name the paths, more than one if at odds."""
+    return _registered(GROUPS[field], tuple(sys.path))
+
+
+@lru_cache(maxsize=16)
+def _registered(group: str, search_path: tuple[str, ...]) -> Mapping[str, tuple[str, ...]]:
+    """Of one group; remembered, for it takes some time and a study may have many variants."""
+    found: dict[str, dict[str, None]] = {}
+    for each in entry_points(group=group):
+        found.setdefault(each.name, {})[f"{each.module}:{each.attr or ''}"] = None
+    return {name: tuple(paths) for name, paths in found.items()}
+
+
+def is_added(field: str, name: str) -> bool:
+    """Whether a name that is not built in can stand for something of a user's.
+
+    Raises:
+        ValueError: several packages register it for different things.
+    """
+    if is_path(name):
+        return True
+    paths = registered(field).get(name, ())
+    if len(paths) > 1:
+        raise ValueError(
+            f"{printable(name)} is registered for {' and for '.join(paths)}; give one of these"
+        )
+    return bool(paths)
+
+
+def known_name(field: str, name: object, built_in: Iterable[str]) -> str:
+    """A name that a field can have.
+
+    Raises:
+        ValueError: it is neither built in nor registered, nor has it the form of a dotted path.
+    """
+    built_in = tuple(built_in)
+    if isinstance(name, str) and (name in built_in or is_added(field, name)):
+        return name
+    *others, last = (repr(each) for each in (*built_in, *registered(field)))
+    close = nearest(name, [*built_in, *registered(field)]) if isinstance(name, str) else ""
+    raise ValueError(
+        f"input should be {', '.join(others)} or {last}, or {PATH_FORM} for one of your own{close}"
+    )
+
+
+_CLUSTERING_NAME = re.compile(r"(?:binary_clustering_)?([0-9]{1,9})_([0-9]{1,9})_([0-9]{1,9})")
+_CLUSTERING_FIELDS = ("n_clusters", "n_examples_per_cluster", "n_dim")
+_ALONE: Mapping[str, Any] = {
+    "population_size": 1,
+    "radius": 0,
+    "topology": "ring",
+    "grid_rows": None,
+}
+"""Of the baseline, whatever is given."""
+
+
+def resolve_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Fill in what depends on other fields, and bring names to their one spelling.
+
+    Raises:
+        ValueError: the data set's name is not of the form it must have; or the sizes of generated
+            data are given with data of another kind, and must be left out.
+    """
+    settings = dict(given)
+    if settings.get("prune_method", "None") in (None, "none", "None"):
+        settings["prune_method"] = "None"
+    canonical = settings.get("cell_evaluation") == "ann_canonical"
+    settings |= _ALONE if canonical else {}
+    for field, policy in _policies(canonical).items():
+        if settings.get(field) is None:
+            settings[field] = policy
+    _resolve_sizes(settings)
+    if settings.get("data") is not None:
+        _resolve_file(settings)
+    elif _is_made_by_a_user(settings):
+        _refuse_sizes(settings, "leave it out with data of your own")
+    else:
+        _resolve_clustering(settings)
+    return settings
+
+
+def dependent_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What the fields of a variant that depend on others would be, had they been left out.
+
+    Args:
+        settings: all of the variant's.
+    """
+    canonical = settings["cell_evaluation"] == "ann_canonical"
+    match = None if settings["data"] else _CLUSTERING_NAME.fullmatch(settings["dataset_name"])
+    sizes = zip(_CLUSTERING_FIELDS, map(int, match.groups() if match else ()), strict=False)
+    return {**(_ALONE if canonical else {}), **_policies(canonical), **dict(sizes)}
+
+
+def _policies(canonical: bool) -> dict[str, str]:
+    """Learning rate and optimiser: the baseline, a ring of one, has others than a ring."""
+    return {
+        "learning_rate_policy": "step" if canonical else "walk",
+        "optimizer_state": "cell" if canonical else "step",
+    }
+
+
+def _resolve_sizes(settings: dict[str, Any]) -> None:
+    """Layer widths may come as the text of a flag: `60,30`."""
+    sizes = settings.get("hidden_sizes")
+    if isinstance(sizes, str):
+        settings["hidden_sizes"] = [part.strip() for part in sizes.split(",") if part.strip()]
+    elif isinstance(sizes, int):
+        settings["hidden_sizes"] = [sizes]
+
+
+def _resolve_file(settings: dict[str, Any]) -> None:
+    settings["dataset_name"] = Path(str(settings["data"])).stem
+    _refuse_sizes(settings, "leave it out with --data")
+
+
+def _refuse_sizes(settings: Mapping[str, Any], remedy: str) -> None:
+    for field in _CLUSTERING_FIELDS:
+        if settings.get(field) is not None:
+            raise ValueError(f"{field}: describes generated data; {remedy}")
+
+
+def _is_made_by_a_user(settings: Mapping[str, Any]) -> bool:
+    """Whether the data set's name is that of a function of a user's."""
+    name = settings.get("dataset_name")
+    if not isinstance(name, str) or _CLUSTERING_NAME.fullmatch(name):
+        return False
+    try:
+        return is_added("dataset_name", name)
+    except ValueError as error:
+        raise ValueError(f"dataset_name: {error}") from None
+
+
+def _resolve_clustering(settings: dict[str, Any]) -> None:
+    name = str(settings.get("dataset_name", "binary_clustering_10_100_1000"))
+    match = _CLUSTERING_NAME.fullmatch(name)
+    if match is None:
+        raise ValueError(
+            f"dataset_name: {name[:60]!r} is not binary_clustering_{{clusters}}_{{examples}}_"
+            "{dimensions}, such as binary_clustering_10_100_1000, nor "
+            f"{PATH_FORM}{nearest(name, registered('dataset_name'))}; for a file use --data FILE"
+        )
+    for field, digits in zip(_CLUSTERING_FIELDS, match.groups(), strict=True):
+        if settings.get(field) is None:
+            settings[field] = int(digits)
+    settings["dataset_name"] = "binary_clustering_" + "_".join(
+        str(settings[field]) for field in _CLUSTERING_FIELDS
+    )
