@@ -21,9 +21,8 @@ from aes_lipi.coevolution.plan import Record, Setup
 from aes_lipi.coevolution.ring import Evolution, Ring, initial_ring
 from aes_lipi.coevolution.verdict import judge
 from aes_lipi.config import DATA_FIELDS, Variant, describe
-from aes_lipi.data.dataset import Dataset
-from aes_lipi.data.minmax import MinMax
-from aes_lipi.data.streams import DataPurpose, data_stream
+from aes_lipi.data.dataset import DataPurpose, Dataset, data_stream
+from aes_lipi.data.scaling import MinMax
 from aes_lipi.errors import UserError, nearest, printable
 from aes_lipi.execution.inputs import Inputs, prepare_with
 from aes_lipi.models import Model, load_pairs

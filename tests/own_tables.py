@@ -1,4 +1,4 @@
-"""Tables in units of their own, and studies of them."""
+"""Tables of a user's own, what is read of them, and studies of them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 from helpers import TINY
 
-from aes_lipi.config import Study, StudyFile, resolve_study
+from aes_lipi.arrays import Float32
+from aes_lipi.config import Study, StudyFile, Variant, resolve_study
+from aes_lipi.data import Dataset, load, load_dataset
+from aes_lipi.data.scaling import learn_scaling, unit_interval
+from aes_lipi.data.source import Source
+from aes_lipi.errors import UserError
 
 UNPRUNED = {"prune_method": "None"}
 PRUNED = {
@@ -47,3 +53,26 @@ def own_data(path: Path, **settings: Any) -> Study:
     }
     file = StudyFile(trials=2, settings=own, variants=(UNPRUNED, PRUNED))
     return resolve_study("own", file, {})
+
+
+def load_file(path: Path, **settings: Any) -> Dataset:
+    """The data set that a study with these settings makes of a file."""
+    return load_dataset(Variant.model_validate({"data": str(path), **settings}))
+
+
+def read_matrix(path: Path, scale: str = "none") -> Float32:
+    """The rows of a file in their order, scaled by all of them."""
+    source = load._source(path)
+    assert isinstance(source, Source)
+    return unit_interval(source, learn_scaling(source) if scale == "minmax" else None)
+
+
+def problem(path: Path, scale: str = "none", **settings: Any) -> str:
+    """The one line that reading a file ends with, less the file's name, which it starts with."""
+    with pytest.raises(UserError) as caught:
+        load_file(path, scale=scale, **settings) if settings else read_matrix(path, scale)
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    assert message.isprintable()
+    assert message.startswith(repr(str(path)))
+    return message.removeprefix(repr(str(path)))

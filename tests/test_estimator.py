@@ -23,7 +23,7 @@ import aes_lipi
 from aes_lipi import AutoencoderRing
 from aes_lipi.coevolution.divergence import DivergenceError
 from aes_lipi.config.variant import EnvironmentName
-from aes_lipi.data.streams import DataPurpose, data_stream
+from aes_lipi.data.dataset import DataPurpose, data_stream
 from aes_lipi.estimator import SOUND
 from aes_lipi.models import Ensemble, save_model
 from aes_lipi.results.schema import generations_schema

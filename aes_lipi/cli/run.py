@@ -261,7 +261,7 @@ def _written(directory: Path, study: Study) -> list[Path]:
         UserError: two of them have one name; give one value of every flag.
     """
     from aes_lipi.data import save  # noqa: PLC0415 - numpy is slow to import
-    from aes_lipi.data.load import dataset_of  # noqa: PLC0415
+    from aes_lipi.data.plugged import dataset_of  # noqa: PLC0415
 
     paths: list[Path] = []
     for variant in study.variants:

@@ -1,29 +1,18 @@
 """Data sets: generated binary clusters, and a user's own matrices."""
 
-from aes_lipi.arrays import Float32
-from aes_lipi.data.binary_clustering import (
-    PAPER_DATASETS,
-    BinaryClustering,
-    TestNoise,
-    generate,
-)
-from aes_lipi.data.create import create_paper_datasets, save
+from aes_lipi.data.binary_clustering import create_paper_datasets
+from aes_lipi.data.columnar import save
 from aes_lipi.data.dataset import Dataset, Split
-from aes_lipi.data.files import file_digest, load_file, read_matrix
-from aes_lipi.data.scaling import Scale
+from aes_lipi.data.load import load_dataset
+from aes_lipi.data.plugged import dataset_of
+from aes_lipi.data.scaling import MinMax
 
 __all__ = [
-    "PAPER_DATASETS",
-    "BinaryClustering",
     "Dataset",
-    "Float32",
-    "Scale",
+    "MinMax",
     "Split",
-    "TestNoise",
     "create_paper_datasets",
-    "file_digest",
-    "generate",
-    "load_file",
-    "read_matrix",
+    "dataset_of",
+    "load_dataset",
     "save",
 ]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from aes_lipi.arrays import Float32
-from aes_lipi.data.dataset import Dataset
-from aes_lipi.data.streams import DataPurpose, data_stream
+from aes_lipi.data.columnar import save
+from aes_lipi.data.dataset import DataPurpose, Dataset, data_stream
 from aes_lipi.errors import UserError
 
 TestNoise = Literal["shared", "independent"]
@@ -158,3 +159,28 @@ def _noisy_rows(
         for block in range(0, spec.n_rows, n_masked):
             rows[block + start : block + stop] = noisy
     return rows
+
+
+def create_paper_datasets(
+    directory: Path, seed: int, noise_probability: float, test_noise: TestNoise
+) -> list[Path]:
+    """Generate the paper's four data sets and write each to `{name}.npz`.
+
+    Args:
+        directory: where to; made if it is not there.
+        seed: of the data sets.
+        noise_probability: chance that a bit is flipped, in [0, 1].
+        test_noise: see `generate`.
+
+    Returns:
+        The files, in the order of `PAPER_DATASETS`.
+
+    Raises:
+        UserError: an argument is out of bounds, or a file cannot be written; make room.
+    """
+    paths = []
+    for name in PAPER_DATASETS:
+        spec = BinaryClustering.from_name(name)
+        paths.append(directory / f"{spec.name}.npz")
+        save(generate(spec, seed, noise_probability, test_noise), paths[-1])
+    return paths

@@ -1,12 +1,16 @@
-"""A data set: three matrices of rows with values in [0, 1]."""
+"""A data set: three matrices of rows with values in [0, 1], and the streams it is made with."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Literal
 
+import numpy as np
+
 from aes_lipi.arrays import Float32
-from aes_lipi.data.minmax import MinMax
+from aes_lipi.data.scaling import MinMax
+from aes_lipi.errors import UserError
 
 Split = Literal["train", "test", "validation"]
 
@@ -54,3 +58,31 @@ class Dataset:
             "validation": self.validation,
         }
         return splits[name]
+
+
+class DataPurpose(IntEnum):
+    """What a random stream of a data set is for.
+
+    Numbers are part of every data set: never change or re-use one.
+    """
+
+    CENTROIDS = 0
+    TRAIN_NOISE = 1
+    TEST_NOISE = 2
+    VALIDATION_NOISE = 3
+    FILE_SPLIT = 4
+    PLUG_IN = 5
+
+
+def data_stream(seed: int, purpose: DataPurpose) -> np.random.Generator:
+    """A generator at the start of the stream of this data set seed and purpose.
+
+    A data set has its own seed, apart from the study's, so its streams are addressed apart too.
+
+    Raises:
+        UserError: the seed is negative; choose a whole number from 0 on.
+    """
+    if seed < 0:
+        raise UserError(f"data set seed {seed} is negative; choose a whole number from 0 on")
+    sequence = np.random.SeedSequence(seed, spawn_key=(int(purpose),))
+    return np.random.Generator(np.random.PCG64(sequence))

@@ -1,24 +1,24 @@
-"""The data set of a variant."""
+"""The data of a variant: generated, or read from the user's own file and split by seed."""
 
 from __future__ import annotations
 
+import hashlib
+import stat
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 
-from aes_lipi.config import Variant
+from aes_lipi.config import DATA_FIELDS, Variant
 from aes_lipi.data.binary_clustering import BinaryClustering, generate
-from aes_lipi.data.dataset import Dataset
-from aes_lipi.data.files import file_digest, load_file
-from aes_lipi.data.plugged import plugged_dataset
+from aes_lipi.data.columnar import npy_source, npz_names, npz_source, parquet_source
+from aes_lipi.data.csv import csv_source
+from aes_lipi.data.dataset import DataPurpose, Dataset, data_stream
+from aes_lipi.data.scaling import Rows, check_finite, learn_scaling, unit_interval
+from aes_lipi.data.source import Source, reason, shown, unreadable
 from aes_lipi.errors import UserError
 
-
-def dataset_of(variant: Variant) -> Dataset:
-    """A variant's data, where need be made by a plug-in.
-
-    Raises:
-        UserError: the plug-in cannot be imported or breaks a rule; see also `load_dataset`.
-    """
-    return plugged_dataset(variant) if "dataset_name" in variant.added else load_dataset(variant)
+_SPLITS = ("train", "test", "validation")
+_READERS = {".parquet": parquet_source, ".csv": csv_source, ".npy": npy_source}
+_EXTENSIONS = (*_READERS, ".npz")
 
 
 def load_dataset(variant: Variant) -> Dataset:
@@ -28,7 +28,7 @@ def load_dataset(variant: Variant) -> Dataset:
 
     Raises:
         UserError: the data cannot be generated, a plug-in makes it, or the file is unfit or no
-            longer the one that the study was made for.
+            longer the one that the study was made for; choose another --output_dir.
     """
     if "dataset_name" in variant.added:
         raise UserError(
@@ -44,13 +44,12 @@ def load_dataset(variant: Variant) -> Dataset:
     path = Path(variant.data)
     if variant.data_digest is not None and file_digest(path) != variant.data_digest:
         raise UserError(f"{path}: changed since the study was made; choose another --output_dir")
-    return load_file(
-        path,
-        seed=variant.dataset_seed,
-        test_fraction=variant.test_fraction,
-        validation_fraction=variant.validation_fraction,
-        scale=variant.scale,
-    )
+    return _load_file(path, variant)
+
+
+def data_key(variant: Variant) -> Hashable:
+    """Equal for variants whose trials have the same data."""
+    return tuple(getattr(variant, name) for name in DATA_FIELDS)
 
 
 def clustering_of(variant: Variant) -> BinaryClustering:
@@ -58,3 +57,151 @@ def clustering_of(variant: Variant) -> BinaryClustering:
     if variant.n_clusters is None or variant.n_examples_per_cluster is None or not variant.n_dim:
         raise ValueError("the variant's data are not generated")
     return BinaryClustering(variant.n_clusters, variant.n_examples_per_cluster, variant.n_dim)
+
+
+def _load_file(path: Path, variant: Variant) -> Dataset:
+    """Read a matrix from a file and split its rows by seed; see `split_source`.
+
+    The data set is named after the file, without its extension. An `.npz` file that holds arrays
+    named train, test and validation, as `save` writes it, is taken as it is split there.
+
+    Args:
+        path: a Parquet, CSV, `.npy` or `.npz` file.
+        variant: how it is split and scaled.
+
+    Raises:
+        UserError: the file cannot be read, holds something else than a matrix of such values, or
+            has too few rows to split; one line names the file, the place and the remedy.
+    """
+    source = _source(path)
+    if isinstance(source, Source):
+        return split_source(source, path.stem, variant)
+    return already_split(source, path.stem, variant)
+
+
+def _source(path: Path) -> Source | dict[str, Source]:
+    """The matrix of a file, or those of its splits."""
+    _check_file(path)
+    extension = path.suffix.lower()
+    if extension != ".npz":
+        return _READERS[extension](path)
+    names = npz_names(path)
+    if set(names) == set(_SPLITS):
+        return {name: npz_source(path, name) for name in names}
+    if len(names) != 1:
+        listed = ", ".join(shown(name) for name in names[:10]) or "no arrays"
+        more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+        raise UserError(
+            f"{shown(path)}: holds {listed}{more}; a matrix is one array alone, and a split data "
+            "set is three, named train, test and validation"
+        )
+    return npz_source(path, names[0])
+
+
+def split_source(source: Source, name: str, variant: Variant) -> Dataset:
+    """Read a matrix and split its rows in the order of a permutation by `dataset_seed`.
+
+    Args:
+        source: the matrix.
+        name: of the data set.
+        variant: `test_fraction` and `validation_fraction`, shares of the rows in (0, 1), rounded
+            to whole rows; and `scale`: `none`, values must be in [0, 1]; or `minmax`, every column
+            is scaled to [0, 1] by its smallest and largest value in the training rows, other rows
+            are clipped to [0, 1], and columns constant in the training rows become 0.
+
+    Raises:
+        UserError: a value is missing, infinite or outside [0, 1], or there are too few rows; see
+            `load_dataset`.
+    """
+    order, n_train, n_test = _order(source, variant)
+    scaling = learn_scaling(source, order[:n_train]) if variant.scale == "minmax" else None
+    values = unit_interval(source, scaling, order)
+    return Dataset(
+        name,
+        train=values[:n_train],
+        test=values[n_train : n_train + n_test],
+        validation=values[n_train + n_test :],
+        columns=source.column_names,
+        scaling=scaling,
+    )
+
+
+def already_split(sources: Mapping[str, Source], name: str, variant: Variant) -> Dataset:
+    """A data set of three matrices; the scaling is learned on its training rows.
+
+    Args:
+        sources: named train, test and validation.
+        name: of the data set.
+        variant: its `scale`, as `split_source` has it.
+
+    Raises:
+        UserError: a value is missing, infinite or outside [0, 1], or the splits differ in their
+            columns; give all the same.
+    """
+    first = sources["train"]
+    for source in sources.values():
+        if source.n_columns != first.n_columns:
+            raise UserError(
+                f"{source.label}: has {source.n_columns} columns where array 'train' has "
+                f"{first.n_columns}; give all splits the same columns"
+            )
+    scaling = learn_scaling(first) if variant.scale == "minmax" else None
+    train, test, validation = (unit_interval(sources[each], scaling) for each in _SPLITS)
+    return Dataset(name, train, test, validation, scaling=scaling)
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal digits.
+
+    Raises:
+        UserError: the file cannot be read; check the path.
+    """
+    with unreadable(shown(path), "a file", OSError, ValueError), path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _order(source: Source, variant: Variant) -> tuple[Rows, int, int]:
+    """The rows in the order train, test, validation, and the sizes of the first two.
+
+    Raises:
+        UserError: a fraction is not in (0, 1), or a split would be empty; change the fractions.
+    """
+    fractions = {
+        "test_fraction": variant.test_fraction,
+        "validation_fraction": variant.validation_fraction,
+    }
+    n_test, n_validation = (round(fraction * source.n_rows) for fraction in fractions.values())
+    n_train = source.n_rows - n_test - n_validation
+    if min(n_train, n_test, n_validation) < 1:
+        check_finite(source)  # the more telling error, if there is a bad value too
+        raise UserError(
+            f"{source.label}: its {source.n_rows} rows leave {n_train} to train, {n_test} to test "
+            f"and {n_validation} to validate, where each needs 1; change test_fraction or "
+            "validation_fraction, or add rows"
+        )
+    order = data_stream(variant.dataset_seed, DataPurpose.FILE_SPLIT).permutation(source.n_rows)
+    return order, n_train, n_test
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what is no file that could be read.
+
+    Raises:
+        UserError: there is no such file, it is empty, or its extension is unknown.
+    """
+    label = shown(path)
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        raise UserError(f"{label}: there is no such file; check the path") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{label}: {reason(error)}; check the path") from error
+    if stat.S_ISDIR(status.st_mode):
+        raise UserError(f"{label}: is a directory; name one file in it")
+    if path.suffix.lower() not in _EXTENSIONS:
+        known = ", ".join(_EXTENSIONS)
+        raise UserError(f"{label}: unknown extension {path.suffix!r}; convert it to one of {known}")
+    if not stat.S_ISREG(status.st_mode):
+        raise UserError(f"{label}: is not a regular file; copy its content into one")
+    if status.st_size == 0:
+        raise UserError(f"{label}: the file is empty; write it again")

@@ -2,82 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from aes_lipi.arrays import Float64
+import numpy as np
+
+from aes_lipi.arrays import Array, Float64
 from aes_lipi.errors import UserError
 
-# How far a file may be packed: beyond this, a small file would fill the memory.
-_ROWS_PER_BYTE = 64
-_VALUES_PER_BYTE = 1032  # of one byte each, deflate packs no more
-_FREE_ROWS = 2**21
-_FREE_VALUES = 2**24
-_FREE_PAGE = 2**24
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BLOCK_VALUES = 2**20
+"""Values that a reader holds in float64 at any time, as far as the format lets it."""
+
+Block = tuple[slice, slice, Float64]
+"""Rows and columns of a matrix, and their values, shape (rows, columns)."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A matrix of numbers in a file, read a few columns at a time.
+    """A matrix of numbers in a file, read a part at a time.
 
     Attributes:
         label: what errors call the file.
         n_rows: number of rows, without a header.
         n_columns: number of columns.
-        read_block: the values of the columns [start, stop), float64 of shape
-            (n_rows, stop - start); missing values are NaN.
+        blocks: reads the matrix in blocks that cover it; missing values are NaN.
         column_names: as the file gives them, if it does.
         rows_counted: how errors say what row 1 is, where that is in doubt.
+
+    Raises:
+        UserError: there are no rows or no columns; add some.
     """
 
     label: str
     n_rows: int
     n_columns: int
-    read_block: Callable[[int, int], Float64]
+    blocks: Callable[[], Iterator[Block]]
     column_names: tuple[str, ...] | None = None
     rows_counted: str = ""
+
+    def __post_init__(self) -> None:
+        if self.n_columns < 1:
+            raise UserError(f"{self.label}: holds no columns; at least one is needed")
+        if self.n_rows < 1:
+            raise UserError(f"{self.label}: holds no rows{self.rows_counted}; add data to it")
 
     def place(self, row: int, column: int) -> str:
         """Name the file, the column and the 1-based row of a value, given its indices."""
         named = str(column + 1) if self.column_names is None else shown(self.column_names[column])
         return f"{self.label}, column {named}, row {row + 1}{self.rows_counted}"
 
-    def check_not_empty(self) -> None:
-        """Refuse a matrix without values.
 
-        Raises:
-            UserError: there are no rows or no columns.
-        """
-        if self.n_columns < 1:
-            raise UserError(f"{self.label}: holds no columns; at least one is needed")
-        if self.n_rows < 1:
-            raise UserError(f"{self.label}: holds no rows{self.rows_counted}; add data to it")
-
-
-def check_packing(label: str, n_rows: int, n_columns: int, n_bytes: int) -> None:
-    """Refuse a small file that unpacks to a huge matrix, before it does.
+def array_source(label: str, values: Array) -> Source:
+    """A matrix in memory, or mapped into it, as a source.
 
     Args:
-        label: what errors call the file.
-        n_rows: rows that the file claims.
-        n_columns: columns that it claims.
-        n_bytes: its size.
-
-    Raises:
-        UserError: it does.
+        label: what errors call it.
+        values: real numbers of any type, shape (rows, columns).
     """
-    many_rows = n_rows > max(_FREE_ROWS, _ROWS_PER_BYTE * n_bytes)
-    if many_rows or n_rows * n_columns > max(_FREE_VALUES, _VALUES_PER_BYTE * n_bytes):
-        raise UserError(
-            f"{label}: its {n_bytes} bytes claim {n_rows} rows of {n_columns} columns, more than "
-            "is read from a file of this size; write the matrix with numpy.save"
-        )
+    n_rows, n_columns = values.shape
+    height = max(1, BLOCK_VALUES // max(1, n_columns))
+
+    def blocks() -> Iterator[Block]:
+        for start in range(0, n_rows, height):
+            rows = slice(start, min(start + height, n_rows))
+            with np.errstate(invalid="ignore"):  # some NaN warn when they are converted
+                yield rows, slice(0, n_columns), values[rows].astype(np.float64)
+
+    return Source(label, n_rows, n_columns, blocks)
 
 
-def is_page_plausible(unpacked: int, n_bytes: int) -> bool:
-    """Whether a part of a file of `n_bytes` that is unpacked at once may be as large as this."""
-    return unpacked <= max(_FREE_PAGE, _VALUES_PER_BYTE * n_bytes)
+def float64_block(columns: Sequence[pa.Array | pa.ChunkedArray]) -> Float64:
+    """Arrow's columns of numbers and truth values as float64, shape (rows, columns).
+
+    Nulls are NaN.
+    """
+    import pyarrow as pa  # noqa: PLC0415 - slow to import
+
+    block = np.empty((len(columns[0]), len(columns)), order="F")
+    for j, column in enumerate(columns):
+        if pa.types.is_boolean(column.type) or pa.types.is_null(column.type):
+            column = column.cast(pa.uint8())  # noqa: PLW2901
+        with np.errstate(invalid="ignore"):  # some NaN warn when they are converted
+            block[:, j] = column.to_numpy(zero_copy_only=False)
+    return block
 
 
 @contextmanager
@@ -90,7 +102,8 @@ def unreadable(label: str, kind: str, *errors: type[Exception]) -> Iterator[None
         errors: exceptions that mean the file is bad.
 
     Raises:
-        UserError: one of the errors was raised inside.
+        UserError: one of the errors was raised inside: the file is cut short, damaged or of
+            another format; write it again.
     """
     try:
         yield

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from pathlib import Path
 
 from aes_lipi.config import Study, Variant
-from aes_lipi.data.files import file_digest
-from aes_lipi.data.plugged import Recipe, content_digest, made
+from aes_lipi.data.load import data_key
+from aes_lipi.data.plugged import data_digest
 from aes_lipi.errors import UserError
 from aes_lipi.extension.digest import check_same_plugins, plugins_digest
 from aes_lipi.models.files import model_files, models_digest
@@ -20,25 +21,23 @@ def with_digests(study: Study) -> Study:
     Raises:
         UserError: such a file cannot be read, or a plug-in cannot be imported or breaks a rule.
     """
-    data_digests: dict[str | Recipe | None, str | None] = {None: None}
-    models_digests: dict[str | None, str] = {}
+    data: dict[Hashable, str | None] = {}
+    models: dict[str, str] = {}
+    variants = []
     for variant in study.variants:
-        if _data_of(variant) not in data_digests:
-            data_digests[_data_of(variant)] = _digest_of_data(_data_of(variant))
-        if variant.ann_path is not None and variant.ann_path not in models_digests:
-            models_digests[variant.ann_path] = _digest_of_models(variant.ann_path)
-    variants = tuple(
-        variant.model_copy(
-            update={
-                "data": variant.data and str(Path(variant.data).absolute()),
-                "data_digest": variant.data_digest or data_digests[_data_of(variant)],
-                "ann_digest": variant.ann_digest or models_digests.get(variant.ann_path),
-                "plugins_digest": variant.plugins_digest or plugins_digest(variant),
-            }
-        )
-        for variant in study.variants
-    )
-    return study.model_copy(update={"variants": variants})
+        key, path = data_key(variant), variant.ann_path
+        if key not in data:
+            data[key] = variant.data_digest or data_digest(variant)
+        if path is not None and path not in models:
+            models[path] = variant.ann_digest or _digest_of_models(path)
+        digests = {
+            "data": variant.data and str(Path(variant.data).absolute()),
+            "data_digest": data[key],
+            "ann_digest": None if path is None else models[path],
+            "plugins_digest": variant.plugins_digest or plugins_digest(variant),
+        }
+        variants.append(variant.model_copy(update=digests))
+    return study.model_copy(update={"variants": tuple(variants)})
 
 
 def check_unchanged(variant: Variant) -> None:
@@ -55,17 +54,6 @@ def check_unchanged(variant: Variant) -> None:
             f"--ann_path {variant.ann_path}: changed since the study began; copy the models to a "
             "folder of their own"
         )
-
-
-def _data_of(variant: Variant) -> str | Recipe | None:
-    """Where a variant's data come from: a file, a user's function, or neither."""
-    return Recipe.of(variant) if "dataset_name" in variant.added else variant.data
-
-
-def _digest_of_data(data: str | Recipe | None) -> str | None:
-    if isinstance(data, Recipe):
-        return content_digest(made(data))
-    return None if data is None else file_digest(data)
 
 
 def _digest_of_models(path: str) -> str:

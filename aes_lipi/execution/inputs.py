@@ -20,9 +20,10 @@ from aes_lipi.arrays import Float32
 from aes_lipi.autoencoders.environments import Architecture, build_architecture, environment_named
 from aes_lipi.autoencoders.network import Pair
 from aes_lipi.coevolution.plan import Setup
-from aes_lipi.config import DATA_FIELDS, Variant
+from aes_lipi.config import Variant
 from aes_lipi.data.dataset import Dataset
-from aes_lipi.data.load import clustering_of, dataset_of
+from aes_lipi.data.load import clustering_of, data_key
+from aes_lipi.data.plugged import dataset_of
 from aes_lipi.engine.auto import choose_device, choose_engine, engine_name
 from aes_lipi.engine.protocol import Engine
 from aes_lipi.execution.digests import check_unchanged
@@ -149,11 +150,6 @@ class SetupCache:
 
 _cache = SetupCache()
 """Of this process."""
-
-
-def data_key(variant: Variant) -> Hashable:
-    """Equal for variants whose trials have the same data."""
-    return tuple(getattr(variant, name) for name in DATA_FIELDS)
 
 
 def _setup(variant: Variant, dataset: Dataset, others: Iterable[Setup]) -> Setup:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import aes_lipi
 from aes_lipi.arrays import Float32, Floats
 from aes_lipi.autoencoders.network import NetworkLayout
-from aes_lipi.data.minmax import MinMax
+from aes_lipi.data.scaling import MinMax
 from aes_lipi.errors import UserError
 from aes_lipi.export.package import Package
 from aes_lipi.models import Model

@@ -16,7 +16,7 @@ from aes_lipi.autoencoders.environments import (
     build_architecture,
 )
 from aes_lipi.autoencoders.network import Activation, Layer, NetworkLayout, chain
-from aes_lipi.data.minmax import MinMax
+from aes_lipi.data.scaling import MinMax
 from aes_lipi.models.model import Compaction, Model
 
 MODEL_FORMAT = 1

@@ -13,7 +13,7 @@ from aes_lipi.arrays import Float32, Floats
 from aes_lipi.autoencoders.compaction import compact
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.network import Network, NetworkLayout, Pair
-from aes_lipi.data.minmax import MinMax
+from aes_lipi.data.scaling import MinMax
 from aes_lipi.models.units import Units, matrix
 
 

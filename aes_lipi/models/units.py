@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from aes_lipi.arrays import Float32, Floats
-from aes_lipi.data.minmax import MinMax
+from aes_lipi.data.scaling import MinMax
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aes_lipi.arrays import Float32
-from aes_lipi.data import (
-    PAPER_DATASETS,
-    BinaryClustering,
-    Dataset,
-    TestNoise,
-    binary_clustering,
-    generate,
-)
+from aes_lipi.data import Dataset, binary_clustering
+from aes_lipi.data.binary_clustering import PAPER_DATASETS, BinaryClustering, TestNoise, generate
 from aes_lipi.errors import UserError
 
 PAPER = BinaryClustering(10, 100, 1000)

@@ -19,7 +19,7 @@ from studies import Killer, assert_same_study, run_study
 
 from aes_lipi.config import Study, StudyFile, Variant, resolve_study
 from aes_lipi.data.dataset import Dataset
-from aes_lipi.data.minmax import MinMax
+from aes_lipi.data.scaling import MinMax
 from aes_lipi.execution import inputs
 from aes_lipi.execution.inputs import DATASETS_KEPT, SetupCache, inputs_of, shared
 from aes_lipi.execution.study import Summary

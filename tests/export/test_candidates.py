@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import tiny_study
+from own_tables import load_file
 from studies import run_study
 
 from aes_lipi.analysis.pareto import read_candidates
-from aes_lipi.data import load_file
 from aes_lipi.errors import UserError
 from aes_lipi.export.candidates import Choice, Target, choose
 from aes_lipi.models import load_model
@@ -72,7 +72,7 @@ def test_the_loss_is_compared_with_the_whole_study_whatever_variant_is_asked_for
 def test_a_recorded_centre_has_the_losses_that_were_recorded(study: Path, table: Path) -> None:
     choice = pick(study, Target(capacity=0.7))
     assert choice.place is not None
-    data = load_file(table, seed=1, test_fraction=0.2, validation_fraction=0.1, scale="minmax")
+    data = load_file(table, scale="minmax")
     assert data.scaling is not None
     for rows, known in ((data.validation, choice.validation_L1), (data.test, choice.test_L1)):
         scores = choice.model.score(data.scaling.invert(rows))

@@ -232,7 +232,7 @@ def test_flags_that_make_no_sense_are_refused(
 
 
 def test_spans_beyond_float64_are_refused_for_onnx_alone(tmp_path: Path) -> None:
-    from aes_lipi.data.minmax import MinMax  # noqa: PLC0415 - rarely needed
+    from aes_lipi.data.scaling import MinMax  # noqa: PLC0415 - rarely needed
 
     architecture = build_architecture(ENVIRONMENTS["AutoencoderBinaryClustering"], 2, (2,), 1)
     scaling = MinMax(np.array([0.0, -1.7e308]), np.array([1.0, 1.7e308]))

@@ -17,9 +17,9 @@ from aes_lipi.analysis.report import sources
 from aes_lipi.config import BUILT_IN, StudyFile, Variant, resolve_study
 from aes_lipi.config.defaults import GROUPS
 from aes_lipi.data import Dataset
-from aes_lipi.data.load import dataset_of, load_dataset
-from aes_lipi.data.plugged import made
-from aes_lipi.data.streams import DataPurpose, data_stream
+from aes_lipi.data.dataset import DataPurpose, data_stream
+from aes_lipi.data.load import load_dataset
+from aes_lipi.data.plugged import dataset_of
 from aes_lipi.errors import UserError
 from aes_lipi.execution.digests import check_unchanged, with_digests
 from aes_lipi.execution.dry_run import check_feasible
@@ -424,7 +424,6 @@ def test_data_that_a_function_reads_count_by_their_content(folder: Path) -> None
     ids = set()
     for value in (0.25, 0.75, 0.25):
         np.save(path, np.full((40, 6), value))
-        made.cache_clear()
         ids.add(with_digests(study).variants[0].id)
     assert len(ids) == 2
 

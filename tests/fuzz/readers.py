@@ -130,9 +130,8 @@ def _last_line(output: bytes) -> str:
 
 def _again(name: str, file: Path) -> int:
     from fuzz.targets import TARGETS  # noqa: PLC0415 - after what it imports may be instrumented
-    from fuzz.watch import failure_of  # noqa: PLC0415
 
-    failure = failure_of(TARGETS[name]().read, file.read_bytes())
+    failure = TARGETS[name]().failure(file.read_bytes())
     print(failure)
     return int(failure is not None)
 
@@ -142,9 +141,8 @@ def _fuzz(name: str, folder: Path, options: argparse.Namespace) -> None:
     import atheris  # noqa: PLC0415 - the tests do without
 
     with atheris.instrument_imports(include=INSTRUMENTED):
+        from fuzz.mutations import spliced  # noqa: PLC0415
         from fuzz.targets import TARGETS  # noqa: PLC0415
-        from fuzz.watch import failure_of  # noqa: PLC0415
-    from fuzz.mutations import spliced  # noqa: PLC0415
 
     target = TARGETS[name]()
     for k, seed in enumerate(target.seeds):
@@ -152,7 +150,7 @@ def _fuzz(name: str, folder: Path, options: argparse.Namespace) -> None:
     known: set[tuple[str, str]] = set()
 
     def try_input(content: bytes) -> None:
-        failure = failure_of(target.read, content)
+        failure = target.failure(content)
         if failure is None or failure.what in known:
             return
         known.add(failure.what)

@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from helpers import setup_of, tiny_variant
+from own_tables import load_file
 from prepared import prepared_failure, prepared_study, run_prepared, trial_ids
 from safetensors.numpy import load, save
 
@@ -36,8 +37,7 @@ from aes_lipi.config import (
     presets_directory,
     resolve_study,
 )
-from aes_lipi.data import load_file, read_matrix
-from aes_lipi.data.minmax import MinMax
+from aes_lipi.data.scaling import MinMax
 from aes_lipi.errors import UserError
 from aes_lipi.models import Model, Place, load_model, load_recorded
 from aes_lipi.models.files import model_bytes
@@ -50,6 +50,7 @@ from aes_lipi.results.storage import Entry, LocalStorage
 from aes_lipi.results.store import ResultStore
 from aes_lipi.results.trial_files import TrialId
 from fuzz import mutations
+from fuzz.watch import MOST_MEMORY_MB, Failure, failure_of
 
 Read = Callable[[bytes], None]
 
@@ -66,12 +67,18 @@ class Target:
         seeds: valid inputs, and some that are nearly so.
         mutate: damages an input where this reader looks.
         longest: bytes of an input.
+        most_memory_mb: by which the process may grow when it reads one.
     """
 
     read: Read
     seeds: Sequence[bytes]
     mutate: mutations.Mutation
     longest: int = 2**14
+    most_memory_mb: int = MOST_MEMORY_MB
+
+    def failure(self, content: bytes) -> Failure | None:
+        """What is wrong with how an input is read; None if nothing is."""
+        return failure_of(self.read, content, most_memory_mb=self.most_memory_mb)
 
 
 def npy(values: Any) -> bytes:
@@ -145,8 +152,8 @@ def _data_reader(folder: Path, extension: str) -> Read:
     def read(content: bytes) -> None:
         path.write_bytes(content)
         with suppress(UserError):
-            read_matrix(path, "minmax")
-        load_file(path, seed=1, test_fraction=0.2, validation_fraction=0.2, scale="none")
+            load_file(path, scale="minmax")
+        load_file(path)
 
     return read
 
@@ -199,7 +206,8 @@ def parquet_target() -> Target:
     def mutate(content: bytes, rng: random.Random) -> bytes:
         return rng.choice((mutations.mutated, mutations.parquet_mutated))(content, rng)
 
-    return _data_target(".parquet", parquet_of_values(), mutate)
+    target = _data_target(".parquet", parquet_of_values(), mutate)
+    return replace(target, most_memory_mb=2**11)  # a user's own file is no attack: Arrow decides
 
 
 def model_target() -> Target:

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from fuzz import readers
 from fuzz.targets import TARGETS, Target
-from fuzz.watch import failure_of
 
 
 @pytest.fixture(params=TARGETS, scope="module")
@@ -33,17 +32,17 @@ def test_every_target_can_be_asked_for() -> None:
 def test_damaged(target: Target, number: int, data: st.DataObject) -> None:
     seed = data.draw(st.sampled_from(list(target.seeds)))
     content = target.mutate(seed, random.Random(number))[: target.longest]
-    assert failure_of(target.read, content) is None
+    assert target.failure(content) is None
 
 
 @settings(max_examples=8, deadline=None, derandomize=True)
 @given(content=st.binary(max_size=100))
 def test_random_bytes(target: Target, content: bytes) -> None:
-    assert failure_of(target.read, content) is None
+    assert target.failure(content) is None
 
 
 def test_cut_off_anywhere(target: Target) -> None:
     seed = max(target.seeds, key=len)
     lengths = {0, 1, 7, 8, len(seed) // 2, len(seed) - 8, len(seed) - 1, len(seed)}
     for length in sorted(lengths):
-        assert failure_of(target.read, seed[:length]) is None
+        assert target.failure(seed[:length]) is None

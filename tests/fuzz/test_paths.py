@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 from helpers import random_pair
+from own_tables import read_matrix
 from prepared import prepared_study, run_prepared, trial_ids
 
 from aes_lipi import load_results
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
-from aes_lipi.data import file_digest, read_matrix
+from aes_lipi.data.load import file_digest
 from aes_lipi.errors import UserError
 from aes_lipi.io.files import encode_json
 from aes_lipi.models import Model, load_model, save_model
@@ -25,7 +26,7 @@ from aes_lipi.results.trial_files import marker_path
 from fuzz.hostile import parquet_bytes, refusal
 
 READERS: dict[str, Callable[[Path], Any]] = {
-    "data": lambda path: read_matrix(path, "none"),
+    "data": read_matrix,
     "digest": file_digest,
     "model": load_model,
     "models": lambda path: models_digest(model_files(path)),
@@ -86,7 +87,7 @@ def test_model_of_an_odd_name_is_read(tmp_path: Path) -> None:
 def test_odd_name_of_a_column(tmp_path: Path, name: str) -> None:
     path = tmp_path / "x.parquet"
     path.write_bytes(parquet_bytes({name: [0.5, 2.0]}))
-    message = refusal(lambda: read_matrix(path, "none"))
+    message = refusal(lambda: read_matrix(path))
     assert "row 2: the value 2 is outside [0, 1]" in message
     assert len(message) < 300 + len(str(path))
 

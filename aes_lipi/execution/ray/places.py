@@ -10,7 +10,8 @@ import ray
 from ray.exceptions import RayError
 
 from aes_lipi.config import Variant
-from aes_lipi.execution.inputs import data_key, inputs_of
+from aes_lipi.data.load import data_key
+from aes_lipi.execution.inputs import inputs_of
 from aes_lipi.execution.job import Job
 from aes_lipi.execution.ray.capacity import Capacity
 from aes_lipi.execution.ray.options import ClusterOptions

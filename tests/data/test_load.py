@@ -1,8 +1,9 @@
-"""Reading matrices: every format, the split and the scaling."""
+"""A user's own file as a data set: paths, formats, the split"""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,21 +15,20 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
+from own_tables import load_file, problem, read_matrix
 from pyarrow import parquet
 
 from aes_lipi.arrays import Float32
-from aes_lipi.data import Dataset, Scale, file_digest, files, load_file, read_matrix, scaling
-from aes_lipi.data.scaling import learn_scaling, unit_interval
-from aes_lipi.data.source import Source
+from aes_lipi.data import scaling
+from aes_lipi.data.dataset import Dataset
+from aes_lipi.data.load import file_digest
+from aes_lipi.errors import UserError
 
 VALUES = np.random.default_rng(0).random((10, 3)).astype(np.float32)
 
 
-def load(path: Path, seed: int = 1, scale: Scale = "none") -> Dataset:
-    return load_file(path, seed=seed, test_fraction=0.2, validation_fraction=0.1, scale=scale)
+def load(path: Path, seed: int = 1, scale: str = "none") -> Dataset:
+    return load_file(path, dataset_seed=seed, scale=scale)
 
 
 def all_rows(data: Dataset) -> Float32:
@@ -76,7 +76,7 @@ every_format = pytest.mark.parametrize(("extension", "write"), WRITERS)
 def test_round_trip(tmp_path: Path, extension: str, write: Writer, stem: str) -> None:
     path = tmp_path / f"{stem}.{extension}"
     write(path, VALUES)
-    values = read_matrix(path, "none")
+    values = read_matrix(path)
     np.testing.assert_array_equal(values, VALUES)
     assert values.dtype == np.float32
     assert values.flags.c_contiguous
@@ -89,77 +89,7 @@ def test_number_types(tmp_path: Path, extension: str, write: Writer, dtype: str)
     path = tmp_path / f"values.{extension}"
     bits = VALUES > 0.5
     write(path, bits.astype(dtype))
-    np.testing.assert_array_equal(read_matrix(path, "none"), bits.astype(np.float32))
-
-
-@pytest.mark.parametrize("order", ["C", "F"])
-@pytest.mark.parametrize("dtype", [">f8", "<f4", ">i2"])
-def test_npy_of_any_layout(tmp_path: Path, order: Any, dtype: str) -> None:
-    path = tmp_path / "VALUES.NPY"
-    values = np.asarray(VALUES.round().astype(dtype), order=order)
-    with path.open("wb") as stream:
-        np.save(stream, values)
-    np.testing.assert_array_equal(read_matrix(path, "none"), values.astype(np.float32))
-
-
-def test_parquet_of_mixed_columns(tmp_path: Path) -> None:
-    path = tmp_path / "mixed.parquet"
-    table = pa.table({"a": [True, False], "a.b": [1, 0], "c": pa.array([0.25, 1], pa.float16())})
-    parquet.write_table(table, path)
-    np.testing.assert_array_equal(read_matrix(path, "none"), [[1, 1, 0.25], [0, 0, 1]])
-
-
-def test_index_that_pandas_stores_is_left_out(tmp_path: Path) -> None:
-    path = tmp_path / "filtered.parquet"
-    frame(VALUES).iloc[[5, 7]].to_parquet(path)
-    np.testing.assert_array_equal(read_matrix(path, "none"), VALUES[[5, 7]])
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "a,b\n0.5,1\n0,.25\n",
-        "0.5,1\n0,.25",
-        "\ufeffa,b\r\n0.5,1\r\n0,.25\r\n",
-        "\n\na,b\n\n0.5,1\n\n0,.25\n\n",
-        '"a","b, c"\n"0.5", 1\n0 ,2.5e-1\n',
-        '"a\nb",c\n0.5,1\n0,.25\n',
-        "1,\u00e4\n0.5,1\n0,.25",
-        "a,b\r0.5,1\r0,.25\r",
-        '"a","a"\n+0.5,1\n-0.0,.25',
-    ],
-)
-def test_csv_dialects(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "table.csv"
-    path.write_text(text, encoding="utf-8", newline="")
-    np.testing.assert_array_equal(read_matrix(path, "none"), [[0.5, 1], [0, 0.25]])
-
-
-def test_csv_with_true_and_false(tmp_path: Path) -> None:
-    path = tmp_path / "table.csv"
-    path.write_text("a,b\nTrue,0\nfalse,1\n1,0.5\n")
-    np.testing.assert_array_equal(read_matrix(path, "none"), [[1, 0], [0, 1], [1, 0.5]])
-
-
-def test_csv_header_of_column_numbers(tmp_path: Path) -> None:
-    path = tmp_path / "table.csv"
-    pd.DataFrame(VALUES).to_csv(path, index=False)
-    np.testing.assert_array_equal(read_matrix(path, "none"), VALUES)
-
-
-def test_csv_columns_that_turn_fractional_late(tmp_path: Path) -> None:
-    path = tmp_path / "long.csv"
-    path.write_text("a\n" + "1\n" * 600_000 + "0.5\n")
-    values = read_matrix(path, "none")
-    assert values.shape == (600_001, 1)
-    assert values[-1, 0] == 0.5
-
-
-def test_csv_of_very_wide_rows(tmp_path: Path) -> None:
-    path = tmp_path / "wide.csv"
-    row = ",".join(["0." + "1" * 70] * 20_000)
-    path.write_text(f"{row}\n{row}\n")
-    assert read_matrix(path, "none").shape == (2, 20_000)
+    np.testing.assert_array_equal(read_matrix(path), bits.astype(np.float32))
 
 
 @every_format
@@ -225,33 +155,10 @@ def test_split_archive_is_scaled_by_its_training_rows(tmp_path: Path) -> None:
     np.testing.assert_array_equal(data.validation, [[0]])
 
 
-@given(
-    values=hnp.arrays(
-        np.float64,
-        hnp.array_shapes(min_dims=2, max_dims=2, max_side=6),
-        elements=st.floats(allow_nan=False, allow_infinity=False),
-    ),
-    block_values=st.integers(1, 20),
-)
-def test_any_finite_matrix_scales_into_the_unit_interval(
-    values: npt.NDArray[np.float64], block_values: int
-) -> None:
-    source = Source("'x'", *values.shape, lambda start, stop: values[:, start:stop])  # type: ignore[call-arg]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scaling, "_BLOCK_VALUES", block_values)
-        scaled = unit_interval(source, learn_scaling(source))
-    assert ((scaled >= 0) & (scaled <= 1)).all()
-    varying = np.ptp(values / 2, axis=0) > 0
-    assert (scaled.max(axis=0)[varying] == 1).all()
-    assert (scaled.min(axis=0) == 0).all()
-    assert (scaled[:, ~varying] == 0).all()
-
-
 def test_digest(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"abc" * 1_000_000)
     assert file_digest(path) == hashlib.sha256(b"abc" * 1_000_000).hexdigest()
-    assert file_digest(str(path)) == file_digest(path)
 
 
 @every_format
@@ -263,9 +170,9 @@ def test_errors_of_the_caller_are_not_the_file_s(
 
     path = tmp_path / f"x.{extension}"
     write(path, VALUES)
-    monkeypatch.setattr(files, "unit_interval", fail)
+    monkeypatch.setattr(scaling, "_first", fail)
     with pytest.raises(ValueError, match="a fault of ours"):
-        read_matrix(path, "none")
+        read_matrix(path)
 
 
 def test_import_is_cheap() -> None:
@@ -274,3 +181,72 @@ def test_import_is_cheap() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "set()"
+
+
+# Paths
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    assert problem(tmp_path / "no.csv") == ": there is no such file; check the path"
+
+
+def test_directory(tmp_path: Path) -> None:
+    path = tmp_path / "folder.csv"
+    path.mkdir()
+    assert problem(path) == ": is a directory; name one file in it"
+
+
+def test_path_through_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    assert problem(tmp_path / "file" / "x.csv") == ": Not a directory; check the path"
+
+
+def test_path_with_a_nul() -> None:
+    assert problem(Path("a\0b.csv")) == ": embedded null byte; check the path"
+
+
+def test_path_that_is_no_text(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.csv"))
+    path.write_text("0,2\n")
+    assert ", column 2, row 1: the value 2 is outside [0, 1]" in problem(path)
+
+
+def test_pipe(tmp_path: Path) -> None:
+    path = tmp_path / "pipe.csv"
+    os.mkfifo(path)
+    assert problem(path) == ": is not a regular file; copy its content into one"
+
+
+@pytest.mark.parametrize("name", ["data.xlsx", "data", "data.csv.gz"])
+def test_unknown_extension_lists_the_known(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("x")
+    message = problem(tmp_path / name)
+    assert "unknown extension" in message
+    assert message.endswith("convert it to one of .parquet, .csv, .npy, .npz")
+
+
+@pytest.mark.parametrize("extension", ["parquet", "csv", "npy", "npz"])
+def test_empty_file(tmp_path: Path, extension: str) -> None:
+    path = tmp_path / f"x.{extension}"
+    path.touch()
+    assert problem(path) == ": the file is empty; write it again"
+
+
+@pytest.mark.parametrize("extension", ["parquet", "csv", "npy", "npz"])
+def test_file_that_may_not_be_read(
+    tmp_path: Path, extension: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    path = tmp_path / f"x.{extension}"
+    path.write_text("1,0\n")
+    for place in ("pathlib.Path.open", "builtins.open", "pyarrow.parquet.ParquetFile"):
+        monkeypatch.setattr(place, refuse)
+    message = problem(path)
+    assert "cannot be read (Permission denied); check that you may read it" in message
+
+
+def test_digest_of_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"cannot be read \(No such file or directory\); check"):
+        file_digest(tmp_path / "no.csv")
