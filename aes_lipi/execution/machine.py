@@ -208,10 +208,10 @@ def _gib(size: int) -> str:
 
 def _kernel_cache() -> tuple[str | None, bool]:
     """Where the compiled kernels are kept, None if nowhere; and whether they are there."""
-    from aes_lipi.engine.dense.training import train  # noqa: PLC0415 - numba is slow to import
+    from aes_lipi.engine.dense.kernels import perform  # noqa: PLC0415 - numba is slow to import
 
-    folder = train.stats.cache_path  # type: ignore[attr-defined]
-    name = train.py_func.__qualname__  # type: ignore[attr-defined]
+    folder = perform.stats.cache_path  # type: ignore[attr-defined]
+    name = perform.py_func.__qualname__  # type: ignore[attr-defined]
     return folder, folder is not None and any(Path(folder).glob(f"*.{name}-*.nbi"))
 
 

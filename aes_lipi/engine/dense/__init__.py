@@ -1,6 +1,6 @@
-"""The dense engine: chains of ReLU layers, variational ones too, fused on the CPU."""
+"""The dense engine: chains of ReLU layers, variational ones too, compiled for the CPU."""
 
-from aes_lipi.engine.dense.engine import DenseEngine, fits
-from aes_lipi.engine.dense.warm import compile_kernels
+from aes_lipi.engine.dense.engine import DenseEngine, compile_kernels, fits
+from aes_lipi.engine.dense.target import target_name
 
-__all__ = ["DenseEngine", "compile_kernels", "fits"]
+__all__ = ["DenseEngine", "compile_kernels", "fits", "target_name"]

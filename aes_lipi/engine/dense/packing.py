@@ -1,41 +1,22 @@
-"""How networks and activations lie in memory while kernels work on them.
+"""How networks lie in memory while kernels work on them.
 
-Every layer is `z = W a + b`. With the constant 1 appended to `a`, the bias is one more column of W:
-an augmented matrix with `n_out` x `n_in + 1` entries. It is stored as rows along its longer
-axis, so that inner loops are long. A layer that reads more than it writes has one row per node
-("wide in"); any other layer has one row per input, the last of them the bias ("wide out").
-
-Rows are padded with zeros to whole vectors and cut into tiles of a few vectors. A tile holds that
-part of every row, row after row, so that a kernel that works through a tile reads memory in order.
-
-Activations are kept as planes, one for the input and one for the output of every layer. A plane
-is `groups` x `vectors` x `SAMPLES` x `LANES` floats: of each group of samples vector 0 of every
-sample, then vector 1 of every sample, and so on. After a sample's values comes its constant 1
-(0 for a sample that only pads its group), then zeros.
-
-The two heads of a variational encoder read the same layer, and are one packed layer: first the
-nodes of the mean, padded with nodes of weight zero to whole vectors, then those of the
-log-variance. The code drawn from them has a plane of its own, which the decoder reads.
+A layer's weights lie as rows along its longer axis, so that inner loops are long: a row per node
+where it reads more than it writes ("wide in"), else a row per input ("wide out"). With its biases,
+which weigh the constant 1, a row per node is one longer, and rows per input are one more. After a
+layer's rows comes one of zeros. Rows are padded with zeros to whole cache lines.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from aes_lipi.arrays import Float32
+from aes_lipi.arrays import Array, Float32
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.network import Layer
-from aes_lipi.engine.dense.compiled import inlined
-from aes_lipi.engine.dense.simd import LANES
-
-SAMPLES = 5
-ROW_BLOCK = 2
-TILE_VECTORS = 16
-TILE_FLOATS = 8192
+from aes_lipi.engine.dense.kernels import Model
 
 LAYER = np.dtype(
     [
@@ -44,132 +25,132 @@ LAYER = np.dtype(
             "n_in",  # inputs
             "n_out",  # nodes
             "wide_in",  # 1: a row per node; 0: a row per input and one of biases
-            "rows",  # rows with a meaning
-            "stored_rows",  # rows with padding to whole blocks of rows
-            "vectors",  # of a row
-            "tile",  # vectors of a row in a full tile
+            "rows",  # without the row of zeros
+            "width",  # of a row, with padding
             "weights",  # where the layer starts in its packed network
-            "source",  # where the plane it reads starts, for one group
-            "source_vectors",  # vectors of a sample in that plane
-            "target",  # where the plane it writes starts, for one group
-            "target_vectors",  # vectors of a sample in that plane
-            "rectified",  # 1: ReLU follows
+            "relu",  # 1: ReLU follows
             "gated",  # 1: reads what ReLU gives
-            "sampled",  # 1: reads a code that is drawn from the layer before
-            "node",  # of a part: where its nodes start among those of the packed layer
+            "source",  # where the plane it reads starts, for one sample
+            "source_width",  # floats of a sample in that plane
+            "target",  # where the plane it writes starts, for one sample
+            "target_width",  # floats of a sample in that plane
         )
     ],
     align=True,
 )
+_LINE = 16  # floats of a cache line
 
 
-def vectors_for(n: int) -> int:
-    """Vectors that hold n floats."""
-    return (n + LANES - 1) // LANES
+def padded(n: int) -> int:
+    """Floats for n values, the constant 1 and a zero, in whole cache lines."""
+    return -(-(n + 2) // _LINE) * _LINE
 
 
-@dataclass(frozen=True)
-class Chain:
-    """An architecture's layers, encoder then decoder, laid out for the kernels.
+def aligned_zeros(*shape: int) -> Float32:
+    """Float32 zeros that start at a cache line."""
+    size = int(np.prod(shape))
+    raw = np.zeros(size + _LINE, np.float32)
+    start = (-raw.ctypes.data % 64) // 4
+    return raw[start : start + size].reshape(shape)
+
+
+class Packing:
+    """An architecture's layers laid out for the kernels.
 
     Attributes:
-        layers: one `LAYER` record per packed layer.
-        n_encoder_layers: how many of them are the encoder's.
-        encoder_parts: one per layer of the encoder's genome: the record of the packed layer that
-            it is in, with `n_out` its own.
-        decoder_parts: the same for the decoder.
-        encoder_floats: floats of a packed encoder, with padding.
-        decoder_floats: floats of a packed decoder, with padding.
-        plane_floats: floats of all planes together, for one group.
+        model: what kernels know of it.
+        plane_floats: floats of all planes together, for one sample.
+        sizes: floats of a packed encoder and of a packed decoder.
     """
 
-    layers: npt.NDArray[np.void]
-    n_encoder_layers: int
-    encoder_parts: npt.NDArray[np.void]
-    decoder_parts: npt.NDArray[np.void]
-    encoder_floats: int
-    decoder_floats: int
-    plane_floats: int
-
-    @staticmethod
-    def of(architecture: Architecture) -> Chain:
-        """Lay out the layers of an architecture."""
+    def __init__(self, architecture: Architecture) -> None:
+        self._layouts = (architecture.encoder, architecture.decoder)
         encoder, decoder = architecture.encoder.layers, architecture.decoder.layers
-        if architecture.variational:
-            encoder = (*encoder[:-2], _both_heads(encoder[-1]))
-        layers = np.zeros(len(encoder) + len(decoder), LAYER)
-        n, plane = len(encoder), 0
+        latent = architecture.latent_size if architecture.variational else 0
+        if latent:
+            encoder = (*encoder[:-2], Layer("heads", encoder[-1].n_in, 2 * latent, "linear", -1))
+        n = len(encoder)
+        layers = np.zeros(n + len(decoder), LAYER)
+        start = 0
         for k, layer in enumerate((*encoder, *decoder)):
-            if k == n and architecture.variational:
-                layers[k]["sampled"] = 1
-                plane += _plane_floats(layers[k - 1]["target_vectors"])
-            plane = _describe(layers[k], layer, plane)
-            layers[k]["gated"] = k > 0 and layers[k - 1]["rectified"]
-        encoder_floats, decoder_floats = _place_weights(layers[:n]), _place_weights(layers[n:])
-        return Chain(
-            layers=layers,
-            n_encoder_layers=n,
-            encoder_parts=_parts(layers[:n], architecture.encoder.layers),
-            decoder_parts=_parts(layers[n:], architecture.decoder.layers),
-            encoder_floats=encoder_floats,
-            decoder_floats=decoder_floats,
-            plane_floats=plane + _plane_floats(layers[-1]["target_vectors"]),
-        )
+            if k == n and latent:
+                start += padded(2 * latent)
+            start = _describe(layers[k], layer, start)
+        layers["gated"][1:] = layers["relu"][:-1]
+        self.plane_floats = start + int(layers[-1]["target_width"])
+        self._packed = (layers[:n], layers[n:])
+        self.sizes = tuple(_place_weights(part) for part in self._packed)
+        self.model = Model(layers, n, latent, np.float32(architecture.input_noise))
+
+    def starts(self, n_encoders: int, n_decoders: int) -> Array:
+        """Where each of so many networks starts, and behind them where they end."""
+        return np.cumsum([0] + [self.sizes[0]] * n_encoders + [self.sizes[1]] * n_decoders)
+
+    def pack(self, kind: int, genome: Float32 | None, packed: Float32) -> None:
+        """Write a genome (None: all ones) to memory that is zero.
+
+        Args:
+            kind: 0 for an encoder, 1 for a decoder.
+            genome: or anything else with a value per weight, (P,).
+            packed: where to, (sizes[kind],).
+        """
+        layout = self._layouts[kind]
+        for k, (weight, bias) in enumerate(self._views(kind, packed)):
+            weight[...] = 1.0 if genome is None else layout.weight(genome, k)
+            bias[...] = 1.0 if genome is None else layout.bias(genome, k)
+
+    def unpacked(self, kind: int, packed: Float32) -> Float32:
+        """The genome, as a new array."""
+        layout = self._layouts[kind]
+        genome = np.empty(layout.size, np.float32)
+        for k, (weight, bias) in enumerate(self._views(kind, packed)):
+            layout.weight(genome, k)[...] = weight
+            layout.bias(genome, k)[...] = bias
+        return genome
+
+    def _views(self, kind: int, packed: Float32) -> Iterator[tuple[Float32, Float32]]:
+        """Weights, (n_out, n_in), and biases, (n_out,), of each layer of the genome."""
+        for layer, nodes in zip(*self._parts(kind), strict=True):
+            start, width = int(layer["weights"]), int(layer["width"])
+            rows = packed[start : start + int(layer["rows"]) * width].reshape(-1, width)
+            if not layer["wide_in"]:
+                rows = rows.T
+            n_in = int(layer["n_in"])
+            yield rows[nodes, :n_in], rows[nodes, n_in]
+
+    def _parts(self, kind: int) -> tuple[list[Any], list[slice]]:
+        """Per layer of the genome the record of the packed one, and its nodes among those there."""
+        records, layers = list(self._packed[kind]), self._layouts[kind].layers
+        nodes = [slice(0, layer.n_out) for layer in layers]
+        if len(layers) > len(records):
+            n = layers[-1].n_out
+            return [*records, records[-1]], [*nodes[:-1], slice(n, 2 * n)]
+        return records, nodes
+
+    def nodes(self, kind: int, values: Float32, capacity: int, n_rows: int) -> Float32:
+        """Values of all nodes of a network's layers, taken from planes: (n_rows, nodes)."""
+        columns = []
+        for layer in self._packed[kind]:
+            start, width = int(layer["target"]) * capacity, int(layer["target_width"])
+            plane = values[start : start + width * capacity].reshape(capacity, width)
+            columns.append(plane[:n_rows, : int(layer["n_out"])])
+        return np.concatenate(columns, axis=1)
 
 
-def _both_heads(head: Layer) -> Layer:
-    """Both heads of a variational encoder as one layer."""
-    n_out = vectors_for(head.n_out) * LANES + head.n_out
-    return Layer("heads", head.n_in, n_out, "linear", head.reads)
-
-
-def _plane_floats(vectors: Any) -> int:
-    """Floats of a plane for one group."""
-    return SAMPLES * LANES * int(vectors)
-
-
-def _parts(packed: npt.NDArray[np.void], layers: tuple[Layer, ...]) -> npt.NDArray[np.void]:
-    """Where each layer of a genome lies: see `Chain.encoder_parts`."""
-    n_heads = len(layers) - len(packed) + 1  # 2 if the last packed layer is both heads, else 1
-    parts = packed[[*range(len(packed) - 1), *[-1] * n_heads]]
-    parts["n_out"] = [layer.n_out for layer in layers]
-    parts["node"][-1] = (n_heads - 1) * vectors_for(layers[-1].n_out) * LANES
-    return parts
-
-
-def _describe(record: Any, layer: Layer, plane: int) -> int:
+def _describe(record: Any, layer: Layer, start: int) -> int:
     """Fill in one layer's record, all but `weights`; return where the next plane starts."""
-    wide_in = layer.n_in + 1 >= layer.n_out
-    rows = layer.n_out if wide_in else layer.n_in + 1
-    source_vectors, target_vectors = vectors_for(layer.n_in + 1), vectors_for(layer.n_out + 1)
-    target = plane + _plane_floats(source_vectors)
-    fitting = max(1, TILE_FLOATS // (rows * LANES))
-    record["n_in"], record["n_out"], record["wide_in"] = layer.n_in, layer.n_out, wide_in
-    record["rows"] = rows
-    record["stored_rows"] = -(-rows // ROW_BLOCK) * ROW_BLOCK
-    record["vectors"] = source_vectors if wide_in else target_vectors
-    record["tile"] = min(TILE_VECTORS, record["vectors"], max(2, fitting))
-    record["source"], record["source_vectors"] = plane, source_vectors
-    record["target"], record["target_vectors"] = target, target_vectors
-    record["rectified"] = layer.activation == "relu"
-    return target
+    record["n_in"], record["n_out"] = layer.n_in, layer.n_out
+    record["wide_in"] = layer.n_in >= layer.n_out
+    record["rows"] = layer.n_out if record["wide_in"] else layer.n_in + 1
+    record["width"] = padded(max(layer.n_in, layer.n_out))
+    record["relu"] = layer.activation == "relu"
+    record["source"], record["source_width"] = start, padded(layer.n_in)
+    record["target"], record["target_width"] = start + padded(layer.n_in), padded(layer.n_out)
+    return start + padded(layer.n_in)
 
 
-def _place_weights(layers: npt.NDArray[np.void]) -> int:
+def _place_weights(layers: Array) -> int:
     """Put one network's layers one after another; return the floats they need."""
-    floats = layers["stored_rows"] * layers["vectors"] * LANES
+    floats = (layers["rows"] + 1) * layers["width"]
     layers["weights"] = np.cumsum(floats) - floats
     return int(floats.sum())
-
-
-def aligned_zeros(size: int) -> Float32:
-    """Float32 zeros that start at a cache line."""
-    raw = np.zeros(size + 16, np.float32)
-    start = (-raw.ctypes.data % 64) // 4
-    return raw[start : start + size]
-
-
-@inlined
-def tile_place(layer: Any, first_vector: int) -> Any:
-    """Where the tile that starts at a vector lies, from the start of the layer."""
-    return first_vector * layer.stored_rows * LANES

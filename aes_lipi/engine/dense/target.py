@@ -1,0 +1,111 @@
+"""For which processor kernels are compiled, how, and where the machine code is kept.
+
+The same source compiled for another processor adds in another order and has other bits. So
+kernels are compiled for one named target, x86-64-v3 (AVX2 and fused multiply-add), on every
+processor that has it, whatever else it has. With the environment variable `AES_LIPI_TARGET=native`,
+and on other processors, they are compiled for the machine at hand; `target_name` says which.
+
+Numba has one target for all code of a process: it is set when this module is imported, before
+anything here is compiled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numba
+
+from aes_lipi.errors import UserError
+
+PORTABLE, NATIVE = "x86-64-v3", "native"
+_VARIABLE = "AES_LIPI_TARGET"
+_NEEDED = {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe", "xsave"}
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+# Options reach the compiler that the annotations of numba.njit do not know. Sums may be reordered
+# and products fused, which is decided once, when a kernel is compiled; a quotient stays a quotient,
+# because processors differ in how they estimate a reciprocal. Infinities and NaN are what IEEE 754
+# says.
+_njit: Any = numba.njit
+_config: Any = numba.config
+_PART = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_REORDERED = {"nsz", "contract", "reassoc"}
+
+
+@cache
+def target_name() -> str:
+    """The processor that kernels of this process are compiled for: `x86-64-v3`, or `native`.
+
+    Raises:
+        UserError: AES_LIPI_TARGET is neither of them; or x86-64-v3, on a processor that lacks it.
+    """
+    asked = os.environ.get(_VARIABLE, "")
+    if asked not in ("", PORTABLE, NATIVE):
+        raise UserError(f"{_VARIABLE}: {asked!r} is no target; use {PORTABLE} or {NATIVE}")
+    able = _processor_flags() >= _NEEDED
+    if asked == PORTABLE and not able:
+        raise UserError(f"{_VARIABLE}: this processor lacks {PORTABLE}; use {NATIVE}")
+    return PORTABLE if able and asked != NATIVE else NATIVE
+
+
+def _processor_flags() -> set[str]:
+    """What this processor can do, in the words of Linux; nothing where that is not told."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return set()
+    flags = (line.partition(":")[2] for line in lines if line.startswith("flags"))
+    return set(next(flags, "").split())
+
+
+def _set_target() -> None:
+    """Have numba compile for `target_name`, whatever its own variables say."""
+    name = target_name()
+    _config.CPU_NAME = name if name == PORTABLE else None
+    _config.CPU_FEATURES = "" if name == PORTABLE else None
+
+
+_set_target()
+
+
+def part(function: _Function) -> _Function:
+    """Compile a part of the entry point, with sums in the order that is fastest."""
+    compiled: _Function = _njit(fastmath=_REORDERED, **_PART)(function)
+    return compiled
+
+
+def exact(function: _Function) -> _Function:
+    """Compile a part of the entry point that counts on the order of its operations."""
+    compiled: _Function = _njit(fastmath={"contract"}, **_PART)(function)
+    return compiled
+
+
+def entry_point(function: _Function) -> _Function:
+    """Compile on first use, with the result cached on disk.
+
+    Kept beside this file or, where that cannot be written, in numba's cache directory of the user;
+    where neither can, it is compiled in every process. Numba's cache notices changes of the file of
+    the entry point, but not of the functions that it calls; and while several processes compile a
+    changed function, one may load what another version left under the same file name. Therefore the
+    file name carries everything that the machine code depends on.
+    """
+    function.__qualname__ = f"{function.__qualname__}_{_fingerprint()}"
+    options = {"fastmath": _REORDERED, "nogil": True, "error_model": "numpy"}
+    try:
+        compiled: _Function = _njit(cache=True, **options)(function)
+    except RuntimeError:  # "no locator available": no directory to cache in
+        compiled = _njit(**options)(function)
+    return compiled
+
+
+def _fingerprint() -> str:
+    """Digest of this package's source, the compiler's version and the target."""
+    digest = hashlib.sha256(f"{numba.__version__} {target_name()}".encode())
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
