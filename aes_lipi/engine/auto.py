@@ -104,7 +104,7 @@ def choose_device(variant: Variant) -> str:
     """Where torch computes a variant: `cpu` or `cuda`.
 
     Raises:
-        UserError: a GPU is asked for and there is none.
+        UserError: a GPU is asked for and torch finds none here; use --device cpu.
     """
     if variant.device == "cpu":
         return "cpu"

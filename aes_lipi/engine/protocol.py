@@ -25,8 +25,6 @@ __all__ = [
     "ActivationsTask",
     "Engine",
     "EvaluateTask",
-    "Float64",
-    "Int32",
     "Measure",
     "Moments",
     "OnHost",

@@ -13,10 +13,9 @@ import torch
 
 from aes_lipi.engine.dense import DenseEngine
 from aes_lipi.engine.torch import TorchEngine
-from benchmarks.jax_steps import scanned_pass
+from benchmarks.baselines import compiled_steps, plain_loop, scanned_pass
 from benchmarks.settings import Setting
 from benchmarks.timing import Contender, Measured, measure, ratio
-from benchmarks.torch_steps import compiled_steps, plain_loop
 
 STACK = 10
 PUBLISHED = "published (X 1000, 30-10, batch 5)"

@@ -320,7 +320,7 @@ def test_an_error_of_another_kind_is_raised_and_noise_is_put_back(name: str) -> 
     short = Network(np.zeros(3, np.float32))
     tasks[2] = replace(tasks[2], encoders=(short,))
     states = [deepcopy(task.noise) for task in tasks]
-    with pytest.raises(RuntimeError):
+    with pytest.raises(RuntimeError, match="equal size"):
         engine.train(tasks)
     for task, before in zip(tasks, states, strict=True):
         assert next_value(task) == next_value(replace(task, noise=before))
