@@ -10,15 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from aes_lipi.analysis.hypotheses import (
-    PairTest,
-    holm,
-    letter_display,
-    mann_whitney,
-    wilcoxon_signed_rank,
-)
+from aes_lipi.analysis.hypotheses import PairTest, effect_of, holm, letter_display, pair_test
 from aes_lipi.analysis.read import Sample
-from aes_lipi.analysis.statistics import a12, a12_interval, check_share, magnitude
+from aes_lipi.analysis.statistics import check_share
 from aes_lipi.arrays import Float64
 from aes_lipi.errors import UserError, printable
 
@@ -181,9 +175,7 @@ def _compared(a: Sample, b: Sample, paired: bool | None, bootstrap: _Bootstrap) 
     """The row of one pair, without what depends on the family."""
     together = _share_trials(a, b) if paired is None else paired
     x, y = _paired_values(a, b) if together else (a.values, b.values)
-    test = wilcoxon_signed_rank(x, y) if together else mann_whitney(x, y)
-    effect = a12(x, y)
-    low, high = a12_interval(
+    effect = effect_of(
         x,
         y,
         paired=together,
@@ -194,8 +186,9 @@ def _compared(a: Sample, b: Sample, paired: bool | None, bootstrap: _Bootstrap) 
     return {
         **{"a": a.variant, "b": b.variant, "label_a": a.label, "label_b": b.label},
         **{"n_a": len(x), "n_b": len(y), "median_a": _median(x), "median_b": _median(y)},
-        **_tested(test),
-        **{"a12": effect, "a12_low": low, "a12_high": high, "magnitude": magnitude(effect)},
+        **_tested(pair_test(x, y, paired=together)),
+        **{"a12": effect.a12, "a12_low": effect.low, "a12_high": effect.high},
+        "magnitude": effect.magnitude,
     }
 
 

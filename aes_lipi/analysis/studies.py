@@ -85,7 +85,7 @@ _DESCRIBED = ("architecture", "n_parameters")
 
 
 @dataclass(frozen=True)
-class StudyTrials:
+class _StudyTrials:
     """What was read of one directory.
 
     Attributes:
@@ -143,7 +143,7 @@ class Wanted:
         return read_each(storage, wanted, "generations", schema, reduce)
 
 
-def read_studies(locations: Iterable[str | Path], wanted: Wanted) -> list[StudyTrials]:
+def read_studies(locations: Iterable[str | Path], wanted: Wanted) -> list[_StudyTrials]:
     """Read several directories, each without the trials that an earlier one holds.
 
     Raises:
@@ -152,7 +152,7 @@ def read_studies(locations: Iterable[str | Path], wanted: Wanted) -> list[StudyT
     return _without_repetitions([_read_study(location, wanted) for location in locations])
 
 
-def _read_study(location: str | Path, wanted: Wanted) -> StudyTrials:
+def _read_study(location: str | Path, wanted: Wanted) -> _StudyTrials:
     """Read one directory.
 
     Raises:
@@ -168,7 +168,7 @@ def _read_study(location: str | Path, wanted: Wanted) -> StudyTrials:
     unreadable = dict.fromkeys(inventory.failed - failed.keys(), _UNREADABLE_FAILURE)
     kept = {trial: tables[trial] for trial in rows}
     described = read_variants(storage.read(STUDY_FILE) or b"") or {}
-    return StudyTrials(
+    return _StudyTrials(
         directory=storage.shown,
         order=tuple(dict.fromkeys([*described, *(trial.variant for trial in [*kept, *failed])])),
         trials=_with_sizes(_identified(storage.shown, kept, trials_schema()), kept.values()),
@@ -208,7 +208,7 @@ def _with_sizes(trials: pd.DataFrame, tables: Iterable[pa.Table]) -> pd.DataFram
     return trials.assign(**sizes)
 
 
-def _without_repetitions(studies: Sequence[StudyTrials]) -> list[StudyTrials]:
+def _without_repetitions(studies: Sequence[_StudyTrials]) -> list[_StudyTrials]:
     """The studies, each without the trials that an earlier one holds.
 
     A trial that failed in one and is committed in another has not failed.

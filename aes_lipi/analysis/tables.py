@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from aes_lipi.analysis.measures import AnalysisUnit
@@ -15,7 +17,7 @@ from aes_lipi.analysis.read import (
     unit_table,
     values_of,
 )
-from aes_lipi.analysis.statistics import Spread, spread
+from aes_lipi.analysis.statistics import bootstrap_interval, check_share
 from aes_lipi.arrays import Float64, Int64
 from aes_lipi.results.reading import Results
 
@@ -63,7 +65,7 @@ def describe_generations(
     for variant, rows in rows_of_variants(table, data.labels).items():
         generations, matrices = _by_generation(rows, unit, wanted)
         parts += [
-            _part(variant, name, spread(matrix, level), generations)
+            _part(variant, name, _spread(matrix, level), generations)
             for name, matrix in matrices.items()
         ]
     return _joined(data, parts)
@@ -89,11 +91,73 @@ def describe_trials(
     for name in wanted:
         check_numeric(data.trials, name)
     parts = [
-        _part(variant, name, spread(values_of(rows, name)[:, np.newaxis], level), None)
+        _part(variant, name, _spread(values_of(rows, name)[:, np.newaxis], level), None)
         for variant, rows in rows_of_variants(data.trials, data.labels).items()
         for name in wanted
     ]
     return _joined(data, parts).drop(columns="generation")
+
+
+@dataclass(frozen=True)
+class _Spread:
+    """What is said of the values of each column.
+
+    Attributes:
+        n: values that are finite, int64, shape (columns,).
+        median: float64, shape (columns,); as the others NaN where there are no values.
+        q1: lower quartile.
+        q3: upper quartile.
+        low: lower end of the median's bootstrap interval; NaN of fewer than two values.
+        high: its upper end.
+    """
+
+    n: Int64
+    median: Float64
+    q1: Float64
+    q3: Float64
+    low: Float64
+    high: Float64
+
+    def columns(self) -> Mapping[str, npt.NDArray[np.generic]]:
+        """The arrays by name."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+def _spread(values: Float64, level: float = 0.95) -> _Spread:
+    """Median, quartiles and bootstrap interval of every column.
+
+    Args:
+        values: shape (units, columns); what is not finite counts as not measured.
+        level: of the intervals.
+
+    Raises:
+        UserError: the level is not between 0 and 1; give one such as 0.95.
+    """
+    check_share("level", level)
+    known = np.isfinite(values)
+    ordered = np.sort(np.where(known, values, np.inf), axis=0)
+    n = known.sum(axis=0)
+    found = np.full((5, values.shape[1]), np.nan)
+    for count in np.unique(n[n > 0]):
+        columns = np.flatnonzero(n == count)
+        part = ordered[:count, columns]
+        found[:3, columns] = np.quantile(part, [0.5, 0.25, 0.75], axis=0)
+        if count > 1:
+            found[3:, columns] = _median_interval(part, level)
+    return _Spread(n, *found)
+
+
+def _median_interval(ordered: Float64, level: float) -> Float64:
+    """The interval of the median of columns that ascend, shape (2, columns)."""
+    n, by_column = len(ordered), np.ascontiguousarray(ordered.T)
+
+    def medians(drawn: Int64) -> Float64:
+        reached = np.cumsum(drawn, axis=1)
+        lower, upper = ((reached > rank).argmax(axis=1) for rank in ((n - 1) // 2, n // 2))
+        middle: Float64 = by_column.take(lower, axis=1)
+        return middle if n % 2 else (middle + by_column.take(upper, axis=1)) / 2
+
+    return bootstrap_interval(medians, n, level=level)
 
 
 def _by_generation(
@@ -111,7 +175,7 @@ def _by_generation(
     return generations, matrices
 
 
-def _part(variant: str, measure: str, found: Spread, generations: Int64 | None) -> pd.DataFrame:
+def _part(variant: str, measure: str, found: _Spread, generations: Int64 | None) -> pd.DataFrame:
     """The rows of one variant and measure: those with values, or one that shows there are none."""
     part = pd.DataFrame(found.columns())
     part["generation"] = pd.array(

@@ -89,7 +89,7 @@ class _Claim(_Frozen):
     note: str = ""
 
 
-class LowerClaim(_Claim):
+class _LowerClaim(_Claim):
     """Some series end with a lower loss than others: in each pair the first."""
 
     kind: Literal["lower"]
@@ -112,7 +112,7 @@ class BestClaim(_Claim):
         return tuple((self.best, other.name) for other in figure.series if other.name != self.best)
 
 
-Claim = LowerClaim | BestClaim
+Claim = _LowerClaim | BestClaim
 
 
 class _References(_Frozen):

@@ -7,7 +7,11 @@ from math import erf
 import numpy as np
 import pytest
 
-from aes_lipi.analysis.statistics import a12, a12_interval, bootstrap_interval, magnitude, spread
+from aes_lipi.analysis.hypotheses import _a12 as a12
+from aes_lipi.analysis.hypotheses import _magnitude as magnitude
+from aes_lipi.analysis.hypotheses import effect_of
+from aes_lipi.analysis.statistics import bootstrap_interval
+from aes_lipi.analysis.tables import _spread as spread
 from aes_lipi.arrays import Float64
 from aes_lipi.errors import UserError
 
@@ -19,6 +23,13 @@ def pairs(correlation: float) -> Float64:
     common, a, b = RNG.normal(size=(3, 30))
     own, shared = np.sqrt(1 - correlation), np.sqrt(correlation)
     return np.stack([shared * common + own * a + 0.8, shared * common + own * b])
+
+
+def a12_interval(
+    a: Float64, b: Float64, *, paired: bool, resamples: int = 2000, seed: int = 1
+) -> tuple[float, float]:
+    found = effect_of(a, b, paired=paired, resamples=resamples, seed=seed)
+    return found.low, found.high
 
 
 def mean_of(values: Float64) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""The command line as a user types it, in processes of its own."""
+"""The command line as a user types it, in a process of its own where that matters."""
 
 from __future__ import annotations
 
@@ -7,12 +7,18 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
 import numpy as np
 import pandas as pd
 import pytest
+
+from aes_lipi.cli import main
+from aes_lipi.config import Variant
+from aes_lipi.config.variant import BUILT_IN
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ["--n_clusters", "2", "--n_examples_per_cluster", "4", "--n_dim", "6", "--device", "cpu"]
@@ -29,6 +35,34 @@ def run_py(*arguments: str, timeout: float = 240) -> subprocess.CompletedProcess
     )
 
 
+@dataclass
+class Typed:
+    """What a command line said."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def typed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., Typed]]:
+    """`run.py` in this process, whose signals are put back."""
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+
+    def run(*arguments: str) -> Typed:
+        monkeypatch.setattr(sys, "argv", ["run.py", *arguments])
+        with pytest.raises(SystemExit) as left:
+            main("run.py")
+        said = capsys.readouterr()
+        return Typed(int(left.value.code or 0), said.out, said.err)
+
+    yield run
+    for each, handler in before.items():
+        signal.signal(each, handler)
+
+
 def test_list_names_every_preset() -> None:
     done = run_py("--list")
     assert done.returncode == 0
@@ -43,22 +77,24 @@ def test_help_shows_every_field() -> None:
         assert flag in done.stdout
 
 
-def test_a_dry_run_lists_the_trials_and_writes_nothing(tmp_path: Path) -> None:
+def test_a_dry_run_lists_the_trials_and_writes_nothing(
+    typed: Callable[..., Typed], tmp_path: Path
+) -> None:
     folder = tmp_path / "none"
     arguments = ["--rq", "lexi_prob", "--epochs", "3", "--trials", "2", "--population_size", "3"]
-    done = run_py(*arguments, "--dry_run", "--output_dir", str(folder))
+    done = typed(*arguments, "--dry_run", "--output_dir", str(folder))
     assert done.returncode == 0
     assert len([line for line in done.stdout.splitlines() if "variant=" in line]) == 24
     assert not folder.exists()
 
 
-def test_seed_is_another_name_of_rng_seed() -> None:
+def test_seed_is_another_name_of_rng_seed(typed: Callable[..., Typed]) -> None:
     names = [
-        run_py("--rq", "capacity", flag, "7", "--dry_run").stdout
+        typed("--rq", "capacity", flag, "7", "--dry_run").stdout
         for flag in ("--seed", "--rng-seed")
     ]
     assert names[0] == names[1]
-    assert names[0] != run_py("--rq", "capacity", "--dry_run").stdout
+    assert names[0] != typed("--rq", "capacity", "--dry_run").stdout
 
 
 @pytest.mark.parametrize(
@@ -83,8 +119,10 @@ def test_seed_is_another_name_of_rng_seed() -> None:
         (["--rq", "quickstart", "--output_dir", "foo://bucket"], "foo://bucket"),
     ],
 )
-def test_a_mistake_is_told_in_one_line(arguments: list[str], told: str, tmp_path: Path) -> None:
-    done = run_py("--output_dir", str(tmp_path / "out"), *arguments)
+def test_a_mistake_is_told_in_one_line(
+    typed: Callable[..., Typed], arguments: list[str], told: str, tmp_path: Path
+) -> None:
+    done = typed("--output_dir", str(tmp_path / "out"), *arguments)
     assert done.returncode == 2
     assert done.stdout == ""
     [line] = done.stderr.splitlines()
@@ -92,11 +130,13 @@ def test_a_mistake_is_told_in_one_line(arguments: list[str], told: str, tmp_path
     assert not (tmp_path / "out").exists()
 
 
-def test_a_missing_value_in_the_data_is_told_with_its_place(tmp_path: Path) -> None:
+def test_a_missing_value_in_the_data_is_told_with_its_place(
+    typed: Callable[..., Typed], tmp_path: Path
+) -> None:
     values = np.random.default_rng(0).random((40, 3))
     values[17, 1] = np.nan
     pd.DataFrame(values, columns=["a", "b", "c"]).to_csv(tmp_path / "d.csv", index=False)
-    done = run_py("--data", str(tmp_path / "d.csv"), "--output_dir", str(tmp_path / "out"))
+    done = typed("--data", str(tmp_path / "d.csv"), "--output_dir", str(tmp_path / "out"))
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
     assert "column 'b', row 18" in line
@@ -120,12 +160,10 @@ def test_a_preset_runs_end_to_end_and_prints_its_table(tmp_path: Path) -> None:
     ("field", "n_values"), [("environment", 6), ("cell_evaluation", 5), ("topology", 2)]
 )
 def test_every_choice_of_a_field_runs_from_the_command_line(
-    field: str, n_values: int, tmp_path: Path
+    typed: Callable[..., Typed], field: str, n_values: int, tmp_path: Path
 ) -> None:
-    from aes_lipi.config import BUILT_IN, Variant  # noqa: PLC0415
-
     choices = BUILT_IN.get(field) or get_args(Variant.model_fields[field].annotation)
-    done = run_py(
+    done = typed(
         *("--rq", "quickstart", "--trials", "1", "--epochs", "3", "--population_size", "4"),
         *("--prune_method", "None", f"--{field}", ",".join(choices), *TINY),
         *("--dataset_name", "2_4_6", "--output_dir", str(tmp_path / "out"), "--jobs", "1"),
@@ -137,14 +175,14 @@ def test_every_choice_of_a_field_runs_from_the_command_line(
     assert set(pd.read_parquet(tmp_path / "out/generations")["generation"]) == {0, 1, 2}
 
 
-def test_a_users_own_study_and_data(tmp_path: Path) -> None:
+def test_a_users_own_study_and_data(typed: Callable[..., Typed], tmp_path: Path) -> None:
     matrix = (np.random.default_rng(1).random((60, 8)) < 0.5).astype(np.float32)
     np.save(tmp_path / "mine.npy", matrix)
     (tmp_path / "study.yaml").write_text(
         "description: mine\ntrials: 1\nsettings: {epochs: 2, population_size: 3, "
         "prune_method: [magnitude, activation_low], prune_probability: 1.0, hidden_sizes: [5, 4]}\n"
     )
-    done = run_py(
+    done = typed(
         *("--config", str(tmp_path / "study.yaml"), "--data", str(tmp_path / "mine.npy")),
         *("--output_dir", str(tmp_path / "out"), "--jobs", "1", "--store_all_nodes"),
     )
@@ -155,11 +193,11 @@ def test_a_users_own_study_and_data(tmp_path: Path) -> None:
     assert trials["store_all_nodes"].all()
 
 
-def test_create_data_writes_what_data_reads(tmp_path: Path) -> None:
-    made = run_py("--create_data", *TINY[:-2], "--output_dir", str(tmp_path / "data"))
+def test_create_data_writes_what_data_reads(typed: Callable[..., Typed], tmp_path: Path) -> None:
+    made = typed("--create_data", *TINY[:-2], "--output_dir", str(tmp_path / "data"))
     assert made.returncode == 0, made.stderr
     [path] = made.stdout.split()
-    done = run_py(
+    done = typed(
         *("--rq", "quickstart", "--epochs", "1", "--trials", "1", "--data", path),
         *("--output_dir", str(tmp_path / "out"), "--jobs", "1"),
     )
@@ -170,7 +208,10 @@ def test_create_data_writes_what_data_reads(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "deadly",
-    [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL],
+    [
+        signal.SIGINT,
+        *(pytest.param(each, marks=pytest.mark.slow) for each in (signal.SIGTERM, signal.SIGKILL)),
+    ],
 )
 def test_a_stopped_study_goes_on_where_it_stopped(deadly: signal.Signals, tmp_path: Path) -> None:
     arguments = [

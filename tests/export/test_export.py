@@ -1,11 +1,9 @@
-"""Exported files: that they compute the same, here and where this package is not."""
+"""Exported files and their card: the same model in three formats."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,82 +20,27 @@ from studies import run_study
 
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
 from aes_lipi.autoencoders.network import Network, Pair
+from aes_lipi.data.minmax import MinMax
 from aes_lipi.errors import UserError
 from aes_lipi.export import FORMATS, Exported, export, write_model
+from aes_lipi.export.candidates import Choice
+from aes_lipi.export.card import _test_rows, model_card
 from aes_lipi.export.checks import largest_difference, rows_to_check, varying_values
 from aes_lipi.export.onnx import OPSET
-from aes_lipi.models import Model, load_model
+from aes_lipi.models import Model, Place, load_model
+from aes_lipi.results.trial_files import TrialId
+
+Exports = Mapping[str, Exported]
 
 every_format = pytest.mark.parametrize("name", FORMATS)
-every_kind_of_code = pytest.mark.parametrize(
-    "environment",
-    [
-        *("AutoencoderBinaryClustering_Large", "VariationalAutoencoderBinaryClustering"),
-        "LinearCodeAutoencoder",
-    ],
-)
-
-ALONE = """\
-import sys
-sys.modules["aes_lipi"] = None  # cannot be imported
-import numpy as np
-rows = np.load("rows.npy")
-{prepare}
-{usage}
-np.save("reconstruction.npy", np.asarray({result}))
-"""
 
 
-def exported(study: Path, out: Path, name: str, *, compact: bool = True) -> Exported:
-    return export(study, target_capacity=0.7, compact=compact, format_name=name, output_dir=out)
+def first_model(study: Path) -> Model:
+    return load_model(next((study / "models").rglob("*.safetensors")))
 
 
-def run_alone(done: Exported, rows: Any) -> Any:
-    """The reconstruction by the lines of the model card, in a process without this package."""
-    card = (done.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
-    usage = card.split("```python\n")[1].split("```")[0]
-    assert usage.strip() == done.package.usage.strip()
-    is_torch = "import torch" in usage
-    program = ALONE.format(
-        prepare="import torch\nrows = torch.from_numpy(rows)" if is_torch else "",
-        usage=usage,
-        result="reconstruction.detach()" if is_torch else "reconstruction",
-    )
-    np.save(done.folder / "rows.npy", rows)
-    command = [sys.executable, "-c", program]
-    subprocess.run(command, cwd=done.folder, check=True, timeout=120)
-    return np.load(done.folder / "reconstruction.npy")
-
-
-@every_format
-@pytest.mark.parametrize("compact", [False, True])
-def test_files_work_without_this_package(
-    name: str, compact: bool, study: Path, table: Path, tmp_path: Path
-) -> None:
-    done = exported(study, tmp_path, name, compact=compact)
-    rows = pd.read_parquet(table).to_numpy(np.float64)
-    expected = done.choice.model.reconstruct(rows)
-    span = np.ptp(rows, axis=0) + 1e-9
-    span[5] = 1.0  # constant
-    difference = np.abs(run_alone(done, rows) - expected) / span
-    assert difference.max() < 1e-5
-
-
-@every_format
-@every_kind_of_code
-def test_unscaled_models_of_every_kind_of_code_work_alone(
-    name: str, environment: str, tmp_path: Path
-) -> None:
-    study = tiny_study(trials=1, epochs=2, environment=environment, prune_method="random")
-    run_study(study, tmp_path / "study")
-    done = export(tmp_path / "study", compact=True, format_name=name, output_dir=tmp_path / "out")
-    rows = np.random.default_rng(0).random((9, 7), dtype=np.float32)
-    found = run_alone(done, rows)
-    np.testing.assert_allclose(found, done.choice.model.reconstruct(rows), atol=2e-6)
-
-
-def test_onnx_files_are_valid_and_agree_with_each_other(study: Path, tmp_path: Path) -> None:
-    done = exported(study, tmp_path, "onnx")
+def test_onnx_files_are_valid_and_agree_with_each_other(exports: Exports) -> None:
+    done = exports["onnx"]
     rows = done.rows.values
     for path in done.files[:-1]:
         graph = onnx.load(path)
@@ -117,8 +60,8 @@ def test_onnx_files_are_valid_and_agree_with_each_other(study: Path, tmp_path: P
     np.testing.assert_allclose(alone, reconstruction[:1], rtol=1e-5)
 
 
-def test_safetensors_file_is_a_model_of_its_own(study: Path, table: Path, tmp_path: Path) -> None:
-    done = exported(study, tmp_path, "safetensors")
+def test_safetensors_file_is_a_model_of_its_own(exports: Exports, table: Path) -> None:
+    done = exports["safetensors"]
     model, rows = load_model(done.files[0]), pd.read_parquet(table)
     assert model.compaction == done.model.compaction
     assert model.compaction is not None
@@ -132,10 +75,8 @@ def test_safetensors_file_is_a_model_of_its_own(study: Path, table: Path, tmp_pa
     assert model.pair.encoder.mask is None
 
 
-def test_state_dict_needs_no_unpickling_of_anything_but_tensors(
-    study: Path, tmp_path: Path
-) -> None:
-    done = exported(study, tmp_path, "torch")
+def test_state_dict_needs_no_unpickling_of_anything_but_tensors(exports: Exports) -> None:
+    done = exports["torch"]
     weights = torch.load(done.files[0], weights_only=True)
     assert all(isinstance(value, torch.Tensor) for value in weights.values())
     assert {name for name in weights if name.startswith("encoder")} == {
@@ -146,8 +87,8 @@ def test_state_dict_needs_no_unpickling_of_anything_but_tensors(
     assert len([line for line in lines if not line.startswith(("import", "from"))]) <= 10
 
 
-def test_costs_are_those_of_the_files(study: Path, tmp_path: Path) -> None:
-    done = exported(study, tmp_path, "safetensors")
+def test_costs_are_those_of_the_files(exports: Exports) -> None:
+    done = exports["safetensors"]
     before, after = done.before, done.after
     model = done.choice.model
     kept = model.pair.encoder.n_zero + model.pair.decoder.n_zero
@@ -162,13 +103,12 @@ def test_costs_are_those_of_the_files(study: Path, tmp_path: Path) -> None:
     assert f"{done.choice.test_L1:.4f}" in card
 
 
-@every_format
-def test_a_network_pruned_to_nothing_is_exported_and_said_so(name: str, tmp_path: Path) -> None:
+def test_a_network_pruned_to_nothing_is_exported_and_said_so(tmp_path: Path) -> None:
     study = tiny_study(
         trials=1, prune_method="random", prune_probability=1.0, prune_amount=1.0, epochs=1
     )
     run_study(study, tmp_path / "study")
-    done = export(tmp_path / "study", compact=True, format_name=name, output_dir=tmp_path / "out")
+    done = export(tmp_path / "study", compact=True, output_dir=tmp_path / "out")
     assert done.after.layers == "7-1-1-1-7"
     assert done.model.compaction is not None
     assert done.model.compaction.is_constant
@@ -177,12 +117,10 @@ def test_a_network_pruned_to_nothing_is_exported_and_said_so(name: str, tmp_path
     card = (tmp_path / "out" / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert "same for every row" in card
     assert "nothing of the code" in card
-    rows = np.random.default_rng(0).random((4, 7), dtype=np.float32)
-    assert np.array_equal(run_alone(done, rows), np.full((4, 7), 0.5))
 
 
 def test_a_wrong_model_is_noticed_before_anything_is_written(study: Path) -> None:
-    model = load_model(next((study / "models").rglob("*.safetensors")))
+    model = first_model(study)
     genome = model.pair.decoder.genome.copy()
     genome[-3] += 0.1
     wrong = Model(
@@ -197,7 +135,7 @@ def test_a_wrong_model_is_noticed_before_anything_is_written(study: Path) -> Non
 
 
 def test_rows_are_real_ones_where_the_data_are_at_hand(study: Path, table: Path) -> None:
-    model = load_model(next((study / "models").rglob("*.safetensors")))
+    model = first_model(study)
     rows = rows_to_check(model)
     assert rows.source == "36 validation and test rows"
     known = pd.read_parquet(table).to_numpy(np.float32)
@@ -232,8 +170,6 @@ def test_flags_that_make_no_sense_are_refused(
 
 
 def test_spans_beyond_float64_are_refused_for_onnx_alone(tmp_path: Path) -> None:
-    from aes_lipi.data.scaling import MinMax  # noqa: PLC0415 - rarely needed
-
     architecture = build_architecture(ENVIRONMENTS["AutoencoderBinaryClustering"], 2, (2,), 1)
     scaling = MinMax(np.array([0.0, -1.7e308]), np.array([1.0, 1.7e308]))
     model = Model(architecture, random_pair(architecture, 0), scaling=scaling)
@@ -251,35 +187,29 @@ HARD: dict[str, Callable[[np.random.Generator, int], Any]] = {
 }
 
 
-@every_format
-def test_columns_far_from_zero_keep_their_digits(name: str, tmp_path: Path) -> None:
+def test_columns_far_from_zero_keep_their_digits(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     rows = pd.DataFrame({column: make(rng, 120) for column, make in HARD.items()})
     rows["plain"] = rng.random(120)
     rows.to_parquet(tmp_path / "hard.parquet")
     run_study(own_data(tmp_path / "hard.parquet", epochs=2), tmp_path / "study")
-    done = export(tmp_path / "study", compact=True, format_name=name, output_dir=tmp_path / "out")
-    assert done.rows.is_real
-    assert done.difference < 1e-5
+    model = first_model(tmp_path / "study")
+    small, checked = model.compacted(), rows_to_check(model)
+    assert checked.is_real
+    for pack in FORMATS.values():
+        assert largest_difference(model, small, pack(small), checked) < 1e-5
     values = rows.to_numpy(np.float64)
     span = np.where(np.ptp(values, axis=0) > 0, np.ptp(values, axis=0), 12345.0)
-    found = run_alone(done, values)
-    np.testing.assert_allclose(found / span, done.model.reconstruct(values) / span, atol=1e-5)
-    inside = (found >= values.min(axis=0) - 1e-6 * span) & (
-        found <= values.max(axis=0) + 1e-6 * span
-    )
-    assert inside.all()
+    found = small.reconstruct(values)
+    assert (found >= values.min(axis=0) - 1e-6 * span).all()
+    assert (found <= values.max(axis=0) + 1e-6 * span).all()
 
 
-def test_where_the_data_are_gone_it_is_said_on_the_card(table: Path, tmp_path: Path) -> None:
-    moved = tmp_path / "moved.parquet"
-    moved.write_bytes(table.read_bytes())
-    run_study(own_data(moved, epochs=1), tmp_path / "study")
-    moved.unlink()
-    done = export(tmp_path / "study", output_dir=tmp_path / "out")
-    assert not done.rows.is_real
-    card = (tmp_path / "out" / "MODEL_CARD.md").read_text(encoding="utf-8")
-    assert "**They were not compared on the data.**" in card
+def test_where_the_data_are_gone_it_is_said_on_the_card(exports: Exports) -> None:
+    done = exports["safetensors"]
+    gone = replace(done, rows=replace(done.rows, is_real=False))
+    assert "**They were not compared on the data.**" not in model_card(done)
+    assert "**They were not compared on the data.**" in model_card(gone)
 
 
 def test_data_are_found_from_any_folder(
@@ -290,45 +220,37 @@ def test_data_are_found_from_any_folder(
     monkeypatch.chdir(tmp_path / "here")
     run_study(own_data(Path("mine.parquet"), epochs=1), tmp_path / "study")
     monkeypatch.chdir(tmp_path)
-    assert export(tmp_path / "study", output_dir=tmp_path / "out").rows.is_real
+    assert rows_to_check(first_model(tmp_path / "study")).is_real
 
 
 @pytest.mark.parametrize(
-    ("settings", "target", "told"),
+    ("settings", "place", "told"),
     [
-        ({"prune_method": "lexicase"}, None, "which nodes were pruned"),
-        ({"final_cell": "best_on_test"}, None, "which cell is the answer"),
-        ({"prune_method": "random", "final_cell": "best_on_validation"}, None, "decided nothing"),
         (
-            {"prune_method": "lexicase", "lexicase_split": "validation"},
-            1.0,
-            "decided nothing",
+            {"prune_method": "lexicase", "lexicase_split": "test"},
+            None,
+            "decided which nodes were pruned",
         ),
+        ({"final_cell": "best_on_test"}, None, "decided which cell is the answer"),
+        ({"final_cell": "best_on_test"}, Place(3, 1), "decided nothing"),
+        ({"prune_method": "random", "final_cell": "best_on_validation"}, None, "decided nothing"),
+        ({"prune_method": "lexicase", "lexicase_split": "validation"}, None, "decided nothing"),
     ],
 )
 def test_the_card_says_what_test_rows_decided(
-    settings: dict[str, Any], target: float | None, told: str, tmp_path: Path
+    settings: dict[str, Any], place: Place | None, told: str
 ) -> None:
-    study = (
-        tiny_study(
-            trials=1, epochs=1, store_recorded=True, final_cell="best_on_validation", **settings
-        )
-        if "final_cell" not in settings
-        else tiny_study(trials=1, epochs=1, **settings)
-    )
-    run_study(study, tmp_path / "study")
-    export(tmp_path / "study", target_capacity=target, output_dir=tmp_path / "out")
-    assert told in (tmp_path / "out" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    architecture = build_architecture(ENVIRONMENTS["AutoencoderBinaryClustering"], 7, (4,), 3)
+    model = Model(architecture, random_pair(architecture, 0), provenance={"settings": settings})
+    choice = Choice(model, TrialId("v", 0), "random", place, 0.1, 0.1, 0.1)
+    assert told in _test_rows(choice)
 
 
-def test_names_of_columns_stay_within_the_card_s_code(tmp_path: Path) -> None:
-    rng = np.random.default_rng(3)
-    rows = pd.DataFrame(rng.random((60, 3)), columns=["a`b", "c\nd", "e|f"])
-    rows.to_parquet(tmp_path / "odd.parquet")
-    run_study(own_data(tmp_path / "odd.parquet", epochs=1), tmp_path / "study")
-    export(tmp_path / "study", output_dir=tmp_path / "out")
-    card = (tmp_path / "out" / "MODEL_CARD.md").read_text(encoding="utf-8")
-    assert "Columns, in this order: `` a`b ``, `c?d`, `e|f`." in card
+def test_names_of_columns_stay_within_the_card_s_code(exports: Exports) -> None:
+    done = exports["safetensors"]
+    names = ("a`b", "c\nd", "e|f", *done.model.columns[3:]) if done.model.columns else ()
+    card = model_card(replace(done, model=replace(done.model, columns=names)))
+    assert "Columns, in this order: `` a`b ``, `c?d`, `e|f`, `column 3`" in card
 
 
 @every_format
@@ -341,15 +263,16 @@ def test_a_model_at_hand_is_written_without_a_study(name: str, tmp_path: Path) -
         write_model(model, tmp_path, "pickle")
 
 
-def test_values_of_the_code_that_are_the_same_for_all_rows_are_counted(tmp_path: Path) -> None:
-    run_study(tiny_study(trials=1, epochs=1), tmp_path / "study")
-    done = export(tmp_path / "study", output_dir=tmp_path / "out")
-    code = np.ptp(done.model.encode(done.rows.values), axis=0) > 0
-    card = (tmp_path / "out" / "MODEL_CARD.md").read_text(encoding="utf-8")
-    told = "All 3 values" if code.all() else f"**{code.sum()} of the 3 values of the code vary**"
-    assert told in card
-    model = done.model
+def test_values_of_the_code_that_are_the_same_for_all_rows_are_counted(exports: Exports) -> None:
+    done = exports["safetensors"]
+    model, size = done.model, done.model.architecture.latent_size
+    code = np.ptp(model.encode(done.rows.values), axis=0) > 0
+    told = f"All {size} values" if code.all() else f"**{code.sum()} of the {size} values"
+    assert told in model_card(done)
     genome = model.pair.encoder.genome.copy()
     model.architecture.encoder.bias(genome, 1)[0] = -1e6  # never rises above 0
     dead = replace(model, pair=replace(model.pair, encoder=Network(genome)))
     assert varying_values(dead, done.rows) == code[1:].sum()
+    assert f"**{code[1:].sum()} of the {size} values of the code vary**" in model_card(
+        replace(done, model=dead)
+    )

@@ -135,7 +135,7 @@ def test_a_schedule_is_contradicted_by_a_lower_one() -> None:
 def test_null_claims_are_rarely_found_to_hold_or_contradicted() -> None:
     rng = np.random.default_rng(4)
     wrong = 0
-    for _ in range(40):
+    for _ in range(20):
         losses = {(SWEEP[1], name): rng.normal(0.15, 0.02, 12) for name in SCHEDULES}
         wrong += verdict(SWEEP[0], losses).outcome != "not shown"
-    assert wrong <= 5
+    assert wrong <= 3

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from aes_lipi.api import run
 from aes_lipi.reproduction.evidence import read_results
-from aes_lipi.reproduction.findings import find, findings_of
+from aes_lipi.reproduction.findings import find
 from aes_lipi.reproduction.plan import ScaledDown, full_plan, quick_plan
 from aes_lipi.results.store import ResultStore
 from reproduction.planted import Losses, around, commit_losses
@@ -124,23 +122,3 @@ def test_trials_that_two_presets_share_count_once_and_are_not_skipped(tmp_path: 
     by_name = {each.name: each for figure in found.figures for each in figure.series}
     assert by_name["random"].n_trials == by_name["exponential"].n_trials == 1
     assert found.skipped == ()
-
-
-def test_a_real_one_end_to_end(tmp_path: Path) -> None:
-    plan = quick_plan(tmp_path, ["best_of_lipi", "control_canonical_walk"], ScaledDown(2, 4))
-    for each in plan.studies:
-        run(each.study, each.location)
-    data = read_results(plan)
-    assert data is not None
-    found = findings_of(plan, data)
-    assert found.missing == found.skipped == ()
-    [figure] = found.figures
-    assert [(each.n_trials, each.n_failed) for each in figure.series] == [(2, 0)] * 4
-    assert figure.series[0].capacity == 1
-    assert all(0.2 < point.ours.mean < 0.6 for each in figure.series for point in each.points)
-    by_hand = data.trials[data.trials["variant"] == figure.series[3].variant]["mean_L1"]
-    assert figure.series[3].points[-1].ours.mean == pytest.approx(np.mean(by_hand))
-    assert [claim.outcome for claim in found.claims] == ["too few trials"]
-    [verdict] = found.controls
-    assert verdict.answers[0].answer == "too few trials"
-    assert verdict.answers[0].own.n == 2

@@ -90,7 +90,7 @@ def _drawn(rows: Courses) -> Figure:
 
 
 def _schedule(axes: Axes, history: History) -> None:
-    shares, edges = binned_shares(history.prune_event)
+    shares, edges = _binned_shares(history.prune_event)
     axes.stairs(shares, edges - 0.5, color=GONE, fill=True, alpha=0.35, linewidth=0)
     each = np.arange(history.n_generations + 1) - 0.5
     axes.stairs(_chances(history), each, baseline=None, color=INK, linewidth=1.1)
@@ -109,7 +109,7 @@ def _events(axes: Axes, history: History) -> None:
     axes.imshow(image, extent=extent, origin="lower", aspect="auto", interpolation="none")
 
 
-def binned_shares(events: npt.NDArray[np.bool_]) -> tuple[Float64, npt.NDArray[np.int64]]:
+def _binned_shares(events: npt.NDArray[np.bool_]) -> tuple[Float64, npt.NDArray[np.int64]]:
     """The share of cells that were pruned, in bins of generations.
 
     Args:

@@ -59,7 +59,7 @@ def panels_by(
     """
     settings = settings_of(trials, labels)
     values = settings[setting]
-    everywhere = unpruned(settings) if setting in OPERATOR_FIELDS else values.isna()
+    everywhere = _unpruned(settings) if setting in OPERATOR_FIELDS else values.isna()
     groups = list(dict.fromkeys(values[~everywhere]))
     if len(groups) < 2:
         return None
@@ -83,7 +83,7 @@ def settings_of(trials: pd.DataFrame, labels: Iterable[str]) -> pd.DataFrame:
 
 def varying_settings(settings: pd.DataFrame) -> list[str]:
     """The settings in which the variants differ; those of operators among variants with one."""
-    pruned = settings[~unpruned(settings)]
+    pruned = settings[~_unpruned(settings)]
     return [
         name
         for name in settings.columns
@@ -91,7 +91,7 @@ def varying_settings(settings: pd.DataFrame) -> list[str]:
     ]
 
 
-def unpruned(settings: pd.DataFrame) -> pd.Series[bool]:
+def _unpruned(settings: pd.DataFrame) -> pd.Series[bool]:
     """Of which variants nothing is pruned, by id."""
     return settings["prune_method"] == "None"
 
@@ -102,7 +102,7 @@ def _lines(settings: pd.DataFrame, labels: Mapping[str, str]) -> dict[str, str]:
     Settings that are the same for all of them are left out, and those that tell no more apart than
     the ones before them: named choices come first.
     """
-    alone = unpruned(settings)
+    alone = _unpruned(settings)
     columns = {name: settings[name].map(repr) for name in settings.columns}
     for name in (*OPERATOR_FIELDS, "prune_method"):
         columns[name] = columns[name].where(~alone, "")

@@ -24,7 +24,7 @@ from aes_lipi.models.model import Model
 
 
 @dataclass(frozen=True)
-class Activity:
+class _Activity:
     """What the nodes of a layer did on some rows.
 
     Attributes:
@@ -39,7 +39,7 @@ class Activity:
 
 
 @dataclass(frozen=True)
-class LayerStructure:
+class _LayerStructure:
     """One layer of an encoder or decoder.
 
     Attributes:
@@ -61,7 +61,7 @@ class LayerStructure:
     weights: Float32
     constant: Flags
     unread: Flags
-    activity: Activity | None
+    activity: _Activity | None
 
     @property
     def gone(self) -> Flags:
@@ -77,7 +77,7 @@ class LayerStructure:
         return silent
 
 
-def structure_of(model: Model, rows: Float32 | None = None) -> tuple[LayerStructure, ...]:
+def _structure_of(model: Model, rows: Float32 | None = None) -> tuple[_LayerStructure, ...]:
     """The layers of a model's pair, those of the encoder first.
 
     Args:
@@ -105,7 +105,7 @@ def _layers(
     genome: Float32,
     x: Float32 | None,
     readers: dict[int, Float32],
-) -> list[LayerStructure]:
+) -> list[_LayerStructure]:
     """The layers of one network.
 
     Args:
@@ -124,7 +124,7 @@ def _layers(
         reading += [readers[k]] if k in readers else []
         weights = layout.weight(genome, k)
         found.append(
-            LayerStructure(
+            _LayerStructure(
                 network=network,
                 name=layer.name,
                 activation=layer.activation,
@@ -145,8 +145,8 @@ def _without_weights(matrices: list[Float32], n_nodes: int) -> Flags:
     return empty
 
 
-def _activity_of(outputs: Float32) -> Activity:
-    return Activity(
+def _activity_of(outputs: Float32) -> _Activity:
+    return _Activity(
         mean=outputs.mean(axis=0),
         spread=outputs.std(axis=0),
         active=(outputs != 0).mean(axis=0, dtype=np.float32),
@@ -191,7 +191,7 @@ def network_structure(model: Model, rows: Float32 | None = None) -> Figure:
     Raises:
         ValueError: rows are not of that shape, or there is none.
     """
-    layers = structure_of(model, rows)
+    layers = _structure_of(model, rows)
     halves = [[each for each in layers if each.network == name] for name in ("encoder", "decoder")]
     n_rows = max(map(len, halves))
     widths = [1.0] if rows is None else [1.0, 0.36]
@@ -206,13 +206,13 @@ def network_structure(model: Model, rows: Float32 | None = None) -> Figure:
     return laid_out(figure)
 
 
-def _layer(panels: Sequence[Axes], layer: LayerStructure) -> None:
+def _layer(panels: Sequence[Axes], layer: _LayerStructure) -> None:
     weights = panels[0]
     weights.set_axis_on()
     weights.set_title(_title(layer))
     n_nodes, n_inputs = layer.weights.shape
     weights.imshow(
-        weight_colours(layer.weights),
+        _weight_colours(layer.weights),
         extent=(-0.5, n_inputs - 0.5, n_nodes - 0.5, -0.5),
         aspect="auto",
         interpolation="none",
@@ -226,7 +226,7 @@ def _layer(panels: Sequence[Axes], layer: LayerStructure) -> None:
         _activity(panels[1], layer.activity, layer.activation)
 
 
-def _title(layer: LayerStructure) -> str:
+def _title(layer: _LayerStructure) -> str:
     name = f"{layer.network} {layer.name.replace('_', ' ')}"
     counts = [f"{len(layer.weights)} nodes", f"{int(layer.gone.sum())} gone"]
     if layer.activity is not None and layer.activation == "relu":
@@ -234,7 +234,7 @@ def _title(layer: LayerStructure) -> str:
     return f"{name}: {', '.join(counts)}"
 
 
-def weight_colours(weights: Float32) -> Float64:
+def _weight_colours(weights: Float32) -> Float64:
     """Weights as an image: opacity for size, another colour for zeros.
 
     Args:
@@ -254,7 +254,7 @@ def weight_colours(weights: Float32) -> Float64:
     return np.concatenate([colours, whole[..., np.newaxis]], axis=2)
 
 
-def _marks(axes: Axes, layer: LayerStructure) -> None:
+def _marks(axes: Axes, layer: _LayerStructure) -> None:
     """Squares right of the rows of nodes that tell nothing, a column for each reason."""
     size = float(np.clip(50 / len(layer.weights), 0.6, 2.6))
     flags = {"constant": layer.constant, "unread": layer.unread, "silent": layer.silent}
@@ -275,7 +275,7 @@ def _marks(axes: Axes, layer: LayerStructure) -> None:
         )
 
 
-def _activity(axes: Axes, activity: Activity, activation: Activation) -> None:
+def _activity(axes: Axes, activity: _Activity, activation: Activation) -> None:
     """Mean and standard deviation of every node's output, beside its row.
 
     Of more nodes than the heat map has rows, those in the middle of each.

@@ -9,7 +9,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import StepPatch
 
-from aes_lipi.analysis.figures.events import binned_shares, prune_events
+from aes_lipi.analysis.figures.events import _binned_shares, prune_events
 from aes_lipi.analysis.figures.saving import figure_bytes
 from aes_lipi.analysis.figures.style import GONE, INK
 from aes_lipi.analysis.history import History
@@ -53,11 +53,11 @@ def test_the_schedule_stands_above_with_the_share_that_was_pruned() -> None:
 
 
 def test_a_bin_has_enough_cells_to_speak_of_a_share() -> None:
-    shares, edges = binned_shares(np.ones((400, 1), dtype=bool))
+    shares, edges = _binned_shares(np.ones((400, 1), dtype=bool))
     assert len(shares) == 10
     assert edges.tolist() == list(range(0, 401, 40))
-    assert len(binned_shares(np.ones((400, 10), dtype=bool))[0]) == 40
-    assert binned_shares(np.array([[True, False]]))[0].tolist() == [0.5]
+    assert len(_binned_shares(np.ones((400, 10), dtype=bool))[0]) == 40
+    assert _binned_shares(np.array([[True, False]]))[0].tolist() == [0.5]
 
 
 def test_variants_that_are_never_pruned_are_left_out() -> None:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import StepPatch
 
 from aes_lipi.analysis.figures.saving import figure_bytes
-from aes_lipi.analysis.figures.structure import network_structure, weight_colours
+from aes_lipi.analysis.figures.structure import _weight_colours, network_structure
 from aes_lipi.analysis.figures.style import GONE, INK
 from aes_lipi.autoencoders.environments import Environment, build_architecture
 from aes_lipi.models import Model
@@ -65,7 +65,7 @@ def test_every_layer_has_a_heat_map_and_titles_count_what_is_gone() -> None:
 
 
 def test_zeros_have_a_colour_of_their_own_and_weights_an_opacity() -> None:
-    image = weight_colours(np.array([[0, 1, 2], [-4, 3, 0]], dtype=np.float32))
+    image = _weight_colours(np.array([[0, 1, 2], [-4, 3, 0]], dtype=np.float32))
     np.testing.assert_allclose(image[0, 0], [*to_rgb(GONE), 1])
     np.testing.assert_allclose(image[1, 2], [*to_rgb(GONE), 1])
     others = np.array([[0, 1], [0, 2], [1, 1], [1, 0]])
@@ -78,7 +78,7 @@ def test_zeros_have_a_colour_of_their_own_and_weights_an_opacity() -> None:
 def test_pixels_of_wide_layers_do_not_lose_zeros() -> None:
     weights = np.ones((2, 1000), dtype=np.float32)
     weights[0, 0] = weights[1, :2] = 0
-    image = weight_colours(weights)
+    image = _weight_colours(weights)
     assert image.shape == (2, 500, 4)
     half = (np.array(to_rgb(GONE)) + np.array(to_rgb("#0072b2"))) / 2
     np.testing.assert_allclose(image[0, 0, :3], half)
@@ -88,7 +88,7 @@ def test_pixels_of_wide_layers_do_not_lose_zeros() -> None:
 
 
 def test_a_layer_without_any_weight_left_is_of_one_colour() -> None:
-    image = weight_colours(np.zeros((3, 4), dtype=np.float32))
+    image = _weight_colours(np.zeros((3, 4), dtype=np.float32))
     np.testing.assert_allclose(image, np.broadcast_to([*to_rgb(GONE), 1], (3, 4, 4)))
 
 

@@ -13,9 +13,9 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from aes_lipi.analysis.figures.saving import FORMATS, figure_bytes
+from aes_lipi.analysis.figures.saving import figure_bytes
 from aes_lipi.analysis.figures.style import INK, looks
-from aes_lipi.analysis.figures.tradeoff import FRONT, size_against_loss, thinned
+from aes_lipi.analysis.figures.tradeoff import FRONT, _thinned, size_against_loss
 from aes_lipi.analysis.pareto import Tradeoff
 
 POINTS: dict[str, Any] = {
@@ -184,10 +184,6 @@ def test_many_points_are_thinned_to_what_can_be_seen_and_the_front_is_whole() ->
     assert len(figure_bytes(figure, "svg")) < 600_000
 
 
-def test_the_same_candidates_are_drawn_the_same() -> None:
-    assert figure_bytes(drawn(cloud(20_000)), "svg") == figure_bytes(drawn(cloud(20_000)), "svg")
-
-
 def test_members_of_a_crowded_front_are_small() -> None:
     n = np.arange(1, 61)
     rows = candidates(n / 60, 1 / n, n_parameters=60)
@@ -199,22 +195,21 @@ def test_members_of_a_crowded_front_are_small() -> None:
 def test_of_thinned_points_none_is_far_from_one_that_is_kept() -> None:
     rng = np.random.default_rng(2)
     everywhere = np.concatenate([rng.normal(size=(5000, 2)), [[9, 9], [-9, 9]]])
-    kept = thinned(everywhere, 300)
+    kept = _thinned(everywhere, 300)
     assert (np.diff(kept) > 0).all()
     assert len(kept) <= 300
     assert {5000, 5001} <= set(kept)
     distances = np.abs(everywhere[:, np.newaxis] - everywhere[kept]).max(axis=2).min(axis=1)
     assert distances.max() < 18 / 10
     few = everywhere[:100]
-    assert thinned(few, 300).tolist() == list(range(100))
-    assert thinned(np.ones((9, 2)), 300).tolist() == [0]
+    assert _thinned(few, 300).tolist() == list(range(100))
+    assert _thinned(np.ones((9, 2)), 300).tolist() == [0]
 
 
-@pytest.mark.parametrize("kind", FORMATS)
-@pytest.mark.parametrize("n", [2, 3000])
-def test_every_figure_can_be_written(n: int, kind: str) -> None:
+@pytest.mark.parametrize("n", [2, 300])
+def test_every_figure_can_be_written(n: int) -> None:
     long = cloud(n).candidates
     names = {name: f"a label, {name}, that is long " * 4 for name in long["label"].cat.categories}
     renamed = long.assign(label=long["label"].cat.rename_categories(names))
     data = "a/path/to/some/data/in/a/folder/that/is/far/down.csv"
-    assert figure_bytes(drawn(Tradeoff(data, renamed, 0.05), Tradeoff(data, renamed)), kind)
+    assert figure_bytes(drawn(Tradeoff(data, renamed, 0.05), Tradeoff(data, renamed)), "svg")

@@ -1,0 +1,49 @@
+"""Trials that were run: what their histories know."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import tiny_study
+
+import aes_lipi
+from aes_lipi.analysis.history import BEGINNING, History, read_history
+from aes_lipi.coevolution.order import reachable
+
+STUDY = tiny_study(
+    trials=1,
+    epochs=7,
+    record_interval=5,
+    topology=["ring", "grid"],
+    cell_evaluation=["lipi_simple", "all_vs_all"],
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    location = tmp_path_factory.mktemp("real")
+    aes_lipi.run(STUDY, location)
+    return location
+
+
+@pytest.fixture(scope="module")
+def rows(folder: Path) -> list[tuple[str, History]]:
+    return [
+        (STUDY.label(variant), read_history(folder, variant.id, 0)) for variant in STUDY.variants
+    ]
+
+
+def test_histories_know_their_neighbourhoods(rows: list[tuple[str, History]]) -> None:
+    assert len(rows) == 4
+    for variant, (_, history) in zip(STUDY.variants, rows, strict=True):
+        assert history.members == reachable(variant)
+        members = [[set(each) for each in history.members]] * history.n_generations
+        for parents, sets in zip(history.parent_cell, members, strict=True):
+            assert all(parent in known for parent, known in zip(parents, sets, strict=True))
+        assert sorted(history.selection_losses) == [0, 5, 6]
+        for losses in history.selection_losses.values():
+            assert losses.shape == (4, len(history.members[0]), len(history.members[0]))
+            assert np.isfinite(losses).all()
+        assert history.line_of(0)[-1][0] == BEGINNING

@@ -1,0 +1,105 @@
+"""Exported files where this package is not: the lines of the card compute what the model does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pytest
+from helpers import random_pair
+
+from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
+from aes_lipi.data.minmax import MinMax
+from aes_lipi.export import FORMATS, Exported
+from aes_lipi.models import Model, load_model
+
+Rows = npt.NDArray[np.floating]
+
+ALONE = """\
+import sys
+from pathlib import Path
+sys.modules["aes_lipi"] = None  # cannot be imported
+import os
+import numpy as np
+for folder in sorted(path.resolve() for path in Path(".").iterdir() if path.is_dir()):
+    os.chdir(folder)
+    rows = np.load("rows.npy")
+    usage = Path("usage.py").read_text()
+    if "import torch" in usage:
+        import torch
+        rows = torch.from_numpy(rows)
+    names = {"rows": rows}
+    exec(usage, names)
+    found = names["reconstruction"]
+    np.save("found.npy", np.asarray(found.detach() if "import torch" in usage else found))
+"""
+
+HARD = MinMax(np.array([12345.678, 1.7e9, 0.0]), np.array([12345.678, 1.7e9 + 86_400, 1e-30]))
+
+
+def untrained(environment: str, scaling: MinMax | None = None) -> Model:
+    n_dim = 7 if scaling is None else len(scaling.low)
+    architecture = build_architecture(ENVIRONMENTS[environment], n_dim, (4,), 3)
+    model = Model(architecture, random_pair(architecture, 0), scaling=scaling)
+    genome = model.pair.encoder.genome
+    architecture.encoder.weight(genome, 0)[1] = 0  # a node that compaction takes out
+    return model
+
+
+def pruned_to_nothing() -> Model:
+    model = untrained("AutoencoderBinaryClustering_Large")
+    for network in (model.pair.encoder, model.pair.decoder):
+        network.genome[:] = 0
+    return model
+
+
+def cases(study: Path, table: Path) -> Iterator[tuple[str, Model, Rows]]:
+    """What is exported, and rows to reconstruct."""
+    trained = load_model(next((study / "models").rglob("*.safetensors")))
+    rows = pd.read_parquet(table).to_numpy(np.float64)
+    yield "trained", trained.for_use(), rows
+    yield "trained, compact", trained.compacted(), rows
+    bits = np.random.default_rng(0).random((9, 7), dtype=np.float32)
+    for environment in (
+        *("AutoencoderBinaryClustering_Large", "VariationalAutoencoderBinaryClustering"),
+        "LinearCodeAutoencoder",
+    ):
+        yield environment, untrained(environment).compacted(), bits
+    yield "nothing", pruned_to_nothing().compacted(), bits
+    shares = np.random.default_rng(1).random((9, 3))
+    hard = untrained("AutoencoderBinaryClustering_Large", HARD)
+    yield "hard", hard.for_use(), HARD.low + (HARD.high - HARD.low) * shares
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_files_work_without_this_package(
+    name: str, study: Path, table: Path, tmp_path: Path
+) -> None:
+    expected: dict[str, tuple[Model, Rows]] = {}
+    for case, model, rows in cases(study, table):
+        (tmp_path / case).mkdir()
+        package = FORMATS[name](model)
+        for file, content in package.files.items():
+            (tmp_path / case / file).write_bytes(content)
+        (tmp_path / case / "usage.py").write_text(package.usage)
+        np.save(tmp_path / case / "rows.npy", rows)
+        expected[case] = (model, rows)
+    subprocess.run([sys.executable, "-c", ALONE], cwd=tmp_path, check=True, timeout=120)
+    assert len(expected) == 7
+    for case, (model, rows) in expected.items():
+        span = np.where(np.ptp(rows, axis=0) > 0, np.ptp(rows, axis=0), np.abs(rows).max() + 1)
+        apart = np.abs(np.load(tmp_path / case / "found.npy") - model.reconstruct(rows)) / span
+        assert apart.max() < 1e-5, case
+    assert (np.load(tmp_path / "nothing" / "found.npy") == 0.5).all()
+
+
+def test_the_card_has_these_lines(exports: Mapping[str, Exported]) -> None:
+    for done in exports.values():
+        card = (done.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
+        usage = card.split("```python\n")[1].split("```")[0]
+        assert usage.strip() == done.package.usage.strip()
