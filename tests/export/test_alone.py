@@ -14,7 +14,7 @@ import pytest
 from helpers import random_pair
 
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
-from aes_lipi.data.minmax import MinMax
+from aes_lipi.data.scaling import MinMax
 from aes_lipi.export import FORMATS, Exported
 from aes_lipi.models import Model, load_model
 

@@ -20,7 +20,7 @@ from studies import run_study
 
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
 from aes_lipi.autoencoders.network import Network, Pair
-from aes_lipi.data.minmax import MinMax
+from aes_lipi.data.scaling import MinMax
 from aes_lipi.errors import UserError
 from aes_lipi.export import FORMATS, Exported, export, write_model
 from aes_lipi.export.candidates import Choice
