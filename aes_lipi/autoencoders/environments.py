@@ -9,14 +9,12 @@ from __future__ import annotations
 import math
 import operator
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Literal, get_args
 
 from aes_lipi.arrays import Float32
 from aes_lipi.autoencoders.network import Activation, Layer, NetworkLayout, chain
 from aes_lipi.errors import printable
-from aes_lipi.extension.guard import called, settled
-from aes_lipi.extension.loading import Plugin, load
+from aes_lipi.extension import Kind, Plugin, called, settled
 
 Loss = Literal["l1", "negative_elbo"]
 
@@ -150,19 +148,12 @@ def _encoder(
 _MAX_WIDTH = 1_000_000
 
 
-def environment_named(name: str) -> Environment:
-    """An environment by its name.
+def _plugged(plugin: Plugin) -> Environment:
+    """An environment of a user's: an `Environment`, or a function that makes one.
 
     Raises:
-        UserError: it is one of a user's that cannot be imported, or breaks a rule.
+        UserError: it gives something else, or a field is out of bounds; the line says what to give.
     """
-    return ENVIRONMENTS[name] if name in ENVIRONMENTS else _plugged(name)
-
-
-@cache
-def _plugged(name: str) -> Environment:
-    """An environment of a user's: an `Environment`, or a function that makes one."""
-    plugin = load("environment", name)
     if isinstance(plugin.value, Environment):
         return _checked(plugin, plugin.value)
     make = plugin.value
@@ -224,3 +215,7 @@ def _is_spread(value: object) -> bool:
     if not isinstance(value, int | float) or isinstance(value, bool):
         return False
     return 0 <= value < math.inf
+
+
+ENVIRONMENT = Kind("environment", _plugged, ENVIRONMENTS)
+"""What `load` finds environments by."""

@@ -14,7 +14,7 @@ from typing import Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from aes_lipi.arrays import Float32, Float64
+from aes_lipi.arrays import Flags, Float32, Float64
 
 Activation = Literal["relu", "sigmoid", "linear"]
 Mask = npt.NDArray[np.bool_]
@@ -125,6 +125,17 @@ class NetworkLayout:
     def bias(self, genome: Float32, k: int) -> Float32:
         """View of layer k's bias, shape (n_out,)."""
         return genome[self.bias_slice(k)]
+
+    def living_nodes(self, genome: Float32) -> Flags:
+        """Which nodes have a weight, to or from them, or a bias that is not zero: (n_nodes,)."""
+        living = np.zeros(self.n_nodes, dtype=np.bool_)
+        slices = self.node_slices()
+        for k, layer in enumerate(self.layers):
+            weights = self.weight(genome, k)
+            living[slices[k]] |= weights.any(axis=1) | (self.bias(genome, k) != 0)
+            if layer.reads >= 0:
+                living[slices[layer.reads]] |= weights.any(axis=0)
+        return living
 
     def outputs(self, genome: Float32, x: Float32) -> list[Float32]:
         """The output of every layer for rows x of shape (rows, n_in): (rows, n_out) each."""

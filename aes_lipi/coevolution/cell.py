@@ -28,8 +28,9 @@ from aes_lipi.engine.protocol import (
     TrainTask,
     Updates,
 )
-from aes_lipi.pruning.event import prune
-from aes_lipi.pruning.operators import Evidence, Settings, operator_named
+from aes_lipi.extension import load
+from aes_lipi.pruning.event import OPERATOR, prune
+from aes_lipi.pruning.operators.contract import Evidence, Settings
 from aes_lipi.pruning.operators.lexicase import SAMPLED_ROWS
 from aes_lipi.randomness import Purpose
 
@@ -218,7 +219,7 @@ def observes(task: Task, setup: Setup) -> bool:
     canonical baseline they run from one prune event to the next.
     """
     method = setup.variant.prune_method
-    needed = method != "None" and operator_named(method).needs == "statistics"
+    needed = method != "None" and load(OPERATOR, method).needs == "statistics"
     return needed and (task.plan.prune or setup.variant.is_canonical)
 
 
@@ -300,7 +301,7 @@ def _networks(pair: Pair) -> tuple[Network, Network]:
 
 def _evidence(hands: Sequence[InHand], setup: Setup) -> list[tuple[Evidence, Evidence]]:
     """What the operator needs to know of each pair's encoder and decoder."""
-    needs = operator_named(setup.variant.prune_method).needs if hands else "nothing"
+    needs = load(OPERATOR, setup.variant.prune_method).needs if hands else "nothing"
     if needs == "statistics":
         return [
             (Evidence(hand.cell.encoder_statistics), Evidence(hand.cell.decoder_statistics))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,7 @@ from aes_lipi.data.dataset import DataPurpose, Dataset, data_stream
 from aes_lipi.data.load import already_split, file_digest, load_dataset, split_source
 from aes_lipi.data.source import array_source
 from aes_lipi.errors import UserError
-from aes_lipi.extension.guard import called, settled
-from aes_lipi.extension.loading import Plugin, load
+from aes_lipi.extension import Kind, Plugin, called, load, settled
 
 _Matrices = Mapping[str, Array]
 """Matrices by the names of their splits; one alone is named `rows`."""
@@ -45,10 +44,9 @@ def dataset_of(variant: Variant) -> Dataset:
 
 def _made(variant: Variant) -> Dataset:
     """What a plug-in makes: split by seed, unless it is split already."""
-    plugin = load("dataset_name", variant.dataset_name)
-    name = plugin.name.rpartition(":")[2]
-    matrices = _given(plugin, variant.dataset_seed)
-    label = f"{plugin.field} {plugin.name}"
+    matrices = load(_KIND, variant.dataset_name)(variant.dataset_seed)
+    name = variant.dataset_name.rpartition(":")[2]
+    label = f"{_KIND.field} {variant.dataset_name}"
     if "rows" in matrices:
         return split_source(array_source(label, matrices["rows"]), name, variant)
     sources = {each: array_source(f"{label}, {each}", rows) for each, rows in matrices.items()}
@@ -76,17 +74,21 @@ def _content_digest(dataset: Dataset) -> str:
     return digest.hexdigest()
 
 
-def _given(plugin: Plugin, seed: int) -> _Matrices:
-    """What the plug-in is, or gives when it is called."""
+def _checked(plugin: Plugin) -> Callable[[int], _Matrices]:
+    """What makes a user's data of a seed: the plug-in is called, or is the data."""
     if isinstance(plugin.value, Dataset):
-        return _matrices(plugin, plugin.value)
-    make = plugin.function("rng")
+        matrices = _matrices(plugin, plugin.value)
+        return lambda _: matrices
+    function = plugin.function("rng")
 
-    def once() -> _Matrices:
-        rng = data_stream(seed, DataPurpose.PLUG_IN)
-        return _matrices(plugin, called(plugin, {}, lambda _: make(rng)))
+    def make(seed: int) -> _Matrices:
+        def once() -> _Matrices:
+            rng = data_stream(seed, DataPurpose.PLUG_IN)
+            return _matrices(plugin, called(plugin, {}, lambda _: function(rng)))
 
-    return settled(plugin, once, _same)
+        return settled(plugin, once, _same)
+
+    return make
 
 
 def _same(one: _Matrices, other: _Matrices) -> bool:
@@ -119,3 +121,7 @@ def _matrix(plugin: Plugin, where: str, result: Any) -> Array:
     if result.ndim != 2:
         raise plugin.error(f"gives an array of shape {result.shape}{where}; {_WANTED}")
     return result.copy()
+
+
+_KIND = Kind("dataset_name", _checked, {})
+"""Without built-in choices: generated data have a form of name, `binary_clustering_K_N_X`."""

@@ -9,7 +9,7 @@ from aes_lipi.config import Study, Variant
 from aes_lipi.data.load import data_key
 from aes_lipi.data.plugged import data_digest
 from aes_lipi.errors import UserError
-from aes_lipi.extension.digest import check_same_plugins, plugins_digest
+from aes_lipi.extension import check_same_plugins, plugins_digest
 from aes_lipi.models.files import model_files, models_digest
 
 

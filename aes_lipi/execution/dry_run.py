@@ -16,8 +16,10 @@ from aes_lipi.coevolution.order import reachable
 from aes_lipi.config import Variant
 from aes_lipi.engine.auto import check_engine
 from aes_lipi.execution.inputs import architecture_on_hand
+from aes_lipi.extension import load
 from aes_lipi.models import load_pairs
-from aes_lipi.pruning.operators import Evidence, Settings, operator_named
+from aes_lipi.pruning.event import OPERATOR
+from aes_lipi.pruning.operators.contract import Evidence, Settings
 from aes_lipi.pruning.operators.lexicase import SAMPLED_ROWS
 from aes_lipi.pruning.schedules import prune_amount, prune_probability
 
@@ -56,7 +58,7 @@ def _try_plugins(variant: Variant, architecture: Architecture) -> None:
 @lru_cache(maxsize=64)
 def _prune_made_up(layout: NetworkLayout, settings: Settings, batch_size: int) -> None:
     """Prune a network that nobody has trained; once for variants that prune alike."""
-    operator, rng = operator_named(settings.method), np.random.default_rng(0)
+    operator, rng = load(OPERATOR, settings.method), np.random.default_rng(0)
     seen = rng.random((SAMPLED_ROWS, layout.n_nodes), dtype=np.float32)
     n = min(batch_size, SAMPLED_ROWS // 2)
     one, other = (

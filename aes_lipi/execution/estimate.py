@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from aes_lipi.autoencoders.environments import environment_named
+from aes_lipi.autoencoders.environments import ENVIRONMENT
 from aes_lipi.config import Study, Variant
+from aes_lipi.extension import load
 
 SECONDS_PER_WEIGHT_UPDATE = 4e-10
 SECONDS_PER_UPDATE = 5e-6
@@ -22,7 +23,7 @@ def _trial_seconds(variant: Variant) -> float:
     width = variant.n_dim or FILE_WIDTH
     rows = (variant.n_clusters or 1) * (variant.n_examples_per_cluster or FILE_ROWS)
     batches = -(-round(rows * variant.cell_data_fraction) // variant.batch_size)
-    environment = environment_named(variant.environment)
+    environment = load(ENVIRONMENT, variant.environment)
     sizes = environment.hidden_sizes if variant.hidden_sizes is None else variant.hidden_sizes
     hidden = sizes[0] if sizes else variant.latent_size or environment.latent_size
     per_update = SECONDS_PER_UPDATE + 2 * width * hidden * SECONDS_PER_WEIGHT_UPDATE

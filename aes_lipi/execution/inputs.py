@@ -17,7 +17,7 @@ from typing import IO
 import numpy as np
 
 from aes_lipi.arrays import Float32
-from aes_lipi.autoencoders.environments import Architecture, build_architecture, environment_named
+from aes_lipi.autoencoders.environments import ENVIRONMENT, Architecture, build_architecture
 from aes_lipi.autoencoders.network import Pair
 from aes_lipi.coevolution.plan import Setup
 from aes_lipi.config import Variant
@@ -28,7 +28,7 @@ from aes_lipi.engine.auto import choose_device, choose_engine, engine_name
 from aes_lipi.engine.protocol import Engine
 from aes_lipi.execution.digests import check_unchanged
 from aes_lipi.execution.grouping import engine_key, trials_that_fit
-from aes_lipi.extension.digest import check_same_plugins
+from aes_lipi.extension import check_same_plugins, load
 from aes_lipi.models import load_pairs
 
 DATASETS_KEPT = 2
@@ -289,7 +289,7 @@ def architecture_of(variant: Variant, n_dim: int) -> Architecture:
     Unless it is given, the code of a user's own table has at most half of its columns: with more,
     nothing would be compressed.
     """
-    environment = environment_named(variant.environment)
+    environment = load(ENVIRONMENT, variant.environment)
     sizes = environment.hidden_sizes if variant.hidden_sizes is None else variant.hidden_sizes
     latent_size = environment.latent_size
     if variant.data is not None:

@@ -26,7 +26,7 @@ _READ_ONLY = ("read-only", "cannot set WRITEABLE")
 
 
 @contextmanager
-def watched(plugin: Plugin) -> Iterator[None]:
+def _watched(plugin: Plugin) -> Iterator[None]:
     """Tell what a plug-in raises inside.
 
     Raises:
@@ -59,7 +59,7 @@ def called(
         UserError: it raises something, or changes an array.
     """
     given = {name: _read_only(array) for name, array in arrays.items()}
-    with watched(plugin):
+    with _watched(plugin):
         result = call(given)
     for name, array in arrays.items():
         if not np.array_equal(given[name], array, equal_nan=True):

@@ -1,4 +1,4 @@
-"""From the name of a plug-in to the object that it stands for."""
+"""From the name of a plug-in to what it stands for, and to the digest of its file."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ import importlib
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Generic, TypeVar
 
+from aes_lipi.config import Variant
 from aes_lipi.config.defaults import is_path, registered
 from aes_lipi.errors import UserError, nearest, printable
 
-LONGEST_NAME = 160  # that is told whole
+T = TypeVar("T")
+
+_LONGEST_NAME = 160  # that is told whole
 
 
 @dataclass(frozen=True)
@@ -87,8 +90,42 @@ class Plugin:
                 ) from None
 
 
+@dataclass(frozen=True, eq=False)
+class Kind(Generic[T]):
+    """A kind of what users can name: one field's built-in choices, and what may join them.
+
+    Attributes:
+        field: of the configuration, that names it.
+        check: makes of a plug-in what the package uses, and raises a UserError where that breaks a
+            rule.
+        built_in: the choices without plug-ins.
+    """
+
+    field: str
+    check: Callable[[Plugin], T]
+    built_in: Mapping[str, T]
+
+
+def load(kind: Kind[T], name: str) -> T:
+    """What a name stands for: a built-in choice, or a plug-in, imported and checked once.
+
+    Raises:
+        UserError: the plug-in's module or name is not there, or it breaks a rule of its kind; the
+            line says which and what to do.
+    """
+    if name in kind.built_in:
+        return kind.built_in[name]
+    checked: T = _checked(kind, name)
+    return checked
+
+
 @cache
-def load(field: str, name: str) -> Plugin:
+def _checked(kind: Kind[Any], name: str) -> Any:
+    return kind.check(_find(kind.field, name))
+
+
+@cache
+def _find(field: str, name: str) -> Plugin:
     """Import a plug-in, once.
 
     Its module is looked for where Python looks for modules, and then in the current directory.
@@ -98,7 +135,8 @@ def load(field: str, name: str) -> Plugin:
         name: a dotted path, or a name that a package registers.
 
     Raises:
-        UserError: it cannot be imported, or is not there.
+        UserError: its package is not installed, its module raises an exception or has no such name;
+            the line says what to check.
     """
     path = name if is_path(name) else _registered_path(field, name)
     module_name, _, attribute = path.partition(":")
@@ -110,6 +148,38 @@ def load(field: str, name: str) -> Plugin:
         raise _error(field, name, f"{module_name} has no file; put it in a .py file")
     value = _attribute(field, name, module, attribute)
     return Plugin(field, name, path, value, file, _digest(field, name, file))
+
+
+def plugins_digest(variant: Variant) -> str | None:
+    """What a variant's plug-ins are and were when they were imported; None where it has none.
+
+    Returns:
+        SHA-256, in hexadecimal digits, of a line for each plug-in: the field that names it, its
+        path, and the SHA-256 of its module's file. What that file imports does not count.
+
+    Raises:
+        UserError: a plug-in cannot be imported.
+    """
+    if not variant.added:
+        return None
+    plugins = [_find(field, name) for field, name in sorted(variant.added.items())]
+    lines = [f"{plugin.field} {plugin.path} {plugin.digest}\n" for plugin in plugins]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def check_same_plugins(variant: Variant) -> None:
+    """Make sure that a variant's plug-ins are here what they were where its study was made.
+
+    Raises:
+        UserError: they are not, or cannot be imported.
+    """
+    if variant.plugins_digest in (None, plugins_digest(variant)):
+        return
+    named = " and ".join(f"{field} {name}" for field, name in sorted(variant.added.items()))
+    raise UserError(
+        f"{named}: not the file that the study was begun with; choose another --output_dir, or "
+        "bring every node of a cluster the same file"
+    )
 
 
 def _registered_path(field: str, name: str) -> str:
@@ -166,7 +236,7 @@ def _digest(field: str, name: str, file: str) -> str:
 
 
 def _error(field: str, name: str, problem: str) -> UserError:
-    shown = name if is_path(name) and len(name) <= LONGEST_NAME else printable(name)
+    shown = name if is_path(name) and len(name) <= _LONGEST_NAME else printable(name)
     return UserError(f"{field} {shown}: {problem}")
 
 

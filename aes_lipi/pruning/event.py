@@ -1,11 +1,27 @@
-"""A prune event: an operator's verdict carried out on a network."""
+"""A prune event: the operator of that name asked, and its answer carried out on a network."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from aes_lipi.autoencoders.network import Mask, Network, NetworkLayout
-from aes_lipi.pruning.operators import Evidence, Settings, operator_named
+from aes_lipi.extension import Kind, load
+from aes_lipi.pruning.operators.activation import prune_high_variance, prune_low_variance
+from aes_lipi.pruning.operators.contract import Evidence, Operator, Settings, plugged_operator
+from aes_lipi.pruning.operators.lexicase import prune_quiet_nodes
+from aes_lipi.pruning.operators.magnitude import prune_small_weights
+from aes_lipi.pruning.operators.random import prune_random_entries
+
+OPERATORS: dict[str, Operator] = {
+    "random": Operator(prune_random_entries),
+    "activation": Operator(prune_high_variance, needs="statistics"),
+    "activation_low": Operator(prune_low_variance, needs="statistics"),
+    "lexicase": Operator(prune_quiet_nodes, needs="activations"),
+    "magnitude": Operator(prune_small_weights),
+}
+
+OPERATOR = Kind("prune_method", plugged_operator, OPERATORS)
+"""What `load` finds operators by."""
 
 
 def prune(
@@ -30,7 +46,7 @@ def prune(
     Raises:
         UserError: the operator is one of a user's, and breaks a rule.
     """
-    operator = operator_named(settings.method)
+    operator = load(OPERATOR, settings.method)
     keep = operator.function(network.genome, layout, evidence, settings, rng)
     genome = np.where(keep, network.genome, np.float32(0))
     mask = _frozen(network.mask, keep) if settings.frozen else network.mask

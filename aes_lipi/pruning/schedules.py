@@ -6,11 +6,15 @@ Every schedule is a function of the moment: t = 0, 1, ..., epochs - 1.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
 
 from aes_lipi.config import Variant
-from aes_lipi.pruning.plugged_schedule import plugged_schedule
+from aes_lipi.extension import Kind, Plugin, called, load, settled
 
 
 @dataclass(frozen=True)
@@ -84,12 +88,12 @@ def prune_after(moment: Moment) -> float:
 
 
 def gradual(moment: Moment) -> float:
-    """Return 0 while t < t0, then p; what grows is the amount, `cubic_share`."""
+    """Return 0 while t < t0, then p; what grows is the amount, `_cubic_share`."""
     early = moment.horizon > 0 and moment.progress < moment.gradual_start
     return 0.0 if early else moment.probability
 
 
-def cubic_share(moment: Moment) -> float:
+def _cubic_share(moment: Moment) -> float:
     """The share s(t) / s_f of the full amount, 1 - (1 - (t - t0) / (t1 - t0))^3 in [t0, t1].
 
     Equation 1 of Zhu and Gupta 2017, "To prune, or not to prune", for an initial sparsity of 0.
@@ -115,13 +119,44 @@ SCHEDULES: dict[str, Callable[[Moment], float]] = {
 }
 
 
-def schedule_named(name: str) -> Callable[[Moment], float]:
-    """A schedule by its name: a built-in one, or one that a user adds.
+def _plugged(plugin: Plugin) -> Callable[[Moment], float]:
+    """A schedule of a user's: a function of the moment, which gives a probability.
+
+    It raises a UserError when the user's function breaks a rule.
 
     Raises:
-        UserError: it is one of a user's that cannot be imported, or is none.
+        UserError: it is no function of a moment; the line says what to change.
     """
-    return SCHEDULES[name] if name in SCHEDULES else plugged_schedule(name)
+    function = plugin.function("moment")
+
+    def schedule(moment: Moment) -> float:
+        def once() -> float:
+            given = replace(moment)
+            return _probability(plugin, called(plugin, {}, lambda _: function(given)), moment.t)
+
+        return settled(plugin, once, operator.eq)
+
+    return schedule
+
+
+def _probability(plugin: Plugin, result: Any, t: int) -> float:
+    """A schedule's result.
+
+    Raises:
+        UserError: it is no probability.
+    """
+    wanted = "return a probability, a number from 0 to 1"
+    real = isinstance(result, int | float | np.integer | np.floating)
+    if not real or isinstance(result, bool):
+        raise plugin.error(f"returns a value of type {type(result).__name__} at t = {t}; {wanted}")
+    if not 0 <= result <= 1:
+        number = f"{result:g}" if isinstance(result, float | np.floating) else "a whole number"
+        raise plugin.error(f"returns {number} at t = {t}; {wanted}")
+    return float(result)
+
+
+SCHEDULE = Kind("prune_schedule", _plugged, SCHEDULES)
+"""What `load` finds schedules by."""
 
 
 def prune_probability(variant: Variant, t: int, n_solutions: int) -> float:
@@ -134,7 +169,7 @@ def prune_probability(variant: Variant, t: int, n_solutions: int) -> float:
     """
     if variant.prune_method == "None":
         return 0.0
-    return schedule_named(variant.prune_schedule)(_moment(variant, t, n_solutions))
+    return load(SCHEDULE, variant.prune_schedule)(_moment(variant, t, n_solutions))
 
 
 def prune_amount(variant: Variant, t: int) -> float:
@@ -146,7 +181,7 @@ def prune_amount(variant: Variant, t: int) -> float:
     """
     if variant.prune_schedule != "gradual":
         return variant.prune_amount
-    return variant.prune_amount * cubic_share(_moment(variant, t))
+    return variant.prune_amount * _cubic_share(_moment(variant, t))
 
 
 def _moment(variant: Variant, t: int, n_solutions: int = 1) -> Moment:

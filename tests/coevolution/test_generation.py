@@ -17,7 +17,7 @@ from aes_lipi.coevolution.plan import Cell, Plan, Record, Setup, Task, make_plan
 from aes_lipi.coevolution.ring import Ring, advance, initial_ring
 from aes_lipi.coevolution.topology import ring as ring_topology
 from aes_lipi.config import Variant
-from aes_lipi.pruning.operators import OPERATORS
+from aes_lipi.pruning.event import OPERATORS
 from aes_lipi.randomness import Address, Purpose
 
 Array = npt.NDArray[np.float64]

@@ -25,7 +25,8 @@ from aes_lipi.execution.digests import check_unchanged, with_digests
 from aes_lipi.execution.dry_run import check_feasible
 from aes_lipi.execution.inputs import architecture_of, prepare
 from aes_lipi.execution.study import Summary
-from aes_lipi.pruning.operators import OPERATORS, operator_named
+from aes_lipi.extension import load
+from aes_lipi.pruning.event import OPERATOR, OPERATORS
 from aes_lipi.results.reading import load_results
 
 HALVES = """
@@ -262,7 +263,7 @@ def test_a_built_in_name_stays_what_it_is(folder: Path) -> None:
     variant = Variant.model_validate(PLAIN | names)
     assert variant.added == {}
     check_feasible(variant)
-    assert operator_named("magnitude") is OPERATORS["magnitude"]
+    assert load(OPERATOR, "magnitude") is OPERATORS["magnitude"]
 
 
 def test_a_name_that_is_registered_for_two_things_is_refused(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,13 +16,13 @@ from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
 from aes_lipi.autoencoders.network import Mask, Network, NetworkLayout
 from aes_lipi.config import Variant
 from aes_lipi.engine.protocol import ActivationStatistics
-from aes_lipi.pruning.event import prune
-from aes_lipi.pruning.operators import OPERATORS, Evidence, Settings
-from aes_lipi.pruning.operators.contract import Unit
+from aes_lipi.pruning.event import OPERATORS, prune
+from aes_lipi.pruning.operators.contract import Evidence, Settings
 from aes_lipi.pruning.schedules import SCHEDULES
 
 every_operator = pytest.mark.parametrize("method", OPERATORS)
 examples = settings(deadline=None, max_examples=40)
+Unit = Literal["weight", "node", "hidden_node"]
 UNITS: tuple[Unit, ...] = ("weight", "node", "hidden_node")
 
 

@@ -14,9 +14,8 @@ from aes_lipi.arrays import Float32
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
 from aes_lipi.autoencoders.network import Mask, Network, NetworkLayout, chain
 from aes_lipi.engine.protocol import ActivationStatistics
-from aes_lipi.pruning.event import prune
-from aes_lipi.pruning.operators import OPERATORS, Evidence, Settings, keep_nodes
-from aes_lipi.pruning.operators.contract import living_nodes
+from aes_lipi.pruning.event import OPERATORS, prune
+from aes_lipi.pruning.operators.contract import Evidence, Settings, keep_nodes
 
 Flags = npt.NDArray[np.bool_]
 examples = settings(deadline=None, max_examples=60)
@@ -107,11 +106,11 @@ def test_both_heads_of_a_variational_encoder_lose_what_comes_from_a_dead_node() 
 
 def test_node_is_alive_while_anything_of_it_is_left() -> None:
     genome = np.zeros(17, dtype=np.float32)
-    assert not living_nodes(genome, ENCODER).any()
+    assert not ENCODER.living_nodes(genome).any()
     for entry in range(17):
         genome[:] = 0
         genome[entry] = -1
-        alive = np.flatnonzero(living_nodes(genome, ENCODER)).tolist()
+        alive = np.flatnonzero(ENCODER.living_nodes(genome)).tolist()
         assert alive == [node for node in range(5) if entry in WHOLE[node]]
 
 
@@ -300,7 +299,7 @@ def test_a_node_goes_as_a_whole_and_the_output_never(method: str, case: Case) ->
 def test_dead_nodes_are_dead_in_and_out(method: str, case: Case) -> None:
     keep, layout = case.keep(method), case.layout
     biases = np.concatenate([keep[layout.bias_slice(k)] for k in range(len(layout.layers))])
-    assert not living_nodes(case.after(method), layout)[~biases].any()
+    assert not layout.living_nodes(case.after(method))[~biases].any()
 
 
 def count(flags: Flags, layout: NetworkLayout) -> list[int]:
@@ -316,7 +315,7 @@ def test_cumulative_amount_is_the_share_of_dead_nodes_after_the_event(
     layout = case.layout
     # Where a layer is all dead, the norms of the next are all 0, and position decides.
     assume(method == "random" or all(case.living_of_each_layer()))
-    dead = ~living_nodes(case.after(method, cumulative=True), layout)
+    dead = ~layout.living_nodes(case.after(method, cumulative=True))
     wanted = [round(case.amount * layer.n_out) for layer in layout.layers]
     wanted = [
         0 if layer.name == "output" else n for n, layer in zip(wanted, layout.layers, strict=True)

@@ -9,8 +9,8 @@ import pytest
 from aes_lipi.arrays import Float32
 from aes_lipi.autoencoders.network import Mask, Network, NetworkLayout, chain
 from aes_lipi.engine.protocol import ActivationStatistics
-from aes_lipi.pruning.event import prune
-from aes_lipi.pruning.operators import OPERATORS, Evidence, Settings, keep_nodes
+from aes_lipi.pruning.event import OPERATORS, prune
+from aes_lipi.pruning.operators.contract import Evidence, Settings, keep_nodes
 
 N_IN = 2000
 WIDE = chain(("only",), (N_IN, 3), "relu")

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from aes_lipi.arrays import Float32
 from aes_lipi.autoencoders.network import Mask, NetworkLayout
-from aes_lipi.pruning.operators.contract import Evidence, Settings, keep_nodes, min_max
+from aes_lipi.pruning.operators.contract import Evidence, Settings, keep_nodes
 
 
 def prune_high_variance(
@@ -60,7 +60,7 @@ def _prune_by_score(
     settings: Settings,
     rng: np.random.Generator,
 ) -> Mask:
-    chances = [min_max(values) for values in unscaled]
+    chances = [_min_max(values) for values in unscaled]
     if settings.by_node:
         kept = np.concatenate(chances) > rng.random(layout.n_nodes)
         return keep_nodes(layout, ~kept, settings.unit)
@@ -71,3 +71,13 @@ def _prune_by_score(
         keep[layout.weight_slice(k)] = (chance[:, None] > drawn).ravel()
         keep[layout.bias_slice(k)] = chance > rng.random(layer.n_out)
     return keep
+
+
+def _min_max(values: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """Scale the last axis to [0, 1]; left as it is where all its values are equal."""
+    low = values.min(axis=-1, keepdims=True)
+    span = values.max(axis=-1, keepdims=True) - low
+    scaled: npt.NDArray[np.floating] = np.where(
+        span > 0, (values - low) / np.where(span > 0, span, 1), values
+    )
+    return scaled

@@ -1,19 +1,21 @@
-"""What a pruning operator is given and answers."""
+"""What a pruning operator is given and answers; those that users add are held to it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
 
-from aes_lipi.arrays import Flags, Float32
+from aes_lipi.arrays import Array, Flags, Float32
 from aes_lipi.autoencoders.network import ActivationStatistics, Mask, NetworkLayout
 from aes_lipi.config import Variant
+from aes_lipi.errors import printable
+from aes_lipi.extension import Plugin, called, same_state, settled
 
-Unit = Literal["weight", "node", "hidden_node"]
+_Unit = Literal["weight", "node", "hidden_node"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Settings:
     amount: float = 0.1
     threshold: float = 0.1
     frozen: bool = False
-    unit: Unit = "weight"
+    unit: _Unit = "weight"
     cumulative: bool = False
 
     @property
@@ -69,7 +71,7 @@ class Evidence:
     activations: Float32 | None = None
 
 
-Function = Callable[[Float32, NetworkLayout, Evidence, Settings, np.random.Generator], Mask]
+_Function = Callable[[Float32, NetworkLayout, Evidence, Settings, np.random.Generator], Mask]
 
 
 @dataclass(frozen=True)
@@ -82,11 +84,11 @@ class Operator:
         needs: which part of `Evidence` is gathered for it.
     """
 
-    function: Function
+    function: _Function
     needs: Literal["nothing", "statistics", "activations"] = "nothing"
 
 
-def keep_nodes(layout: NetworkLayout, dead: Flags, unit: Unit = "weight") -> Mask:
+def keep_nodes(layout: NetworkLayout, dead: Flags, unit: _Unit = "weight") -> Mask:
     """Keep everything but the incoming weights and the bias of dead nodes.
 
     Where whole nodes are pruned, their outgoing weights in this network go as well, and the nodes
@@ -107,7 +109,7 @@ def keep_nodes(layout: NetworkLayout, dead: Flags, unit: Unit = "weight") -> Mas
     return _keep_incoming(layout, dead)
 
 
-def _spared_nodes(layout: NetworkLayout, unit: Unit) -> Flags:
+def _spared_nodes(layout: NetworkLayout, unit: _Unit) -> Flags:
     """The nodes that are never pruned whole: of the reconstructed data, or of any output."""
     read = {layer.reads for layer in layout.layers}
     spared = [
@@ -139,7 +141,7 @@ def _keep_outgoing(layout: NetworkLayout, dead: Flags) -> Mask:
 
 def keep_unchosen(
     layout: NetworkLayout,
-    unit: Unit,
+    unit: _Unit,
     values: npt.NDArray[Any],
     choose: Callable[[npt.NDArray[Any]], npt.NDArray[np.int64]],
 ) -> Mask:
@@ -161,23 +163,88 @@ def keep_unchosen(
     return ~pruned if unit == "weight" else keep_nodes(layout, pruned, unit)
 
 
-def living_nodes(genome: Float32, layout: NetworkLayout) -> Flags:
-    """Which nodes have anything left that pruning the node would take, shape (nodes,)."""
-    living = np.zeros(layout.n_nodes, dtype=np.bool_)
-    slices = layout.node_slices()
-    for k, layer in enumerate(layout.layers):
-        weights = layout.weight(genome, k)
-        living[slices[k]] |= weights.any(axis=1) | (layout.bias(genome, k) != 0)
-        if layer.reads >= 0:
-            living[slices[layer.reads]] |= weights.any(axis=0)
-    return living
+_PARAMETERS = ("genome", "layout", "evidence", "settings", "rng")
 
 
-def min_max(values: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-    """Scale the last axis to [0, 1]; left as it is where all its values are equal."""
-    low = values.min(axis=-1, keepdims=True)
-    span = values.max(axis=-1, keepdims=True) - low
-    scaled: npt.NDArray[np.floating] = np.where(
-        span > 0, (values - low) / np.where(span > 0, span, 1), values
-    )
-    return scaled
+def plugged_operator(plugin: Plugin) -> Operator:
+    """An operator of a user's: a function of the contract's signature, or an `Operator`.
+
+    Its function raises a UserError when the user's breaks a rule.
+
+    Raises:
+        UserError: its parameters are others, or it needs what no operator is given; the line says
+            what to change.
+    """
+    if not isinstance(plugin.value, Operator):
+        return Operator(_checked(plugin, plugin.function(*_PARAMETERS)))
+    operator = plugin.value
+    plugin.check_function(operator.function, _PARAMETERS)
+    known = get_args(get_type_hints(Operator)["needs"])
+    if not isinstance(operator.needs, str) or operator.needs not in known:
+        raise plugin.error(
+            f"needs {printable(repr(operator.needs))}; it can need {', '.join(known)}"
+        )
+    return replace(operator, function=_checked(plugin, operator.function))
+
+
+def _checked(plugin: Plugin, function: _Function) -> _Function:
+    def keep(
+        genome: Float32,
+        layout: NetworkLayout,
+        evidence: Evidence,
+        settings: Settings,
+        rng: np.random.Generator,
+    ) -> Mask:
+        arrays = {"genome": genome, **_arrays_of(evidence)}
+
+        def call(given: Mapping[str, Array]) -> Any:
+            seen = _evidence_of(given)
+            return function(given["genome"], layout, seen, settings, same_state(rng))
+
+        def once() -> Mask:
+            return _mask(plugin, called(plugin, arrays, call), layout.size)
+
+        return settled(plugin, once, np.array_equal)
+
+    return keep
+
+
+def _arrays_of(evidence: Evidence) -> dict[str, Array]:
+    """The arrays of what is known, by the names that users know them by."""
+    arrays: dict[str, Array] = {}
+    if evidence.statistics is not None:
+        arrays |= {
+            "evidence.statistics.count": evidence.statistics.count,
+            "evidence.statistics.mean": evidence.statistics.mean,
+            "evidence.statistics.m2": evidence.statistics.m2,
+        }
+    if evidence.activations is not None:
+        arrays["evidence.activations"] = evidence.activations
+    return arrays
+
+
+def _evidence_of(arrays: Mapping[str, Array]) -> Evidence:
+    parts = [arrays.get(f"evidence.statistics.{part}") for part in ("count", "mean", "m2")]
+    count, mean, m2 = parts
+    statistics = None
+    if count is not None and mean is not None and m2 is not None:
+        statistics = ActivationStatistics(count, mean, m2)
+    return Evidence(statistics, arrays.get("evidence.activations"))
+
+
+def _mask(plugin: Plugin, result: Any, size: int) -> Mask:
+    """An operator's result, copied.
+
+    Raises:
+        UserError: it is not what survives.
+    """
+    wanted = f"return a bool array of shape ({size},), True where an entry survives"
+    if not isinstance(result, np.ndarray):
+        raise plugin.error(f"returns a value of type {type(result).__name__}; {wanted}")
+    if result.dtype != np.bool_:
+        raise plugin.error(
+            f"returns an array of {result.dtype}; {wanted}, as result.astype(bool) or a comparison"
+        )
+    if result.shape != (size,):
+        raise plugin.error(f"returns an array of shape {result.shape}; {wanted}")
+    return result.copy()

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from aes_lipi.arrays import Flags, Float32
 from aes_lipi.autoencoders.network import Mask, NetworkLayout
-from aes_lipi.pruning.operators.contract import Evidence, Settings, keep_unchosen, living_nodes
+from aes_lipi.pruning.operators.contract import Evidence, Settings, keep_unchosen
 
 
 def prune_random_entries(
@@ -23,7 +23,7 @@ def prune_random_entries(
     counted too. A cumulative amount takes what is zero or dead first, and chooses the rest among
     the others.
     """
-    alive = living_nodes(genome, layout) if settings.by_node else genome != 0
+    alive = layout.living_nodes(genome) if settings.by_node else genome != 0
     return keep_unchosen(
         layout, settings.unit, alive, lambda of_group: _choose(of_group, settings, rng)
     )
