@@ -17,7 +17,7 @@ class UserError(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(one_line(message))
+        super().__init__(printable(message, None))
 
 
 def nearest(name: str, names: Iterable[str], cutoff: float = 0.5) -> str:
@@ -26,12 +26,12 @@ def nearest(name: str, names: Iterable[str], cutoff: float = 0.5) -> str:
     return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
-def printable(text: object) -> str:
-    """Text for a message: on one line, and cut if long."""
-    line = one_line(str(text))
-    return line if len(line) <= 60 else line[:57] + "..."
+def printable(text: object, longest: int | None = 60) -> str:
+    """Text for a message: what breaks a line or colours a terminal becomes a question mark.
 
-
-def one_line(text: str) -> str:
-    """Text on one line; what breaks it or colours a terminal becomes a question mark."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+    Args:
+        text: what to say.
+        longest: letters after which it is cut; None for never.
+    """
+    line = "".join(letter if letter.isprintable() else "?" for letter in str(text))
+    return line if longest is None or len(line) <= longest else line[: longest - 3] + "..."

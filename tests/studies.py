@@ -17,8 +17,10 @@ from aes_lipi.execution.study import run_study as run_on
 from aes_lipi.results.checkpoint_files import CHECKPOINTS
 from aes_lipi.results.object_storage import open_storage
 from aes_lipi.results.reading import load_results
-from aes_lipi.results.schema import TIMING_COLUMNS
 from aes_lipi.results.trial_files import FOLDERS
+
+TIMING_COLUMNS = ("wall_time_s", "started_at", "host", "processor")
+"""Columns that say when, where and how long: all that may differ between runs of the same study."""
 
 
 def run_study(

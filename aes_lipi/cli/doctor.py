@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aes_lipi.errors import one_line
+from aes_lipi.errors import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,5 +62,5 @@ def _print_findings(found: Sequence[Finding]) -> None:
     table = Table(box=None, show_header=False)
     for each in found:
         remedy = f" -> {each.remedy}" if each.remedy else ""
-        table.add_row(each.subject, _MARKS[each.state], escape(one_line(each.said + remedy)))
+        table.add_row(each.subject, _MARKS[each.state], escape(printable(each.said + remedy, None)))
     console().print(table)

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from aes_lipi.config import Study
-from aes_lipi.errors import one_line, printable
+from aes_lipi.errors import printable
 from aes_lipi.execution.estimate import estimated_seconds
 from aes_lipi.results.storage import shown
 
@@ -156,7 +156,7 @@ def _loss(value: float | None) -> str:
 
 def _plain(text: str) -> str:
     """Text from a file, for a table."""
-    return escape(one_line(text))
+    return escape(printable(text, None))
 
 
 def _cells(row: pd.Series[float], wide: bool) -> list[str]:

@@ -14,7 +14,7 @@ from aes_lipi.results.storage import Storage
 from aes_lipi.results.trial_files import TrialId
 
 CHECKPOINTS = "checkpoints"
-KEPT = 2
+_KEPT = 2
 
 _TRIAL = rf"{CHECKPOINTS}/variant=(v[0-9a-f]{{10}})/trial=([0-9]{{4}})"
 _FILE = re.compile(rf"{_TRIAL}/generation=[0-9]{{8}}\.safetensors")
@@ -69,10 +69,10 @@ class CheckpointFiles:
         known = self._paths.setdefault(trial, [])
         later = [each for each in known if each > path]  # of a course that was given up
         earlier = [each for each in known if each < path]
-        for old in [*later, *earlier[: 1 - KEPT]]:
+        for old in [*later, *earlier[: 1 - _KEPT]]:
             self._storage.remove(old)
             del self._sizes[old]
-        self._paths[trial] = [*earlier[1 - KEPT :], path]
+        self._paths[trial] = [*earlier[1 - _KEPT :], path]
 
     def newest_first(self, trial: TrialId) -> Iterator[tuple[str, bytes]]:
         """A trial's checkpoints: place and content of the file.

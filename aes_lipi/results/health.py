@@ -11,14 +11,21 @@ from typing import Literal
 
 from aes_lipi.errors import UserError
 from aes_lipi.results.checkpoint_files import CHECKPOINTS, CheckpointFiles
-from aes_lipi.results.cleaning import is_own, leftovers
 from aes_lipi.results.description import (
     STUDY_FILE,
     StudyDescription,
     read_study_description,
     stored_description,
 )
-from aes_lipi.results.inventory import DAMAGED, READERS, UNREADABLE, Inventory, take_inventory
+from aes_lipi.results.inventory import (
+    DAMAGED,
+    READERS,
+    UNREADABLE,
+    Inventory,
+    is_own,
+    leftovers,
+    take_inventory,
+)
 from aes_lipi.results.lock import Lock, lock_on
 from aes_lipi.results.object_storage import open_storage
 from aes_lipi.results.storage import Storage

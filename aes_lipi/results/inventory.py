@@ -1,11 +1,20 @@
-"""Which trials of a study are committed, and which files are not part of any."""
+"""What a study's folder holds: trials that are committed or not, and files that nobody needs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
+from aes_lipi.errors import UserError
+from aes_lipi.io.files import TEMPORARY_PREFIX
+from aes_lipi.results.checkpoint_files import CheckpointFiles
+from aes_lipi.results.description import STUDY_FILE
+from aes_lipi.results.lock import is_lock, locked
+from aes_lipi.results.object_storage import open_storage
+from aes_lipi.results.progress import PROGRESS_FILE, holds_progress
 from aes_lipi.results.storage import Storage
 from aes_lipi.results.trial_files import (
     FAILURES,
@@ -20,7 +29,7 @@ from aes_lipi.results.trial_files import (
 
 READERS = 16  # files that are read at a time: object stores answer slowly, but many at once
 
-UNMARKED = "without a commit marker"
+_UNMARKED = "without a commit marker"
 UNREADABLE = "whose commit marker cannot be read"
 DAMAGED = "with a file missing, or of another size than its commit marker says"
 CORRUPT = "with a file of other content than its commit marker says"
@@ -76,18 +85,6 @@ def take_inventory(storage: Storage) -> Inventory:
     )
 
 
-def is_committed(storage: Storage, trial: TrialId) -> bool:
-    """Whether one trial is committed.
-
-    Raises:
-        UserError: the folder cannot be read.
-    """
-    marker = stored_marker(storage, trial)
-    if marker is None:
-        return False
-    return all(facts.match(storage.read(facts.path)) for facts in marker.values())
-
-
 def skipped_lines(skipped: Mapping[TrialId, str]) -> tuple[str, ...]:
     """One line for every reason for which trials were skipped."""
     return tuple(_line(reason, skipped) for reason in dict.fromkeys(skipped.values()))
@@ -111,7 +108,7 @@ def _trials_by_folder(paths: Iterable[str]) -> dict[str, set[TrialId]]:
 
 def _why(trial: TrialId, markers: Mapping[TrialId, Marker | None]) -> str:
     if trial not in markers:
-        return UNMARKED
+        return _UNMARKED
     return UNREADABLE if markers[trial] is None else DAMAGED
 
 
@@ -125,3 +122,121 @@ def _read_markers(storage: Storage, trials: Iterable[TrialId]) -> dict[TrialId, 
 
 def _is_whole(marker: Marker, sizes: Mapping[str, int]) -> bool:
     return all(sizes.get(facts.path) == facts.size for facts in marker.values())
+
+
+_TEMPORARY = re.compile(re.escape(TEMPORARY_PREFIX) + "[0-9a-f]{32}")
+_PLACE = re.compile(r"variant=v[0-9a-f]{10}")
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """What was cleaned.
+
+    Attributes:
+        removed: files, and why they were removed.
+        claims: whose stale claims were removed.
+        kept: what else is not right, in lines.
+    """
+
+    removed: dict[str, str]
+    claims: tuple[str, ...]
+    kept: tuple[str, ...]
+
+
+def clean(location: str | Path) -> Cleaned:
+    """Remove temporary files, files of uncommitted trials and stale claims of a study.
+
+    Checkpoints stay, unless their trial was committed: the study goes on from them.
+    Only files that a study makes are removed, by their names and places; links are not followed.
+    A trial that has a marker keeps its files, even if they are damaged: running the study again
+    mends it.
+
+    Raises:
+        UserError: there is no study, a driver is at work, or files cannot be removed.
+    """
+    storage = open_storage(location)
+    tops = [entry.name for entry in storage.children()]
+    if STUDY_FILE not in tops and not any(is_own(storage, name) for name in tops):
+        raise UserError(f"{storage.shown}: holds no study; give the --output_dir of one")
+    with locked(storage) as held:
+        inventory = take_inventory(storage)
+        orphans = leftovers(storage, inventory)
+        for path in orphans:
+            storage.remove(path)
+        damaged = {trial: why for trial, why in inventory.skipped.items() if why != _UNMARKED}
+        return Cleaned(orphans, held.stale, skipped_lines(damaged))
+
+
+def leftovers(storage: Storage, inventory: Inventory) -> dict[str, str]:
+    """Files of a study that nobody needs, unless a driver is at work, and why.
+
+    Args:
+        storage: the study's folder.
+        inventory: its trials.
+
+    Raises:
+        UserError: the folder cannot be read; the message says why.
+    """
+    found = dict.fromkeys(_temporary(storage), "half written") | _orphans(inventory)
+    found |= _superseded(storage, inventory)
+    if holds_progress(storage):
+        found[PROGRESS_FILE] = "of a driver that is gone"
+    return found
+
+
+def _orphans(inventory: Inventory) -> dict[str, str]:
+    """Files that belong to no trial, and why."""
+    unmarked = [trial for trial, why in inventory.skipped.items() if why == _UNMARKED]
+    paths = [trial.path(folder) for trial in unmarked for folder in RESULTS]
+    orphans = {path: "of no committed trial" for path in paths if path in inventory.sizes}
+    settled = [trial.path(FAILURES) for trial in sorted(inventory.settled_failures)]
+    return orphans | dict.fromkeys(settled, "of a trial that was committed since")
+
+
+def _superseded(storage: Storage, inventory: Inventory) -> dict[str, str]:
+    """Checkpoints that nobody will go on from, and why."""
+    checkpoints = CheckpointFiles(storage)
+    committed = [trial for trial in checkpoints.trials() if trial in inventory.committed]
+    paths = [path for trial in committed for path in checkpoints.paths(trial)]
+    return dict.fromkeys(paths, "a checkpoint of a trial that was committed since")
+
+
+def remove_results(storage: Storage) -> int:
+    """Remove all files of a study but its description.
+
+    Markers go first, so that what is left in between are files of uncommitted trials.
+
+    Returns:
+        how many files were removed.
+
+    Raises:
+        UserError: files cannot be removed.
+    """
+    own = take_inventory(storage).sizes
+    paths = sorted(own, key=lambda path: not path.startswith(f"{MARKERS}/"))
+    checkpoints = CheckpointFiles(storage)
+    paths += [path for trial in checkpoints.trials() for path in checkpoints.paths(trial)]
+    for path in [*paths, *_temporary(storage), *[PROGRESS_FILE] * holds_progress(storage)]:
+        storage.remove(path)
+    return len(paths)
+
+
+def is_own(storage: Storage, name: str) -> bool:
+    """Whether a file at the top of a folder is one that a killed driver may have left."""
+    if name == PROGRESS_FILE:  # a common name, so its content decides
+        return holds_progress(storage)
+    return is_lock(name) or _TEMPORARY.fullmatch(name) is not None
+
+
+def _temporary(storage: Storage) -> Iterator[str]:
+    """Half-written files, where a study writes."""
+    for entry in storage.children():
+        if _TEMPORARY.fullmatch(entry.name):
+            yield entry.name
+    for folder in FOLDERS:
+        for entry in storage.files(folder):
+            *places, name = entry.name.split("/")[1:]
+            fits = len(places) == 1 and _PLACE.fullmatch(places[0])
+            if fits and _TEMPORARY.fullmatch(name):
+                yield entry.name
+    yield from CheckpointFiles(storage).half_written()

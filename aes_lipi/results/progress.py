@@ -16,7 +16,7 @@ from aes_lipi.results.storage import Storage
 PROGRESS_FILE = "progress.json"
 _LONGEST = 16 * 1024 * 1024  # bytes; a running trial takes some two hundred
 
-Count = Annotated[int, Field(ge=0)]
+_Count = Annotated[int, Field(ge=0)]
 
 
 class _Strict(BaseModel):
@@ -37,9 +37,9 @@ class RunningTrial(_Strict):
 
     variant: str
     label: str
-    trial: Count
-    generations: Count
-    epochs: Count
+    trial: _Count
+    generations: _Count
+    epochs: _Count
     mean_L1: float | None = None  # noqa: N815 - the column's name for it
 
 
@@ -57,7 +57,7 @@ class Progress(_Strict):
     format: Literal[1] = 1
     claim: str
     generations_per_second: Annotated[float, Field(gt=0)] | None
-    generations_left: Count
+    generations_left: _Count
     running: tuple[RunningTrial, ...]
 
     @property

@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 Tables = dict[TrialId, pa.Table]
 
-SCHEMAS = {"trials": trials_schema, "generations": generations_schema}
+_SCHEMAS = {"trials": trials_schema, "generations": generations_schema}
 
 _MALFORMED = (pa.ArrowException, OSError, LookupError, ValueError, RecursionError)
 
@@ -62,7 +62,7 @@ class Results:
     skipped: tuple[str, ...] = ()
 
 
-def load_results(location: str | Path, tables: Iterable[str] = tuple(SCHEMAS)) -> Results:
+def load_results(location: str | Path, tables: Iterable[str] = tuple(_SCHEMAS)) -> Results:
     """Read the tables of a study; the column `variant` holds the variant's id.
 
     Only committed trials are read, and only if the files are what was committed, bit for bit.
@@ -85,7 +85,7 @@ def load_results(location: str | Path, tables: Iterable[str] = tuple(SCHEMAS)) -
             table: frame_of({trial: contents[table][trial] for trial in kept}, schema())
             if table in contents
             else frame_of({}, schema())
-            for table, schema in SCHEMAS.items()
+            for table, schema in _SCHEMAS.items()
         },
         failures=frame_of(read_failures(storage, sorted(inventory.failed)), failures_schema()),
         skipped=skipped_lines({**inventory.skipped, **corrupt}),
@@ -108,7 +108,7 @@ def open_results(location: str | Path) -> tuple[Storage, Inventory]:
     return storage, inventory
 
 
-def read_committed(
+def _read_committed(
     storage: Storage, facts: FileFacts, columns: Sequence[str] | None = None
 ) -> pa.Table | None:
     """A committed Parquet file; None if it is not, bit for bit, what was committed.
@@ -151,7 +151,7 @@ def read_each(
     """
 
     def read(trial: TrialId) -> T | None:
-        found = _fitted(read_committed(storage, markers[trial][table], schema.names), schema)
+        found = _fitted(_read_committed(storage, markers[trial][table], schema.names), schema)
         return None if found is None else reduce(trial, found)
 
     return _read_many(list(markers), read)
@@ -176,7 +176,7 @@ def _committed(
     storage: Storage, inventory: Inventory, table: str, trials: Sequence[TrialId]
 ) -> Tables:
     markers = {trial: inventory.committed[trial] for trial in trials}
-    return read_each(storage, markers, table, SCHEMAS[table](), with_variant)
+    return read_each(storage, markers, table, _SCHEMAS[table](), with_variant)
 
 
 def _read_many(trials: Sequence[TrialId], read: Callable[[TrialId], T | None]) -> dict[TrialId, T]:
@@ -256,7 +256,7 @@ def load_reads(location: str | Path, trial: TrialId, epochs: int) -> Reads:
     """
     storage = open_storage(location)
     marker = stored_marker(storage, trial)
-    found = None if marker is None else read_committed(storage, marker["generations"])
+    found = None if marker is None else _read_committed(storage, marker["generations"])
     path = f"{storage.shown}/{trial.path('generations')}"
     if found is None:
         raise UserError(f"--replay: {path}: no committed trial; give the folder of its study")

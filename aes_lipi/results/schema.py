@@ -14,9 +14,6 @@ from aes_lipi.coevolution.retrieval import RetrievalMeasures
 from aes_lipi.coevolution.verdict import Verdict
 from aes_lipi.config import Variant
 
-TIMING_COLUMNS = ("wall_time_s", "started_at", "host", "processor")
-"""Columns that say when, where and how long: all that may differ between runs of the same study."""
-
 WEIGHTS = ("centre",)
 """Fields of a record that go to the file of the model."""
 
@@ -83,7 +80,7 @@ def _identity_fields() -> list[pa.Field]:
 
 def _settings_fields() -> list[pa.Field]:
     hints = typing.get_type_hints(Variant)
-    return [pa.field(name, arrow_type(hints[name])) for name in Variant.model_fields]
+    return [pa.field(name, _arrow_type(hints[name])) for name in Variant.model_fields]
 
 
 def _run_fields() -> list[pa.Field]:
@@ -108,10 +105,10 @@ def _dataclass_fields(table: type, leave_out: tuple[str, ...] = ()) -> list[pa.F
 
 def _result_type(hint: Any) -> pa.DataType:
     """The column type of a result's annotation; a tuple of numbers is a list."""
-    return _LISTS[hint] if hint in _LISTS else arrow_type(hint)
+    return _LISTS[hint] if hint in _LISTS else _arrow_type(hint)
 
 
-def arrow_type(hint: Any) -> pa.DataType:
+def _arrow_type(hint: Any) -> pa.DataType:
     """The column type of a setting's annotation; a tuple is kept as text, as in `60,30`."""
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):

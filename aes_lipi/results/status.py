@@ -26,7 +26,7 @@ from aes_lipi.results.reading import read_each
 from aes_lipi.results.storage import Storage
 from aes_lipi.results.trial_files import TrialId
 
-LOSSES = pa.schema([(name, pa.float64()) for name in ("mean_L1", "test_loss")])
+_LOSSES = pa.schema([(name, pa.float64()) for name in ("mean_L1", "test_loss")])
 """The columns of a trial's table that are looked at."""
 
 
@@ -227,8 +227,8 @@ def _losses(
 ) -> dict[str, defaultdict[str, list[float]]]:
     """The losses of committed trials, by column and variant; what is damaged is passed over."""
     markers = {trial: inventory.committed[trial] for each in committed.values() for trial in each}
-    losses = {column: defaultdict[str, list[float]](list) for column in LOSSES.names}
-    for trial, row in read_each(storage, markers, "trials", LOSSES, _only_row).items():
+    losses = {column: defaultdict[str, list[float]](list) for column in _LOSSES.names}
+    for trial, row in read_each(storage, markers, "trials", _LOSSES, _only_row).items():
         for column, value in row.items():
             if value is not None and math.isfinite(value):
                 losses[column][trial.variant].append(value)

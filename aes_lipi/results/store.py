@@ -20,7 +20,6 @@ from pathlib import Path
 from aes_lipi.config import Study
 from aes_lipi.errors import UserError
 from aes_lipi.results.checkpoint_files import CheckpointFiles
-from aes_lipi.results.cleaning import is_own, remove_results
 from aes_lipi.results.description import (
     STUDY_FILE,
     describe_study,
@@ -30,19 +29,20 @@ from aes_lipi.results.description import (
     variants_of,
     version_clause,
 )
-from aes_lipi.results.inventory import Inventory, is_committed, take_inventory
+from aes_lipi.results.inventory import Inventory, is_own, remove_results, take_inventory
 from aes_lipi.results.lock import HeldLock, locked
 from aes_lipi.results.object_storage import open_storage
 from aes_lipi.results.progress import PROGRESS_FILE, Progress, encode_progress
 from aes_lipi.results.schema import failures_schema
 from aes_lipi.results.trial_files import (
     FAILURES,
+    MARKERS,
     Row,
     TrialFiles,
     TrialId,
     make_marker,
-    marker_path,
     parquet,
+    stored_marker,
 )
 
 
@@ -139,7 +139,10 @@ class ResultStore:
 
     def is_committed(self, trial: TrialId) -> bool:
         """Whether the trial's marker is there, and its files are what the marker says."""
-        return is_committed(self.storage, trial)
+        marker = stored_marker(self.storage, trial)
+        if marker is None:
+            return False
+        return all(facts.match(self.storage.read(facts.path)) for facts in marker.values())
 
     def commit(self, trial: TrialId, files: TrialFiles) -> None:
         """Write a finished trial's files, and then its marker; nothing if it is committed.
@@ -152,10 +155,10 @@ class ResultStore:
         """
         self._check_lock()
         if not self.is_committed(trial):
-            self.storage.remove(marker_path(trial))
+            self.storage.remove(trial.path(MARKERS))
             for folder, content in files.contents().items():
                 self.storage.write(trial.path(folder), content)
-            self.storage.write(marker_path(trial), make_marker(trial, files))
+            self.storage.write(trial.path(MARKERS), make_marker(trial, files))
         self.storage.remove(trial.path(FAILURES))
         self._known_checkpoints().remove(trial)
 

@@ -134,7 +134,7 @@ def make_marker(trial: TrialId, files: TrialFiles) -> bytes:
     )
 
 
-def read_marker(content: bytes | None, trial: TrialId) -> Marker | None:
+def _read_marker(content: bytes | None, trial: TrialId) -> Marker | None:
     """What a marker says; None if there is none, or the content is not this trial's marker."""
     document = decode_json(content)
     if document is None or not isinstance(document.get("files"), dict):
@@ -157,12 +157,7 @@ def stored_marker(storage: Storage, trial: TrialId) -> Marker | None:
     Raises:
         UserError: the folder cannot be read; the message says why.
     """
-    return read_marker(storage.read(marker_path(trial), _LONGEST_MARKER), trial)
-
-
-def marker_path(trial: TrialId) -> str:
-    """Where a trial's marker is."""
-    return trial.path(MARKERS)
+    return _read_marker(storage.read(trial.path(MARKERS), _LONGEST_MARKER), trial)
 
 
 def _facts(path: str, content: bytes) -> FileFacts:

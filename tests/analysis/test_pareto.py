@@ -18,7 +18,7 @@ from aes_lipi.analysis.pareto import CANDIDATE_COLUMNS, read_candidates
 from aes_lipi.coevolution.front import pareto_front
 from aes_lipi.config import Study
 from aes_lipi.errors import UserError
-from aes_lipi.results.trial_files import TrialFiles, TrialId, make_marker, marker_path
+from aes_lipi.results.trial_files import TrialFiles, TrialId, make_marker
 
 NAN = np.nan
 LOSSES = np.array([[0.5, 0.4], [NAN, NAN], [0.1, 0.3]])  # three generations of two cells
@@ -134,7 +134,7 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
 def test_only_whole_committed_trials_count(tmp_path: Path) -> None:
     study = committed(tmp_path, trials=4)
     one = study.variants[1].id
-    (tmp_path / marker_path(TrialId(one, 0))).unlink()
+    (tmp_path / TrialId(one, 0).path("committed")).unlink()
     damage(tmp_path / TrialId(one, 1).path("generations"))
     damage(tmp_path / TrialId(one, 2).path("trials"))
     assert read_candidates(tmp_path, one)["trial"].unique().tolist() == [3]
@@ -177,7 +177,7 @@ def recommit_without(folder: Path, trial: TrialId, column: str) -> None:
     contents = [
         (folder / trial.path(table)).read_bytes() for table in ("generations", "models", "trials")
     ]
-    (folder / marker_path(trial)).write_bytes(make_marker(trial, TrialFiles(*contents)))
+    (folder / trial.path("committed")).write_bytes(make_marker(trial, TrialFiles(*contents)))
 
 
 def test_only_the_columns_of_candidates_are_unpacked(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from studies import assert_same_study
 
-from aes_lipi.results.cleaning import clean
+from aes_lipi.results.inventory import clean
 from chaos.places import Place
 
 STUDY = """

@@ -46,7 +46,7 @@ def start(folder: Path, *flags: str) -> subprocess.Popen[str]:
     command = [
         *(sys.executable, str(ROOT / "run.py"), "--rq", "quickstart", "--prune_method", "None"),
         *(*TINY, "--population_size", "3", "--trials", "2", "--checkpoint_interval", "1s"),
-        *("--jobs", "2", "--local", "--output_dir", str(folder), *flags),
+        *("--jobs", "1", "--local", "--output_dir", str(folder), *flags),
     ]
     return subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=ROOT
@@ -71,7 +71,7 @@ def wait_for(folder: Path, is_so: Callable[[dict[str, Any]], bool]) -> dict[str,
     deadline = time.monotonic() + 60
     while not (folder / "study.json").exists() or not is_so(answer := asked(folder)):
         assert time.monotonic() < deadline
-        time.sleep(0.1)
+        time.sleep(0.3)
     return answer
 
 

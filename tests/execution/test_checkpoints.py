@@ -24,7 +24,7 @@ from aes_lipi.execution.observer import SilentObserver
 from aes_lipi.execution.study import Summary
 from aes_lipi.execution.study import run_study as run_on
 from aes_lipi.results.checkpoint_files import CheckpointFiles
-from aes_lipi.results.cleaning import clean
+from aes_lipi.results.inventory import clean
 from aes_lipi.results.reading import load_results
 from aes_lipi.results.storage import LocalStorage
 

@@ -42,7 +42,7 @@ from aes_lipi.errors import UserError
 from aes_lipi.models import Model, Place, load_model, load_recorded
 from aes_lipi.models.files import model_bytes
 from aes_lipi.results import description, lock, progress, trial_files
-from aes_lipi.results.cleaning import clean
+from aes_lipi.results.inventory import clean
 from aes_lipi.results.processes import Process
 from aes_lipi.results.reading import load_reads, load_results
 from aes_lipi.results.status import study_status
@@ -327,7 +327,7 @@ def documents_target() -> Target:
     asked = description.variants_of(study)
 
     def read(content: bytes) -> None:
-        trial_files.read_marker(content, _TRIAL)
+        trial_files._read_marker(content, _TRIAL)
         description.read_study_description(content)
         (folder / progress.PROGRESS_FILE).write_bytes(content)
         progress.read_progress(storage)
@@ -368,7 +368,7 @@ def results_target() -> Target:
     whole = {path: path.read_bytes() for path in sorted(folder.rglob("*.*")) if path.is_file()}
     paths = list(whole)
     first = trial_ids(study)[0]
-    marker = folder / trial_files.marker_path(first)
+    marker = folder / first.path("committed")
 
     def read(content: bytes) -> None:
         path = paths[content[0] % len(paths)] if content else paths[0]

@@ -22,7 +22,6 @@ from aes_lipi.models.files import model_files, models_digest
 from aes_lipi.results.status import study_status
 from aes_lipi.results.storage import LocalStorage
 from aes_lipi.results.store import ResultStore
-from aes_lipi.results.trial_files import marker_path
 from fuzz.hostile import parquet_bytes, refusal
 
 READERS: dict[str, Callable[[Path], Any]] = {
@@ -114,7 +113,7 @@ def test_link_out_of_a_results_folder_is_not_followed(tmp_path: Path, folder: st
 def test_link_in_place_of_a_file_is_not_followed(tmp_path: Path) -> None:
     results, study = tmp_path / "results", prepared_study(1)
     run_prepared(study, results)
-    for name in (trial_ids(study)[0].path("trials"), marker_path(trial_ids(study)[0])):
+    for name in (trial_ids(study)[0].path("trials"), trial_ids(study)[0].path("committed")):
         (results / name).rename(tmp_path / "outside")
         (results / name).symlink_to(tmp_path / "outside")
         assert len(load_results(results).trials) == 0

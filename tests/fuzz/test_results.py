@@ -13,7 +13,6 @@ from prepared import prepared_study, run_prepared, trial_ids
 
 from aes_lipi import load_results
 from aes_lipi.results.reading import load_reads
-from aes_lipi.results.trial_files import marker_path
 from fuzz.hostile import parquet_bytes, refusal
 
 TRIAL = trial_ids(prepared_study(1))[0]
@@ -23,7 +22,7 @@ def results_with(folder: Path, table: str, content: bytes) -> Path:
     """A trial whose marker says that it holds this table."""
     run_prepared(prepared_study(1), folder)
     (folder / TRIAL.path(table)).write_bytes(content)
-    marker = folder / marker_path(TRIAL)
+    marker = folder / TRIAL.path("committed")
     document = json.loads(marker.read_text())
     facts = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     document["files"][table] |= facts

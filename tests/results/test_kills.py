@@ -25,7 +25,7 @@ from prepared import (
 )
 from studies import assert_same_study, contents
 
-from aes_lipi.results.cleaning import clean
+from aes_lipi.results.inventory import clean
 from aes_lipi.results.reading import load_results
 from aes_lipi.results.store import ResultStore
 
@@ -36,7 +36,7 @@ CALLS = (
     "mkdir,mkdirat,openat,write,pwrite64,fsync,fdatasync,close,rename,renameat,renameat2,"
     "link,linkat,unlink,unlinkat,rmdir,utimensat,ftruncate"
 )
-SAMPLE = 8
+SAMPLE = 5
 
 pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="there is no strace")
 
