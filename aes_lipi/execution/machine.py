@@ -44,6 +44,7 @@ class MachineFacts:
         memory: of the machine, in bytes.
         available: of it now, in bytes.
         limit: bytes that its control group allows; None without a limit.
+        target: the processor that kernels are compiled for.
         cache: where compiled kernels are kept; None if nowhere.
         warm: whether they are there.
         gpus: their names.
@@ -61,6 +62,7 @@ class MachineFacts:
     memory: int
     available: int
     limit: int | None
+    target: str
     cache: str | None
     warm: bool
     gpus: tuple[str, ...]
@@ -74,7 +76,7 @@ def inspect_machine() -> MachineFacts:
     command, pipe = [sys.executable, "-c", _GPUS], subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as asked:
         quota, limit = _group_limits(Path("/"))
-        cache, warm = _kernel_cache()
+        target, cache, warm = _kernels()
         needed = [each for each in requires("aes_lipi") or () if "extra ==" not in each]
         names = [re.split(r"[^\w.-]", each)[0] for each in needed]
         stores = [
@@ -93,6 +95,7 @@ def inspect_machine() -> MachineFacts:
         memory=memory,
         available=available,
         limit=limit,
+        target=target,
         cache=cache,
         warm=warm,
         gpus=tuple(json.loads(answer)) if asked.returncode == 0 else (),
@@ -192,8 +195,9 @@ def _of_kernels(facts: MachineFacts) -> Finding:
     if facts.cache is None:
         remedy = "set NUMBA_CACHE_DIR to a folder that can be written"
         return Finding("kernels", "compiled in every process anew", "problem", remedy)
-    state = "compiled" if facts.warm else "the first trial compiles them"
-    return Finding("kernels", f"{state}, in {facts.cache}")
+    said = f"for {facts.target}, in {facts.cache}"
+    said += "" if facts.warm else ", where the first trial will put them"
+    return Finding("kernels", said)
 
 
 def _of_gpus(facts: MachineFacts) -> Finding:
@@ -206,13 +210,15 @@ def _gib(size: int) -> str:
     return f"{size / 2**30:.1f} GiB"
 
 
-def _kernel_cache() -> tuple[str | None, bool]:
-    """Where the compiled kernels are kept, None if nowhere; and whether they are there."""
+def _kernels() -> tuple[str, str | None, bool]:
+    """What kernels are compiled for; where they are kept, None if nowhere; whether they are."""
     from aes_lipi.engine.dense.kernels import perform  # noqa: PLC0415 - numba is slow to import
+    from aes_lipi.engine.dense.target import target_name  # noqa: PLC0415
 
     folder = perform.stats.cache_path  # type: ignore[attr-defined]
     name = perform.py_func.__qualname__  # type: ignore[attr-defined]
-    return folder, folder is not None and any(Path(folder).glob(f"*.{name}-*.nbi"))
+    warm = folder is not None and any(Path(folder).glob(f"*.{name}-*.nbi"))
+    return target_name(), folder, warm
 
 
 def _pins() -> dict[str, str]:

@@ -21,6 +21,7 @@ GOOD = MachineFacts(
     memory=2**34,
     available=2**33,
     limit=None,
+    target="x86-64-v3",
     cache="/somewhere",
     warm=True,
     gpus=(),
@@ -41,6 +42,7 @@ def test_a_good_machine_has_nothing_to_mend() -> None:
     assert {each.state for each in found.values()} == {"well"}
     assert found["packages"].said == "numpy 2.4.6, torch 2.13.0+cpu"
     assert found["cores"].said == "8 of a processor"
+    assert found["kernels"].said == "for x86-64-v3, in /somewhere"
     assert found["memory"].said == "8.0 GiB of 16.0 GiB are free"
     assert found["gpu"].said.startswith("none")
 
@@ -51,7 +53,7 @@ CASES: list[tuple[dict[str, Any], tuple[str, str, str, str]]] = [
     ({"limit": 2**32}, ("memory", "well", "the control group allows 4.0 GiB", "")),
     ({"limit": 2**28}, ("memory", "problem", "allows 0.2 GiB", "allow this one more")),
     ({"available": 2**28}, ("memory", "problem", "0.2 GiB of 16.0 GiB", "end other programs")),
-    ({"warm": False}, ("kernels", "well", "the first trial compiles them, in /somewhere", "")),
+    ({"warm": False}, ("kernels", "well", "where the first trial will put them", "")),
     ({"cache": None}, ("kernels", "problem", "in every process anew", "set NUMBA_CACHE_DIR")),
     ({"gpus": ("H", "K")}, ("gpu", "well", "H, K", "")),
     ({"torch_error": "no file"}, ("torch", "problem", "no file", "pip install")),
