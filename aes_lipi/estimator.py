@@ -17,10 +17,15 @@ from threadpoolctl import threadpool_limits
 
 import aes_lipi
 from aes_lipi.arrays import Float32, Float64
-from aes_lipi.coevolution.plan import Record, Setup
-from aes_lipi.coevolution.ring import Evolution, Ring, initial_ring
-from aes_lipi.coevolution.verdict import judge
-from aes_lipi.config import DATA_FIELDS, Variant, describe
+from aes_lipi.autoencoders.network import Pair
+from aes_lipi.coevolution.evolution import InProcess, TrialFailed, evolve, first_states
+from aes_lipi.coevolution.records import Record, in_order
+from aes_lipi.coevolution.result import judge, last_pairs
+from aes_lipi.coevolution.schedule import Schedule
+from aes_lipi.coevolution.state import Setup, TrialState
+from aes_lipi.config import Variant
+from aes_lipi.config.presets import describe
+from aes_lipi.config.variant import DATA_FIELDS
 from aes_lipi.data.dataset import DataPurpose, Dataset, data_stream
 from aes_lipi.data.scaling import MinMax
 from aes_lipi.errors import UserError, nearest, printable
@@ -175,10 +180,10 @@ class AutoencoderRing(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         try:
             variant = self._variant(rows.shape[1])
             dataset = _dataset(rows, variant, getattr(self, "feature_names_in_", None))
-            setup, ring, records, best = _evolved(variant, dataset)
+            setup, pairs, records, best = _evolved(variant, dataset)
         except UserError as error:
             raise ValueError(str(error)) from None
-        model = _model(setup, ring, best)
+        model = _model(setup, pairs, best)
         self.model_ = model.compacted() if self.compact else model
         self.history_ = _history(records)
         return self
@@ -292,31 +297,37 @@ def _dataset(rows: Float64, variant: Variant, names: Sequence[str] | None) -> Da
     return Dataset("X", scaled[:n_train], spared, spared, columns=columns, scaling=scaling)
 
 
-def _evolved(variant: Variant, dataset: Dataset) -> tuple[Setup, Ring, Sequence[Record], int]:
-    """All generations of a ring: its last state, the records and the best cell.
+def _evolved(
+    variant: Variant, dataset: Dataset
+) -> tuple[Setup, Sequence[Pair], Sequence[Record], int]:
+    """All generations of a ring: its last pairs, the records and the best cell.
 
     Raises:
         UserError: the engine, the device or saved models to start from cannot be had.
         DivergenceError: a weight or a loss is not finite, and the policy is to fail.
     """
     setup = prepare_with(variant, Inputs(dataset))  # loads what the limit is for
+    path = variant.ann_path
+    if path is not None:
+        warm_start = load_pairs(Path(path), setup.architecture)
+        setup = dataclasses.replace(setup, warm_start=warm_start)
+    schedule = Schedule(variant)
+    start = schedule.start(0, first_states(setup, 0, schedule.first_versions))
     with threadpool_limits(limits=1):
-        path = variant.ann_path
-        warm = () if path is None else load_pairs(Path(path), setup.architecture)
-        evolution = Evolution(setup, initial_ring(setup, 0, warm).snapshot())
-        for _ in evolution:
-            pass
-        last = evolution.snapshot()
-        ring = Ring.of(last)
-        return setup, ring, last.records, judge(ring, last.records, setup).best_cell
+        *_, (_, last) = evolve([start], [schedule], InProcess([setup]))
+        if isinstance(last, TrialFailed):
+            raise last.error
+        assert isinstance(last, TrialState)
+        records = sorted(last.records, key=in_order)
+        pairs = last_pairs(last, records)
+        return setup, pairs, records, judge(pairs, records, setup).best_cell
 
 
-def _model(setup: Setup, ring: Ring, best_cell: int) -> Model:
-    pairs = tuple(cell.pair for cell in ring.cells)
+def _model(setup: Setup, pairs: Sequence[Pair], best_cell: int) -> Model:
     return Model(
         architecture=setup.architecture,
         pair=pairs[best_cell],
-        others=pairs if setup.variant.store_all_nodes else (),
+        others=tuple(pairs) if setup.variant.store_all_nodes else (),
         scaling=setup.dataset.scaling,
         columns=setup.dataset.columns,
         provenance={

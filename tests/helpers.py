@@ -8,7 +8,7 @@ import numpy as np
 
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.network import Network, Pair, initial_genome
-from aes_lipi.coevolution.plan import Setup
+from aes_lipi.coevolution.state import Setup
 from aes_lipi.config import Study, StudyFile, Variant, resolve_study
 from aes_lipi.data import Dataset
 from aes_lipi.data.load import load_dataset

@@ -21,7 +21,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import aes_lipi
 from aes_lipi import AutoencoderRing
-from aes_lipi.coevolution.divergence import DivergenceError
+from aes_lipi.coevolution.measure import DivergenceError
 from aes_lipi.config.variant import EnvironmentName
 from aes_lipi.data.dataset import DataPurpose, data_stream
 from aes_lipi.estimator import SOUND

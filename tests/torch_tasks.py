@@ -18,7 +18,7 @@ from aes_lipi.autoencoders.environments import (
     build_architecture,
 )
 from aes_lipi.autoencoders.network import Network
-from aes_lipi.coevolution.batches import in_batches
+from aes_lipi.coevolution.cell import in_batches
 from aes_lipi.data.dataset import Dataset, Split
 from aes_lipi.engine.protocol import Measure, Moments, Trained, TrainTask, Updates
 from aes_lipi.engine.torch import TorchEngine, gradients

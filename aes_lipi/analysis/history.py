@@ -14,8 +14,7 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from aes_lipi.arrays import Float64, Int64
-from aes_lipi.coevolution.order import reachable
-from aes_lipi.coevolution.topology import Neighbourhoods
+from aes_lipi.coevolution.topology import Neighbourhoods, neighbourhoods
 from aes_lipi.config import Variant
 from aes_lipi.errors import UserError
 from aes_lipi.results.description import STUDY_FILE, read_variants
@@ -189,7 +188,8 @@ def _members(settings: Mapping[str, Any], n_cells: int) -> Neighbourhoods:
         variant = Variant.model_validate({k: v for k, v in settings.items() if k != "name"})
     except ValidationError:
         return ()
-    return reachable(variant) if variant.population_size == n_cells else ()
+    found = neighbourhoods(variant)
+    return found if len(found) == n_cells else ()
 
 
 def _history(trial: TrialId, table: pa.Table) -> History | None:

@@ -1,45 +1,65 @@
-"""The generation of a cell, `lipi_simple` and `lipi_simple_pte` (algorithm section 4).
+"""One cell's share of a generation: what it starts from, its draws, and what it asks an engine for.
 
-A generation is a pure function of the cell's state, its neighbours' centres and the driver's plan.
-It is written for a stack of cells that do not depend on each other, so that an engine can train
-them together; a cell alone is a stack of one, with the same bits.
+Nothing here computes: a generation (`generation.py`) puts the requests of a stack of cells to the
+engine, and takes the answers in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from aes_lipi.arrays import Float64, Int32
-from aes_lipi.autoencoders.network import Network, Pair
-from aes_lipi.coevolution.batches import random_batch, rows_of_cell, shuffled_pass
-from aes_lipi.coevolution.plan import Cell, Setup, Task
-from aes_lipi.coevolution.selection import SOLUTION_CONCEPTS, tournament
+from aes_lipi.autoencoders.network import Pair
+from aes_lipi.coevolution.state import Cell, Plan, Setup
+from aes_lipi.config import Variant
 from aes_lipi.engine.protocol import (
     Activations,
-    ActivationsTask,
     ActivationStatistics,
-    EvaluateTask,
     Moments,
     Trained,
     TrainTask,
     Updates,
 )
 from aes_lipi.extension import load
-from aes_lipi.pruning.event import OPERATOR, prune
-from aes_lipi.pruning.operators.contract import Evidence, Settings
-from aes_lipi.pruning.operators.lexicase import SAMPLED_ROWS
-from aes_lipi.randomness import Purpose
+from aes_lipi.pruning.event import OPERATOR
+from aes_lipi.randomness import Address, Purpose
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class InHand:
-    """A cell's pair on its way from selection to becoming the centre.
+class Task:
+    """One generation of one cell: its state, its neighbourhood and its plan.
+
+    Attributes:
+        setup: what the cells of its trial share.
+        cell: the cell's own state.
+        neighbourhood: pairs of the neighbourhood, own centre first.
+        members: cell indices of the neighbourhood.
+        reads: of every member the generation whose centre it is; -1 before the first.
+        plan: what is decided.
+        encoder: where networks go their own ways, which encoder is trained; else None.
+        decoder: the same for the decoder.
+    """
+
+    setup: Setup
+    cell: Cell
+    neighbourhood: tuple[Pair, ...]
+    members: tuple[int, ...]
+    reads: tuple[int, ...]
+    plan: Plan
+    encoder: int | None = None
+    decoder: int | None = None
+
+
+@dataclass(frozen=True)
+class Offspring:
+    """A cell's new pair on its way from selection to becoming the centre.
 
     Attributes:
         task: what the generation started from.
@@ -48,6 +68,7 @@ class InHand:
         min_selection_loss: lowest reduced loss at selection.
         selection_losses: of every encoder of the neighbourhood (rows) with every decoder, at
             selection; shape (members, members).
+        candidates: the trained copies of which the best goes on; none where that is no question.
         min_replacement_loss: loss after training.
         diverged: whether the generation was undone, for what it came to was not finite.
     """
@@ -57,61 +78,76 @@ class InHand:
     winner: int
     min_selection_loss: float
     selection_losses: Float64
+    candidates: tuple[Cell, ...] = ()
     min_replacement_loss: float = float("nan")
     diverged: bool = False
 
+    @property
+    def setup(self) -> Setup:
+        """What the cells of its trial share."""
+        return self.task.setup
 
-def lipi_simple(tasks: Sequence[Task], setup: Setup) -> list[InHand]:
-    """Select a pair, train it for one pass, evaluate it, prune it: "Lipi-AE-S"."""
-    return prune_in_hand(evaluate_replacement(_train_selected(tasks, setup), setup), setup)
-
-
-def lipi_simple_pte(tasks: Sequence[Task], setup: Setup) -> list[InHand]:
-    """`lipi_simple`, but pruned before it is evaluated for replacement."""
-    return evaluate_replacement(prune_in_hand(_train_selected(tasks, setup), setup), setup)
-
-
-def _train_selected(tasks: Sequence[Task], setup: Setup) -> list[InHand]:
-    selected = select(tasks, setup)
-    trained = setup.engine.train([_training_of(hand, setup) for hand in selected])
-    return [
-        after_training(hand, result, 0, 0) for hand, result in zip(selected, trained, strict=True)
-    ]
+    @property
+    def address(self) -> Address:
+        """Of the cell's generation."""
+        return self.task.plan.address
 
 
-def select(tasks: Sequence[Task], setup: Setup) -> list[InHand]:
-    """Evaluate every neighbourhood on one batch and take each tournament's winner as a pair.
-
-    Steps 1 to 3. Where the operator needs activation statistics, they begin with this evaluation
-    of the winner, on top of those that the cell carries.
-    """
-    batches = [selection_batch(task, setup) for task in tasks]
-    matrices = setup.engine.loss_matrices(
-        [
-            EvaluateTask(
-                tuple(pair.encoder for pair in task.neighbourhood),
-                tuple(pair.decoder for pair in task.neighbourhood),
-                batch,
-            )
-            for task, batch in zip(tasks, batches, strict=True)
-        ]
-    )
-    hands = [_winner(task, matrix, setup) for task, matrix in zip(tasks, matrices, strict=True)]
-    return observe(hands, batches, setup)
+# Which training rows a cell sees, and when
 
 
-def selection_batch(task: Task, setup: Setup) -> Int32:
-    """The training rows on which a neighbourhood is evaluated for selection."""
+def rows_of_cell(setup: Setup, address: Address) -> Int32:
+    """Indices of the training rows that a cell may see, in order, int32, shape (rows,)."""
+    n_rows = len(setup.dataset.train)
+    fraction = setup.variant.cell_data_fraction
+    if fraction == 1.0:
+        return np.arange(n_rows, dtype=np.int32)
+    subset = Address(address.seed, address.trial, address.cell).stream(Purpose.DATA_SUBSET)
+    chosen = subset.permutation(n_rows)[: max(1, round(fraction * n_rows))]
+    return np.sort(chosen).astype(np.int32)
+
+
+def random_batch(rows: Int32, variant: Variant, address: Address, purpose: Purpose) -> Int32:
+    """One batch of distinct rows, int32, shape (min(batch_size, rows),)."""
+    size = min(variant.batch_size, len(rows))
+    return address.stream(purpose).choice(rows, size, replace=False)
+
+
+def batch_of(task: Task, purpose: Purpose) -> Int32:
+    """The training rows on which a cell evaluates for selection, or for replacement."""
     address = task.plan.address
-    rows = rows_of_cell(setup, address)
-    return random_batch(rows, setup.variant, address, Purpose.SELECTION_BATCH)
+    return random_batch(rows_of_cell(task.setup, address), task.setup.variant, address, purpose)
 
 
-def _winner(task: Task, matrix: Float64, setup: Setup) -> InHand:
-    losses = reduce_losses(matrix, setup)
-    winner = tournament(losses, task.plan.contestants)
-    cell = replace(task.cell, pair=task.neighbourhood[winner])
-    return InHand(task, cell, winner, float(losses.min()), matrix)
+def shuffled_pass(rows: Int32, variant: Variant, rng: np.random.Generator) -> Int32:
+    """All rows once, in batches, int32, shape (batches, batch_size); -1 pads the last one."""
+    order = rows if variant.no_shuffle_data else rng.permutation(rows)
+    return in_batches(order, variant.batch_size)
+
+
+def in_batches(rows: Int32, batch_size: int) -> Int32:
+    """Cut rows into batches, int32, shape (batches, batch_size); -1 pads the last one."""
+    padded: npt.NDArray[np.int32] = np.full(
+        -(-len(rows) // batch_size) * batch_size, -1, dtype=np.int32
+    )
+    padded[: len(rows)] = rows
+    return padded.reshape(-1, batch_size)
+
+
+def _pass_of(task: Task) -> Int32:
+    address = task.plan.address
+    rows = rows_of_cell(task.setup, address)
+    return shuffled_pass(rows, task.setup.variant, address.stream(Purpose.SHUFFLE))
+
+
+# Selection (algorithm section 4, steps 2 and 3)
+
+SOLUTION_CONCEPTS: dict[str, Callable[[Float64], Float64]] = {
+    "best_case": lambda losses: np.asarray(losses.min(axis=1)),
+    "worst_case": lambda losses: np.asarray(losses.max(axis=1)),
+    "mean_expected_utility": lambda losses: np.asarray(losses.mean(axis=1)),
+}
+"""From losses of every encoder with every decoder, shape (E, D), to one per encoder, shape (E,)."""
 
 
 def reduce_losses(matrix: Float64, setup: Setup) -> Float64:
@@ -119,59 +155,171 @@ def reduce_losses(matrix: Float64, setup: Setup) -> Float64:
     return SOLUTION_CONCEPTS[setup.variant.solution_concept](matrix)
 
 
-def _training_of(hand: InHand, setup: Setup) -> TrainTask:
-    """One pass of the pair in hand over the cell's rows: step 4."""
-    plan = hand.task.plan
-    rows = shuffled_pass(
-        rows_of_cell(setup, plan.address), setup.variant, plan.address.stream(Purpose.SHUFFLE)
-    )
+def tournament(losses: Float64, contestants: Sequence[int]) -> int:
+    """The contestant with the lowest loss; a tie goes to the one drawn later.
+
+    Args:
+        losses: reduced loss of every member of the neighbourhood, shape (members,). A loss that is
+            not a number loses to any other.
+        contestants: members in the order they were drawn.
+    """
+    comparable = [(bool(np.isnan(loss)), 0.0 if np.isnan(loss) else float(loss)) for loss in losses]
+    winner = contestants[0]
+    for member in contestants[1:]:
+        if comparable[member] <= comparable[winner]:
+            winner = member
+    return winner
+
+
+def winner_of(task: Task, matrix: Float64) -> Offspring:
+    """The tournament's winner, taken as a pair; with the statistics that the cell carries."""
+    losses = reduce_losses(matrix, task.setup)
+    winner = tournament(losses, task.plan.contestants)
+    cell = replace(task.cell, pair=task.neighbourhood[winner])
+    return Offspring(task, cell, winner, float(losses.min()), matrix)
+
+
+# Training (step 4)
+
+
+def pass_of_winner(offspring: Offspring) -> TrainTask:
+    """One pass of the selected pair over the cell's rows."""
+    rows = _pass_of(offspring.task)
     alone = np.zeros(len(rows), dtype=np.int32)
-    moments = moments_at_start(hand.cell, setup)
+    rates = np.full(len(rows), offspring.task.plan.learning_rate)
+    moments = _moments_at_start(offspring)
     return TrainTask(
-        encoders=(hand.cell.pair.encoder,),
-        decoders=(hand.cell.pair.decoder,),
-        updates=Updates(rows, alone, alone, np.full(len(rows), plan.learning_rate)),
+        encoders=(offspring.cell.pair.encoder,),
+        decoders=(offspring.cell.pair.decoder,),
+        updates=Updates(rows, alone, alone, rates),
         encoder_moments=moments and (moments[0],),
         decoder_moments=moments and (moments[1],),
-        noise=training_noise(hand.task, setup),
-        observe=observes(hand.task, setup),
+        noise=_training_noise(offspring),
+        observe=observes(offspring.task),
     )
 
 
-def moments_at_start(cell: Cell, setup: Setup) -> tuple[Moments, Moments] | None:
+def pass_with_partners(offspring: Offspring) -> TrainTask:
+    """One pass of the selected pair, with random partners of the neighbourhood (`epoch-node`).
+
+    Per batch two updates: the encoder with a partner, then a partner with the decoder.
+    """
+    task, address = offspring.task, offspring.address
+    rows, members = _pass_of(task), len(task.neighbourhood)
+    n_updates = 2 * len(rows)
+    partners = address.stream(Purpose.OPPONENTS).integers(
+        members, size=(len(rows), 2), dtype=np.int32
+    )
+    encoders = np.full(n_updates, offspring.winner, dtype=np.int32)
+    decoders = np.full(n_updates, offspring.winner, dtype=np.int32)
+    decoders[0::2], encoders[1::2] = partners[:, 0], partners[:, 1]
+    rates = np.full(n_updates, task.plan.learning_rate)
+    moments = _moments_of_members(offspring)
+    return TrainTask(
+        encoders=tuple(pair.encoder for pair in task.neighbourhood),
+        decoders=tuple(pair.decoder for pair in task.neighbourhood),
+        updates=Updates(np.repeat(rows, 2, axis=0), encoders, decoders, rates),
+        encoder_moments=moments and moments[0],
+        decoder_moments=moments and moments[1],
+        noise=_training_noise(offspring),
+        observe=observes(task),
+    )
+
+
+def _moments_at_start(offspring: Offspring) -> tuple[Moments, Moments] | None:
     """Optimiser state of encoder and decoder at the start; None for a new Adam at every step."""
-    state = setup.variant.optimizer_state
+    cell, state = offspring.cell, offspring.setup.variant.optimizer_state
     if state == "step":
         return None
     if state == "cell" and cell.encoder_moments and cell.decoder_moments:
         return cell.encoder_moments, cell.decoder_moments
-    return (
-        Moments.zero(setup.architecture.encoder.size),
-        Moments.zero(setup.architecture.decoder.size),
-    )
+    architecture = offspring.setup.architecture
+    return Moments.zero(architecture.encoder.size), Moments.zero(architecture.decoder.size)
 
 
-def training_noise(task: Task, setup: Setup) -> np.random.Generator | None:
-    """The source of training noise, for environments that train under noise."""
-    if setup.architecture.noise_width == 0:
+def _moments_of_members(
+    offspring: Offspring,
+) -> tuple[tuple[Moments, ...], tuple[Moments, ...]] | None:
+    """Per member; those of an optimiser kept with the cell go with the selected pair."""
+    own = _moments_at_start(offspring)
+    if own is None:
         return None
-    return task.plan.address.stream(Purpose.TRAINING_NOISE)
+    architecture, members = offspring.setup.architecture, range(len(offspring.task.neighbourhood))
+    encoder, decoder = (
+        Moments.zero(architecture.encoder.size),
+        Moments.zero(architecture.decoder.size),
+    )
+    return (
+        tuple(own[0] if k == offspring.winner else encoder for k in members),
+        tuple(own[1] if k == offspring.winner else decoder for k in members),
+    )
 
 
-def after_training(hand: InHand, trained: Trained, encoder: int, decoder: int) -> InHand:
-    """Take one trained encoder and decoder into the hand, with their moments and statistics."""
-    cell = Cell(
-        pair=Pair(trained.encoders[encoder], trained.decoders[decoder]),
-        encoder_moments=_item(trained.encoder_moments, encoder),
-        decoder_moments=_item(trained.decoder_moments, decoder),
-        encoder_statistics=_add(
-            hand.cell.encoder_statistics, _item(trained.encoder_statistics, encoder)
-        ),
-        decoder_statistics=_add(
-            hand.cell.decoder_statistics, _item(trained.decoder_statistics, decoder)
+def _training_noise(offspring: Offspring) -> np.random.Generator | None:
+    """The source of training noise, for environments that train under noise."""
+    if offspring.setup.architecture.noise_width == 0:
+        return None
+    return offspring.address.stream(Purpose.TRAINING_NOISE)
+
+
+def with_trained(offspring: Offspring, trained: Trained) -> Offspring:
+    """Take the trained networks in, as candidates where there is more than one of them.
+
+    Statistics of the evaluation at selection are the winner's, and of no other candidate.
+    """
+    alone = len(trained.encoders) == 1
+    candidates = []
+    for k in range(len(trained.encoders)):
+        is_winner = alone or k == offspring.winner
+        known = offspring.cell if is_winner else Cell(offspring.cell.pair)
+        candidates.append(
+            Cell(
+                Pair(trained.encoders[k], trained.decoders[k]),
+                _item(trained.encoder_moments, k),
+                _item(trained.decoder_moments, k),
+                _add(known.encoder_statistics, _item(trained.encoder_statistics, k)),
+                _add(known.decoder_statistics, _item(trained.decoder_statistics, k)),
+            )
+        )
+    if alone:
+        return replace(offspring, cell=candidates[0])
+    return replace(offspring, candidates=tuple(candidates))
+
+
+# Activation statistics
+
+
+def observes(task: Task) -> bool:
+    """Whether activation statistics are gathered in this generation.
+
+    They cover the training batches and, as one batch each, the evaluations of the offspring: at
+    selection, encoder and decoder of the winner with each other, and at replacement where that
+    comes before pruning (`lipi_simple` and the baseline).
+
+    On the ring they are those of one generation, so only one with a prune event needs them; in the
+    canonical baseline they run from one prune event to the next.
+    """
+    variant = task.setup.variant
+    method = variant.prune_method
+    needed = method != "None" and load(OPERATOR, method).needs == "statistics"
+    return needed and (task.plan.prune or variant.is_canonical)
+
+
+def with_observed(offspring: Offspring, seen: Activations) -> Offspring:
+    """Add an evaluation of the pair on one batch to its activation statistics."""
+    size, cell = offspring.setup.variant.batch_size, offspring.cell
+    encoder, decoder = (
+        ActivationStatistics.of_batch(seen.encoder, size),
+        ActivationStatistics.of_batch(seen.decoder, size),
+    )
+    return replace(
+        offspring,
+        cell=replace(
+            cell,
+            encoder_statistics=_add(cell.encoder_statistics, encoder),
+            decoder_statistics=_add(cell.decoder_statistics, decoder),
         ),
     )
-    return replace(hand, cell=cell)
 
 
 def _item(items: tuple[T, ...] | None, k: int) -> T | None:
@@ -186,142 +334,24 @@ def _add(
     return known.merged(more)
 
 
-def evaluate_replacement(hands: Sequence[InHand], setup: Setup) -> list[InHand]:
-    """The loss of each trained pair on one training batch: step 5."""
-    batches = [replacement_batch(hand.task, setup) for hand in hands]
-    losses = setup.engine.loss_matrices(
-        [
-            EvaluateTask((hand.cell.pair.encoder,), (hand.cell.pair.decoder,), batch)
-            for hand, batch in zip(hands, batches, strict=True)
-        ]
-    )
-    return [
-        replace(hand, min_replacement_loss=float(loss[0, 0]))
-        for hand, loss in zip(observe(hands, batches, setup), losses, strict=True)
-    ]
+# Replacement (step 5)
 
 
-def replacement_batch(task: Task, setup: Setup) -> Int32:
-    """The training rows on which a trained pair is evaluated for replacement."""
-    address = task.plan.address
-    rows = rows_of_cell(setup, address)
-    return random_batch(rows, setup.variant, address, Purpose.REPLACEMENT_BATCH)
+def with_best(offspring: Offspring, matrix: Float64) -> Offspring:
+    """The trained pair, or the best of the candidates, with its loss at replacement.
 
-
-def observes(task: Task, setup: Setup) -> bool:
-    """Whether activation statistics are gathered in this generation.
-
-    They cover the training batches and, as one batch each, the evaluations of the pair in hand: at
-    selection, encoder and decoder of the winner with each other, and at replacement where that
-    comes before pruning (`lipi_simple` and the baseline).
-
-    On the ring they are those of one generation, so only one with a prune event needs them; in the
-    canonical baseline they run from one prune event to the next.
+    Args:
+        offspring: after training.
+        matrix: losses of the trained encoders with the trained decoders, shape (E, D).
     """
-    method = setup.variant.prune_method
-    needed = method != "None" and load(OPERATOR, method).needs == "statistics"
-    return needed and (task.plan.prune or setup.variant.is_canonical)
-
-
-def observe(hands: Sequence[InHand], batches: Sequence[Int32], setup: Setup) -> list[InHand]:
-    """Add an evaluation of each pair in hand, on its batch, to its activation statistics."""
-    observing = [k for k, hand in enumerate(hands) if observes(hand.task, setup)]
-    seen = setup.engine.activations(
-        [ActivationsTask(hands[k].cell.pair, batches[k]) for k in observing]
+    losses = reduce_losses(matrix, offspring.setup)
+    if not offspring.candidates:
+        return replace(offspring, min_replacement_loss=float(losses[0]))
+    best = int(np.nanargmin(losses)) if np.isfinite(losses).any() else offspring.winner
+    return replace(
+        offspring,
+        cell=offspring.candidates[best],
+        candidates=(),
+        winner=best,
+        min_replacement_loss=float(losses[best]),
     )
-    known = dict(zip(observing, seen, strict=True))
-    return [
-        _with_batch(hand, known[k], setup) if k in known else hand for k, hand in enumerate(hands)
-    ]
-
-
-def _with_batch(hand: InHand, seen: Activations, setup: Setup) -> InHand:
-    size = setup.variant.batch_size
-    cell = replace(
-        hand.cell,
-        encoder_statistics=_add(
-            hand.cell.encoder_statistics, ActivationStatistics.of_batch(seen.encoder, size)
-        ),
-        decoder_statistics=_add(
-            hand.cell.decoder_statistics, ActivationStatistics.of_batch(seen.decoder, size)
-        ),
-    )
-    return replace(hand, cell=cell)
-
-
-def prune_in_hand(hands: Sequence[InHand], setup: Setup) -> list[InHand]:
-    """Prune the pairs whose plan has a prune event: step 6."""
-    events = [k for k, hand in enumerate(hands) if hand.task.plan.prune]
-    pruned = dict(zip(events, _pruned([hands[k] for k in events], setup), strict=True))
-    return [pruned.get(k, hand) for k, hand in enumerate(hands)]
-
-
-def _pruned(hands: Sequence[InHand], setup: Setup) -> list[InHand]:
-    """Both networks of every pair pruned; their statistics begin anew."""
-    setup.engine.fetch([network for hand in hands for network in _networks(hand.cell.pair)])
-    evidence = _evidence(hands, setup)
-    networks = setup.engine.hold(
-        [
-            network
-            for hand, known in zip(hands, evidence, strict=True)
-            for network in _event(hand, known, setup)
-        ]
-    )
-    return [
-        replace(
-            hand,
-            cell=replace(
-                hand.cell,
-                pair=Pair(encoder, decoder),
-                encoder_statistics=None,
-                decoder_statistics=None,
-            ),
-        )
-        for hand, encoder, decoder in zip(hands, networks[0::2], networks[1::2], strict=True)
-    ]
-
-
-def _event(hand: InHand, evidence: tuple[Evidence, Evidence], setup: Setup) -> list[Network]:
-    """The prune event of one pair: its encoder and decoder after it."""
-    layouts = (setup.architecture.encoder, setup.architecture.decoder)
-    purposes = (Purpose.PRUNE_ENCODER, Purpose.PRUNE_DECODER)
-    plan = hand.task.plan
-    settings = Settings.of(setup.variant, plan.prune_amount)
-    return [
-        prune(network, layout, known, settings, plan.address.stream(purpose))
-        for network, layout, known, purpose in zip(
-            _networks(hand.cell.pair), layouts, evidence, purposes, strict=True
-        )
-    ]
-
-
-def _networks(pair: Pair) -> tuple[Network, Network]:
-    return pair.encoder, pair.decoder
-
-
-def _evidence(hands: Sequence[InHand], setup: Setup) -> list[tuple[Evidence, Evidence]]:
-    """What the operator needs to know of each pair's encoder and decoder."""
-    needs = load(OPERATOR, setup.variant.prune_method).needs if hands else "nothing"
-    if needs == "statistics":
-        return [
-            (Evidence(hand.cell.encoder_statistics), Evidence(hand.cell.decoder_statistics))
-            for hand in hands
-        ]
-    if needs == "activations":
-        split = setup.variant.lexicase_split
-        asked = [
-            ActivationsTask(hand.cell.pair, _sampled_rows(hand.task, setup), split)
-            for hand in hands
-        ]
-        return [
-            (Evidence(activations=seen.encoder), Evidence(activations=seen.decoder))
-            for seen in setup.engine.activations(asked)
-        ]
-    return [(Evidence(), Evidence()) for _ in hands]
-
-
-def _sampled_rows(task: Task, setup: Setup) -> Int32:
-    """The rows that an operator sees of activations, drawn with replacement."""
-    n_rows = len(setup.dataset.split(setup.variant.lexicase_split))
-    rng = task.plan.address.stream(Purpose.LEXICASE_ROWS)
-    return rng.integers(n_rows, size=SAMPLED_ROWS, dtype=np.int32)

@@ -1,97 +1,230 @@
-"""A generation from tasks to outcomes: the cell evaluation, then what is recorded of it."""
+"""A generation: a stack of cells selects, trains, evaluates and prunes (algorithm section 4).
+
+It is a pure function of the cells' states, their neighbours' centres and their plans, and is
+written for a stack of cells that do not depend on each other, of any trials whose variants share an
+engine, so that the engine can train them together; a cell alone is a stack of one, with the same
+bits. What tells one cell evaluation from another is said in `CELL_EVALUATIONS`.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-import numpy as np
-
-from aes_lipi.coevolution.all_vs_all import all_vs_all
-from aes_lipi.coevolution.batches import random_batch
-from aes_lipi.coevolution.cell import InHand, lipi_simple, lipi_simple_pte
-from aes_lipi.coevolution.divergence import caught, check_measured
-from aes_lipi.coevolution.epoch_node import epoch_node
-from aes_lipi.coevolution.plan import Cell, Outcome, Record, Setup, Task, capacity
-from aes_lipi.coevolution.quality import Quality, measure
+from aes_lipi.arrays import Int32
+from aes_lipi.autoencoders.network import Network, Pair
+from aes_lipi.coevolution.cell import (
+    Offspring,
+    Task,
+    batch_of,
+    observes,
+    pass_of_winner,
+    pass_with_partners,
+    winner_of,
+    with_best,
+    with_observed,
+    with_trained,
+)
+from aes_lipi.coevolution.measure import DivergenceError, caught, recorded
+from aes_lipi.coevolution.records import Record
+from aes_lipi.coevolution.state import Cell
 from aes_lipi.config import Variant
-from aes_lipi.engine.protocol import EvaluateTask
+from aes_lipi.engine.protocol import ActivationsTask, Engine, EvaluateTask, TrainTask
+from aes_lipi.extension import load
+from aes_lipi.pruning.event import OPERATOR, prune
+from aes_lipi.pruning.operators.contract import Evidence, Settings
+from aes_lipi.pruning.operators.lexicase import SAMPLED_ROWS
 from aes_lipi.randomness import Purpose
 
-RECORDED_MEMBERS = 16
-"""The largest neighbourhood whose loss matrix is recorded: it grows with the square of that."""
 
-CellEvaluation = Callable[[Sequence[Task], Setup], list[InHand]]
+@dataclass(frozen=True)
+class CellEvaluation:
+    """What tells a cell evaluation from others.
 
-CELL_EVALUATIONS: dict[str, CellEvaluation] = {
-    "lipi_simple": lipi_simple,
-    "lipi_simple_pte": lipi_simple_pte,
-    "epoch-node": epoch_node,
-    "all_vs_all": all_vs_all,
-    "ann_canonical": lipi_simple,
+    Attributes:
+        training: what the engine is asked to train of an offspring.
+        prunes_first: whether it is pruned before it is evaluated for replacement.
+        observes_replacement: whether activation statistics cover that evaluation, too.
+    """
+
+    training: Callable[[Offspring], TrainTask]
+    prunes_first: bool = False
+    observes_replacement: bool = True
+
+
+CELL_EVALUATIONS = {
+    "lipi_simple": CellEvaluation(pass_of_winner),
+    "lipi_simple_pte": CellEvaluation(
+        pass_of_winner, prunes_first=True, observes_replacement=False
+    ),
+    "epoch-node": CellEvaluation(pass_with_partners, observes_replacement=False),
+    "all_vs_all": CellEvaluation(pass_with_partners),
+    "ann_canonical": CellEvaluation(pass_of_winner),
 }
-"""`ann_canonical` is the generation of a cell whose neighbourhood is itself; what else makes it the
-baseline (optimiser, learning rates, horizon of the schedules) are settings."""
+"""`lipi_simple` is "Lipi-AE-S". In `epoch-node` the best of the trained sub-population goes on, and
+it alone is pruned. `all_vs_all` is that of a neighbourhood of one, in which an encoder and a
+decoder meet, and `ann_canonical` is the generation of a cell whose neighbourhood is itself; what
+else makes it the baseline (optimiser, learning rates, horizon of the schedules) are settings."""
 
 
-def generation(tasks: Sequence[Task], setup: Setup) -> list[Outcome]:
+def generation(tasks: Sequence[Task]) -> list[tuple[Cell, Record] | DivergenceError]:
     """One generation of a stack of cells, a pure function but for `wall_time_s`.
 
     Args:
-        tasks: cells that do not depend on each other; for `all_vs_all` the whole population.
-        setup: what the cells of the trial share.
+        tasks: cells that do not depend on each other, and whose setups have the same engine.
 
     Returns:
-        per task the cell's new state and its record. The time of a stack is shared out evenly.
-
-    Raises:
-        DivergenceError: a weight or a loss is not finite, and the policy is to fail.
+        per task the cell's new state and its record, or why its trial is given up. The time of a
+        stack is shared out evenly.
     """
-    started = time.perf_counter()
-    hands = CELL_EVALUATIONS[setup.variant.cell_evaluation](tasks, setup)
-    hands = [caught(hand, setup) for hand in hands]
-    outcomes = _recorded(hands, setup)
+    started, engine = time.perf_counter(), tasks[0].setup.engine
+    offspring = _selected(tasks, engine)
+    trained = engine.train([_evaluation_of(each).training(each) for each in offspring])
+    offspring = [with_trained(*each) for each in zip(offspring, trained, strict=True)]
+    early = [_evaluation_of(each).prunes_first for each in offspring]
+    offspring = _pruned(offspring, early, engine)
+    offspring = _evaluated(offspring, engine)
+    offspring = _pruned(offspring, [not was for was in early], engine)
+    outcomes = recorded([caught(each) for each in offspring], engine)
     elapsed = (time.perf_counter() - started) / len(tasks)
     return [
-        replace(outcome, record=replace(outcome.record, wall_time_s=elapsed))
-        for outcome in outcomes
+        each
+        if isinstance(each, DivergenceError)
+        else (_carried(each[0]), replace(each[1], wall_time_s=elapsed))
+        for each in outcomes
     ]
 
 
-def _recorded(hands: Sequence[InHand], setup: Setup) -> list[Outcome]:
-    test_losses = _test_losses(hands, setup)
-    measured = [k for k, hand in enumerate(hands) if hand.task.plan.record_quality]
-    qualities = measure([hands[k].cell.pair for k in measured], setup)
-    known = dict(zip(measured, qualities, strict=True))
-    records = [
-        _record(hand, test_losses[k], known.get(k, Quality())) for k, hand in enumerate(hands)
-    ]
-    for record in records:
-        check_measured(record, setup)
-    return [
-        Outcome(_carried(hand.cell, setup), record)
-        for hand, record in zip(hands, records, strict=True)
-    ]
+def _evaluation_of(offspring: Offspring) -> CellEvaluation:
+    return CELL_EVALUATIONS[offspring.setup.variant.cell_evaluation]
 
 
-def _test_losses(hands: Sequence[InHand], setup: Setup) -> list[float | None]:
-    """The loss of every new centre on one batch of test rows."""
-    if not setup.variant.record_test_loss:
-        return [None] * len(hands)
-    rows = np.arange(len(setup.dataset.test), dtype=np.int32)
-    matrices = setup.engine.loss_matrices(
+def _selected(tasks: Sequence[Task], engine: Engine) -> list[Offspring]:
+    """Evaluate every neighbourhood on one batch and take each tournament's winner as a pair.
+
+    Steps 1 to 3. Where the operator needs activation statistics, they begin with this evaluation
+    of the winner, on top of those that the cell carries.
+    """
+    batches = [batch_of(task, Purpose.SELECTION_BATCH) for task in tasks]
+    matrices = engine.loss_matrices(
         [
             EvaluateTask(
-                (hand.cell.pair.encoder,),
-                (hand.cell.pair.decoder,),
-                random_batch(rows, setup.variant, hand.task.plan.address, Purpose.TEST_BATCH),
-                split="test",
+                tuple(pair.encoder for pair in task.neighbourhood),
+                tuple(pair.decoder for pair in task.neighbourhood),
+                batch,
             )
-            for hand in hands
+            for task, batch in zip(tasks, batches, strict=True)
         ]
     )
-    return [float(matrix[0, 0]) for matrix in matrices]
+    winners = [winner_of(task, matrix) for task, matrix in zip(tasks, matrices, strict=True)]
+    return _observed(winners, batches, [observes(task) for task in tasks], engine)
+
+
+def _observed(
+    offspring: Sequence[Offspring],
+    batches: Sequence[Int32],
+    wanted: Sequence[bool],
+    engine: Engine,
+) -> list[Offspring]:
+    """Add evaluations of pairs, each on its batch, to their activation statistics."""
+    observing = [k for k, each in enumerate(wanted) if each]
+    asked = [ActivationsTask(offspring[k].cell.pair, batches[k]) for k in observing]
+    seen = dict(zip(observing, engine.activations(asked), strict=True)) if asked else {}
+    return [with_observed(each, seen[k]) if k in seen else each for k, each in enumerate(offspring)]
+
+
+def _evaluated(offspring: Sequence[Offspring], engine: Engine) -> list[Offspring]:
+    """The loss of what was trained on one training batch, and the best of it: step 5."""
+    batches = [batch_of(each.task, Purpose.REPLACEMENT_BATCH) for each in offspring]
+    wanted = [
+        observes(each.task) and _evaluation_of(each).observes_replacement for each in offspring
+    ]
+    observed = _observed(offspring, batches, wanted, engine)
+    trained = [each.candidates or (each.cell,) for each in observed]
+    matrices = engine.loss_matrices(
+        [
+            EvaluateTask(
+                tuple(cell.pair.encoder for cell in cells),
+                tuple(cell.pair.decoder for cell in cells),
+                batch,
+            )
+            for cells, batch in zip(trained, batches, strict=True)
+        ]
+    )
+    return [with_best(each, matrix) for each, matrix in zip(observed, matrices, strict=True)]
+
+
+def _pruned(offspring: Sequence[Offspring], now: Sequence[bool], engine: Engine) -> list[Offspring]:
+    """Prune those whose turn it is, where their plans have a prune event: step 6."""
+    events = [k for k, each in enumerate(offspring) if now[k] and each.task.plan.prune]
+    pairs = dict(zip(events, _prune_events([offspring[k] for k in events], engine), strict=True))
+    return [
+        replace(each, cell=Cell(pairs[k], each.cell.encoder_moments, each.cell.decoder_moments))
+        if k in pairs
+        else each
+        for k, each in enumerate(offspring)
+    ]
+
+
+def _prune_events(offspring: Sequence[Offspring], engine: Engine) -> list[Pair]:
+    """Both networks of every pair pruned; their statistics begin anew."""
+    if not offspring:
+        return []
+    engine.fetch([network for each in offspring for network in _networks(each.cell.pair)])
+    networks = engine.hold(
+        [
+            network
+            for each, evidence in zip(offspring, _evidence(offspring, engine), strict=True)
+            for network in _prune_event(each, evidence)
+        ]
+    )
+    return [Pair(*both) for both in zip(networks[0::2], networks[1::2], strict=True)]
+
+
+def _prune_event(offspring: Offspring, evidence: tuple[Evidence, Evidence]) -> list[Network]:
+    """The prune event of one pair: its encoder and decoder after it."""
+    architecture, plan = offspring.setup.architecture, offspring.task.plan
+    settings = Settings.of(offspring.setup.variant, plan.prune_amount)
+    return [
+        prune(network, layout, known, settings, plan.address.stream(purpose))
+        for network, layout, known, purpose in zip(
+            _networks(offspring.cell.pair),
+            (architecture.encoder, architecture.decoder),
+            evidence,
+            (Purpose.PRUNE_ENCODER, Purpose.PRUNE_DECODER),
+            strict=True,
+        )
+    ]
+
+
+def _networks(pair: Pair) -> tuple[Network, Network]:
+    return pair.encoder, pair.decoder
+
+
+def _evidence(offspring: Sequence[Offspring], engine: Engine) -> list[tuple[Evidence, Evidence]]:
+    """What the operators need to know of each pair's encoder and decoder."""
+    needs = [load(OPERATOR, each.setup.variant.prune_method).needs for each in offspring]
+    asking = [k for k, need in enumerate(needs) if need == "activations"]
+    asked = [_sampled(offspring[k]) for k in asking]
+    seen = dict(zip(asking, engine.activations(asked), strict=True)) if asked else {}
+    return [
+        (Evidence(activations=seen[k].encoder), Evidence(activations=seen[k].decoder))
+        if k in seen
+        else (Evidence(each.cell.encoder_statistics), Evidence(each.cell.decoder_statistics))
+        if needs[k] == "statistics"
+        else (Evidence(), Evidence())
+        for k, each in enumerate(offspring)
+    ]
+
+
+def _sampled(offspring: Offspring) -> ActivationsTask:
+    """The activations that an operator sees: of rows that are drawn with replacement."""
+    split = offspring.setup.variant.lexicase_split
+    n_rows = len(offspring.setup.dataset.split(split))
+    rng = offspring.address.stream(Purpose.LEXICASE_ROWS)
+    rows = rng.integers(n_rows, size=SAMPLED_ROWS, dtype="int32")
+    return ActivationsTask(offspring.cell.pair, rows, split)
 
 
 def carries_private_state(variant: Variant) -> bool:
@@ -99,50 +232,11 @@ def carries_private_state(variant: Variant) -> bool:
     return variant.optimizer_state == "cell" or variant.is_canonical
 
 
-def _carried(cell: Cell, setup: Setup) -> Cell:
+def _carried(offspring: Offspring) -> Cell:
     """What of the cell's state goes on to its next generation."""
-    if setup.variant.optimizer_state != "cell":
+    cell, variant = offspring.cell, offspring.setup.variant
+    if variant.optimizer_state != "cell":
         cell = replace(cell, encoder_moments=None, decoder_moments=None)
-    if not setup.variant.is_canonical:
+    if not variant.is_canonical:
         cell = replace(cell, encoder_statistics=None, decoder_statistics=None)
     return cell
-
-
-def _selection_losses(hand: InHand) -> tuple[float, ...] | None:
-    if not hand.task.plan.record_quality or len(hand.task.members) > RECORDED_MEMBERS:
-        return None
-    return tuple(hand.selection_losses.ravel().tolist())
-
-
-def _record(hand: InHand, test_loss: float | None, quality: Quality) -> Record:
-    plan, pair = hand.task.plan, hand.cell.pair
-    return Record(
-        trial=plan.address.trial,
-        generation=plan.address.generation,
-        cell=plan.address.cell,
-        learning_rate=plan.learning_rate,
-        min_selection_loss=hand.min_selection_loss,
-        winner=hand.winner,
-        winner_cell=hand.task.members[hand.winner],
-        min_replacement_loss=hand.min_replacement_loss,
-        prune_probability=plan.prune_probability,
-        prune_event=plan.prune,
-        n_pruned_encoder=pair.encoder.n_pruned,
-        n_pruned_decoder=pair.decoder.n_pruned,
-        n_zero_encoder=pair.encoder.n_zero,
-        n_zero_decoder=pair.decoder.n_zero,
-        capacity=capacity(pair),
-        n_compact=quality.n_compact,
-        test_loss=test_loss,
-        mean_L1=quality.mean_L1,
-        std_L1=quality.std_L1,
-        test_L1=quality.test_L1,
-        std_test_L1=quality.std_test_L1,
-        validation_L1=quality.validation_L1,
-        read_generations=hand.task.reads,
-        staleness=plan.address.generation - 1 - min(hand.task.reads),
-        selection_losses=_selection_losses(hand),
-        centre=quality.centre,
-        diverged=hand.diverged,
-        wall_time_s=0.0,
-    )

@@ -1,7 +1,8 @@
 """Who a cell's neighbours are.
 
 A topology gives every cell its neighbourhood as cell indices, its own first. Small populations wrap
-around, so that a cell may appear more than once in a neighbourhood.
+around, so that a cell may appear more than once in a neighbourhood. Without space (`all_vs_all`)
+there are as many cells as pairs of an encoder and a decoder, and each is alone.
 """
 
 from __future__ import annotations
@@ -70,4 +71,6 @@ TOPOLOGIES: dict[str, Callable[[Variant], Neighbourhoods]] = {"ring": _ring_of, 
 
 def neighbourhoods(variant: Variant) -> Neighbourhoods:
     """Every cell's neighbourhood in a variant, own cell first."""
+    if variant.cell_evaluation == "all_vs_all":
+        return tuple((pair,) for pair in range(variant.population_size**2))
     return TOPOLOGIES[variant.topology](variant)

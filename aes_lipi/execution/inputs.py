@@ -19,7 +19,7 @@ import numpy as np
 from aes_lipi.arrays import Float32
 from aes_lipi.autoencoders.environments import ENVIRONMENT, Architecture, build_architecture
 from aes_lipi.autoencoders.network import Pair
-from aes_lipi.coevolution.plan import Setup
+from aes_lipi.coevolution.state import Setup
 from aes_lipi.config import Variant
 from aes_lipi.data.dataset import Dataset
 from aes_lipi.data.load import clustering_of, data_key
@@ -27,8 +27,9 @@ from aes_lipi.data.plugged import dataset_of
 from aes_lipi.engine.auto import choose_device, choose_engine, engine_name
 from aes_lipi.engine.protocol import Engine
 from aes_lipi.execution.digests import check_unchanged
-from aes_lipi.execution.grouping import engine_key, trials_that_fit
-from aes_lipi.extension import check_same_plugins, load
+from aes_lipi.execution.stacks import engine_key, trials_that_fit
+from aes_lipi.extension import load
+from aes_lipi.extension.loading import check_same_plugins
 from aes_lipi.models import load_pairs
 
 DATASETS_KEPT = 2
@@ -83,7 +84,7 @@ def prepare_with(variant: Variant, inputs: Inputs) -> Setup:
     Raises:
         UserError: the engine, the device or a plug-in cannot be had here.
     """
-    return _setup(variant, inputs.dataset, ())
+    return replace(_setup(variant, inputs.dataset, ()), warm_start=inputs.warm_start)
 
 
 class SetupCache:

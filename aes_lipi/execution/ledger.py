@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
-from aes_lipi.checkpoints import Identity, digest_of_reads, identify, software
 from aes_lipi.errors import UserError
+from aes_lipi.execution.endings import processor_name, settle
 from aes_lipi.execution.job import (
     Checkpointed,
     Computed,
@@ -20,7 +20,7 @@ from aes_lipi.execution.job import (
     Refused,
 )
 from aes_lipi.execution.observer import Observer
-from aes_lipi.execution.trial import processor_name, settle
+from aes_lipi.results.checkpoint import Identity, digest_of_reads, identify, software
 from aes_lipi.results.store import ResultStore
 from aes_lipi.results.trial_files import TrialId
 

@@ -14,13 +14,7 @@ from aes_lipi.config import Variant
 from aes_lipi.engine.auto import compile_ahead
 from aes_lipi.errors import UserError
 from aes_lipi.execution.dry_run import check_feasible
-from aes_lipi.execution.grouping import (
-    can_stack,
-    check_trials_per_worker,
-    gpu_memory,
-    halves,
-    stacks_of,
-)
+from aes_lipi.execution.endings import failed
 from aes_lipi.execution.inputs import (
     SharedDataset,
     large_files_shared,
@@ -32,8 +26,14 @@ from aes_lipi.execution.ledger import Ledger, act_on
 from aes_lipi.execution.notice import minded, was_given
 from aes_lipi.execution.observer import Observer
 from aes_lipi.execution.retries import TRIES_WITHOUT_PROGRESS, Backoff
-from aes_lipi.execution.stacks import run_together
-from aes_lipi.execution.trial import failed
+from aes_lipi.execution.stacks import (
+    can_stack,
+    check_trials_per_worker,
+    gpu_memory,
+    halves,
+    stacks_of,
+)
+from aes_lipi.execution.trial import run_trials
 from aes_lipi.execution.workers import Worker
 from aes_lipi.results.trial_files import TrialId
 
@@ -113,7 +113,7 @@ def _run_here(stacks: Sequence[tuple[Job, ...]], ledger: Ledger) -> None:
         if was_given():
             return
         resumed = [ledger.resumed(job) for job in stack]
-        with closing(run_together(resumed, notice=was_given)) as said:
+        with closing(run_trials(resumed, notice=was_given)) as said:
             for job, message in said:
                 act_on(message, job, ledger)
 

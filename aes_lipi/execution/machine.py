@@ -15,8 +15,8 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 import aes_lipi
+from aes_lipi.execution.endings import processor_name
 from aes_lipi.execution.local import available_cores
-from aes_lipi.execution.trial import processor_name
 from aes_lipi.results.health import Finding
 
 _LEAST_MEMORY = 2**29  # bytes; a worker process takes some three hundred MB

@@ -7,11 +7,11 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from aes_lipi.checkpoints import glance
 from aes_lipi.errors import UserError
 from aes_lipi.execution.job import Checkpointed, Ending, Job
 from aes_lipi.execution.ledger import Ledger
 from aes_lipi.execution.pace import Pace
+from aes_lipi.results.checkpoint import glance
 from aes_lipi.results.progress import Progress, RunningTrial
 from aes_lipi.results.store import ResultStore
 from aes_lipi.results.trial_files import TrialId

@@ -1,126 +1,99 @@
-"""Trials beside each other in one process, so that their models are trained as one stack."""
+"""Which trials of a study run beside each other in one process."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import replace
-from datetime import UTC, datetime
-from queue import SimpleQueue
+from collections.abc import Hashable, Mapping, Sequence
+from itertools import pairwise
 
-from threadpoolctl import threadpool_limits
-
-from aes_lipi.autoencoders.network import Pair
-from aes_lipi.coevolution.plan import Setup
+from aes_lipi.autoencoders.environments import Architecture
+from aes_lipi.coevolution.topology import neighbourhoods
 from aes_lipi.config import Variant
-from aes_lipi.engine.gathered import GatheredEngine, Gathering, Stopped
-from aes_lipi.engine.protocol import Engine
+from aes_lipi.config.variant import DATA_FIELDS
 from aes_lipi.errors import UserError
-from aes_lipi.execution.job import Job, Message, Refused
-from aes_lipi.execution.notice import Notice, never
-from aes_lipi.execution.trial import Provide, failed, from_files, run_trial
+from aes_lipi.execution.job import Job
 
-LOST = (
-    "the GPU has failed ({}); run the same command again: trials go on from where they were last "
-    "written down"
+ENGINE_FIELDS = (
+    *DATA_FIELDS,
+    *("environment", "hidden_sizes", "latent_size", "batch_size", "engine", "device"),
 )
-
-Prepared = tuple[Setup, Sequence[Pair]]
-
-_Told = tuple[Job, Message | None]
-"""What a trial says; None when it has ended."""
+"""What an engine depends on: variants that agree in these can share one."""
 
 
-def run_together(
-    jobs: Sequence[Job], provide: Provide = from_files, notice: Notice = never
-) -> Generator[tuple[Job, Message], None, None]:
-    """Run a trial by itself, or several as `run_stack` does."""
-    if len(jobs) > 1:
-        yield from run_stack(jobs, provide, notice)
-        return
-    for message in run_trial(jobs[0], provide, notice):
-        yield jobs[0], message
+def engine_key(variant: Variant) -> Hashable:
+    """Equal for variants whose trials one engine can serve."""
+    return tuple(getattr(variant, name) for name in ENGINE_FIELDS)
 
 
-def run_stack(
-    jobs: Sequence[Job], provide: Provide = from_files, notice: Notice = never
-) -> Iterator[tuple[Job, Message]]:
-    """Run trials beside each other, each from its checkpoint if it has one.
+def can_stack(variant: Variant) -> bool:
+    """Whether the engine that a variant names trains models of several trials together."""
+    return variant.engine == "torch" or (variant.engine == "auto" and variant.device == "cuda")
 
-    Every trial goes its own way in a thread of its own, as it would alone, and they share an
-    engine, which answers all that ask at the same time as one stack.
+
+def check_trials_per_worker(asked: int | None, variants: Sequence[Variant]) -> None:
+    """Refuse to put trials beside each other that no engine trains together.
+
+    Raises:
+        UserError: none of the variants has such an engine.
+    """
+    if asked is not None and asked > 1 and not any(map(can_stack, variants)):
+        found = sorted({variant.engine for variant in variants})
+        names = ", ".join("auto (on a CPU)" if name == "auto" else name for name in found)
+        raise UserError(
+            f"--trials_per_worker {asked}: the engine {names} trains one trial at a time; use "
+            "--engine torch, on a GPU (--device cuda)"
+        )
+
+
+def trials_that_fit(variant: Variant, architecture: Architecture, n_rows: int, free: int) -> int:
+    """Trials of a variant that can be trained side by side in so many bytes of a GPU's memory.
 
     Args:
-        jobs: the trials; their variants have the same `engine_key`.
-        provide: where data and saved models come from.
-        notice: that the process will soon be stopped: the trials are written down, and stop.
-
-    Yields:
-        what each trial says; see `run_trial`.
+        variant: settings.
+        architecture: of its networks.
+        n_rows: of the training split.
+        free: bytes.
     """
-    started_at = datetime.now(UTC)
-    try:
-        prepared = {variant: provide(variant) for variant in dict.fromkeys(j.variant for j in jobs)}
-    except UserError as error:
-        yield jobs[0], Refused(str(error))
-        return
-    except Exception as error:
-        yield from ((job, failed(job, error, started_at)) for job in jobs)
-        return
-    engine = prepared[jobs[0].variant][0].engine
-    gathering = Gathering(engine, len(jobs))
-    told: SimpleQueue[_Told] = SimpleQueue()
-    with ExitStack() as stack:
-        stack.callback(engine.release)
-        stack.enter_context(threadpool_limits(limits=1))
-        _start(stack, gathering.serve)
-        stack.callback(gathering.stop)
-        for k, job in enumerate(jobs):
-            seat = GatheredEngine(gathering, k)
-            _start(stack, _live, job, _with_engine(prepared, seat), notice, seat, told)
-        stack.callback(gathering.stop)  # before the threads are waited for
-        yield from _heard(told, len(jobs))
-        if gathering.lost is not None:
-            yield jobs[0], Refused(LOST.format(gathering.lost))
+    from aes_lipi.engine.torch import tasks_that_fit  # noqa: PLC0415 - torch is slow to import
+
+    cells, members = variant.population_size, len(neighbourhoods(variant)[0])
+    if variant.cell_evaluation != "epoch-node":
+        members = 1
+    return max(1, tasks_that_fit(architecture, variant.batch_size, n_rows, members, free) // cells)
 
 
-def _start(stack: ExitStack, function: Callable[..., None], *arguments: object) -> None:
-    """Run a function in a thread that has ended when the stack is unwound."""
-    thread = threading.Thread(target=function, args=arguments, daemon=True)
-    thread.start()
-    stack.callback(thread.join)
+def gpu_memory() -> int:
+    """Bytes that are free on the GPU of this process."""
+    import torch  # noqa: PLC0415 - slow to import
+
+    from aes_lipi.engine.torch import free_memory  # noqa: PLC0415
+
+    return free_memory(torch.device("cuda"))
 
 
-def _live(
-    job: Job, provide: Provide, notice: Notice, seat: GatheredEngine, told: SimpleQueue[_Told]
-) -> None:
-    """The life of a trial in its thread."""
-    try:
-        for message in run_trial(job, provide, notice):
-            told.put((job, message))
-    except Stopped:
-        pass
-    finally:
-        told.put((job, None))
-        seat.leave()
+def stacks_of(
+    jobs: Sequence[Job], most: Mapping[Variant, int], n_workers: int
+) -> list[tuple[Job, ...]]:
+    """Put trials together that one engine can serve, as many as may be and all workers get some.
+
+    Args:
+        jobs: the trials.
+        most: of every variant, how many trials may be together.
+        n_workers: processes that will work at the same time.
+    """
+    groups: dict[Hashable, list[Job]] = {}
+    for k, job in enumerate(jobs):
+        key = engine_key(job.variant) if most[job.variant] > 1 else k
+        groups.setdefault(key, []).append(job)
+    stacks: list[tuple[Job, ...]] = []
+    for alike in groups.values():
+        room = min(most[job.variant] for job in alike)
+        n_stacks = max(-(-len(alike) // room), min(n_workers, len(alike)) if room > 1 else 1)
+        ends = [round(k * len(alike) / n_stacks) for k in range(n_stacks + 1)]
+        stacks += [tuple(alike[start:end]) for start, end in pairwise(ends)]
+    return stacks
 
 
-def _heard(told: SimpleQueue[_Told], n_trials: int) -> Iterator[tuple[Job, Message]]:
-    """What trials say, until all have ended."""
-    while n_trials:
-        job, message = told.get()
-        if message is None:
-            n_trials -= 1
-        else:
-            yield job, message
-
-
-def _with_engine(prepared: Mapping[Variant, Prepared], engine: Engine) -> Provide:
-    """The same, but that another engine computes."""
-
-    def provide(variant: Variant) -> Prepared:
-        setup, warm = prepared[variant]
-        return replace(setup, engine=engine), warm
-
-    return provide
+def halves(jobs: tuple[Job, ...]) -> tuple[tuple[Job, ...], tuple[Job, ...]]:
+    """Two smaller stacks in the place of one that ends its process again and again."""
+    middle = len(jobs) // 2
+    return jobs[:middle], jobs[middle:]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from aes_lipi.coevolution.order import runs_freely
+from aes_lipi.coevolution.schedule import runs_freely
 from aes_lipi.config import Study, Variant
 from aes_lipi.errors import UserError
 from aes_lipi.execution.digests import with_digests

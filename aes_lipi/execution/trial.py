@@ -1,137 +1,184 @@
-"""One trial from its first generation to the contents of its files."""
+"""Trials in this process, one or several side by side, from their first generation to their end."""
 
 from __future__ import annotations
 
-import dataclasses
-import platform
-import socket
 import time
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
-from importlib.metadata import version
-from pathlib import Path
-from typing import Any
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
-import aes_lipi
-from aes_lipi.autoencoders.network import Pair
-from aes_lipi.checkpoints import Checkpoint, decode_checkpoint, encode_checkpoint
-from aes_lipi.coevolution.front import with_front_alone
-from aes_lipi.coevolution.plan import Record, Setup
-from aes_lipi.coevolution.quality import pair_of
-from aes_lipi.coevolution.ring import Evolution, Ring, initial_ring
-from aes_lipi.coevolution.verdict import Verdict, judge
-from aes_lipi.config import Variant
-from aes_lipi.engine.protocol import Engine
-from aes_lipi.errors import UserError
-from aes_lipi.execution.cadence import Cadence
-from aes_lipi.execution.inputs import inputs_of, prepare
-from aes_lipi.execution.job import (
-    Checkpointed,
-    Computed,
-    Ending,
-    Failed,
-    Job,
-    Leaving,
-    Message,
-    Reached,
-    Refused,
+from aes_lipi.autoencoders.environments import Architecture
+from aes_lipi.coevolution.evolution import (
+    EngineLostError,
+    InProcess,
+    News,
+    StepsLost,
+    TrialFailed,
+    evolve,
+    first_states,
 )
+from aes_lipi.coevolution.schedule import Schedule
+from aes_lipi.coevolution.state import Held, Setup, TrialState
+from aes_lipi.config import Variant
+from aes_lipi.config.study import CheckpointInterval
+from aes_lipi.errors import UserError
+from aes_lipi.execution.endings import conclude, failed, processor_name
+from aes_lipi.execution.inputs import inputs_of, prepare
+from aes_lipi.execution.job import Checkpointed, Job, Leaving, Message, Reached, Refused
 from aes_lipi.execution.notice import Notice, never
-from aes_lipi.models import Model, Place, describe_layers, model_bytes
-from aes_lipi.results.schema import WEIGHTS, settings_row
-from aes_lipi.results.store import ResultStore
-from aes_lipi.results.trial_files import trial_files
+from aes_lipi.results.checkpoint import Checkpoint, decode_checkpoint, encode_checkpoint
 
-Provide = Callable[[Variant], tuple[Setup, Sequence[Pair]]]
-"""Gives what a variant's trials share, and the saved pairs that they start from."""
+LARGEST_SHARE = 0.05
+"""Of a trial's time that checkpoints by the clock may take."""
+
+ENGINE_LOST = (
+    "the GPU has failed ({}); run the same command again: trials go on from where they were last "
+    "written down"
+)
+
+Provide = Callable[[Variant], Setup]
+"""Gives what a variant's trials share."""
 
 
-def from_files(variant: Variant) -> tuple[Setup, Sequence[Pair]]:
+def from_files(variant: Variant) -> Setup:
     """Data and saved models as this machine's files hold them.
 
     Raises:
-        UserError: they cannot be had.
+        UserError: a file is missing or unfit, or the engine cannot be had; the message says which.
     """
-    return prepare(variant), inputs_of(variant).warm_start
+    return replace(prepare(variant), warm_start=inputs_of(variant).warm_start)
 
 
-def run_trial(job: Job, provide: Provide = from_files, notice: Notice = never) -> Iterator[Message]:
-    """Run a trial in this process, from its checkpoint if it has one.
+def run_trials(
+    jobs: Sequence[Job], provide: Provide = from_files, notice: Notice = never
+) -> Generator[tuple[Job, Message], None, None]:
+    """Run trials side by side in this process, each from its checkpoint if it has one.
 
-    One thread computes, whatever the machine, so that the bits are the same everywhere.
+    Their models are trained as one stack; on the CPU each trial has the bits of itself alone. One
+    thread computes, whatever the machine, so that the bits are the same everywhere.
 
     Args:
-        job: the trial.
+        jobs: the trials; where there are several, their variants have the same `engine_key`.
         provide: where data and saved models come from.
-        notice: that the process will soon be stopped: the trial is written down, and stops.
+        notice: that the process will soon be stopped: the trials are written down, and stop.
 
     Yields:
-        its progress, and last how it ended: `Leaving` after a notice; `Refused` where it cannot run
-        through no fault of its own, so that the same would befall the other trials.
+        each trial's progress, and last how it ended: `Leaving` after a notice; `Refused` where it
+        cannot run through no fault of its own, so that the same would befall the other trials.
     """
     started_at = datetime.now(UTC)
     try:
-        setup, warm = provide(job.variant)  # loads the libraries whose threads are limited
-        with threadpool_limits(limits=1):
-            yield from _generations(job, setup, warm, started_at, notice)
+        setups = _with_one_engine(jobs, provide)  # loads the libraries whose threads are limited
+        trials = [_Trial(*each, started_at) for each in zip(jobs, setups, strict=True)]
+        with threadpool_limits(limits=1), ExitStack() as stack:
+            if len(jobs) > 1:
+                stack.callback(setups[0].engine.release)
+            yield from _told(trials, InProcess(setups), notice)
     except UserError as error:
-        yield Refused(str(error))
+        yield jobs[0], Refused(str(error))
+    except EngineLostError as error:
+        yield jobs[0], Refused(ENGINE_LOST.format(error))
     except Exception as error:
-        yield failed(job, error, started_at)
+        yield from ((job, failed(job, error, started_at)) for job in jobs)
 
 
-def _generations(
-    job: Job, setup: Setup, warm: Sequence[Pair], started_at: datetime, notice: Notice
-) -> Iterator[Message]:
-    """All generations that are left, and the results."""
-    start = _starting_point(job, setup, warm, started_at)
-    started = time.perf_counter() - start.wall_time_s
-    cadence = Cadence(job.interval, start.snapshot.generations)
-    evolution = Evolution(setup, start.snapshot, job.replay)
+def _with_one_engine(jobs: Sequence[Job], provide: Provide) -> list[Setup]:
+    """What each trial's cells share, with the first one's engine."""
+    known = {variant: provide(variant) for variant in dict.fromkeys(job.variant for job in jobs)}
+    engine = known[jobs[0].variant].engine
+    return [replace(known[job.variant], engine=engine) for job in jobs]
 
-    def written_down(generations: int) -> Checkpointed:
-        elapsed = time.perf_counter() - started
-        now = Checkpoint(evolution.snapshot(), start.started_at, elapsed)
-        content = encode_checkpoint(now, job.variant, processor_name(), job.replay)
-        return Checkpointed(generations, content)
 
-    for generations in evolution:
-        yield Reached(generations)
-        if generations == job.variant.epochs:
-            break
-        if notice():
-            yield written_down(generations)
-            yield Leaving()
+def _told(
+    trials: Sequence[_Trial], executor: InProcess, notice: Notice
+) -> Iterator[tuple[Job, Message]]:
+    """What trials say until all of them have ended, or left after a notice."""
+    running = dict(enumerate(trials))
+    starts, schedules = [each.state for each in trials], [each.schedule for each in trials]
+    for k, news in evolve(starts, schedules, executor):
+        for message in running[k].heard(news):
+            yield running[k].job, message
+        if running[k].has_ended:
+            del running[k]
+        elif notice():
+            for trial in running.values():
+                yield trial.job, trial.written_down()
+                yield trial.job, Leaving()
             return
-        if cadence.is_due(generations):
-            yield written_down(generations)
-            cadence.made()
-    last = evolution.snapshot()
-    elapsed = time.perf_counter() - started
-    at = start.started_at
-    yield conclude(job, setup, Ring.of(last), last.records, started_at=at, wall_time_s=elapsed)
 
 
-def _starting_point(
-    job: Job, setup: Setup, warm: Sequence[Pair], started_at: datetime
-) -> Checkpoint:
-    if job.checkpoint is not None:
-        return resumed(job, setup)
-    return Checkpoint(initial_ring(setup, job.trial, warm).snapshot(), started_at, 0.0)
+class _Trial:
+    """A trial on its way in this process.
+
+    Attributes:
+        job: which.
+        state: as it is now.
+        schedule: the order of its updates.
+        has_ended: whether it is at its end.
+    """
+
+    def __init__(self, job: Job, setup: Setup, started_at: datetime) -> None:
+        self.job, self._setup = job, setup
+        self.schedule = Schedule(job.variant, job.replay)
+        start = (
+            Checkpoint(begun(self.schedule, job, setup), started_at, 0.0)
+            if job.checkpoint is None
+            else resumed(job, setup.architecture)
+        )
+        self.state, self._started_at = start.state, start.started_at
+        self._started = time.perf_counter() - start.wall_time_s
+        self._timer = CheckpointTimer(job.interval, start.state.generations)
+        self.has_ended = False
+
+    def heard(self, news: News[Held]) -> Iterator[Message]:
+        """Take in what the loop says of it; what is to be told of that."""
+        if isinstance(news, TrialFailed):
+            self.has_ended = True
+            yield failed(self.job, news.error, self._started_at)
+            return
+        assert not isinstance(news, StepsLost)  # nothing is lost within a process
+        before, self.state = self.state.generations, news
+        if news.generations > before:
+            yield Reached(news.generations)
+        if news.generations == self.job.variant.epochs:
+            self.has_ended = True
+            yield self._concluded(news)
+        elif self._timer.is_due(news.generations):
+            yield self.written_down()
+            self._timer.made()
+
+    def _concluded(self, last: TrialState[Held]) -> Message:
+        elapsed, at = time.perf_counter() - self._started, self._started_at
+        try:
+            return conclude(self.job, self._setup, last, started_at=at, wall_time_s=elapsed)
+        except Exception as error:
+            return failed(self.job, error, at)
+
+    def written_down(self) -> Checkpointed:
+        """The trial as it is now."""
+        pairs = [network for held in self.state.held.values() for network in held.networks]
+        self._setup.engine.fetch(pairs)
+        now = Checkpoint(self.state, self._started_at, time.perf_counter() - self._started)
+        content = encode_checkpoint(now, self.job.variant, processor_name(), self.job.replay)
+        return Checkpointed(self.state.generations, content)
 
 
-def resumed(job: Job, setup: Setup) -> Checkpoint:
+def begun(schedule: Schedule, job: Job, setup: Setup) -> TrialState[Held]:
+    """A trial before its first generation."""
+    return schedule.start(job.trial, first_states(setup, job.trial, schedule.first_versions))
+
+
+def resumed(job: Job, architecture: Architecture) -> Checkpoint:
     """A trial as its checkpoint has it.
 
     Raises:
-        UserError: the checkpoint is not one of this trial.
+        UserError: the checkpoint is not one of this trial; the message says where it lies.
     """
     try:
-        return decode_checkpoint(job.checkpoint or b"", job.variant, setup.architecture)
+        return decode_checkpoint(job.checkpoint or b"", job.variant, architecture)
     except ValueError as error:
         raise UserError(
             f"checkpoints/variant={job.id.variant}/trial={job.trial:04d}: holds something that is "
@@ -139,142 +186,38 @@ def resumed(job: Job, setup: Setup) -> Checkpoint:
         ) from None
 
 
-def conclude(
-    job: Job,
-    setup: Setup,
-    ring: Ring,
-    records: Sequence[Record],
-    *,
-    started_at: datetime,
-    wall_time_s: float,
-) -> Computed:
-    """Judge a trial's last ring and encode its results.
+class CheckpointTimer:
+    """Tells when a checkpoint is due.
 
     Args:
-        job: the trial.
-        setup: what its cells shared.
-        ring: after the last generation.
-        records: of all generations and cells, in order.
-        started_at: when the trial started.
-        wall_time_s: how long it took.
+        interval: what the user asks for.
+        generations: that the trial has behind it.
     """
-    verdict = judge(ring, records, setup)
-    row = _trial_row(job, setup, verdict) | {"wall_time_s": wall_time_s, "started_at": started_at}
-    generations = [{"variant_name": job.label, **_fields(record, WEIGHTS)} for record in records]
-    model = model_bytes(_model(job, setup, ring, verdict), _recorded(records, setup))
-    return Computed(trial_files(row, generations, model))
 
+    def __init__(self, interval: CheckpointInterval, generations: int) -> None:
+        self._interval = interval
+        self._at_generation = generations
+        self._at = self._begun = time.monotonic()
+        self._pause_s = interval.seconds
 
-def settle(store: ResultStore, job: Job, ending: Ending) -> str | None:
-    """Commit a trial, or write down that it failed.
+    def is_due(self, generations: int) -> bool:
+        """Whether a checkpoint is due; if so, it is being made from now on.
 
-    Returns:
-        None, or the error of a trial that failed.
+        Args:
+            generations: that the trial has behind it.
+        """
+        every, pause_s = self._interval.generations, self._pause_s
+        now = time.monotonic()
+        due = (every is not None and generations - self._at_generation >= every) or (
+            pause_s is not None and now - self._at >= pause_s
+        )
+        if due:
+            self._at_generation, self._begun = generations, now
+        return due
 
-    Raises:
-        UserError: the results cannot be written.
-    """
-    if isinstance(ending, Computed):
-        store.commit(job.id, ending.files)
-        return None
-    store.record_failure(job.id, ending.row)
-    return ending.error
-
-
-def failed(job: Job, error: Exception, started_at: datetime, told: str | None = None) -> Failed:
-    """How a trial ended that an error stopped.
-
-    Args:
-        job: the trial.
-        error: what stopped it.
-        started_at: when the trial started.
-        told: the traceback, if it is not the error's own.
-    """
-    line = f"{type(error).__name__}: {error}"
-    row = _identity(job) | {
-        "error": line,
-        "traceback": told or "".join(traceback.format_exception(error)),
-        "started_at": started_at,
-    }
-    return Failed(line, row)
-
-
-def _model(job: Job, setup: Setup, ring: Ring, verdict: Verdict) -> Model:
-    pairs = tuple(cell.pair for cell in ring.cells)
-    return Model(
-        architecture=setup.architecture,
-        pair=pairs[verdict.best_cell],
-        others=pairs if job.variant.store_all_nodes else (),
-        scaling=setup.dataset.scaling,
-        columns=setup.dataset.columns,
-        provenance={
-            "study": job.study,
-            "variant": job.variant.id,
-            "variant_name": job.label,
-            "trial": job.trial,
-            "cell": verdict.best_cell,
-            "settings": job.variant.model_dump(mode="json"),
-            "aes_lipi_version": aes_lipi.__version__,
-        },
-    )
-
-
-def _recorded(records: Sequence[Record], setup: Setup) -> dict[Place, Pair]:
-    """The centres of recorded generations that a choice can fall on, if the study stores them."""
-    return {
-        Place(record.generation, record.cell): pair_of(record.centre, setup.architecture)
-        for record in with_front_alone(records)
-        if record.centre is not None
-    }
-
-
-def _identity(job: Job) -> dict[str, Any]:
-    return {
-        "study": job.study,
-        "variant_name": job.label,
-        "trial": job.trial,
-        "host": socket.gethostname(),
-        **settings_row(job.variant),
-    }
-
-
-def _trial_row(job: Job, setup: Setup, verdict: Verdict) -> dict[str, Any]:
-    results = _fields(verdict)
-    retrieval = results.pop("retrieval")
-    return {
-        **_identity(job),
-        "architecture": describe_layers(setup.architecture),
-        **results,
-        **(_fields(retrieval) if retrieval else {}),
-        "engine_used": setup.engine.name,
-        "device_used": setup.engine.device,
-        "aes_lipi_version": aes_lipi.__version__,
-        "numpy_version": np.__version__,
-        "torch_version": version("torch"),
-        "processor": _computed_by(setup.engine),
-    }
-
-
-def _fields(value: Any, leave_out: Sequence[str] = ()) -> dict[str, Any]:
-    """A dataclass instance's fields, not copied and not converted."""
-    names = [field.name for field in dataclasses.fields(value)]
-    return {name: getattr(value, name) for name in names if name not in leave_out}
-
-
-def _computed_by(engine: Engine) -> str:
-    """The kind of processor, and of GPU if one was used."""
-    if engine.device == "cpu":
-        return processor_name()
-    import torch  # noqa: PLC0415 - slow to import
-
-    return f"{processor_name()} with {torch.cuda.get_device_name()}"
-
-
-def processor_name() -> str:
-    """The kind of processor: bits are promised for the same kind."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+    def made(self) -> None:
+        """The checkpoint is made: one that took long is not made again soon."""
+        self._at = time.monotonic()
+        if self._interval.seconds is not None:
+            cost_s = self._at - self._begun
+            self._pause_s = max(self._interval.seconds, cost_s / LARGEST_SHARE)

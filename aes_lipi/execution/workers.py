@@ -16,7 +16,7 @@ from multiprocessing.context import SpawnContext, SpawnProcess
 
 from aes_lipi.execution.inputs import SharedDataset, map_shared
 from aes_lipi.execution.job import Job, Message, Said, now_and_then
-from aes_lipi.execution.stacks import run_together
+from aes_lipi.execution.trial import run_trials
 from aes_lipi.results.trial_files import TrialId
 
 PROGRESS_INTERVAL_S = 0.25
@@ -129,7 +129,7 @@ def _work(connection: Connection, datasets: Mapping[Hashable, SharedDataset]) ->
             stack: tuple[Job, ...] | None = connection.recv()
             if stack is None:
                 continue  # the trials that were to stop had ended by themselves
-            said = run_together(stack, notice=connection.poll)
+            said = run_trials(stack, notice=connection.poll)
             for job, message in now_and_then(said, PROGRESS_INTERVAL_S):
                 connection.send((job.id, message))
         except (EOFError, OSError):  # the driver is gone: nobody wants the trial any more

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from aes_lipi.coevolution.order import BEFORE_FIRST, Reads
+from aes_lipi.coevolution.state import BEFORE_FIRST, Reads
 from aes_lipi.errors import UserError
 from aes_lipi.results.description import STUDY_FILE
 from aes_lipi.results.inventory import (

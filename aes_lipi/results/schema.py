@@ -9,9 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from aes_lipi.coevolution.plan import Record
-from aes_lipi.coevolution.retrieval import RetrievalMeasures
-from aes_lipi.coevolution.verdict import Verdict
+from aes_lipi.coevolution.records import Record
+from aes_lipi.coevolution.result import RetrievalMeasures, TrialResult
 from aes_lipi.config import Variant
 
 WEIGHTS = ("centre",)
@@ -43,13 +42,13 @@ def generations_schema() -> pa.Schema:
 
 
 def trials_schema() -> pa.Schema:
-    """One row per trial: what it is, all settings, the fields of `Verdict`, how it was run."""
+    """One row per trial: what it is, all settings, the fields of `TrialResult`, how it was run."""
     return pa.schema(
         [
             *_identity_fields(),
             *_settings_fields(),
             pa.field("architecture", pa.string()),
-            *_dataclass_fields(Verdict, leave_out=("retrieval",)),
+            *_dataclass_fields(TrialResult, leave_out=("retrieval",)),
             *_dataclass_fields(RetrievalMeasures),
             *_run_fields(),
         ]

@@ -10,7 +10,7 @@ from helpers import tiny_study
 
 import aes_lipi
 from aes_lipi.analysis.history import BEGINNING, History, read_history
-from aes_lipi.coevolution.order import reachable
+from aes_lipi.coevolution.topology import neighbourhoods as reachable
 
 STUDY = tiny_study(
     trials=1,

@@ -12,6 +12,7 @@ import torch
 from helpers import random_pair, setup_of, tiny_variant
 from hypothesis import given
 from hypothesis import strategies as st
+from rings import cells_of, evolved
 from torch_modules import AutoencoderModule
 
 from aes_lipi.arrays import Float32
@@ -23,7 +24,6 @@ from aes_lipi.autoencoders.environments import (
     build_architecture,
 )
 from aes_lipi.autoencoders.network import Network, NetworkLayout, Pair, activate
-from aes_lipi.coevolution.ring import advance, initial_ring
 
 Case = tuple[Architecture, Pair]
 Weights = tuple[list[list[float]], list[float]]
@@ -534,11 +534,8 @@ def test_a_ring_pruned_while_it_trains(method: str, amount: float, environment: 
         pruned_weights="frozen",
     )
     setup = setup_of(variant)
-    ring = initial_ring(setup, trial=0)
-    for _ in range(variant.epochs):
-        ring, _ = advance(ring, setup)
     lost = 0
-    for cell in ring.cells:
+    for cell in cells_of(evolved(setup)):
         small = compact(setup.architecture, cell.pair)
         assert_same_function(setup.architecture, cell.pair, small)
         assert_nothing_removable(small)

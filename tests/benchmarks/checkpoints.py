@@ -14,10 +14,14 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+from rings import begun, cells_of
 
-from aes_lipi.checkpoints import Checkpoint, decode_checkpoint, encode_checkpoint, identify
-from aes_lipi.coevolution.ring import Evolution, initial_ring
+from aes_lipi.coevolution.evolution import InProcess, evolve
+from aes_lipi.coevolution.records import RecordLog
+from aes_lipi.coevolution.schedule import Schedule
+from aes_lipi.coevolution.state import TrialState
 from aes_lipi.execution.inputs import prepare
+from aes_lipi.results.checkpoint import Checkpoint, decode_checkpoint, encode_checkpoint, identify
 from aes_lipi.results.checkpoint_files import CheckpointFiles
 from aes_lipi.results.storage import LocalStorage
 from aes_lipi.results.trial_files import TrialId
@@ -41,19 +45,23 @@ def main() -> None:
     """Print the table."""
     variant = random_exponential(epochs=GENERATIONS)
     setup = prepare(variant)
-    evolution = Evolution(setup, initial_ring(setup, 0).snapshot())
-    rounds = iter(evolution)
+    rounds = evolve([begun(setup)], [Schedule(variant)], InProcess([setup]))
     for _ in range(5):
         next(rounds)
     generation_ms = milliseconds(lambda: next(rounds))
-    now = evolution.snapshot()
+    _, now = next(rounds)
+    assert isinstance(now, TrialState)
     records = [
         replace(record, generation=t)
         for t in range(GENERATIONS)
         for record in now.records[: len(now.learning_rates)]
     ]
-    states = {(i, GENERATIONS - 1): cell for i, cell in enumerate(now.cells)}
-    late = replace(now, states=states, records=records)
+    late = TrialState(
+        now.trial,
+        {v._replace(age=GENERATIONS - 1): held for v, held in now.held.items()},
+        {(who, GENERATIONS): rate for (who, _), rate in now.rates.items()},
+        RecordLog(records),
+    )
     checkpoint = Checkpoint(late, datetime.now(UTC), 1.0)
     content = encode_checkpoint(checkpoint, variant, "processor")
     encode_ms = milliseconds(lambda: encode_checkpoint(checkpoint, variant, "processor"))
@@ -64,7 +72,7 @@ def main() -> None:
         trial = TrialId(variant.id, 0)
         numbers = iter(range(10_000))
         write_ms = milliseconds(lambda: files.write(trial, next(numbers), content))
-    genomes = [n.genome for cell in now.cells for n in (cell.pair.encoder, cell.pair.decoder)]
+    genomes = [n.genome for cell in cells_of(now) for n in (cell.pair.encoder, cell.pair.decoder)]
     finite_ms = milliseconds(lambda: [np.isfinite(genome).all() for genome in genomes])
     print(f"a generation of ten cells            {generation_ms:9.2f} ms")
     print(f"a checkpoint after {GENERATIONS} generations  {len(content) / 2**20:9.2f} MiB")

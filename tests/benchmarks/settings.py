@@ -10,7 +10,7 @@ import numpy as np
 from aes_lipi.arrays import Int32
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.network import Network, Pair, initial_genome
-from aes_lipi.coevolution.batches import in_batches
+from aes_lipi.coevolution.cell import in_batches
 from aes_lipi.config import Variant
 from aes_lipi.data import Dataset
 from aes_lipi.data.load import load_dataset

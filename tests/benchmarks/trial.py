@@ -12,8 +12,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from aes_lipi.coevolution.plan import Setup
-from aes_lipi.coevolution.ring import advance, initial_ring
+from rings import begun, course_of
+
+from aes_lipi.coevolution.state import Setup
 from aes_lipi.config import Variant, load_preset, resolve_study
 from aes_lipi.engine.protocol import Trained, TrainTask
 from aes_lipi.execution.inputs import prepare
@@ -62,10 +63,9 @@ def timed_trial(variant: Variant) -> tuple[float, float]:
     prepared = prepare(variant)
     watch = Stopwatch(prepared)
     setup = Setup(prepared.variant, prepared.architecture, prepared.dataset, watch)
-    ring = initial_ring(setup, 0)
+    start = begun(setup)
     started = time.perf_counter()
-    while ring.generation < variant.epochs:
-        ring, _ = advance(ring, setup)
+    course_of(setup, start)
     elapsed = time.perf_counter() - started
     return elapsed / watch.steps * 1e6, watch.training_s / watch.steps * 1e6
 

@@ -10,8 +10,12 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aes_lipi.checkpoints.records import newest_mean_l1, records_from_tensors, records_to_tensors
-from aes_lipi.coevolution.plan import Record
+from aes_lipi.coevolution.records import Record
+from aes_lipi.results.checkpoint_records import (
+    newest_mean_l1,
+    records_from_tensors,
+    records_to_tensors,
+)
 
 _BITS = st.integers(min_value=0, max_value=2**64 - 1)
 FLOATS = _BITS.map(lambda bits: struct.unpack("<d", struct.pack("<Q", bits))[0]) | st.floats()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from helpers import setup_of, tiny_variant
 
-from aes_lipi.coevolution.batches import in_batches, random_batch, rows_of_cell, shuffled_pass
+from aes_lipi.coevolution.cell import in_batches, random_batch, rows_of_cell, shuffled_pass
 from aes_lipi.randomness import Address, Purpose
 
 

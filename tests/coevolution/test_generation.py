@@ -9,19 +9,21 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from helpers import setup_of, tiny_variant
+from rings import advanced, begun, cells_of, evolved, records_of, with_cells
 
 from aes_lipi.autoencoders.network import NetworkLayout, Pair
-from aes_lipi.coevolution.generation import generation
-from aes_lipi.coevolution.order import Flow, reachable, update_order, waves
-from aes_lipi.coevolution.plan import Cell, Plan, Record, Setup, Task, make_plan
-from aes_lipi.coevolution.ring import Ring, advance, initial_ring
+from aes_lipi.coevolution.cell import Task
+from aes_lipi.coevolution.evolution import waves
+from aes_lipi.coevolution.generation import CELL_EVALUATIONS, generation
+from aes_lipi.coevolution.records import Record
+from aes_lipi.coevolution.schedule import Schedule, make_plan, update_order
+from aes_lipi.coevolution.state import Cell, Held, NetworkState, Setup, Step, TrialState
 from aes_lipi.coevolution.topology import ring as ring_topology
 from aes_lipi.config import Variant
 from aes_lipi.pruning.event import OPERATORS
 from aes_lipi.randomness import Address, Purpose
 
 Array = npt.NDArray[np.float64]
-CELL_EVALUATIONS = ["lipi_simple", "lipi_simple_pte", "epoch-node", "all_vs_all", "ann_canonical"]
 
 
 # An independent float64 autoencoder: one hidden layer each, ReLU, sigmoid at the end, L1 loss.
@@ -87,11 +89,10 @@ def test_a_generation_followed_by_hand_in_float64() -> None:
         population_size=3, prune_method="random", prune_probability=1.0, prune_amount=0.25
     )
     setup = setup_of(variant)
-    ring = initial_ring(setup, trial=0)
-    ring, _ = advance(ring, setup)
-    after, records = advance(ring, setup)
+    ring, _ = advanced(begun(setup), setup)
+    after, records = advanced(ring, setup)
     data = setup.dataset.train.astype(np.float64)
-    centres = [as_float64(cell.pair, setup) for cell in ring.cells]
+    centres = [as_float64(cell.pair, setup) for cell in cells_of(ring)]
     for i in update_order(variant, 0, 1):
         at = Address(variant.rng_seed, 0, i, 1)
         members = [i, (i + 1) % 3, (i - 1) % 3]
@@ -108,15 +109,9 @@ def test_a_generation_followed_by_hand_in_float64() -> None:
         encoder, decoder = train_pass(encoder, decoder, batches, ring.learning_rates[i])
         x = data[at.stream(Purpose.REPLACEMENT_BATCH).choice(12, 5, replace=False)]
         replacement = loss(encoder, decoder, x)
-        for part, purpose in ((encoder, Purpose.PRUNE_ENCODER), (decoder, Purpose.PRUNE_DECODER)):
-            rng = at.stream(purpose)
-            for tensor in part:
-                size = tensor.size
-                tensor.ravel()[
-                    rng.choice(size, round(0.25 * size), replace=False, shuffle=False)
-                ] = 0
+        prune_by_hand(encoder, decoder, at)
         centres[i] = (encoder, decoder)
-        record, pair = records[i], after.cells[i].pair
+        record, pair = records[i], cells_of(after)[i].pair
         assert record.winner == winner
         assert record.winner_cell == members[winner]
         assert record.min_selection_loss == pytest.approx(reduced.min(), rel=1e-5)
@@ -132,29 +127,92 @@ def test_a_generation_followed_by_hand_in_float64() -> None:
         assert after.learning_rates[i] == pytest.approx(ring.learning_rates[i] + step)
 
 
-def changed_neighbour(setup: Setup, ring: Ring, cell: int) -> Ring:
+def prune_by_hand(encoder: list[Array], decoder: list[Array], at: Address) -> None:
+    """`random` with an amount of 1/4."""
+    for part, purpose in ((encoder, Purpose.PRUNE_ENCODER), (decoder, Purpose.PRUNE_DECODER)):
+        rng = at.stream(purpose)
+        for tensor in part:
+            size = tensor.size
+            tensor.ravel()[rng.choice(size, round(0.25 * size), replace=False, shuffle=False)] = 0
+
+
+def test_a_generation_of_all_vs_all_followed_by_hand_in_float64() -> None:
+    """Pair after pair, both networks trained in place by both updates of every batch."""
+    variant = tiny_variant(
+        cell_evaluation="all_vs_all",
+        population_size=3,
+        prune_method="random",
+        prune_probability=0.5,
+        prune_amount=0.25,
+    )
+    setup = setup_of(variant)
+    before, first = advanced(begun(setup), setup)
+    after, records = advanced(before, setup)
+    pairs = [(i, j) for i in range(3) for j in range(3)]
+    assert [(record.encoder, record.decoder) for record in first] == pairs  # by index at first
+    order = Address(variant.rng_seed, 0, 0, 1).stream(Purpose.PAIR_ORDER).permutation(3)
+    networks = {at: each.network for at, each in networks_of(before).items()}
+    encoders: list[list[Array]] = []
+    decoders: list[list[Array]] = []
+    for i in range(3):
+        pair = Pair(networks["encoder", i], networks["decoder", i])
+        for kind, parts in zip((encoders, decoders), as_float64(pair, setup), strict=True):
+            kind.append(parts)
+    data, events = setup.dataset.train.astype(np.float64), 0
+    for place, (i, j) in enumerate((i, j) for i in order for j in order):
+        at, record = Address(variant.rng_seed, 0, place, 1), records[place]
+        encoder, decoder = encoders[i], decoders[j]
+        x = data[at.stream(Purpose.SELECTION_BATCH).choice(12, 5, replace=False)]
+        assert record.min_selection_loss == pytest.approx(loss(encoder, decoder, x), rel=1e-5)
+        shuffled = at.stream(Purpose.SHUFFLE).permutation(np.arange(12))
+        batches = [data[shuffled[k : k + 5]] for k in (0, 0, 5, 5, 10, 10)]
+        train_pass(encoder, decoder, batches, before.rates[0, 1])
+        x = data[at.stream(Purpose.REPLACEMENT_BATCH).choice(12, 5, replace=False)]
+        assert record.min_replacement_loss == pytest.approx(loss(encoder, decoder, x), rel=1e-5)
+        assert record.prune_event == (at.stream(Purpose.PRUNE_EVENT).random() < 0.5)
+        if record.prune_event:
+            prune_by_hand(encoder, decoder, at)
+            events += 1
+        assert (record.encoder, record.decoder, record.cell) == (i, j, place)
+        assert record.learning_rate == before.rates[0, 1]
+    assert 0 < events < 9
+    for (part, number), each in networks_of(after).items():
+        expected = flat((encoders if part == "encoder" else decoders)[number])
+        np.testing.assert_allclose(each.network.genome, expected, atol=5e-6)
+    step = Address(variant.rng_seed, 0, 0, 1).stream(Purpose.LEARNING_RATE).normal(0, 1e-5)
+    assert after.rates == {(0, 2): pytest.approx(before.rates[0, 1] + step)}
+
+
+def networks_of(state: TrialState[Held]) -> dict[tuple[str, int], NetworkState]:
+    latest = state.latest.items()
+    found = {(part, k): held for (part, k), held in latest if isinstance(held, NetworkState)}
+    assert found
+    return {(str(part), k): held for (part, k), held in found.items()}
+
+
+def changed_neighbour(setup: Setup, ring: TrialState[Held], cell: int) -> TrialState[Held]:
     """The same ring, but one cell's centre is another."""
-    other = initial_ring(setup, trial=77).cells[cell]
-    cells = [other if i == cell else old for i, old in enumerate(ring.cells)]
-    return dataclasses.replace(ring, cells=tuple(cells))
+    return with_cells(ring, {cell: cells_of(begun(setup, trial=77))[cell]})
 
 
 def reached(update_order: str, trial: int) -> set[int]:
     """Cells of a ring of six that one generation changes when cell 0 starts from another centre."""
     variant = tiny_variant(population_size=6, tournament_size=20, update_order=update_order)
     setup = setup_of(variant)
-    start = initial_ring(setup, trial)
-    plain, _ = advance(start, setup)
-    changed, _ = advance(changed_neighbour(setup, start, 0), setup)
+    start = begun(setup, trial)
+    plain, _ = advanced(start, setup)
+    changed, _ = advanced(changed_neighbour(setup, start, 0), setup)
     return {cell for cell in range(6) if differs(plain, changed, cell)}
 
 
 def test_sequential_cells_see_this_generations_neighbours() -> None:
     """In generation 0, in index order, a change at cell 0 spreads through cell 1 beyond it."""
-    steps = next(iter(Flow(tiny_variant(population_size=6), 0, [0] * 6, [0.01] * 6)))
-    assert [[step.cell for step in wave] for wave in waves(steps)] == [[0], [1], [2], [3], [4], [5]]
-    assert steps[1].read == ((1, -1), (2, -1), (0, 0))
-    assert steps[5].read == ((5, -1), (0, 0), (4, 0))
+    [steps] = generations_of(tiny_variant(population_size=6, epochs=1), 0)
+    assert [[step.key.number for step in wave] for wave in waves_of(steps)] == [
+        [i] for i in range(6)
+    ]
+    assert [version[1:] for version in steps[1].read] == [(1, -1), (2, -1), (0, 0)]
+    assert [version[1:] for version in steps[5].read] == [(5, -1), (0, 0), (4, 0)]
     assert any(reached("sequential", trial) & {2, 3, 4} for trial in range(10))
 
 
@@ -165,30 +223,29 @@ def test_synchronous_cells_see_the_last_generation_only() -> None:
 
 def test_a_wave_has_the_bits_of_its_cells_one_by_one() -> None:
     setup = setup_of(tiny_variant(update_order="synchronous", prune_method="activation"))
-    ring = initial_ring(setup, 0)
+    cells = cells_of(begun(setup))
     tasks = [
         Task(
-            cell=ring.cells[i],
-            neighbourhood=tuple(ring.cells[j].pair for j in members),
+            setup=setup,
+            cell=cells[i],
+            neighbourhood=tuple(cells[j].pair for j in members),
             members=members,
             reads=(-1,) * 3,
             plan=make_plan(setup.variant, Address(1, 0, i, 0), 0.01, 3),
         )
         for i, members in enumerate(ring_topology(4, 1))
     ]
-    for task, stacked in zip(tasks, generation(tasks, setup), strict=True):
-        [alone] = generation([task], setup)
-        assert timeless(alone.record) == timeless(stacked.record)
-        np.testing.assert_array_equal(
-            alone.cell.pair.encoder.genome, stacked.cell.pair.encoder.genome
-        )
-        np.testing.assert_array_equal(
-            alone.cell.pair.decoder.genome, stacked.cell.pair.decoder.genome
-        )
+    for task, stacked in zip(tasks, generation(tasks), strict=True):
+        [alone] = generation([task])
+        assert isinstance(alone, tuple)
+        assert isinstance(stacked, tuple)
+        assert timeless(alone[1]) == timeless(stacked[1])
+        for ours, theirs in zip(alone[0].networks, stacked[0].networks, strict=True):
+            np.testing.assert_array_equal(ours.genome, theirs.genome)
 
 
-def differs(left: Ring, right: Ring, cell: int) -> bool:
-    return distance(left.cells[cell], right.cells[cell]) > 0
+def differs(left: TrialState[Held], right: TrialState[Held], cell: int) -> bool:
+    return distance(cells_of(left)[cell], cells_of(right)[cell]) > 0
 
 
 def distance(left: Cell, right: Cell) -> float:
@@ -202,30 +259,45 @@ def timeless(record: Record) -> Record:
 def test_waves_respect_the_order_and_never_hold_neighbours_together() -> None:
     variant = tiny_variant(population_size=10, radius=2, epochs=20)
     members = ring_topology(10, 2)
-    for t, steps in enumerate(Flow(variant, 3, [0] * 10, [0.01] * 10)):
+    for t, steps in enumerate(generations_of(variant, 3)):
         order = update_order(variant, 3, t)
-        assert [step.cell for step in steps] == order
+        assert [step.key.number for step in steps] == order
         done: set[int] = set()
-        for wave in waves(steps):
-            cells = {step.cell for step in wave}
+        for wave in waves_of(steps):
+            cells = {step.key.number for step in wave}
             for step in wave:
-                assert step.members == members[step.cell]
+                cell = step.key.number
+                assert step.members == members[cell]
                 assert not set(step.members[1:]) & cells
-                new = {j for j, g in step.read if g == t}
-                assert new == {j for j in step.members if order.index(j) < order.index(step.cell)}
+                new = {j for _, j, g in step.read if g == t}
+                assert new == {j for j in step.members if order.index(j) < order.index(cell)}
                 assert new <= done
                 assert min(step.reads) == t - 1
             done |= cells
         assert done == set(range(10))
 
 
-def evolve(variant: Variant, trial: int = 0) -> tuple[Ring, list[Record], Setup]:
+def generations_of(variant: Variant, trial: int) -> list[list[Step]]:
+    """All steps of a trial, by generation."""
+    schedule = Schedule(variant)
+    start = schedule.start(trial, dict.fromkeys(schedule.first_versions))
+    steps = schedule.ready(start, {}, variant.epochs)
+    return [[step for step in steps if step.generation == t] for t in range(variant.epochs)]
+
+
+def waves_of(steps: list[Step]) -> list[list[Step]]:
+    return [[step for _, step in wave] for wave in waves([(0, step) for step in steps])]
+
+
+def evolve(variant: Variant, trial: int = 0) -> tuple[list[Cell], list[Record], Setup]:
     setup = setup_of(variant)
-    ring, records = initial_ring(setup, trial), []
-    for _ in range(variant.epochs):
-        ring, new = advance(ring, setup)
-        records += new
-    return ring, records, setup
+    last = evolved(setup, trial)
+    networks = last.latest.values()
+    cells = [
+        held if isinstance(held, Cell) else Cell(Pair(held.network, held.network), held.moments)
+        for held in networks
+    ]
+    return cells, records_of(last), setup
 
 
 @pytest.mark.parametrize("method", ["None", *OPERATORS])
@@ -237,15 +309,15 @@ def test_every_cell_evaluation_runs_with_every_operator(cell_evaluation: str, me
         "prune_probability": 1.0,
         "pruned_weights": "frozen",
     }
-    ring, records, _ = evolve(tiny_variant(**settings))
-    cells = 1 if cell_evaluation == "ann_canonical" else 4
-    assert len(records) == 3 * cells
+    cells, records, _ = evolve(tiny_variant(**settings))
+    size = {"ann_canonical": 1, "all_vs_all": 16}.get(cell_evaluation, 4)
+    assert len(records) == 3 * size
     assert [(r.generation, r.cell) for r in records] == [
-        (t, c) for t in range(3) for c in range(cells)
+        (t, c) for t in range(3) for c in range(size)
     ]
     assert all(np.isfinite(record.min_replacement_loss) for record in records)
     assert all(record.prune_event == (method != "None") for record in records)
-    for cell in ring.cells:
+    for cell in cells:
         for network in (cell.pair.encoder, cell.pair.decoder):
             if network.mask is not None:
                 assert not network.genome[~network.mask].any()
@@ -261,8 +333,8 @@ def test_every_cell_evaluation_runs_with_every_operator(cell_evaluation: str, me
 def test_every_optimiser_lifetime_with_every_cell_evaluation(
     cell_evaluation: str, state: str
 ) -> None:
-    ring, _, setup = evolve(tiny_variant(cell_evaluation=cell_evaluation, optimizer_state=state))
-    kept = [cell.encoder_moments for cell in ring.cells]
+    cells, _, setup = evolve(tiny_variant(cell_evaluation=cell_evaluation, optimizer_state=state))
+    kept = [cell.encoder_moments for cell in cells]
     assert all((moments is not None) == (state == "cell") for moments in kept)
     if state == "cell" and cell_evaluation in ("lipi_simple", "ann_canonical"):
         batches = 3
@@ -289,27 +361,20 @@ def test_the_baseline_keeps_statistics_from_one_prune_event_to_the_next() -> Non
     variant = tiny_variant(
         cell_evaluation="ann_canonical", prune_method="activation", prune_probability=0.0, epochs=3
     )
-    ring, _, _ = evolve(variant)
-    statistics = ring.cells[0].encoder_statistics
+    cells, _, _ = evolve(variant)
+    statistics = cells[0].encoder_statistics
     assert statistics is not None
     assert statistics.count[0] == 3 * 5
     pruned, _, _ = evolve(variant.model_copy(update={"prune_probability": 1.0}))
-    assert pruned.cells[0].encoder_statistics is None
+    assert pruned[0].encoder_statistics is None
 
 
 @pytest.mark.parametrize("evaluation", ["lipi_simple", "lipi_simple_pte", "epoch-node"])
 def test_the_ring_carries_no_statistics(evaluation: str) -> None:
-    ring, _, _ = evolve(
+    cells, _, _ = evolve(
         tiny_variant(cell_evaluation=evaluation, prune_method="activation", prune_probability=0.5)
     )
-    assert all(cell.encoder_statistics is None for cell in ring.cells)
-
-
-def test_without_space_every_cell_keeps_its_own_networks() -> None:
-    variant = tiny_variant(cell_evaluation="all_vs_all", population_size=3)
-    assert reachable(variant) == ((0, 1, 2), (1, 0, 2), (2, 0, 1))
-    _, records, _ = evolve(variant)
-    assert all(record.winner_cell == record.cell for record in records)
+    assert all(cell.encoder_statistics is None for cell in cells)
 
 
 def test_a_masked_winner_brings_its_mask_along() -> None:
@@ -346,18 +411,19 @@ def test_regrown_weights_come_back() -> None:
 
 def test_identical_initial_networks_and_subsets_of_rows() -> None:
     setup = setup_of(tiny_variant(identical_initial_networks=True))
-    start = initial_ring(setup, 0)
-    for cell in start.cells[1:]:
-        np.testing.assert_array_equal(cell.pair.encoder.genome, start.cells[0].pair.encoder.genome)
-    different = initial_ring(setup_of(tiny_variant()), 0)
+    start = begun(setup)
+    first, *others = (cell.pair.encoder.genome for cell in cells_of(start))
+    for genome in others:
+        np.testing.assert_array_equal(genome, first)
+    different = begun(setup_of(tiny_variant()))
     assert differs(different, start, 1)
 
 
 def test_a_warm_start_deals_the_pairs_out_in_turn() -> None:
     setup = setup_of(tiny_variant())
-    saved = [cell.pair for cell in initial_ring(setup, 9).cells[:2]]
-    warm = initial_ring(setup, 0, saved)
-    assert [cell.pair for cell in warm.cells] == [saved[0], saved[1], saved[0], saved[1]]
+    saved = [cell.pair for cell in cells_of(begun(setup, 9))[:2]]
+    warm = begun(dataclasses.replace(setup, warm_start=saved))
+    assert [cell.pair for cell in cells_of(warm)] == [saved[0], saved[1], saved[0], saved[1]]
 
 
 def test_plans_are_addressed_and_do_not_depend_on_history() -> None:
@@ -367,4 +433,3 @@ def test_plans_are_addressed_and_do_not_depend_on_history() -> None:
     events = sum(plan.prune for plan in plans)
     assert 70 < events < 130  # 200 draws at 1/2: 100 +- 4 standard deviations of 7.07
     assert {member for plan in plans for member in plan.contestants} == {0, 1, 2}
-    assert isinstance(plans[0], Plan)

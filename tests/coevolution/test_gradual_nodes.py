@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from helpers import setup_of, tiny_variant
+from rings import cells_of, evolved, records_of
 
-from aes_lipi.coevolution.plan import Record, Setup
-from aes_lipi.coevolution.ring import Ring, advance, initial_ring
+from aes_lipi.coevolution.records import Record
+from aes_lipi.coevolution.state import Cell, Setup
 from aes_lipi.engine.dense.engine import DenseEngine
 
 # Networks of 7-4-3 and 3-4-7 nodes. T = 8 and t1 = 4, so that of an amount of 1/2 there is
@@ -36,21 +37,17 @@ def setup() -> Setup:
     return replace(plain, engine=DenseEngine(plain.architecture, plain.dataset, variant.batch_size))
 
 
-def evolve() -> tuple[Ring, list[Record]]:
-    shared = setup()
-    ring, records = initial_ring(shared, trial=0), []
-    for _ in range(shared.variant.epochs):
-        ring, new = advance(ring, shared)
-        records += [replace(record, wall_time_s=0.0) for record in new]
-    return ring, records
+def evolve() -> tuple[list[Cell], list[Record]]:
+    last = evolved(setup())
+    return cells_of(last), records_of(last)
 
 
 def test_capacity_falls_to_the_amount_and_stays() -> None:
-    ring, records = evolve()
+    cells, records = evolve()
     assert all(record.prune_event for record in records)
-    expected = [left / 98 for left in LEFT for _ in ring.cells]
+    expected = [left / 98 for left in LEFT for _ in cells]
     assert [record.capacity for record in records] == pytest.approx(expected)
-    for cell in ring.cells:
+    for cell in cells:
         for network in (cell.pair.encoder, cell.pair.decoder):
             assert network.mask is not None
             assert np.array_equal(network.genome != 0, network.mask)
@@ -59,7 +56,7 @@ def test_capacity_falls_to_the_amount_and_stays() -> None:
 def test_the_same_run_has_the_same_bits() -> None:
     (one, records), (other, again) = evolve(), evolve()
     assert records == again
-    for left, right in zip(one.cells, other.cells, strict=True):
+    for left, right in zip(one, other, strict=True):
         for network, twin in (
             (left.pair.encoder, right.pair.encoder),
             (left.pair.decoder, right.pair.decoder),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aes_lipi.coevolution.learning_rate import LEARNING_RATE_POLICIES, next_learning_rate
+from aes_lipi.coevolution.schedule import LEARNING_RATE_POLICIES, next_learning_rate
 from aes_lipi.config import Variant
 from aes_lipi.randomness import Address, Purpose
 

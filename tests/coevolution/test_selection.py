@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aes_lipi.coevolution.plan import make_plan
-from aes_lipi.coevolution.selection import SOLUTION_CONCEPTS, tournament
+from aes_lipi.coevolution.cell import SOLUTION_CONCEPTS, tournament
+from aes_lipi.coevolution.schedule import make_plan
 from aes_lipi.config import Variant
 from aes_lipi.randomness import Address
 

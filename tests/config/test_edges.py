@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aes_lipi.coevolution.selection import tournament
+from aes_lipi.coevolution.cell import tournament
 from aes_lipi.config import StudyFile, Variant, load_preset, load_study_file, resolve_study
 from aes_lipi.errors import UserError
 from aes_lipi.pruning.schedules import prune_probability

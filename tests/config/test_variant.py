@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from aes_lipi.autoencoders.environments import ENVIRONMENTS
+from aes_lipi.coevolution.cell import SOLUTION_CONCEPTS
 from aes_lipi.coevolution.generation import CELL_EVALUATIONS
-from aes_lipi.coevolution.learning_rate import LEARNING_RATE_POLICIES
-from aes_lipi.coevolution.selection import SOLUTION_CONCEPTS
+from aes_lipi.coevolution.schedule import LEARNING_RATE_POLICIES
 from aes_lipi.coevolution.topology import TOPOLOGIES
 from aes_lipi.config import StudyFile, Variant, resolve_study
 from aes_lipi.config.variant import METHODS_WITHOUT_AMOUNT, OPERATOR_FIELDS

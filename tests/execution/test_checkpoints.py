@@ -17,12 +17,12 @@ from studies import Killer, assert_same_study, run_study
 from aes_lipi.config import CheckpointInterval, Study, StudyFile, parse_interval, resolve_study
 from aes_lipi.errors import UserError
 from aes_lipi.execution import ledger
-from aes_lipi.execution.cadence import Cadence
 from aes_lipi.execution.job import Job
 from aes_lipi.execution.local import LocalRunner
 from aes_lipi.execution.observer import SilentObserver
 from aes_lipi.execution.study import Summary
 from aes_lipi.execution.study import run_study as run_on
+from aes_lipi.execution.trial import CheckpointTimer
 from aes_lipi.results.checkpoint_files import CheckpointFiles
 from aes_lipi.results.inventory import clean
 from aes_lipi.results.reading import load_results
@@ -306,21 +306,21 @@ def test_other_intervals_are_refused(text: Any) -> None:
 
 
 def test_generations_are_counted_from_the_last_checkpoint() -> None:
-    cadence = Cadence(parse_interval(4), generations=2)
-    assert [t for t in range(3, 20) if cadence.is_due(t)] == [6, 10, 14, 18]
+    timer = CheckpointTimer(parse_interval(4), generations=2)
+    assert [t for t in range(3, 20) if timer.is_due(t)] == [6, 10, 14, 18]
 
 
 def test_checkpoints_that_take_long_are_made_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr("aes_lipi.execution.cadence.time.monotonic", lambda: now)
-    cadence = Cadence(parse_interval("10s"), generations=0)
+    monkeypatch.setattr("aes_lipi.execution.trial.time.monotonic", lambda: now)
+    timer = CheckpointTimer(parse_interval("10s"), generations=0)
     now = 109.0
-    assert not cadence.is_due(1)
+    assert not timer.is_due(1)
     now = 110.0
-    assert cadence.is_due(2)
+    assert timer.is_due(2)
     now = 113.0
-    cadence.made()
+    timer.made()
     now = 113.0 + 59.0
-    assert not cadence.is_due(3)
+    assert not timer.is_due(3)
     now = 113.0 + 60.0
-    assert cadence.is_due(4)
+    assert timer.is_due(4)

@@ -91,19 +91,19 @@ def test_a_failed_trial_is_recorded_and_the_study_goes_on(
 ) -> None:
     real = generation
 
-    def breaks_in_trial_one(tasks: Any, setup: Any) -> Any:
+    def breaks_in_trial_one(tasks: Any) -> Any:
         if tasks[0].plan.address.trial == 1:
             raise FloatingPointError("diverged")
-        return real(tasks, setup)
+        return real(tasks)
 
-    monkeypatch.setattr("aes_lipi.coevolution.ring.generation", breaks_in_trial_one)
+    monkeypatch.setattr("aes_lipi.coevolution.evolution.generation", breaks_in_trial_one)
     study = tiny_study(trials=3)
     assert run_study(study, tmp_path / "s") == Summary(committed=2, failed=1)
     failures = load_results(tmp_path / "s").failures
     assert failures["trial"].tolist() == [1]
     assert failures["error"].tolist() == ["FloatingPointError: diverged"]
     assert "breaks_in_trial_one" in failures["traceback"][0]
-    monkeypatch.setattr("aes_lipi.coevolution.ring.generation", real)
+    monkeypatch.setattr("aes_lipi.coevolution.evolution.generation", real)
     assert run_study(study, tmp_path / "s") == Summary(2, 1)
     assert run_study(study, tmp_path / "s", retry_failed=True) == Summary(3, 0)
 

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 from helpers import setup_of, tiny_study
+from rings import begun, course_of
 from studies import names, run_study
 
-from aes_lipi.checkpoints import Checkpoint, encode_checkpoint
-from aes_lipi.coevolution.ring import Evolution, initial_ring
 from aes_lipi.errors import UserError
 from aes_lipi.execution import publishing
 from aes_lipi.execution.job import Checkpointed, Ending, Failed, Job, jobs_of
 from aes_lipi.execution.observer import SilentObserver
 from aes_lipi.execution.pace import SETTLED_AFTER_S, Pace
 from aes_lipi.execution.publishing import ProgressLedger, published
+from aes_lipi.results.checkpoint import Checkpoint, encode_checkpoint
 from aes_lipi.results.progress import Progress, read_progress
 from aes_lipi.results.store import ResultStore
 
@@ -54,10 +54,9 @@ class MemoryLedger:
 def a_checkpoint() -> tuple[Checkpointed, float]:
     """Of the first trial after two generations, and its loss."""
     setup = setup_of(FIRST.variant)
-    evolution = Evolution(setup, initial_ring(setup, 0).snapshot())
-    snapshot = next(evolution.snapshot() for generations in evolution if generations == 2)
-    losses = [each.mean_L1 for each in snapshot.records if each.generation == 1]
-    whole = Checkpoint(snapshot, datetime.now(UTC), 1.0)
+    state = course_of(setup, begun(setup))[1]
+    losses = [each.mean_L1 for each in state.records if each.generation == 1]
+    whole = Checkpoint(state, datetime.now(UTC), 1.0)
     content = encode_checkpoint(whole, FIRST.variant, "some processor")
     return Checkpointed(2, content), sum(filter(None, losses)) / len(losses)
 

@@ -16,24 +16,18 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from helpers import setup_of, tiny_study
+from rings import begun, cells_of
 from studies import Killer, assert_same_study, run_study
 
 from aes_lipi.autoencoders.environments import ENVIRONMENTS
-from aes_lipi.autoencoders.network import Pair
 from aes_lipi.cli.running import number_or_auto
 from aes_lipi.coevolution.generation import CELL_EVALUATIONS
-from aes_lipi.coevolution.plan import Setup
+from aes_lipi.coevolution.state import Setup
 from aes_lipi.config import Study, Variant
 from aes_lipi.config.variant import METHODS_WITHOUT_AMOUNT, PruneMethod, PruneSchedule
 from aes_lipi.engine.protocol import Trained, TrainTask
 from aes_lipi.engine.torch import TorchEngine
 from aes_lipi.errors import UserError
-from aes_lipi.execution.grouping import (
-    check_trials_per_worker,
-    engine_key,
-    stacks_of,
-    trials_that_fit,
-)
 from aes_lipi.execution.job import (
     Checkpointed,
     Computed,
@@ -46,12 +40,15 @@ from aes_lipi.execution.job import (
 )
 from aes_lipi.execution.local import LocalRunner
 from aes_lipi.execution.observer import Observer, SilentObserver
-from aes_lipi.execution.stacks import run_stack
+from aes_lipi.execution.stacks import (
+    check_trials_per_worker,
+    engine_key,
+    stacks_of,
+    trials_that_fit,
+)
 from aes_lipi.execution.study import Summary
 from aes_lipi.execution.study import run_study as run_on
-from aes_lipi.execution.trial import run_trial
-
-Prepared = tuple[Setup, Sequence[Pair]]
+from aes_lipi.execution.trial import run_trials
 
 METHODS = get_args(PruneMethod)
 TOLERANCE = 3e-4
@@ -75,24 +72,24 @@ class Counting(TorchEngine):
         return super().train(tasks)
 
 
-def stacked(variant: Variant) -> Prepared:
+def stacked(variant: Variant) -> Setup:
     setup = setup_of(variant)
-    return dataclasses.replace(setup, engine=Counting(setup)), ()
+    return dataclasses.replace(setup, engine=Counting(setup))
 
 
-def single(variant: Variant) -> Prepared:
+def single(variant: Variant) -> Setup:
     """The single-model path: one task after another."""
-    return setup_of(variant), ()
+    return setup_of(variant)
 
 
 def endings(jobs: Sequence[Job]) -> dict[Any, Message]:
     """How trials end that run as one stack."""
-    said = run_stack(jobs, stacked)
+    said = run_trials(jobs, stacked)
     return {job.id: message for job, message in said if isinstance(message, Computed | Failed)}
 
 
 def ending_of(job: Job) -> Message:
-    *_, last = run_trial(job, single)
+    *_, (_, last) = run_trials([job], single)
     return last
 
 
@@ -174,13 +171,13 @@ def test_models_of_all_trials_and_variants_are_trained_together() -> None:
     )
     engines: list[Counting] = []
 
-    def provide(variant: Variant) -> Prepared:
-        setup, warm = stacked(variant)
+    def provide(variant: Variant) -> Setup:
+        setup = stacked(variant)
         assert isinstance(setup.engine, Counting)
         engines.append(setup.engine)
-        return setup, warm
+        return setup
 
-    list(run_stack(jobs_of(study), provide))
+    list(run_trials(jobs_of(study), provide))
     assert engines[0].trained == [24, 24]  # 2 variants x 3 trials x 4 cells, in 2 generations
     assert engines[1].trained == []
 
@@ -192,7 +189,7 @@ def test_trials_of_other_lengths_and_beginnings_share_a_stack() -> None:
     resumed = dataclasses.replace(job, checkpoint=checkpoint_at(job, 5))
     other = dataclasses.replace(job, trial=1)
     jobs = [resumed, *jobs_of(short), other]
-    found = list(run_stack(jobs, stacked))
+    found = list(run_trials(jobs, stacked))
     ended = [(job, message) for job, message in found if isinstance(message, Computed)]
     assert len(ended) == 3
     for each, message in ended:
@@ -204,7 +201,7 @@ def test_trials_of_other_lengths_and_beginnings_share_a_stack() -> None:
 def checkpoint_at(job: Job, generation: int) -> bytes:
     """What a trial by itself writes down after so many generations."""
     reached = iter(range(generation + 1))
-    for message in run_trial(job, single, lambda: next(reached) == generation - 1):
+    for _, message in run_trials([job], single, lambda: next(reached) == generation - 1):
         if isinstance(message, Checkpointed):
             assert message.generations == generation
             return message.content
@@ -241,48 +238,38 @@ def test_a_request_that_the_engine_refuses_fails_its_trial_alone() -> None:
         def _is_refused(self, task: TrainTask) -> bool:
             return bool((task.encoders[0].genome == refused.genome).all())
 
-    def provide(variant: Variant) -> Prepared:
+    def provide(variant: Variant) -> Setup:
         setup = setup_of(variant)
-        return dataclasses.replace(setup, engine=Picky(setup)), ()
+        return dataclasses.replace(setup, engine=Picky(setup))
 
-    *_, last = run_trial(jobs[1], single)
+    *_, (_, last) = run_trials([jobs[1]], single)
     assert isinstance(last, Computed)
-    from aes_lipi.coevolution.ring import initial_ring  # noqa: PLC0415
-
-    refused = initial_ring(setup_of(jobs[1].variant), 1).cells[0].pair.encoder
+    refused = cells_of(begun(setup_of(jobs[1].variant), 1))[0].pair.encoder
     ended = {
         job.trial: type(message)
-        for job, message in run_stack(jobs, provide)
+        for job, message in run_trials(jobs, provide)
         if isinstance(message, Computed | Failed)
     }
     assert ended == {0: Computed, 1: Failed, 2: Computed}
 
 
 def test_what_cannot_be_prepared_is_refused() -> None:
-    def provide(variant: Variant) -> Prepared:
+    def provide(variant: Variant) -> Setup:
         raise UserError("no such data")
 
     jobs = jobs_of(tiny_study())
-    assert [message for _, message in run_stack(jobs, provide)] == [Refused("no such data")]
+    assert [message for _, message in run_trials(jobs, provide)] == [Refused("no such data")]
 
 
 def test_all_trials_are_written_down_at_a_notice() -> None:
     jobs = jobs_of(tiny_study(trials=3, epochs=50))
     given = threading.Event()
     left: dict[int, list[type]] = {}
-    for job, message in run_stack(jobs, stacked, given.is_set):
+    for job, message in run_trials(jobs, stacked, given.is_set):
         given.set()
         left.setdefault(job.trial, []).append(type(message))
     assert set(left) == {0, 1, 2}
     assert all(kinds[-2:] == [Checkpointed, Leaving] for kinds in left.values())
-
-
-def test_a_stack_that_nobody_listens_to_ends() -> None:
-    before = threading.active_count()
-    said = run_stack(jobs_of(tiny_study(trials=4, epochs=10_000)), stacked)
-    next(said)
-    said.close()  # type: ignore[attr-defined]
-    assert threading.active_count() == before
 
 
 # Studies: on the CPU a trial's bits are its own, however many are together

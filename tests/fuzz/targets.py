@@ -20,28 +20,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from helpers import setup_of, tiny_variant
-from own_tables import load_file
 from prepared import prepared_failure, prepared_study, run_prepared, trial_ids
+from rings import advanced, begun, course_of
 from safetensors.numpy import load, save
 
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
 from aes_lipi.autoencoders.network import Network, Pair
-from aes_lipi.checkpoints import Checkpoint, decode_checkpoint, encode_checkpoint, identify
-from aes_lipi.checkpoints import content as content_of_checkpoints
-from aes_lipi.coevolution.ring import Evolution, initial_ring
-from aes_lipi.config import (
-    StudyFile,
-    Variant,
-    list_presets,
-    load_study_file,
-    presets_directory,
-    resolve_study,
-)
+from aes_lipi.config import StudyFile, Variant, list_presets, load_study_file, resolve_study
+from aes_lipi.config.presets import presets_directory
+from own_tables import load_file
 from aes_lipi.data.scaling import MinMax
 from aes_lipi.errors import UserError
 from aes_lipi.models import Model, Place, load_model, load_recorded
 from aes_lipi.models.files import model_bytes
+from aes_lipi.results import checkpoint as checkpoints
 from aes_lipi.results import description, lock, progress, trial_files
+from aes_lipi.results.checkpoint import Checkpoint, decode_checkpoint, encode_checkpoint, identify
 from aes_lipi.results.inventory import clean
 from aes_lipi.results.processes import Process
 from aes_lipi.results.reading import load_reads, load_results
@@ -265,11 +259,10 @@ def checkpoint_target() -> Target:
     """Checkpoints, half of them of somebody who knows how their digest is made."""
     variant = tiny_variant(epochs=4, optimizer_state="cell", pruned_weights="frozen", **_PRUNED)
     setup = setup_of(variant)
-    evolution = Evolution(setup, initial_ring(setup, 0).snapshot())
     at = datetime(2025, 1, 1, tzinfo=UTC)
     seeds = [
-        encode_checkpoint(Checkpoint(evolution.snapshot(), at, 1.0), variant, "any")
-        for _ in evolution
+        encode_checkpoint(Checkpoint(state, at, 1.0), variant, "any")
+        for state in course_of(setup, begun(setup))
     ]
 
     def read(content: bytes) -> None:
@@ -278,7 +271,8 @@ def checkpoint_target() -> Target:
             checkpoint = decode_checkpoint(content, variant, setup.architecture)
         except ValueError as error:
             raise UserError(str(error)) from None
-        list(zip(range(1), Evolution(setup, checkpoint.snapshot), strict=False))
+        if checkpoint.state.generations < variant.epochs:
+            advanced(checkpoint.state, setup)
 
     return Target(read, seeds, _checkpoint_mutated)
 
@@ -292,8 +286,8 @@ def _checkpoint_mutated(content: bytes, rng: random.Random) -> bytes:
         tensors = dict(load(changed))
         name = rng.choice(sorted(tensors))
         tensors[name] = rng.choice(_CHANGES)(tensors[name], rng)
-        identity = content_of_checkpoints._read(content)[0]
-        digest = content_of_checkpoints._digest(identity, tensors)
+        identity = checkpoints._read(content)[0]
+        digest = checkpoints._digest(identity, tensors)
     except Exception:
         return changed
     whole = identity.model_copy(update={"sha256": digest})

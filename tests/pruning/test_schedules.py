@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aes_lipi.coevolution.plan import make_plan
+from aes_lipi.coevolution.schedule import make_plan
 from aes_lipi.coevolution.topology import neighbourhoods
 from aes_lipi.config import Variant
 from aes_lipi.pruning.schedules import SCHEDULES, prune_amount, prune_probability

@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 from threadpoolctl import threadpool_limits
 
-from aes_lipi.coevolution.order import Flow
-from aes_lipi.coevolution.plan import Setup
-from aes_lipi.coevolution.ring import initial_ring, perform
+from aes_lipi.coevolution.evolution import InProcess, first_states
+from aes_lipi.coevolution.schedule import Schedule
+from aes_lipi.coevolution.state import Setup
+from aes_lipi.coevolution.topology import neighbourhoods
 from aes_lipi.config import Variant
 from aes_lipi.execution.ray.forecast import Costs, seconds_per_generation
 
@@ -35,17 +36,21 @@ def seconds_per_cell(setup: Setup, clock: Callable[[], float] = time.perf_counte
         setup: what cells share.
         clock: that the seconds are of.
     """
-    ring = initial_ring(setup, 0)
-    steps = next(iter(Flow(setup.variant, 0, ring.snapshot().following, ring.learning_rates)))
-    known = {(i, -1): cell for i, cell in enumerate(ring.cells)}
-    chosen = steps if setup.variant.cell_evaluation == "all_vs_all" else steps[:1]
+    schedule, executor = Schedule(setup.variant), InProcess([setup])
+    start = schedule.start(0, first_states(setup, 0, schedule.first_versions))
+    chosen = schedule.ready(start, {}, 1)[:1]
+
+    def perform() -> None:
+        executor.submit(0, chosen, start.held)
+        executor.wait(())
+
     with threadpool_limits(limits=1):
-        perform(chosen, known, setup)
+        perform()
         started, rounds = clock(), 0
         while rounds == 0 or clock() - started < SAMPLE_S:
-            perform(chosen, known, setup)
+            perform()
             rounds += 1
-    return (clock() - started) / rounds / len(chosen)
+    return (clock() - started) / rounds
 
 
 def costs_of(cell_s: float, pair_bytes: int) -> Costs:
@@ -77,11 +82,12 @@ def choose_cells_per_actor(
     if trials_waiting >= processors:
         return n_cells
     share = max(1.0, processors // max(1, trials_waiting))
-    generations = max(2, min(20, CELLS_TO_SIMULATE // n_cells))
+    n_steps = len(neighbourhoods(variant))
+    generations = max(2, min(20, CELLS_TO_SIMULATE // n_steps))
 
     def forecast(k: int) -> float:
         if k == n_cells:
-            return n_cells * costs.cell
+            return n_steps * costs.cell
         return seconds_per_generation(variant, k, share, costs, generations=generations)
 
     divisors = [k for k in range(1, n_cells + 1) if n_cells % k == 0]

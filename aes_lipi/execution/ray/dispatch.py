@@ -13,7 +13,7 @@ import ray
 from ray.exceptions import RayError, WorkerCrashedError
 
 from aes_lipi.errors import UserError
-from aes_lipi.execution.grouping import halves
+from aes_lipi.execution.endings import failed
 from aes_lipi.execution.job import Checkpointed, Computed, Failed, Job, Leaving, Lost
 from aes_lipi.execution.ledger import Ledger, act_on
 from aes_lipi.execution.observer import Observer
@@ -23,7 +23,7 @@ from aes_lipi.execution.ray.nodes import NodeFacts
 from aes_lipi.execution.ray.places import Places
 from aes_lipi.execution.ray.vetting import Vetting
 from aes_lipi.execution.retries import Backoff
-from aes_lipi.execution.trial import failed
+from aes_lipi.execution.stacks import halves
 from aes_lipi.results.trial_files import TrialId
 
 WAIT_S = 1.0

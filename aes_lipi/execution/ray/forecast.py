@@ -11,9 +11,10 @@ import heapq
 from collections import defaultdict, deque
 from dataclasses import dataclass
 
-from aes_lipi.coevolution.order import Flow, Version, reachable, runs_freely
+from aes_lipi.coevolution.schedule import Schedule, runs_freely
+from aes_lipi.coevolution.state import Version
 from aes_lipi.config import Variant
-from aes_lipi.execution.ray.partition import Partition, calls_of
+from aes_lipi.execution.ray.ring import Groups, calls_of
 
 
 @dataclass(frozen=True)
@@ -86,28 +87,29 @@ def _calls(
             "update_order": "synchronous" if runs_freely(variant) else variant.update_order,
         }
     )
-    ring_size = variant.population_size
-    flow = Flow(lasting, 0, [1] * ring_size, [variant.learning_rate] * ring_size)
-    partition = Partition.of(reachable(lasting), cells_per_actor)
+    schedule, groups = Schedule(lasting), Groups.of(lasting, cells_per_actor)
+    start = schedule.start(0, dict.fromkeys(schedule.first_versions))
+    steps = schedule.ready(start, {}, generations + 1)
     maker: dict[Version, _Call] = {}
     last_of_group: dict[int, _Call] = {}
     rounds = []
-    for t, steps in enumerate(flow):
+    for t in range(generations):
         made = []
-        for call in calls_of(steps, partition):
-            needed = {version for step in call.steps for version in step.needs}
+        of_generation = [step for step in steps if step.generation == t + 1]
+        for group, of_call in calls_of(of_generation, lambda step: groups.home(step.key)):
+            needed = {version for step in of_call for version in step.needs}
             before = {id(maker[v]): maker[v] for v in needed if v in maker}
-            previous = last_of_group.get(call.group)
+            previous = last_of_group.get(group)
             if previous is not None:
                 before[id(previous)] = previous
-            n_cells = len(call.steps)
+            n_cells = len(of_call)
             send_s = costs.send + n_cells * costs.decide
             seconds = costs.call + n_cells * costs.cell
-            entry = _Call(t, call.group, send_s, seconds, 1 + len(before), [])  # 1: to be sent
+            entry = _Call(t, group, send_s, seconds, 1 + len(before), [])  # 1: to be sent
             for other in before.values():
                 other.wakes.append(entry)
-            maker |= {step.version: entry for step in call.steps}
-            last_of_group[call.group] = entry
+            maker |= {version: entry for step in of_call for version in step.makes}
+            last_of_group[group] = entry
             made.append(entry)
         rounds.append(made)
     return rounds

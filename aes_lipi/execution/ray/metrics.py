@@ -9,7 +9,7 @@ from functools import cache
 
 from ray.util.metrics import Counter, Gauge, Histogram
 
-from aes_lipi.coevolution.plan import Record
+from aes_lipi.coevolution.records import Record
 from aes_lipi.execution.job import Job
 
 _TAGS = ("study", "variant")

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 import aes_lipi
+from aes_lipi.execution.endings import processor_name
 from aes_lipi.execution.ray.capacity import living_nodes
 from aes_lipi.execution.ray.draining import this_node
-from aes_lipi.execution.trial import processor_name
 from aes_lipi.execution.workers import one_thread_per_process
 
 

@@ -14,7 +14,7 @@ from ray.util.placement_group import PlacementGroup, placement_group, remove_pla
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from aes_lipi.execution.job import Job
-from aes_lipi.execution.ray.trial_driver import RemoteTrialDriver
+from aes_lipi.execution.ray.actors import RemoteTrialDriver
 
 
 class Ring:

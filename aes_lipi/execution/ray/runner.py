@@ -11,7 +11,6 @@ from ray.exceptions import RayTaskError
 from aes_lipi.config import Variant
 from aes_lipi.errors import UserError
 from aes_lipi.execution.dry_run import check_feasible
-from aes_lipi.execution.grouping import can_stack, check_trials_per_worker, stacks_of
 from aes_lipi.execution.job import Job
 from aes_lipi.execution.ledger import Ledger
 from aes_lipi.execution.observer import Observer
@@ -32,6 +31,7 @@ from aes_lipi.execution.ray.options import ClusterOptions
 from aes_lipi.execution.ray.places import Layout, Places, StoredInputs, as_options
 from aes_lipi.execution.ray.tasks import RemoteRoom, RemoteTiming
 from aes_lipi.execution.ray.vetting import Vetting
+from aes_lipi.execution.stacks import can_stack, check_trials_per_worker, stacks_of
 
 
 class ClusterRunner:
@@ -68,7 +68,7 @@ class ClusterRunner:
             variant: self._cells_per_actor(variant, len(todo), capacity) for variant in per_variant
         }
         for job in todo:
-            k = 0 if job.replay is not None else chosen[job.variant]
+            k = chosen[job.variant]
             n_actors = job.variant.population_size // k if k else 0
             layout = self._layout(job.variant, n_actors, capacity)
             batches.setdefault(layout, []).append((job, k))
@@ -127,7 +127,7 @@ class ClusterRunner:
             return 0
         if asked is not None:
             return n_cells // _groups_of(variant, asked)
-        if n_cells == 1 or variant.cell_evaluation == "all_vs_all":
+        if n_cells == 1:
             return 0
         k = choose_cells_per_actor(
             variant,
@@ -173,8 +173,6 @@ def _groups_of(variant: Variant, cells_per_actor: int) -> int:
         UserError: the cells cannot be shared out evenly.
     """
     n_cells = variant.population_size
-    if variant.cell_evaluation == "all_vs_all":
-        return 1  # without space there is nothing to cut
     k = min(cells_per_actor, n_cells)
     if n_cells % k:
         divisors = ", ".join(str(d) for d in range(1, n_cells + 1) if n_cells % d == 0)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import ray
 
-from aes_lipi.autoencoders.network import Pair
-from aes_lipi.coevolution.plan import Setup
+from aes_lipi.coevolution.state import Setup
 from aes_lipi.config import Variant
 from aes_lipi.engine.auto import choose_device
-from aes_lipi.execution.grouping import gpu_memory, trials_that_fit
 from aes_lipi.execution.inputs import Inputs, SetupCache, architecture_of, prepare_with
 from aes_lipi.execution.job import Job, Leaving, Reached, Said, now_and_then
 from aes_lipi.execution.ray.calibration import costs_of, seconds_per_cell
@@ -26,7 +25,8 @@ from aes_lipi.execution.ray.nodes import (
     memory_share,
     use_only_what_is_ours,
 )
-from aes_lipi.execution.stacks import run_together
+from aes_lipi.execution.stacks import gpu_memory, trials_that_fit
+from aes_lipi.execution.trial import run_trials
 from aes_lipi.results.trial_files import TrialId
 
 PROGRESS_INTERVAL_S = 0.5
@@ -56,15 +56,15 @@ def run_whole_trials(
     use_only_what_is_ours(n_gpus)
     yield facts_of_this_node()
 
-    def provide(variant: Variant) -> tuple[Setup, Sequence[Pair]]:
+    def provide(variant: Variant) -> Setup:
         setup = _setups(n_cpus).setup(variant, lambda _: inputs.dataset)
-        return setup, inputs.warm_start
+        return replace(setup, warm_start=inputs.warm_start)
 
     metrics = {job.id: TrialMetrics(job) for job in jobs}
     reached: dict[TrialId, int] = {}
     leaving = False
     notice = lasting(DrainNotice(lambda: {this_node()}))
-    for job, message in now_and_then(run_together(jobs, provide, notice), PROGRESS_INTERVAL_S):
+    for job, message in now_and_then(run_trials(jobs, provide, notice), PROGRESS_INTERVAL_S):
         if isinstance(message, Reached):
             now = message.generations
             metrics[job.id].advanced(now - reached.get(job.id, now))

@@ -13,7 +13,9 @@ from __future__ import annotations
 import argparse
 import statistics
 
-from aes_lipi.coevolution.order import Flow, Version, waves
+from aes_lipi.coevolution.evolution import waves
+from aes_lipi.coevolution.schedule import Schedule
+from aes_lipi.coevolution.state import Version
 from aes_lipi.config import Variant
 
 SIZES = (5, 10, 20, 40, 100, 1000)
@@ -21,14 +23,16 @@ SIZES = (5, 10, 20, 40, 100, 1000)
 
 def chains(variant: Variant, trial: int) -> tuple[float, float]:
     """Cells on the longest chain: mean of single generations, and of all per generation."""
-    n_cells = variant.population_size
-    flow = Flow(variant, trial, [1] * n_cells, [variant.learning_rate] * n_cells)
+    schedule = Schedule(variant)
+    start = schedule.start(trial, dict.fromkeys(schedule.first_versions))
+    steps = [step for step in schedule.ready(start, {}, variant.epochs) if step.generation]
     depth: dict[Version, int] = {}
-    single = []
-    for steps in flow:
-        single.append(len(waves(steps)))
-        for step in steps:
-            depth[step.version] = 1 + max(depth.get(need, 0) for need in step.needs)
+    for step in steps:
+        depth[step.key] = 1 + max(depth.get(need, 0) for need in step.needs)
+    single = [
+        len(waves([(0, step) for step in steps if step.generation == t]))
+        for t in range(1, variant.epochs)
+    ]
     return statistics.mean(single), max(depth.values()) / len(single)
 
 

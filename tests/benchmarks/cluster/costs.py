@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from aes_lipi.coevolution.order import Flow
+from aes_lipi.coevolution.schedule import Schedule
 from aes_lipi.config import Study, StudyFile, resolve_study
 from aes_lipi.execution.inputs import prepare
 from aes_lipi.execution.job import Job
@@ -100,10 +100,11 @@ def measure(n_dim: int, seconds: float) -> Measured:
 def decide_s(generations: int = 200) -> float:
     """Seconds that the driver takes to decide one cell's generation."""
     variant = ring_study(1000, generations).variants[0]
-    flow = Flow(variant, 0, [0] * N_CELLS, [variant.learning_rate] * N_CELLS)
+    schedule = Schedule(variant)
+    start = schedule.start(0, dict.fromkeys(schedule.first_versions))
     started = time.perf_counter()
-    steps = sum(len(steps) for steps in flow)
-    return (time.perf_counter() - started) / steps
+    steps = schedule.ready(start, {}, generations)
+    return (time.perf_counter() - started) / len(steps)
 
 
 def main() -> None:

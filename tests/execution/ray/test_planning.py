@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aes_lipi.cli.running import number_or_auto
-from aes_lipi.coevolution.order import Flow, Version, reachable
+from aes_lipi.coevolution.schedule import Schedule
+from aes_lipi.coevolution.state import Version
+from aes_lipi.coevolution.topology import neighbourhoods
 from aes_lipi.config import Variant
 from aes_lipi.errors import UserError
 from aes_lipi.execution.ray.calibration import choose_cells_per_actor, costs_of
@@ -19,7 +21,7 @@ from aes_lipi.execution.ray.capacity import Capacity, check_possible, shared_cpu
 from aes_lipi.execution.ray.discovery import find_cluster
 from aes_lipi.execution.ray.forecast import Costs, seconds_per_generation
 from aes_lipi.execution.ray.options import parse_resources
-from aes_lipi.execution.ray.partition import Partition, calls_of
+from aes_lipi.execution.ray.ring import Groups, calls_of
 from aes_lipi.execution.retries import Backoff
 
 
@@ -43,19 +45,22 @@ def test_calls_compute_every_step_once_after_what_it_needs(
         rng_seed=seed,
         epochs=5,
     )
-    members = reachable(variant)
-    partition = Partition.of(members, cells_per_actor)
-    steps = next(iter(Flow(variant, 0, [t] * n_cells, [0.1] * n_cells)))
-    calls = calls_of(steps, partition)
-    made: set[Version] = {(i, t - 1) for i in range(n_cells)}
-    for call in calls:
+    members = neighbourhoods(variant)
+    groups, schedule = Groups.of(variant, cells_per_actor), Schedule(variant)
+    start = schedule.start(0, dict.fromkeys(schedule.first_versions))
+    ahead = schedule.ready(start, {}, t + 1)
+    steps = [step for step in ahead if step.generation == t]
+    calls = calls_of(steps, lambda step: groups.home(step.key))
+    made = {Version("pair", i, t - 1) for i in range(n_cells)}
+    for group, of_call in calls:
         own: set[Version] = set()
-        for step in call.steps:
-            assert partition.group_of[step.cell] == call.group
-            assert step.needs <= made | own
-            own.add(step.version)
+        for step in of_call:
+            assert step.key.number // cells_per_actor == group
+            assert set(step.needs) <= made | own
+            own.update(step.makes)
         made |= own
-    assert sorted(step.cell for call in calls for step in call.steps) == list(range(n_cells))
+    computed = sorted(step.key.number for _, of_call in calls for step in of_call)
+    assert computed == list(range(n_cells))
     if order == "synchronous":
         assert len(calls) == n_groups
     reads_of_others = {
@@ -64,7 +69,7 @@ def test_calls_compute_every_step_once_after_what_it_needs(
         for j in members[i]
         if i // cells_per_actor != j // cells_per_actor
     }
-    assert partition.read_outside == reads_of_others
+    assert groups.outside == {("pair", j) for j in reads_of_others}
 
 
 def test_many_trials_take_whole_rings_and_long_generations_a_cell_per_actor() -> None:

@@ -23,16 +23,16 @@ from safetensors.numpy import load, save
 import aes_lipi
 from aes_lipi.arrays import Array
 from aes_lipi.autoencoders.environments import Architecture
-from aes_lipi.checkpoints.records import (
+from aes_lipi.coevolution.records import RecordLog, in_order
+from aes_lipi.coevolution.schedule import Schedule
+from aes_lipi.coevolution.state import Held, Reads, TrialState
+from aes_lipi.config import Variant
+from aes_lipi.results.checkpoint_records import (
     newest_mean_l1,
     records_from_tensors,
     records_to_tensors,
 )
-from aes_lipi.checkpoints.states import states_from_tensors, states_to_tensors
-from aes_lipi.checkpoints.tensors import Tensors, take
-from aes_lipi.coevolution.order import Reads, reachable
-from aes_lipi.coevolution.snapshot import Snapshot
-from aes_lipi.config import Variant
+from aes_lipi.results.checkpoint_states import Tensors, states_from_tensors, states_to_tensors, take
 
 CHECKPOINT_FORMAT: Literal[2] = 2
 _KEY = "aes_lipi"
@@ -48,12 +48,12 @@ class Checkpoint:
     """A trial on its way, written down.
 
     Attributes:
-        snapshot: the trial.
+        state: the trial.
         started_at: when it began.
         wall_time_s: seconds that were spent on it.
     """
 
-    snapshot: Snapshot
+    state: TrialState[Held]
     started_at: datetime
     wall_time_s: float
 
@@ -113,17 +113,18 @@ def encode_checkpoint(
         processor: the kind that computes it.
         replay: the reads that the trial repeats.
     """
-    snapshot = checkpoint.snapshot
+    state = checkpoint.state
     tensors = {
-        "learning_rates": np.array(snapshot.learning_rates, np.float64),
-        **states_to_tensors(dict(snapshot.states)),
-        **records_to_tensors(snapshot.records),
+        "rates": np.array(list(state.rates.values()), np.float64),
+        "rates.of": np.array(list(state.rates), np.int64).reshape(len(state.rates), 2),
+        **states_to_tensors(state.held),
+        **records_to_tensors(sorted(state.records, key=in_order)),
     }
     identity = Identity(
         format=CHECKPOINT_FORMAT,
         variant=variant.id,
-        trial=snapshot.trial,
-        generations=snapshot.generations,
+        trial=state.trial,
+        generations=state.generations,
         software=software(),
         processor=processor,
         replay=digest_of_reads(replay),
@@ -139,7 +140,7 @@ def identify(content: bytes) -> Identity:
     """What a checkpoint is of.
 
     Raises:
-        ValueError: it is none, or not whole.
+        ValueError: it is no checkpoint, or it was cut short or changed.
     """
     return _read(content)[0]
 
@@ -152,7 +153,7 @@ def glance(content: bytes) -> tuple[int, float | None]:
         that was measured last; None if it was not.
 
     Raises:
-        ValueError: it is none, or not whole.
+        ValueError: it is no checkpoint, or it was cut short or changed.
     """
     identity, tensors = _read(content)
     return identity.generations, newest_mean_l1(tensors)
@@ -167,38 +168,43 @@ def decode_checkpoint(content: bytes, variant: Variant, architecture: Architectu
         architecture: the layouts of its networks.
 
     Raises:
-        ValueError: it is none, not whole, or not one of this variant.
+        ValueError: it is no checkpoint, it was cut short or changed, or it is of another variant;
+            what is wrong is named.
     """
     identity, tensors = _read(content)
     if identity.variant != variant.id:
         raise ValueError(f"variant: {identity.variant}, not {variant.id}")
-    n_cells, n_members = variant.population_size, len(reachable(variant)[0])
-    rates = take(tensors, "learning_rates", np.float64, (n_cells,))
-    snapshot = Snapshot(
+    schedule = Schedule(variant)
+    of = take(tensors, "rates.of", np.int64, (None, 2)).tolist()
+    rates = take(tensors, "rates", np.float64, (len(of),)).tolist()
+    n_members = len(schedule.members[0])
+    state = TrialState(
         trial=identity.trial,
-        states=states_from_tensors(tensors, architecture, variant.batch_size),
-        learning_rates=tuple(rates.tolist()),
-        records=records_from_tensors(tensors, n_members, 4 * architecture.n_parameters),
+        held=states_from_tensors(tensors, architecture, variant.batch_size),
+        rates={(who, t): rate for (who, t), rate in zip(of, rates, strict=True)},
+        records=RecordLog(records_from_tensors(tensors, n_members, 4 * architecture.n_parameters)),
     )
-    _check(snapshot, variant)
+    _check(state, schedule)
     started_at = datetime.fromtimestamp(identity.started_at, UTC)
-    return Checkpoint(snapshot, started_at, identity.wall_time_s)
+    return Checkpoint(state, started_at, identity.wall_time_s)
 
 
-def _check(snapshot: Snapshot, variant: Variant) -> None:
+def _check(state: TrialState[Held], schedule: Schedule) -> None:
     """Whether these are the states and records of one trial, none missing and none too many."""
-    cells = {cell for cell, _ in snapshot.states}
-    if cells != set(range(variant.population_size)):
+    variant, first = schedule.variant, schedule.first_versions
+    if state.newest.keys() != {(part, number) for part, number, _ in first}:
         raise ValueError("versions: not those of the ring's cells")
-    if not all(-1 <= generation < variant.epochs for _, generation in snapshot.states):
+    last = variant.epochs * state.steps_per_generation
+    if not all(-1 <= age < last for _, _, age in state.held):
         raise ValueError("versions: of generations that there are not")
-    done = [(t, i) for i, behind in enumerate(snapshot.following) for t in range(behind)]
-    if [(record.generation, record.cell) for record in snapshot.records] != sorted(done):
+    if [(record.generation, record.cell) for record in state.records] != schedule.behind(state):
         raise ValueError("records: not those of the generations behind")
-    if any(record.trial != snapshot.trial for record in snapshot.records):
+    if any(record.trial != state.trial for record in state.records):
         raise ValueError("records: of another trial")
-    if not all(0 <= rate < np.inf for rate in snapshot.learning_rates):
-        raise ValueError("learning_rates: not finite")
+    if not all(0 <= rate < np.inf for rate in state.rates.values()):
+        raise ValueError("rates: not finite")
+    if schedule.rates_of(state) - state.rates.keys():
+        raise ValueError("rates.of: not those of the generations to come")
 
 
 def _read(content: bytes) -> tuple[Identity, Tensors]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from helpers import random_pair, setup_of, tiny_variant
 
-from aes_lipi.coevolution.retrieval import ndcg, recall, retrieval_measures
+from aes_lipi.coevolution.result import ndcg, recall, retrieval_measures
 
 # Rankings: row 0 is 0, 2, 3, 4, 1; row 1 is 4, 3, 2, 1, 0. Row 0 has ones at 0, 1, 4, row 1 at 0.
 SCORES = np.array([[0.9, 0.1, 0.8, 0.3, 0.2], [0.1, 0.2, 0.3, 0.4, 0.5]], dtype=np.float32)

@@ -1,43 +1,76 @@
-"""The states of cells as a few matrices with a row each."""
+"""The states of cells and networks as a few matrices with a row each, read without trust."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from aes_lipi.arrays import Array
 from aes_lipi.autoencoders.environments import Architecture
-from aes_lipi.autoencoders.network import ActivationStatistics, Network, NetworkLayout, Pair
-from aes_lipi.checkpoints.tensors import Tensors, take
-from aes_lipi.coevolution.order import Version
-from aes_lipi.coevolution.plan import Cell
+from aes_lipi.autoencoders.network import ActivationStatistics, Network, NetworkLayout
+from aes_lipi.coevolution.state import Held, NetworkState, Part, Version, joined, parts_of
 from aes_lipi.engine.protocol import Moments
 
 NONE = -1
 """In place of a count, where there is nothing to count."""
 
-_Part = tuple[Network, Moments | None, ActivationStatistics | None]
+PARTS: tuple[Part, ...] = ("pair", "encoder", "decoder")
+
+Tensors = Mapping[str, Array]
 
 
-def states_to_tensors(states: dict[Version, Cell]) -> dict[str, Array]:
+def take(
+    tensors: Tensors, name: str, dtype: type[np.generic], shape: tuple[int | None, ...]
+) -> Array:
+    """One of the arrays, of the type and shape that it must have.
+
+    Args:
+        tensors: all of them, read without trust.
+        name: which.
+        dtype: its type.
+        shape: its shape; None where any length will do.
+
+    Raises:
+        ValueError: it is missing, or of another type or shape, which is named.
+    """
+    if name not in tensors:
+        raise ValueError(f"{name}: missing")
+    array = tensors[name]
+    fits = len(array.shape) == len(shape) and all(
+        wanted in (None, length) for length, wanted in zip(array.shape, shape, strict=True)
+    )
+    if array.dtype != dtype or not fits:
+        raise ValueError(
+            f"{name}: {array.dtype} of shape {array.shape}, not {np.dtype(dtype)} of {shape}"
+        )
+    return array
+
+
+def states_to_tensors(held: Mapping[Version, Held]) -> dict[str, Array]:
     """States as arrays.
 
-    Of P weights, U recorded nodes and B batch slots, for `encoder` and `decoder` each:
-    `.genomes` float32 (n, P); `.n_pruned` int64 (n,); `.frozen` uint8 (n,), 1 where there is a
-    mask, and `.masks` uint8 (those, P); `.steps` int64 (n,) of the optimiser, -1 where none is
-    kept, and `.first`, `.second` float32 (those, P); `.observed` uint8 (n,), 1 where activations
-    were gathered, and `.counts` float64 (those, B), `.means`, `.m2s` float64 (those, B, U).
-    `versions`, int64 (n, 2), are cells and generations.
+    `versions`, int64 (n, 3), are parts (the place in `PARTS`), numbers and ages. Of those that have
+    an encoder (`pair`, `encoder`), and of those that have a decoder, of P weights, U recorded nodes
+    and B batch slots, for `encoder` and `decoder` each, in the order of `versions`: `.genomes`
+    float32 (n, P); `.n_pruned` int64 (n,); `.frozen` uint8 (n,), 1 where there is a mask, and
+    `.masks` uint8 (those, P); `.steps` int64 (n,) of the optimiser, -1 where none is kept, and
+    `.first`, `.second` float32 (those, P); `.observed` uint8 (n,), 1 where activations were
+    gathered, and `.counts` float64 (those, B), `.means`, `.m2s` float64 (those, B, U).
     """
-    cells = list(states.values())
-    tensors = {"versions": np.array(list(states), np.int64).reshape(len(cells), 2)}
-    encoders = [(c.pair.encoder, c.encoder_moments, c.encoder_statistics) for c in cells]
-    decoders = [(c.pair.decoder, c.decoder_moments, c.decoder_statistics) for c in cells]
-    return tensors | _parts_to_tensors("encoder", encoders) | _parts_to_tensors("decoder", decoders)
+    parts = [parts_of(state, version.part) for version, state in held.items()]
+    rows = [[PARTS.index(part), number, age] for part, number, age in held]
+    encoders, decoders = (
+        [each[part] for each in parts if part in each] for part in ("encoder", "decoder")
+    )
+    return {
+        "versions": np.array(rows, np.int64).reshape(len(rows), 3),
+        **_parts_to_tensors("encoder", encoders),
+        **_parts_to_tensors("decoder", decoders),
+    }
 
 
-def _parts_to_tensors(name: str, parts: Sequence[_Part]) -> dict[str, Array]:
+def _parts_to_tensors(name: str, parts: Sequence[NetworkState]) -> dict[str, Array]:
     networks = [network for network, _, _ in parts]
     masks = [network.mask for network in networks if network.mask is not None]
     moments = [kept for _, kept, _ in parts if kept is not None]
@@ -64,27 +97,35 @@ def _parts_to_tensors(name: str, parts: Sequence[_Part]) -> dict[str, Array]:
 
 def states_from_tensors(
     tensors: Tensors, architecture: Architecture, batch_size: int
-) -> dict[Version, Cell]:
+) -> dict[Version, Held]:
     """States from arrays.
 
     Raises:
-        ValueError: the arrays are not those of states, or not of this architecture.
+        ValueError: an array is missing, or its type or shape is not that of this architecture.
     """
-    versions = take(tensors, "versions", np.int64, (None, 2)).tolist()
-    n = len(versions)
-    encoders = _parts_from_tensors(tensors, "encoder", architecture.encoder, batch_size, n)
-    decoders = _parts_from_tensors(tensors, "decoder", architecture.decoder, batch_size, n)
-    return {
-        (cell, generation): Cell(
-            Pair(encoder[0], decoder[0]), encoder[1], decoder[1], encoder[2], decoder[2]
+    rows = take(tensors, "versions", np.int64, (None, 3)).tolist()
+    if not all(0 <= part < len(PARTS) for part, _, _ in rows):
+        raise ValueError("versions: of parts that there are not")
+    versions = [Version(PARTS[part], number, age) for part, number, age in rows]
+    encoders, decoders = (
+        iter(
+            _parts_from_tensors(
+                tensors, part, layout, batch_size, sum(v.part in ("pair", part) for v in versions)
+            )
         )
-        for (cell, generation), encoder, decoder in zip(versions, encoders, decoders, strict=True)
+        for part, layout in (("encoder", architecture.encoder), ("decoder", architecture.decoder))
+    )
+    return {
+        version: joined(next(encoders), next(decoders))
+        if version.part == "pair"
+        else next(encoders if version.part == "encoder" else decoders)
+        for version in versions
     }
 
 
 def _parts_from_tensors(
     tensors: Tensors, name: str, layout: NetworkLayout, batch_size: int, n: int
-) -> list[_Part]:
+) -> list[NetworkState]:
     size = layout.size
     genomes = take(tensors, f"{name}.genomes", np.float32, (n, size))
     n_pruned = take(tensors, f"{name}.n_pruned", np.int64, (n,)).tolist()
@@ -95,7 +136,8 @@ def _parts_from_tensors(
         )
     ]
     moments = _moments(tensors, name, size, n)
-    return list(zip(networks, moments, _statistics(tensors, name, batch_size, n), strict=True))
+    statistics = _statistics(tensors, name, batch_size, n)
+    return [NetworkState(*each) for each in zip(networks, moments, statistics, strict=True)]
 
 
 def _masks(tensors: Tensors, name: str, size: int, n: int) -> list[Array | None]:

@@ -1,27 +1,26 @@
-"""Which recorded centres are kept: those that a choice can fall on, whenever others are dropped."""
+"""The log of records, and which recorded centres are kept, whenever others are dropped."""
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 from helpers import setup_of, tiny_variant
 from hypothesis import given
 from hypothesis import strategies as st
+from rings import evolved
 
-from aes_lipi.coevolution.front import extended, with_front_alone
-from aes_lipi.coevolution.plan import Record
-from aes_lipi.coevolution.ring import Evolution, initial_ring
+from aes_lipi.coevolution.records import Record, RecordLog, with_front_alone
 
 SIZES = st.integers(0, 3)
 
 
 def a_record() -> Record:
     setup = setup_of(tiny_variant(population_size=1, radius=0, epochs=1, store_recorded=True))
-    evolution = Evolution(setup, initial_ring(setup, 0).snapshot())
-    list(evolution)
-    return evolution.snapshot().records[0]
+    return evolved(setup).records[0]
 
 
 ONE = a_record()
@@ -61,11 +60,11 @@ def test_it_does_not_matter_when_and_in_which_order_they_are_dropped(
 ) -> None:
     records = records_of(sizes)
     expected = kept(with_front_alone(records))
-    found: list[Record] = []
+    found = RecordLog()
     order = data.draw(st.permutations(range(len(records))))
     while order:
         n = data.draw(st.integers(1, len(order)))
-        found, order = extended(found, [records[k] for k in order[:n]]), order[n:]
+        found, order = found.extended([records[k] for k in order[:n]]), order[n:]
     assert kept(with_front_alone(found)) == expected
     assert len(found) == len(records)
 
@@ -84,3 +83,18 @@ def test_every_choice_falls_on_what_is_kept(sizes: list[tuple[int, int, int]]) -
             good = np.flatnonzero(losses <= limit)
             if good.size:
                 assert held[min(good, key=lambda k: (size[k], losses[k], k))]
+
+
+def test_states_share_a_log_and_see_their_own_beginning_of_it() -> None:
+    plain = [replace(ONE, generation=t, centre=None) for t in range(6)]
+    first = RecordLog(plain[:2])
+    second = first.extended(plain[2:4])
+    other = first.extended(plain[5:])
+    third = second.extended(plain[4:])
+    assert (list(first), list(second)) == (plain[:2], plain[:4])
+    assert (list(other), list(third)) == ([*plain[:2], plain[5]], plain)
+    assert third[1:-1] == plain[1:-1]
+    assert third[-1] == plain[-1]
+    with pytest.raises(IndexError):
+        first[2]
+    assert list(pickle.loads(pickle.dumps(second))) == plain[:4]

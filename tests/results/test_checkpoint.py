@@ -16,16 +16,23 @@ import pytest
 from helpers import setup_of, tiny_variant
 from hypothesis import given
 from hypothesis import strategies as st
+from rings import begun, cells_of, course_of, records_of
 from safetensors.numpy import load, save
 
-from aes_lipi.checkpoints import Checkpoint, decode_checkpoint, encode_checkpoint, identify
-from aes_lipi.checkpoints.content import _digest, _read
-from aes_lipi.coevolution.order import Flow
-from aes_lipi.coevolution.plan import Setup
-from aes_lipi.coevolution.ring import Evolution, initial_ring, perform
-from aes_lipi.coevolution.snapshot import Snapshot, in_order
+from aes_lipi.coevolution.records import RecordLog
+from aes_lipi.coevolution.state import Held, NetworkState, Setup, TrialState
 from aes_lipi.config import Variant
+from aes_lipi.results.checkpoint import (
+    Checkpoint,
+    _digest,
+    _read,
+    decode_checkpoint,
+    encode_checkpoint,
+    identify,
+)
 from aes_lipi.results.schema import records_schema
+
+State = TrialState[Held]
 
 AT = datetime(2025, 1, 1, tzinfo=UTC)
 CASES: dict[str, dict[str, Any]] = {
@@ -46,22 +53,17 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 @cache
-def case(name: str) -> tuple[Variant, Setup, list[Snapshot]]:
+def case(name: str) -> tuple[Variant, Setup, list[State]]:
     """A variant, what its cells share, and its trial after every generation."""
     settings = {key: value for key, value in CASES[name].items() if key != "seed"}
     variant = tiny_variant(epochs=8, rng_seed=CASES[name].get("seed", 1), **settings)
     setup = setup_of(variant)
-    evolution = Evolution(setup, initial_ring(setup, 2).snapshot())
-    return variant, setup, [evolution.snapshot() for _ in evolution]
+    return variant, setup, course_of(setup, begun(setup, 2))
 
 
-def content(snapshot: Snapshot, variant: Variant) -> bytes:
-    return encode_checkpoint(Checkpoint(timeless(snapshot), AT, 1.5), variant, "some processor")
-
-
-def timeless(snapshot: Snapshot) -> Snapshot:
-    records = [dataclasses.replace(record, wall_time_s=0.0) for record in snapshot.records]
-    return dataclasses.replace(snapshot, records=records)
+def content(state: State, variant: Variant) -> bytes:
+    still = dataclasses.replace(state, records=RecordLog(records_of(state)))
+    return encode_checkpoint(Checkpoint(still, AT, 1.5), variant, "some processor")
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -70,19 +72,31 @@ def test_a_trial_goes_on_from_any_generation_with_the_same_bits(name: str) -> No
     for start in course[:-1:3]:
         checkpoint = decode_checkpoint(content(start, variant), variant, setup.architecture)
         assert (checkpoint.started_at, checkpoint.wall_time_s) == (AT, 1.5)
-        evolution = Evolution(setup, checkpoint.snapshot)
-        assert list(evolution) == list(range(start.generations + 1, 9))
-        assert content(evolution.snapshot(), variant) == content(course[-1], variant)
+        left = course_of(setup, checkpoint.state)
+        assert [state.generations for state in left] == list(range(start.generations + 1, 9))
+        assert content(left[-1], variant) == content(course[-1], variant)
 
 
 def test_the_cases_have_something_to_forget() -> None:
     def cells(name: str) -> list[Any]:
-        return [cell for snapshot in case(name)[2] for cell in snapshot.cells]
+        return [cell for state in case(name)[2] for cell in cells_of(state)]
 
     assert all(cell.encoder_moments is not None for cell in cells("kept Adam"))
     assert {cell.pair.encoder.mask is None for cell in cells("masks")} == {False, True}
     assert {cell.encoder_statistics is None for cell in cells("statistics")} == {False, True}
     assert any(cell.pair.decoder.n_pruned for cell in cells("published"))
+
+
+def test_networks_that_go_their_own_ways_are_kept_each_for_itself() -> None:
+    variant, setup, course = case("no space")
+    read = decode_checkpoint(content(course[3], variant), variant, setup.architecture).state
+    assert read.newest == course[3].newest
+    assert read.rates == course[3].rates
+    for version, held in read.held.items():
+        known = course[3].held[version]
+        assert isinstance(held, NetworkState)
+        assert isinstance(known, NetworkState)
+        np.testing.assert_array_equal(held.network.genome, known.network.genome)
 
 
 def test_a_replay_goes_on_from_any_round() -> None:
@@ -94,43 +108,24 @@ def test_a_replay_goes_on_from_any_round() -> None:
     lag[:, :, 0] = 0
     reads = np.maximum(np.arange(12)[:, None, None] - 1 - lag, -1).astype(np.int32)
     reads = np.maximum.accumulate(reads, axis=0)
-    evolution = Evolution(setup, initial_ring(setup, 0).snapshot(), reads)
-    course = [evolution.snapshot() for _ in evolution]
-    assert any(len(snapshot.states) > 4 for snapshot in course)
+    course = course_of(setup, begun(setup), reads)
+    assert any(len(state.held) > 4 for state in course)
     for start in course[:-1]:
         read = decode_checkpoint(content(start, variant), variant, setup.architecture)
-        again = Evolution(setup, read.snapshot, reads)
-        assert [*again][-1:] == [12]
-        assert content(again.snapshot(), variant) == content(course[-1], variant)
+        [*_, last] = course_of(setup, read.state, reads)
+        assert content(last, variant) == content(course[-1], variant)
 
 
 def test_cells_that_ran_freely_go_on_in_one_process_and_can_be_replayed() -> None:
     """Those behind catch up; the reads of the whole course, repeated, give the same bits."""
     variant = tiny_variant(update_order="asynchronous", epochs=8)
     setup = setup_of(variant)
-    start = initial_ring(setup, 0).snapshot()
-    flow = Flow(variant, 0, start.following, start.learning_rates)
-    states, newest, records = dict(start.states), [-1] * 4, []
-    for cell in (0, 1, 2, 0, 1, 0, 3, 0):
-        step = flow.step(cell, newest[cell] + 1, [newest[j] for j in flow.members[cell]])
-        outcome = perform([step], states, setup)[step.version]
-        states[step.version], newest[cell] = outcome.cell, newest[cell] + 1
-        records.append(outcome.record)
-    ragged = Snapshot(
-        trial=0,
-        states={(i, t): states[i, t] for i, t in enumerate(newest)},
-        learning_rates=tuple(flow.learning_rates),
-        records=sorted(records, key=in_order),
-    )
-    assert ragged.following == (4, 2, 1, 1)
+    ragged = next(s for s in course_of(setup, begun(setup)) if len(set(s.newest.values())) > 1)
     read = decode_checkpoint(content(ragged, variant), variant, setup.architecture)
-    evolution = Evolution(setup, read.snapshot)
-    assert list(evolution) == [2, 3, 4, 5, 6, 7, 8]
-    course = evolution.snapshot()
-    reads = np.array([record.read_generations for record in course.records]).reshape(8, 4, 3)
-    again = Evolution(setup, start, reads.astype(np.int32))
-    assert [*again][-1] == 8
-    assert content(again.snapshot(), variant) == content(course, variant)
+    [*_, last] = course_of(setup, read.state)
+    reads = np.array([record.read_generations for record in records_of(last)]).reshape(8, 4, 3)
+    [*_, again] = course_of(setup, begun(setup), reads.astype(np.int32))
+    assert content(again, variant) == content(last, variant)
 
 
 def test_it_says_what_it_is_of() -> None:
@@ -220,17 +215,19 @@ def damaged_records(change: Callable[[bytes], bytes]) -> Any:
 
 
 UNFIT: dict[str, Any] = {
-    "versions: not those": replaced("versions", np.zeros((4, 2), np.int64)),
-    "versions: of generations": lambda t: t["versions"].__setitem__((0, 1), 99),
-    "versions: float64": replaced("versions", np.zeros((4, 2))),
+    "versions: not those": replaced("versions", np.zeros((4, 3), np.int64)),
+    "versions: of generations": lambda t: t["versions"].__setitem__((0, 2), 99),
+    "versions: of parts": lambda t: t["versions"].__setitem__((0, 0), 3),
+    "versions: float64": replaced("versions", np.zeros((4, 3))),
     "encoder.genomes: float32 of shape": replaced("encoder.genomes", np.zeros((4, 9), np.float32)),
     "decoder.genomes: missing": dropped("decoder.genomes"),
     "encoder.masks: missing": dropped("encoder.masks"),
     "decoder.n_pruned: int64 of": replaced("decoder.n_pruned", np.zeros(3, np.int64)),
     "encoder.first: missing": replaced("encoder.steps", np.ones(4, np.int64)),
     "decoder.counts: missing": replaced("decoder.observed", np.ones(4, np.uint8)),
-    "learning_rates: not finite": replaced("learning_rates", np.full(4, np.nan)),
-    "learning_rates: float64 of": replaced("learning_rates", np.ones(5)),
+    "rates: not finite": replaced("rates", np.full(4, np.nan)),
+    "rates: float64 of": replaced("rates", np.ones(5)),
+    "rates.of: not those": lambda t: t["rates.of"].__setitem__((0, 1), 99),
     "records: not those": with_records(lambda batch: batch[:-1]),
     "records: missing": dropped("records"),
     "records: int64 of": replaced("records", np.zeros(9, np.int64)),

@@ -18,8 +18,8 @@ import numpy as np
 import pyarrow as pa
 
 from aes_lipi.arrays import Array
-from aes_lipi.checkpoints.tensors import Tensors, take
-from aes_lipi.coevolution.plan import Record
+from aes_lipi.coevolution.records import Record
+from aes_lipi.results.checkpoint_states import Tensors, take
 from aes_lipi.results.schema import records_schema
 
 _FIELDS = [field.name for field in dataclasses.fields(Record)]

@@ -1,0 +1,213 @@
+"""What is recorded of a generation: losses, sizes, quality, and whether training diverged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from aes_lipi.arrays import Float64
+from aes_lipi.autoencoders.compaction import n_compact
+from aes_lipi.autoencoders.environments import Architecture
+from aes_lipi.autoencoders.network import Network, Pair
+from aes_lipi.coevolution.cell import Offspring, random_batch
+from aes_lipi.coevolution.records import Record
+from aes_lipi.coevolution.state import Setup
+from aes_lipi.engine.protocol import Engine, EvaluateTask
+from aes_lipi.randomness import Address, Purpose
+
+RECORDED_MEMBERS = 16
+"""The largest neighbourhood whose loss matrix is recorded: it grows with the square of that."""
+
+_WEIGHTS = np.dtype("<f4")
+
+
+class DivergenceError(ArithmeticError):
+    """A weight or a loss is not finite, and the policy is to give the trial up."""
+
+
+def caught(offspring: Offspring) -> Offspring | DivergenceError:
+    """The offspring; what the policy says instead, if a weight or a training loss is not finite.
+
+    With `skip`, the cell keeps its previous state, all of it, as if the generation had not been;
+    its record keeps the losses, and says that it diverged. Losses on test rows decide nothing.
+    """
+    what = _not_finite(offspring)
+    if what is None:
+        return offspring
+    if offspring.setup.variant.on_divergence == "fail":
+        return _divergence(what, offspring.address)
+    return replace(offspring, cell=offspring.task.cell, winner=0, diverged=True)
+
+
+def _not_finite(offspring: Offspring) -> str | None:
+    """Which of a pair's weights and losses are not finite."""
+    if not offspring.cell.pair.encoder.is_finite:
+        return "a weight of the encoder"
+    if not offspring.cell.pair.decoder.is_finite:
+        return "a weight of the decoder"
+    if not math.isfinite(offspring.min_selection_loss):
+        return "min_selection_loss"
+    return None if math.isfinite(offspring.min_replacement_loss) else "min_replacement_loss"
+
+
+def _divergence(what: str, at: Address) -> DivergenceError:
+    return DivergenceError(
+        f"training diverged: in generation {at.generation} of cell {at.cell}, {what} is not "
+        "finite; lower learning_rate or learning_rate_sd, or set on_divergence to skip"
+    )
+
+
+def recorded(
+    made: Sequence[Offspring | DivergenceError], engine: Engine
+) -> list[tuple[Offspring, Record] | DivergenceError]:
+    """New centres with what there is to record of them; of a trial that is given up, why."""
+    records = iter(_records([each for each in made if isinstance(each, Offspring)], engine))
+    return [next(records) if isinstance(each, Offspring) else each for each in made]
+
+
+def _records(
+    offspring: Sequence[Offspring], engine: Engine
+) -> list[tuple[Offspring, Record] | DivergenceError]:
+    test_losses = _test_losses(offspring, engine)
+    wanted = [k for k, each in enumerate(offspring) if each.task.plan.record_quality]
+    qualities = _qualities([offspring[k] for k in wanted], engine)
+    known = dict(zip(wanted, qualities, strict=True))
+    found: list[tuple[Offspring, Record] | DivergenceError] = []
+    for k, each in enumerate(offspring):
+        record = _record(each, test_losses.get(k), known.get(k, Quality()))
+        error = _not_finite_as_measured(record, each)
+        found.append(error or (each, record))
+    return found
+
+
+def _not_finite_as_measured(record: Record, offspring: Offspring) -> DivergenceError | None:
+    """What is wrong with the losses that were measured of a new centre, if the policy minds."""
+    if offspring.setup.variant.on_divergence == "fail":
+        for name in ("test_loss", "mean_L1", "test_L1", "validation_L1"):
+            value = getattr(record, name)
+            if value is not None and not math.isfinite(value):
+                return _divergence(name, offspring.address)
+    return None
+
+
+def _test_losses(offspring: Sequence[Offspring], engine: Engine) -> dict[int, float]:
+    """The losses of new centres on one batch of test rows, where they are recorded."""
+    wanted = [k for k, each in enumerate(offspring) if each.setup.variant.record_test_loss]
+    matrices = (
+        engine.loss_matrices([_on_test_batch(offspring[k]) for k in wanted]) if wanted else []
+    )
+    return {k: float(matrix[0, 0]) for k, matrix in zip(wanted, matrices, strict=True)}
+
+
+def _on_test_batch(offspring: Offspring) -> EvaluateTask:
+    setup, pair = offspring.setup, offspring.cell.pair
+    rows = np.arange(len(setup.dataset.test), dtype=np.int32)
+    batch = random_batch(rows, setup.variant, offspring.address, Purpose.TEST_BATCH)
+    return EvaluateTask((pair.encoder,), (pair.decoder,), batch, split="test")
+
+
+@dataclass(frozen=True)
+class Quality:
+    """The measures of one centre; see `Record`. None of a generation that is not recorded."""
+
+    n_compact: int | None = None
+    mean_L1: float | None = None  # noqa: N815 - the field's name for it
+    std_L1: float | None = None  # noqa: N815
+    test_L1: float | None = None  # noqa: N815
+    std_test_L1: float | None = None  # noqa: N815
+    validation_L1: float | None = None  # noqa: N815
+    centre: bytes | None = None
+
+
+def _qualities(offspring: Sequence[Offspring], engine: Engine) -> list[Quality]:
+    """Measure centres on the training, test and validation rows, taken in order."""
+    if not offspring:
+        return []
+    pairs = [each.cell.pair for each in offspring]
+    engine.fetch([each for pair in pairs for each in (pair.encoder, pair.decoder)])
+    train = engine.batch_losses(pairs, "train", "l1")
+    test = engine.batch_losses(pairs, "test", "l1")
+    validation = engine.batch_losses(pairs, "validation", "l1")
+    return [
+        _quality(each.cell.pair, losses, each.setup)
+        for each, *losses in zip(offspring, train, test, validation, strict=True)
+    ]
+
+
+def _quality(pair: Pair, losses: Sequence[Float64], setup: Setup) -> Quality:
+    train, test, validation = losses
+    return Quality(
+        n_compact=n_compact(setup.architecture, pair),
+        mean_L1=float(train.mean()),
+        std_L1=float(train.std()),
+        test_L1=float(test.mean()),
+        std_test_L1=float(test.std()),
+        validation_L1=float(validation.mean()),
+        centre=_weights_of(pair) if setup.variant.store_recorded else None,
+    )
+
+
+def _weights_of(pair: Pair) -> bytes:
+    """A pair's weights as bytes: float32, little-endian, the encoder's and then the decoder's."""
+    parts = (network.genome.astype(_WEIGHTS) for network in (pair.encoder, pair.decoder))
+    return b"".join(part.tobytes() for part in parts)
+
+
+def pair_of(centre: bytes, architecture: Architecture) -> Pair:
+    """The pair whose weights a record holds, without masks."""
+    genomes = np.frombuffer(centre, _WEIGHTS).astype(np.float32)
+    size = architecture.encoder.size
+    return Pair(Network(genomes[:size]), Network(genomes[size:]))
+
+
+def capacity(pair: Pair) -> float:
+    """The share of a pair's parameters that are not zero."""
+    networks: tuple[Network, ...] = (pair.encoder, pair.decoder)
+    n_parameters = sum(network.size for network in networks)
+    return 1.0 - sum(network.n_zero for network in networks) / n_parameters
+
+
+def _selection_losses(offspring: Offspring) -> tuple[float, ...] | None:
+    task = offspring.task
+    if not task.plan.record_quality or len(task.members) > RECORDED_MEMBERS:
+        return None
+    return tuple(offspring.selection_losses.ravel().tolist())
+
+
+def _record(offspring: Offspring, test_loss: float | None, quality: Quality) -> Record:
+    task, plan, pair = offspring.task, offspring.task.plan, offspring.cell.pair
+    return Record(
+        trial=plan.address.trial,
+        generation=plan.address.generation,
+        cell=plan.address.cell,
+        learning_rate=plan.learning_rate,
+        min_selection_loss=offspring.min_selection_loss,
+        winner=offspring.winner,
+        winner_cell=task.members[offspring.winner],
+        encoder=task.encoder,
+        decoder=task.decoder,
+        min_replacement_loss=offspring.min_replacement_loss,
+        prune_probability=plan.prune_probability,
+        prune_event=plan.prune,
+        n_pruned_encoder=pair.encoder.n_pruned,
+        n_pruned_decoder=pair.decoder.n_pruned,
+        n_zero_encoder=pair.encoder.n_zero,
+        n_zero_decoder=pair.decoder.n_zero,
+        capacity=capacity(pair),
+        n_compact=quality.n_compact,
+        test_loss=test_loss,
+        mean_L1=quality.mean_L1,
+        std_L1=quality.std_L1,
+        test_L1=quality.test_L1,
+        std_test_L1=quality.std_test_L1,
+        validation_L1=quality.validation_L1,
+        read_generations=task.reads,
+        staleness=plan.address.generation - 1 - min(task.reads),
+        selection_losses=_selection_losses(offspring),
+        centre=quality.centre,
+        diverged=offspring.diverged,
+        wall_time_s=0.0,
+    )

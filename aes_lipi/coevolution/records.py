@@ -1,0 +1,134 @@
+"""What is known of every generation of a trial, and the log of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import overload
+
+from aes_lipi.coevolution.pareto import pareto_front
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is known of one cell after one generation (algorithm section 7).
+
+    Losses are the environment's; `*_L1` are L1; None where not measured in this generation.
+    `winner` is the place in the neighbourhood, and `winner_cell` the cell, of the member that the
+    new centre descends from: the tournament's winner, or in `epoch-node` the best of the
+    sub-population. `encoder` and `decoder` are the numbers of the networks that met where these go
+    their own ways (`all_vs_all`), and `cell` is then the pair's place in the order of its
+    generation; None elsewhere. `read_generations` says of every member of the neighbourhood which
+    generation's centre was read (-1 before the first), and `staleness` by how many generations the
+    oldest of them lies behind the cell's own. `selection_losses`, where quality is measured, are
+    those of every encoder of the neighbourhood with every decoder at selection (step 2), by
+    encoder, in the order of the neighbourhood; None in large neighbourhoods. `n_compact` is the
+    number of parameters that are left when what pruning made dead is taken out. `centre` holds the
+    new centre's weights, where the study stores those of recorded generations: float32,
+    little-endian, the encoder's and then the decoder's. Where a generation `diverged`, its plan and
+    losses are as they were, and winner, sizes and measures are of the state that the cell kept.
+    """
+
+    trial: int
+    generation: int
+    cell: int
+    learning_rate: float
+    min_selection_loss: float
+    winner: int
+    winner_cell: int
+    encoder: int | None
+    decoder: int | None
+    min_replacement_loss: float
+    prune_probability: float
+    prune_event: bool
+    n_pruned_encoder: int
+    n_pruned_decoder: int
+    n_zero_encoder: int
+    n_zero_decoder: int
+    capacity: float
+    n_compact: int | None
+    test_loss: float | None
+    mean_L1: float | None  # noqa: N815 - the field's name for it
+    std_L1: float | None  # noqa: N815
+    test_L1: float | None  # noqa: N815
+    std_test_L1: float | None  # noqa: N815
+    validation_L1: float | None  # noqa: N815
+    read_generations: tuple[int, ...]
+    staleness: int
+    selection_losses: tuple[float, ...] | None
+    centre: bytes | None
+    diverged: bool
+    wall_time_s: float
+
+
+def in_order(record: Record) -> tuple[int, int]:
+    """The place of a record among all records of a trial."""
+    return record.generation, record.cell
+
+
+class RecordLog(Sequence[Record]):
+    """An append-only log that the states of a trial share: each sees its own beginning of it.
+
+    Args:
+        records: the first of them.
+    """
+
+    def __init__(self, records: Iterable[Record] = ()) -> None:
+        self._shared = list(records)
+        self._length = len(self._shared)
+
+    def __len__(self) -> int:
+        return self._length
+
+    @overload
+    def __getitem__(self, k: int) -> Record: ...
+    @overload
+    def __getitem__(self, k: slice) -> list[Record]: ...
+    def __getitem__(self, k: int | slice) -> Record | list[Record]:
+        if isinstance(k, slice):
+            return [self._shared[each] for each in range(*k.indices(self._length))]
+        return self._shared[range(self._length)[k]]
+
+    def __reduce__(self) -> tuple[type[RecordLog], tuple[list[Record]]]:
+        return RecordLog, (self[:],)
+
+    def extended(self, more: Sequence[Record]) -> RecordLog:
+        """The log with more records; where there are new centres, `with_front_alone` of them."""
+        if any(record.centre is not None for record in more):
+            return RecordLog(with_front_alone([*self, *more]))
+        shared = self._shared
+        if len(shared) != self._length:  # another state has gone on from here
+            shared = list(islice(shared, self._length))
+        shared.extend(more)
+        longer = RecordLog()
+        longer._shared, longer._length = shared, len(shared)
+        return longer
+
+
+def with_front_alone(records: Sequence[Record]) -> list[Record]:
+    """The records of a trial, with the weights of those centres alone that are on a Pareto front.
+
+    These are the ones that no other centre of the trial beats in size, of what is not zero or of
+    what compaction leaves, and in loss on the validation rows; of equal ones the first: a choice
+    can fall on no other. What is dropped would be dropped of more records, too: so it does not
+    matter how often, or after which steps, this is done.
+
+    Args:
+        records: of one trial, in any order.
+    """
+    held = [k for k, record in enumerate(records) if record.centre is not None]
+    held.sort(key=lambda k: in_order(records[k]))
+    candidates = [records[k] for k in held]
+    losses = [_number(each.validation_L1) for each in candidates]
+    zeros = [-(each.n_zero_encoder + each.n_zero_decoder) for each in candidates]
+    compact = [_number(each.n_compact) for each in candidates]
+    kept = {held[k] for sizes in (zeros, compact) for k in pareto_front(sizes, losses)}
+    dropped = set(held) - kept
+    return [
+        replace(record, centre=None) if k in dropped else record for k, record in enumerate(records)
+    ]
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value

@@ -1,0 +1,182 @@
+"""What a trial's last state is worth: the best centre and its measures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from aes_lipi.arrays import Float32
+from aes_lipi.autoencoders.network import Pair
+from aes_lipi.coevolution.measure import capacity
+from aes_lipi.coevolution.records import Record
+from aes_lipi.coevolution.state import Cell, NetworkState, Setup, TrialState
+from aes_lipi.engine.protocol import ActivationsTask
+
+Number = TypeVar("Number", int, float)
+
+
+@dataclass(frozen=True)
+class RetrievalMeasures:
+    """Do the highest outputs point at the row's ones? Means over test rows that have any one."""
+
+    recall_at_100: float
+    recall_at_20: float
+    ndcg_at_50: float
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """The results of a trial.
+
+    Measures of the best cell: `test_loss` and `test_L1`, means over the batches of the test split;
+    `validation_L1`; `best_mean_L1` on the training rows; sizes; `capacity`; `n_compact`, the
+    parameters that are left when what pruning made dead is taken out. Means over all cells:
+    `mean_L1`, `mean_test_L1`, `mean_capacity`. `n_diverged` counts the generations of cells that
+    were undone because they diverged.
+    """
+
+    best_cell: int
+    test_loss: float
+    test_L1: float  # noqa: N815 - the field's name for it
+    validation_L1: float  # noqa: N815
+    best_mean_L1: float  # noqa: N815
+    mean_L1: float  # noqa: N815
+    mean_test_L1: float  # noqa: N815
+    capacity: float
+    mean_capacity: float
+    n_parameters: int
+    n_compact: int
+    n_zero_encoder: int
+    n_zero_decoder: int
+    n_pruned_encoder: int
+    n_pruned_decoder: int
+    n_diverged: int
+    retrieval: RetrievalMeasures | None
+
+
+def last_pairs(state: TrialState[Cell | NetworkState], records: Sequence[Record]) -> list[Pair]:
+    """The pairs of a trial's last generation, by cell; where all met all, each as it is now.
+
+    Args:
+        state: after the last generation.
+        records: of all generations, in order.
+    """
+    latest = state.latest
+    cells = [cell.pair for cell in latest.values() if isinstance(cell, Cell)]
+    if cells:
+        return cells
+    network = {at: each.network for at, each in latest.items() if isinstance(each, NetworkState)}
+    return [
+        Pair(network["encoder", record.encoder or 0], network["decoder", record.decoder or 0])
+        for record in records[-((len(latest) // 2) ** 2) :]
+    ]
+
+
+def judge(pairs: Sequence[Pair], records: Sequence[Record], setup: Setup) -> TrialResult:
+    """Choose a trial's answer and measure it.
+
+    Args:
+        pairs: after the last generation; see `last_pairs`.
+        records: of all generations, in order of generation and cell.
+        setup: what the cells shared.
+    """
+    last_records = records[-len(pairs) :]
+    best = _final_cell(pairs, setup)
+    pair, record = pairs[best], last_records[best]
+    test_loss = setup.engine.batch_losses([pair], "test", "loss")[0].mean()
+    wanted = setup.variant.retrieval_measures
+    return TrialResult(
+        best_cell=best,
+        test_loss=float(test_loss),
+        test_L1=_known(record.test_L1),
+        validation_L1=_known(record.validation_L1),
+        best_mean_L1=_known(record.mean_L1),
+        mean_L1=float(np.mean([_known(each.mean_L1) for each in last_records])),
+        mean_test_L1=float(np.mean([_known(each.test_L1) for each in last_records])),
+        capacity=capacity(pair),
+        mean_capacity=float(np.mean([each.capacity for each in last_records])),
+        n_parameters=setup.architecture.n_parameters,
+        n_compact=_known(record.n_compact),
+        n_zero_encoder=pair.encoder.n_zero,
+        n_zero_decoder=pair.decoder.n_zero,
+        n_pruned_encoder=pair.encoder.n_pruned,
+        n_pruned_decoder=pair.decoder.n_pruned,
+        n_diverged=sum(each.diverged for each in records),
+        retrieval=retrieval_measures(pair, setup) if wanted else None,
+    )
+
+
+def _final_cell(pairs: Sequence[Pair], setup: Setup) -> int:
+    """The cell with the lowest loss, summed over the batches of the deciding split.
+
+    Without space it is the last pair that was trained: the one whose record is of it as it is.
+    """
+    if setup.variant.cell_evaluation == "all_vs_all":
+        return len(pairs) - 1
+    if setup.variant.final_cell == "first":
+        return 0
+    split = setup.variant.final_cell.removeprefix("best_on_")
+    batches = setup.engine.batch_losses(pairs, "test" if split == "test" else "validation", "loss")
+    sums = np.array([losses.sum() for losses in batches])
+    return int(np.argmin(np.where(np.isnan(sums), np.inf, sums)))
+
+
+def _known(measure: Number | None) -> Number:
+    if measure is None:
+        raise ValueError("the last generation must be recorded")
+    return measure
+
+
+def retrieval_measures(pair: Pair, setup: Setup) -> RetrievalMeasures:
+    """Rank each test row's dimensions by the decoder's output (algorithm section 7)."""
+    rows = np.arange(len(setup.dataset.test), dtype=np.int32)
+    seen = setup.engine.activations([ActivationsTask(pair, rows, "test")])[0]
+    scores = seen.decoder[:, setup.architecture.decoder.node_slices()[-1]]
+    relevant = setup.dataset.test > 0.5
+    return RetrievalMeasures(
+        recall_at_100=recall(scores, relevant, 100),
+        recall_at_20=recall(scores, relevant, 20),
+        ndcg_at_50=ndcg(scores, relevant, 50),
+    )
+
+
+def recall(scores: Float32, relevant: npt.NDArray[np.bool_], k: int) -> float:
+    """Relevant dimensions among the k of highest score, over min(k, relevant ones).
+
+    Args:
+        scores: higher is more likely relevant, shape (rows, dimensions).
+        relevant: shape (rows, dimensions).
+        k: length of the ranking; at most all dimensions are ranked.
+    """
+    hits = _top(scores, relevant, k).sum(axis=1)
+    possible = np.minimum(relevant.sum(axis=1), k)
+    return _mean_where(possible > 0, hits, possible)
+
+
+def ndcg(scores: Float32, relevant: npt.NDArray[np.bool_], k: int) -> float:
+    """Normalised discounted cumulative gain of the k of highest score, binary relevance."""
+    top = _top(scores, relevant, k)
+    discounts = 1.0 / np.log2(np.arange(2, top.shape[1] + 2))
+    gain = (top * discounts).sum(axis=1)
+    ideal = np.concatenate([[0.0], np.cumsum(discounts)])
+    best = ideal[np.minimum(relevant.sum(axis=1), top.shape[1])]
+    return _mean_where(best > 0, gain, best)
+
+
+def _top(scores: Float32, relevant: npt.NDArray[np.bool_], k: int) -> npt.NDArray[np.bool_]:
+    """Relevance of the k of highest score in falling order; ties by position."""
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(relevant, order, axis=1)
+
+
+def _mean_where(
+    counted: npt.NDArray[np.bool_], numerator: npt.ArrayLike, denominator: npt.ArrayLike
+) -> float:
+    if not counted.any():
+        return float("nan")
+    numerators, denominators = np.asarray(numerator), np.asarray(denominator)
+    return float((numerators[counted] / denominators[counted]).mean())

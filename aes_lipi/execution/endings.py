@@ -1,0 +1,169 @@
+"""How trials end: the contents of their files, or the row of a failure."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import socket
+import traceback
+from collections.abc import Sequence
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import aes_lipi
+from aes_lipi.autoencoders.network import Pair
+from aes_lipi.coevolution.measure import pair_of
+from aes_lipi.coevolution.records import Record, in_order, with_front_alone
+from aes_lipi.coevolution.result import TrialResult, judge, last_pairs
+from aes_lipi.coevolution.state import Held, Setup, TrialState
+from aes_lipi.engine.protocol import Engine
+from aes_lipi.execution.job import Computed, Ending, Failed, Job
+from aes_lipi.models import Model, Place, describe_layers, model_bytes
+from aes_lipi.results.schema import WEIGHTS, settings_row
+from aes_lipi.results.store import ResultStore
+from aes_lipi.results.trial_files import trial_files
+
+
+def conclude(
+    job: Job,
+    setup: Setup,
+    last: TrialState[Held],
+    *,
+    started_at: datetime,
+    wall_time_s: float,
+) -> Computed:
+    """Judge a trial's last state and encode its results.
+
+    Args:
+        job: the trial.
+        setup: what its cells shared.
+        last: after the last generation.
+        started_at: when the trial started.
+        wall_time_s: how long it took.
+    """
+    records = sorted(last.records, key=in_order)
+    pairs = last_pairs(last, records)
+    setup.engine.fetch([network for pair in pairs for network in (pair.encoder, pair.decoder)])
+    result = judge(pairs, records, setup)
+    row = _trial_row(job, setup, result) | {"wall_time_s": wall_time_s, "started_at": started_at}
+    generations = [{"variant_name": job.label, **_fields(record, WEIGHTS)} for record in records]
+    model = model_bytes(_model(job, setup, pairs, result), _recorded(records, setup))
+    return Computed(trial_files(row, generations, model))
+
+
+def settle(store: ResultStore, job: Job, ending: Ending) -> str | None:
+    """Commit a trial, or write down that it failed.
+
+    Returns:
+        None, or the error of a trial that failed.
+
+    Raises:
+        UserError: the folder cannot be written to; the message says why.
+    """
+    if isinstance(ending, Computed):
+        store.commit(job.id, ending.files)
+        return None
+    store.record_failure(job.id, ending.row)
+    return ending.error
+
+
+def failed(job: Job, error: Exception, started_at: datetime, told: str | None = None) -> Failed:
+    """How a trial ended that an error stopped.
+
+    Args:
+        job: the trial.
+        error: what stopped it.
+        started_at: when the trial started.
+        told: the traceback, if it is not the error's own.
+    """
+    line = f"{type(error).__name__}: {error}"
+    row = _identity(job) | {
+        "error": line,
+        "traceback": told or "".join(traceback.format_exception(error)),
+        "started_at": started_at,
+    }
+    return Failed(line, row)
+
+
+def _model(job: Job, setup: Setup, pairs: Sequence[Pair], result: TrialResult) -> Model:
+    return Model(
+        architecture=setup.architecture,
+        pair=pairs[result.best_cell],
+        others=tuple(pairs) if job.variant.store_all_nodes else (),
+        scaling=setup.dataset.scaling,
+        columns=setup.dataset.columns,
+        provenance={
+            "study": job.study,
+            "variant": job.variant.id,
+            "variant_name": job.label,
+            "trial": job.trial,
+            "cell": result.best_cell,
+            "settings": job.variant.model_dump(mode="json"),
+            "aes_lipi_version": aes_lipi.__version__,
+        },
+    )
+
+
+def _recorded(records: Sequence[Record], setup: Setup) -> dict[Place, Pair]:
+    """The centres of recorded generations that a choice can fall on, if the study stores them."""
+    return {
+        Place(record.generation, record.cell): pair_of(record.centre, setup.architecture)
+        for record in with_front_alone(records)
+        if record.centre is not None
+    }
+
+
+def _identity(job: Job) -> dict[str, Any]:
+    return {
+        "study": job.study,
+        "variant_name": job.label,
+        "trial": job.trial,
+        "host": socket.gethostname(),
+        **settings_row(job.variant),
+    }
+
+
+def _trial_row(job: Job, setup: Setup, result: TrialResult) -> dict[str, Any]:
+    results = _fields(result)
+    retrieval = results.pop("retrieval")
+    return {
+        **_identity(job),
+        "architecture": describe_layers(setup.architecture),
+        **results,
+        **(_fields(retrieval) if retrieval else {}),
+        "engine_used": setup.engine.name,
+        "device_used": setup.engine.device,
+        "aes_lipi_version": aes_lipi.__version__,
+        "numpy_version": np.__version__,
+        "torch_version": version("torch"),
+        "processor": _computed_by(setup.engine),
+    }
+
+
+def _fields(value: Any, leave_out: Sequence[str] = ()) -> dict[str, Any]:
+    """A dataclass instance's fields, not copied and not converted."""
+    names = [field.name for field in dataclasses.fields(value)]
+    return {name: getattr(value, name) for name in names if name not in leave_out}
+
+
+def _computed_by(engine: Engine) -> str:
+    """The kind of processor, and of GPU if one was used."""
+    if engine.device == "cpu":
+        return processor_name()
+    import torch  # noqa: PLC0415 - slow to import
+
+    return f"{processor_name()} with {torch.cuda.get_device_name()}"
+
+
+def processor_name() -> str:
+    """The kind of processor: bits are promised for the same kind."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
