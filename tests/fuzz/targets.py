@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from helpers import setup_of, tiny_variant
+from own_tables import load_file
 from prepared import prepared_failure, prepared_study, run_prepared, trial_ids
 from rings import advanced, begun, course_of
 from safetensors.numpy import load, save
@@ -28,7 +29,6 @@ from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
 from aes_lipi.autoencoders.network import Network, Pair
 from aes_lipi.config import StudyFile, Variant, list_presets, load_study_file, resolve_study
 from aes_lipi.config.presets import presets_directory
-from own_tables import load_file
 from aes_lipi.data.scaling import MinMax
 from aes_lipi.errors import UserError
 from aes_lipi.models import Model, Place, load_model, load_recorded
