@@ -271,11 +271,11 @@ def test_noise_is_drawn_from_a_tasks_own_source_however_it_is_sent(
     given = [tasks() for _ in range(4)]
     whole = engine_of(architecture, stacked=stacked).train(given[0])
     assert set(starts) == {0}
-    monkeypatch.setattr(training, "NOISE_VALUES", 1)
+    monkeypatch.setattr(training, "NOISE_ON_CPU", 1)
     assert_same_bits(engine_of(architecture, stacked=stacked).train(given[1]), whole)
     assert sorted(set(starts)) == list(range(0, n_updates, at_once))
     of_five_steps = 5 * (2 if stacked else 1) * BATCH * architecture.noise_width
-    monkeypatch.setattr(training, "NOISE_VALUES", of_five_steps)
+    monkeypatch.setattr(training, "NOISE_ON_CPU", of_five_steps)
     starts.clear()
     assert_same_bits(engine_of(architecture, stacked=stacked).train(given[2]), whole)
     assert sorted(set(starts)) == list(range(0, n_updates, max(at_once, 5 // at_once * at_once)))

@@ -21,8 +21,8 @@ from aes_lipi.engine.torch.stack import NetworkStack
 AT_ONCE = 10
 """Steps that a GPU is asked for in one go."""
 
-NOISE_VALUES = 1 << 26
-"""Values of training noise that are sent to the device in one go."""
+NOISE_ON_CPU, NOISE_ON_GPU = 1 << 22, 1 << 26
+"""Values of training noise that are drawn, and sent to the device, in one go."""
 
 
 PROGRAMS_KEPT = 256
@@ -118,7 +118,8 @@ class _Program:
         self._noise_step = torch.zeros_like(self._step)
         self._at_once = _divisor(form.steps, AT_ONCE)
         width = architecture.noise_width
-        fits = NOISE_VALUES // max(1, c * form.batch_size * width)
+        most = NOISE_ON_GPU if workspace.data.is_cuda else NOISE_ON_CPU
+        fits = most // max(1, c * form.batch_size * width)
         self._chunk = max(1, min(fits, form.steps) // self._at_once) * self._at_once
         noise_steps = self._chunk if width else 0
         self._noise = take("noise", (noise_steps, c, form.batch_size, width))
