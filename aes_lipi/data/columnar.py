@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import struct
 import tokenize
+import warnings
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.npyio import NpzFile
 
 from aes_lipi.arrays import Array, Float32
 from aes_lipi.data.dataset import Dataset
@@ -25,11 +28,10 @@ from aes_lipi.data.source import (
     Source,
     array_source,
     float64_block,
-    one_line,
-    shown,
+    quoted,
     unreadable,
 )
-from aes_lipi.errors import UserError
+from aes_lipi.errors import UserError, printable
 from aes_lipi.io.files import write_atomically
 
 if TYPE_CHECKING:
@@ -57,7 +59,7 @@ def parquet_source(path: Path) -> Source:
     import pyarrow as pa  # noqa: PLC0415 - slow to import
     from pyarrow import parquet  # noqa: PLC0415
 
-    label = shown(path)
+    label = quoted(path)
     errors = (pa.ArrowException, OSError, ValueError, EOFError, RecursionError, OverflowError)
     with (
         unreadable(label, "a Parquet file", *errors),
@@ -96,14 +98,14 @@ def _data_columns(schema: pa.Schema, label: str) -> list[str]:
         tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_null)
         if not any(test(kind) for test in tests):
             raise UserError(
-                f"{label}, column {shown(field.name)}: holds {one_line(str(kind))}, not numbers; "
+                f"{label}, column {quoted(field.name)}: holds {printable(kind)}, not numbers; "
                 "drop the column or encode it as numbers"
             )
     names = [field.name for field in fields]
     for name, count in Counter(names).items():
         if count > 1:
             raise UserError(
-                f"{label}, column {shown(name)}: {count} columns have this name; "
+                f"{label}, column {quoted(name)}: {count} columns have this name; "
                 "rename or drop all but one"
             )
     return names
@@ -124,11 +126,8 @@ def npy_source(path: Path) -> Source:
         UserError: the file cannot be read, or holds no two-dimensional array of numbers, or more
             than one; write it with numpy.save.
     """
-    label = shown(path)
-    with (
-        unreadable(label, "a .npy file of numbers, as numpy.save writes it", *_ARRAY_ERRORS),
-        np.errstate(over="ignore"),  # of a size that is absurd
-    ):
+    label = quoted(path)
+    with _told(label, "a .npy file of numbers, as numpy.save writes it", *_ARRAY_ERRORS):
         values = np.lib.format.open_memmap(path, mode="r")
         left_over = path.stat().st_size - values.offset - values.nbytes
     if left_over:
@@ -138,35 +137,50 @@ def npy_source(path: Path) -> Source:
     return array_source(label, _matrix(label, values))
 
 
-def npz_names(path: Path) -> tuple[str, ...]:
-    """The names of an `.npz` file's arrays, without reading these.
+def npz_sources(path: Path) -> dict[str, Source]:
+    """The one matrix of an `.npz` file, or its three splits, read whole; by their names.
 
     Raises:
-        UserError: the file cannot be read; write it with numpy.savez.
+        UserError: it cannot be read, holds other arrays, or an array is no two-dimensional one of
+            numbers; write it with numpy.savez.
     """
+    label = quoted(path)
     with (
-        unreadable(shown(path), "a .npz file", *_ZIP_ERRORS),
+        unreadable(label, "a .npz file", *_ZIP_ERRORS),
         path.open("rb") as stream,
-        np.lib.npyio.NpzFile(stream) as archive,
+        NpzFile(stream) as archive,
     ):
-        return tuple(archive.files)
+        _check_names(label, archive.files)
+        return {name: _member(archive, label, name) for name in archive.files}
 
 
-def npz_source(path: Path, name: str) -> Source:
-    """A matrix of an `.npz` file, read whole.
+def _check_names(label: str, names: Sequence[str]) -> None:
+    if len(names) == 1 or set(names) == {"train", "test", "validation"}:
+        return
+    listed = ", ".join(quoted(name) for name in names[:10]) or "no arrays"
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    raise UserError(
+        f"{label}: holds {listed}{more}; a matrix is one array alone, and a split data set is "
+        "three, named train, test and validation"
+    )
 
-    Raises:
-        UserError: it cannot be read, or is no two-dimensional array of numbers; write it with
-            numpy.savez.
-    """
-    label = f"{shown(path)}, array {shown(name)}"
+
+def _member(archive: NpzFile, label: str, name: str) -> Source:
+    place = f"{label}, array {quoted(name)}"
+    with _told(place, "a .npz file of numbers, as numpy.savez writes it", *_ZIP_ERRORS):
+        values = np.asarray(archive[name])
+    return array_source(place, _matrix(place, values))
+
+
+@contextmanager
+def _told(label: str, kind: str, *errors: type[Exception]) -> Iterator[None]:
+    """Turn what numpy raises into a user's error; what it warns of, a file can have."""
     with (
-        unreadable(label, "a .npz file of numbers, as numpy.savez writes it", *_ZIP_ERRORS),
-        path.open("rb") as stream,
-        np.lib.npyio.NpzFile(stream) as archive,
+        unreadable(label, kind, *errors),
         np.errstate(invalid="ignore", over="ignore"),  # of a size that is absurd
+        warnings.catch_warnings(action="ignore"),  # of a header that Python 2 wrote
     ):
-        return array_source(label, _matrix(label, np.asarray(archive[name])))
+        yield
 
 
 def _matrix(label: str, values: Array) -> Array:
@@ -176,7 +190,7 @@ def _matrix(label: str, values: Array) -> Array:
     if values.ndim != 2:
         raise UserError(
             f"{label}: holds an array of {values.ndim} dimensions, shape "
-            f"{one_line(str(values.shape))}, where a matrix of rows and columns is needed; reshape "
+            f"{printable(values.shape)}, where a matrix of rows and columns is needed; reshape "
             "it to 2 dimensions"
         )
     return values
@@ -197,7 +211,7 @@ def save(dataset: Dataset, path: Path) -> None:
             make room.
     """
     if path.suffix.lower() != ".npz":
-        raise UserError(f"{shown(path)}: a data set is written as .npz; end the name with .npz")
+        raise UserError(f"{quoted(path)}: a data set is written as .npz; end the name with .npz")
     train, test, validation = map(_compact, dataset.splits)
 
     def write(partial: Path) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from aes_lipi.data.source import Block, Source, float64_block, shown, unreadable
+from aes_lipi.data.source import Block, Source, float64_block, quoted, unreadable
 from aes_lipi.errors import UserError
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def csv_source(path: Path) -> Source:
                 yield slice(row, row + len(batch)), columns, float64_block(batch.columns)
                 row += len(batch)
 
-    return Source(shown(path), n_rows, layout.n_columns, blocks, layout.names, layout.rows_counted)
+    return Source(quoted(path), n_rows, layout.n_columns, blocks, layout.names, layout.rows_counted)
 
 
 def _batches(layout: _Layout, columns: slice) -> Iterator[pa.RecordBatch]:
@@ -113,7 +113,7 @@ def _explained(layout: _Layout) -> Iterator[None]:
     import pyarrow as pa  # noqa: PLC0415
 
     errors = (pa.ArrowException, OSError, ValueError, EOFError, OverflowError)
-    with unreadable(shown(layout.path), _KIND, *errors):
+    with unreadable(quoted(layout.path), _KIND, *errors):
         try:
             yield
         except pa.ArrowInvalid as error:
@@ -127,7 +127,7 @@ def _explained(layout: _Layout) -> Iterator[None]:
 def _ragged_row(layout: _Layout, line: int, n_values: int) -> UserError:
     expected = "the first row" if layout.names is None else "the header"
     return UserError(
-        f"{shown(layout.path)}, row {line - layout.n_header_lines}{layout.rows_counted}: has "
+        f"{quoted(layout.path)}, row {line - layout.n_header_lines}{layout.rows_counted}: has "
         f"{n_values} values where {expected} has {layout.n_columns}; give every row as many"
     )
 
@@ -139,10 +139,10 @@ def _no_number(layout: _Layout, column: int, line: int, cell: str) -> UserError:
         remedy = "separate columns with commas, and decimals with points"
     elif is_truth_column or cell in _TRUTH_VALUES:
         remedy = "use either numbers or true and false throughout the column"
-    named = str(column + 1) if layout.names is None else shown(layout.names[column])
+    named = str(column + 1) if layout.names is None else quoted(layout.names[column])
     return UserError(
-        f"{shown(layout.path)}, column {named}, row {line - layout.n_header_lines}"
-        f"{layout.rows_counted}: {shown(cell)} is not a number; {remedy}"
+        f"{quoted(layout.path)}, column {named}, row {line - layout.n_header_lines}"
+        f"{layout.rows_counted}: {quoted(cell)} is not a number; {remedy}"
     )
 
 
@@ -153,7 +153,7 @@ def _layout(path: Path) -> _Layout:
         UserError: there is no row of data, the rows are no CSV, a row is too long, or a column of
             the header has no name.
     """
-    label = shown(path)
+    label = quoted(path)
     with (
         unreadable(label, _KIND, OSError, ValueError, csv.Error),
         path.open(encoding="utf-8-sig", newline="") as stream,

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from aes_lipi.config import DATA_FIELDS, Variant
 from aes_lipi.data.binary_clustering import BinaryClustering, generate
-from aes_lipi.data.columnar import npy_source, npz_names, npz_source, parquet_source
+from aes_lipi.data.columnar import npy_source, npz_sources, parquet_source
 from aes_lipi.data.csv import csv_source
 from aes_lipi.data.dataset import DataPurpose, Dataset, data_stream
-from aes_lipi.data.scaling import Rows, check_finite, learn_scaling, unit_interval
-from aes_lipi.data.source import Source, reason, shown, unreadable
+from aes_lipi.data.scaling import Rows, learn_scaling, unit_interval
+from aes_lipi.data.source import Source, quoted, reason, unreadable
 from aes_lipi.errors import UserError
 
 _SPLITS = ("train", "test", "validation")
@@ -85,17 +85,8 @@ def _source(path: Path) -> Source | dict[str, Source]:
     extension = path.suffix.lower()
     if extension != ".npz":
         return _READERS[extension](path)
-    names = npz_names(path)
-    if set(names) == set(_SPLITS):
-        return {name: npz_source(path, name) for name in names}
-    if len(names) != 1:
-        listed = ", ".join(shown(name) for name in names[:10]) or "no arrays"
-        more = f" and {len(names) - 10} more" if len(names) > 10 else ""
-        raise UserError(
-            f"{shown(path)}: holds {listed}{more}; a matrix is one array alone, and a split data "
-            "set is three, named train, test and validation"
-        )
-    return npz_source(path, names[0])
+    sources = npz_sources(path)
+    return sources if len(sources) > 1 else next(iter(sources.values()))
 
 
 def split_source(source: Source, name: str, variant: Variant) -> Dataset:
@@ -156,7 +147,7 @@ def file_digest(path: Path) -> str:
     Raises:
         UserError: the file cannot be read; check the path.
     """
-    with unreadable(shown(path), "a file", OSError, ValueError), path.open("rb") as stream:
+    with unreadable(quoted(path), "a file", OSError, ValueError), path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
@@ -173,7 +164,7 @@ def _order(source: Source, variant: Variant) -> tuple[Rows, int, int]:
     n_test, n_validation = (round(fraction * source.n_rows) for fraction in fractions.values())
     n_train = source.n_rows - n_test - n_validation
     if min(n_train, n_test, n_validation) < 1:
-        check_finite(source)  # the more telling error, if there is a bad value too
+        learn_scaling(source)  # the more telling error, if there is a bad value too
         raise UserError(
             f"{source.label}: its {source.n_rows} rows leave {n_train} to train, {n_test} to test "
             f"and {n_validation} to validate, where each needs 1; change test_fraction or "
@@ -189,7 +180,7 @@ def _check_file(path: Path) -> None:
     Raises:
         UserError: there is no such file, it is empty, or its extension is unknown.
     """
-    label = shown(path)
+    label = quoted(path)
     try:
         status = path.stat()
     except FileNotFoundError:

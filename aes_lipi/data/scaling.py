@@ -102,16 +102,6 @@ def unit_interval(source: Source, scaling: MinMax | None, order: Rows | None = N
     return values
 
 
-def check_finite(source: Source) -> None:
-    """Refuse a matrix with a missing or infinite value.
-
-    Raises:
-        UserError: there is one, or the file cannot be read; fill it in, or drop its row.
-    """
-    for _ in _finite_blocks(source):
-        pass
-
-
 def _allocated(source: Source) -> Float32:
     try:
         return np.empty((source.n_rows, source.n_columns), dtype=np.float32)

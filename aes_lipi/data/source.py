@@ -53,7 +53,7 @@ class Source:
 
     def place(self, row: int, column: int) -> str:
         """Name the file, the column and the 1-based row of a value, given its indices."""
-        named = str(column + 1) if self.column_names is None else shown(self.column_names[column])
+        named = str(column + 1) if self.column_names is None else quoted(self.column_names[column])
         return f"{self.label}, column {named}, row {row + 1}{self.rows_counted}"
 
 
@@ -115,19 +115,13 @@ def unreadable(label: str, kind: str, *errors: type[Exception]) -> Iterator[None
 
 
 def reason(error: Exception) -> str:
-    """What an exception says, on one line."""
+    """What an exception says, on one line; cut if long."""
     said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return one_line(said) or type(error).__name__
+    line = " ".join(said.split()) or type(error).__name__
+    return line if len(line) <= 160 else line[:157] + "..."
 
 
-def shown(name: object) -> str:
-    """A path, a name or a cell for a message: quoted, on one line, printable; long ones cut."""
+def quoted(name: object) -> str:
+    """A path, a name or a cell for a message: on one line, printable; cut if long."""
     text = str(name)
     return repr(text if len(text) <= 200 else text[:197] + "...")
-
-
-def one_line(text: str) -> str:
-    """Text for a message: on one line, printable; long ones cut."""
-    line = " ".join(text.split())
-    printable = "".join(letter if letter.isprintable() else "?" for letter in line)
-    return printable if len(printable) <= 160 else printable[:157] + "..."

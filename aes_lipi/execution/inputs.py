@@ -233,14 +233,14 @@ def large_files_shared(variants: Iterable[Variant]) -> Iterator[dict[Hashable, S
         for key, variant in wanted.items():
             if _at_hand(variant).n_bytes >= SHARED_FROM:
                 with suppress(OSError):
-                    found[key] = stack.enter_context(shared(_at_hand(variant)))
+                    found[key] = stack.enter_context(_shared(_at_hand(variant)))
         if found:
             _cache.clear()
         yield found
 
 
 @contextmanager
-def shared(dataset: Dataset) -> Iterator[SharedDataset]:
+def _shared(dataset: Dataset) -> Iterator[SharedDataset]:
     """Lay a data set out for other processes of this machine, while a block runs.
 
     The file has no name, so that nothing is left of it however this process ends.

@@ -21,7 +21,7 @@ from aes_lipi.config import Study, StudyFile, Variant, resolve_study
 from aes_lipi.data.dataset import Dataset
 from aes_lipi.data.scaling import MinMax
 from aes_lipi.execution import inputs
-from aes_lipi.execution.inputs import DATASETS_KEPT, SetupCache, inputs_of, shared
+from aes_lipi.execution.inputs import DATASETS_KEPT, SetupCache, inputs_of
 from aes_lipi.execution.study import Summary
 
 
@@ -40,7 +40,7 @@ def write(path: Path) -> Path:
 def test_mapped_data_are_the_same_and_cannot_be_changed() -> None:
     scaling = MinMax(np.zeros(3), np.ones(3))
     dataset = replace(random_dataset(11, 3), columns=("a", "b", "c"), scaling=scaling)
-    with shared(dataset) as held:
+    with inputs._shared(dataset) as held:
         mapped = held.mapped()
         for mine, theirs in zip(mapped.splits, dataset.splits, strict=True):
             assert np.array_equal(mine, theirs)
@@ -53,7 +53,7 @@ def test_mapped_data_are_the_same_and_cannot_be_changed() -> None:
 def test_another_process_maps_them_until_the_driver_is_done() -> None:
     program = "import numpy as np, sys; print(np.memmap(sys.argv[1], np.float32, 'r').sum())"
     dataset = random_dataset(50, 4)
-    with shared(dataset) as held:
+    with inputs._shared(dataset) as held:
         command = [sys.executable, "-c", program, held.path]
         told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         assert float(told) == sum(rows.sum() for rows in dataset.splits)
