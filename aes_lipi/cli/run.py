@@ -20,7 +20,7 @@ from aes_lipi.config import (
     resolve_study,
 )
 from aes_lipi.errors import UserError
-from aes_lipi.results.storage import is_address, join, shown
+from aes_lipi.results.storage import is_address, join, place_of
 
 _OWN_DATA_PRESET = "own_data"
 _DEFAULT_RESULTS = Path("results")
@@ -219,7 +219,7 @@ def _folder(study: Study, output_dir: str | None, one_each: bool) -> str | Path:
 
 def _local_path(output_dir: str) -> Path:
     if is_address(output_dir):
-        raise UserError(f"--output_dir {shown(output_dir)}: data are written to a folder here")
+        raise UserError(f"--output_dir {place_of(output_dir)}: data are written to a folder here")
     return Path(output_dir)
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from aes_lipi.config import Study
 from aes_lipi.errors import printable
 from aes_lipi.execution.estimate import estimated_seconds
-from aes_lipi.results.storage import shown
+from aes_lipi.results.storage import place_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,10 +100,10 @@ def print_summary(study: Study, location: str | Path, summary: Summary) -> None:
             table.add_row(study.label(variant), *([variant.id] if wide else []), *cells)
     output.print(table)
     if summary.failed:
-        print(f"{summary.failed} trials failed: see {shown(location)}/failures (--retry_failed)")
+        print(f"{summary.failed} trials failed: see {place_of(location)}/failures (--retry_failed)")
     for line in results.skipped:
         print(line)
-    print(f"results: {shown(location)}")
+    print(f"results: {place_of(location)}")
 
 
 def print_status(status: Status) -> None:
@@ -189,7 +189,7 @@ def print_plan(plan: ReproductionPlan) -> None:
             str(len(each.study.variants)),
             str(each.study.n_trials),
             "~" + duration(estimated_seconds(each.study)),
-            escape(shown(each.location)),
+            escape(place_of(each.location)),
         )
     console().print(table)
 

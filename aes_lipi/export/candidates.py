@@ -15,7 +15,7 @@ from aes_lipi.errors import UserError
 from aes_lipi.models import Model, Place, load_model, load_recorded
 from aes_lipi.results.object_storage import open_storage
 from aes_lipi.results.reading import load_results
-from aes_lipi.results.storage import is_address, shown
+from aes_lipi.results.storage import is_address, place_of
 from aes_lipi.results.trial_files import TrialId
 
 
@@ -137,7 +137,7 @@ def _comparable(location: str | Path, variant: str | None, trial: int | None) ->
     everything = read_candidates(location)
     if everything.empty:
         raise UserError(
-            f"{shown(location)}: no committed trial has recorded generations to pick from"
+            f"{place_of(location)}: no committed trial has recorded generations to pick from"
         )
     asked = set(_matching(everything, "label", location, variant, trial)["variant"].astype(str))
     trials = load_results(location, ["trials"]).trials
@@ -149,7 +149,7 @@ def _comparable(location: str | Path, variant: str | None, trial: int | None) ->
     if len(found) > 1:
         names = ", ".join(each.data for each in found)
         raise UserError(
-            f"{shown(location)}: its losses are of different data ({names}) and cannot be "
+            f"{place_of(location)}: its losses are of different data ({names}) and cannot be "
             "compared; name a --variant"
         )
     return found[0]
@@ -192,7 +192,7 @@ def _loaded(location: str | Path, trial: TrialId, load: Callable[[Path], Model])
         return load(Path(location) / name)
     content = open_storage(location).read(name)
     if content is None:
-        raise UserError(f"{shown(location)}/{name}: there is no such file; run the study again")
+        raise UserError(f"{place_of(location)}/{name}: there is no such file; run the study again")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
         path.write_bytes(content)
@@ -214,10 +214,10 @@ def _matching(
         if found.empty:
             known = dict(zip(rows["variant"].astype(str), rows[label].astype(str), strict=True))
             listed = ", ".join(f"{key} ({name})" for key, name in list(known.items())[:6])
-            raise UserError(f"--variant {variant}: not in {shown(location)}, which has {listed}")
+            raise UserError(f"--variant {variant}: not in {place_of(location)}, which has {listed}")
     if trial is not None:
         found = found[found["trial"] == trial]
     if found.empty:
         which = "" if trial is None else f"--trial {trial}: "
-        raise UserError(f"{which}{shown(location)} holds no such committed trial")
+        raise UserError(f"{which}{place_of(location)} holds no such committed trial")
     return found

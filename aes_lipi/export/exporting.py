@@ -15,7 +15,7 @@ from aes_lipi.export.formats import FORMATS
 from aes_lipi.export.package import Package, costs
 from aes_lipi.io.files import write_bytes_atomically, write_text_atomically
 from aes_lipi.models import Model
-from aes_lipi.results.storage import is_address, shown
+from aes_lipi.results.storage import is_address, place_of
 
 
 def export(
@@ -103,10 +103,12 @@ def _folder(location: str | Path, output_dir: str | Path | None) -> Path | None:
     """
     if output_dir is None and is_address(location):
         raise UserError(
-            f"{shown(location)}: is not a folder here; say where to write: --output_dir"
+            f"{place_of(location)}: is not a folder here; say where to write: --output_dir"
         )
     if output_dir is not None and is_address(output_dir):
-        raise UserError(f"--output_dir {shown(output_dir)}: models are exported to a folder here")
+        raise UserError(
+            f"--output_dir {place_of(output_dir)}: models are exported to a folder here"
+        )
     return None if output_dir is None else Path(output_dir)
 
 

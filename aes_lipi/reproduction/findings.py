@@ -16,7 +16,7 @@ from aes_lipi.reproduction.evidence import (
 from aes_lipi.reproduction.plan import PlannedStudy, ReproductionPlan, ScaledDown
 from aes_lipi.reproduction.published import Paper
 from aes_lipi.reproduction.verdicts import ClaimVerdict, ControlVerdict, judge_claim, judge_control
-from aes_lipi.results.storage import shown
+from aes_lipi.results.storage import place_of
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def _missing_trials(results: PlanResults) -> Iterator[str]:
 
 def _of_study(planned: PlannedStudy, results: PlanResults) -> Iterator[str]:
     """What is not there of one study."""
-    study, place = planned.study, shown(planned.location)
+    study, place = planned.study, place_of(planned.location)
     committed = {each.id: len(results.trials.get(each.id, ())) for each in study.variants}
     failed = {each.id: results.failed.get(each.id, 0) for each in study.variants}
     if not any((*committed.values(), *failed.values())):

@@ -33,7 +33,7 @@ from aes_lipi.reproduction.findings import Findings
 from aes_lipi.reproduction.pairs import JudgedPair
 from aes_lipi.reproduction.plan import ReproductionPlan
 from aes_lipi.reproduction.verdicts import ClaimVerdict, ControlVerdict
-from aes_lipi.results.storage import shown
+from aes_lipi.results.storage import place_of
 from aes_lipi.templates import render
 
 _PAGE_NAME = "reproduction.html"
@@ -93,7 +93,7 @@ def write_page(findings: Findings, plan: ReproductionPlan, folder: str | Path) -
         controls=[_control(each) for each in findings.controls],
         figures=[_figure(each, place) for each in findings.figures],
         studies=[
-            (each.study.name, each.why, shown(each.location), _report(each.location, place))
+            (each.study.name, each.why, place_of(each.location), _report(each.location, place))
             for each in plan.studies
         ],
     )
@@ -225,7 +225,7 @@ def _agreements(found: FigureFinding) -> str:
 
 def _report(location: str | Path, folder: Path) -> str:
     """The address of a study's own report, if there is one."""
-    report = Path(shown(location)) / "report" / "report.html"
+    report = Path(place_of(location)) / "report" / "report.html"
     return quote(Path(os.path.relpath(report, folder)).as_posix()) if report.is_file() else ""
 
 

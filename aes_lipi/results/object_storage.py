@@ -13,7 +13,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from aes_lipi.errors import UserError
-from aes_lipi.results.storage import Entry, LocalStorage, Storage, is_address, shown
+from aes_lipi.results.storage import Entry, LocalStorage, Storage, is_address, place_of
 
 _REMEDY = (
     "check the address, the credentials and the network, or choose another --output_dir, then run "
@@ -48,12 +48,14 @@ def _open_address(address: str) -> Storage:
     Raises:
         UserError: pyarrow does not understand the address, or cannot find the store.
     """
-    with _told(shown(address), address, "be used"):
+    with _told(place_of(address), address, "be used"):
         file_system, root = fs.FileSystem.from_uri(_with_whole_writes(address))
     if isinstance(file_system, fs.LocalFileSystem):
         return LocalStorage(Path(root))
     if not root.strip("/"):
-        raise UserError(f"{shown(address)}: names no bucket; give one, as in s3://bucket/results")
+        raise UserError(
+            f"{place_of(address)}: names no bucket; give one, as in s3://bucket/results"
+        )
     makes_bucket = _BUCKET_OPTION.search(address) is not None
     return _ObjectStorage(file_system, root.rstrip("/"), address, makes_bucket)
 
@@ -87,7 +89,7 @@ class _ObjectStorage:
     @property
     def shown(self) -> str:
         """The address, without options and keys."""
-        return shown(self._address)
+        return place_of(self._address)
 
     def read(self, name: str, limit: int | None = None) -> bytes | None:
         """See `Storage.read`."""
@@ -183,7 +185,7 @@ def _told(place: str, address: str, what: str, missing: bool = True) -> Iterator
 
 
 def _line(place: str, address: str, what: str, error: Exception) -> str:
-    reason = " ".join(str(error).replace(address, shown(address)).split())
+    reason = " ".join(str(error).replace(address, place_of(address)).split())
     if len(reason) > _LONGEST_REASON:
         reason = reason[: _LONGEST_REASON - 3] + "..."
     return f"{place}: cannot {what} ({reason}); {_REMEDY}"

@@ -231,7 +231,7 @@ def join(location: str | Path, name: str) -> str | Path:
     return f"{address.rstrip('/')}/{name}{mark}{options}"
 
 
-def shown(location: str | Path) -> str:
+def place_of(location: str | Path) -> str:
     """A location for messages: without the options of an address, nor keys in front of its host."""
     if not is_address(location):
         return str(location)

@@ -32,7 +32,7 @@ from aes_lipi.results.object_storage import _ObjectStorage, open_storage
 from aes_lipi.results.progress import Progress, RunningTrial
 from aes_lipi.results.reading import load_results
 from aes_lipi.results.status import Counts, Driver, study_status
-from aes_lipi.results.storage import join, shown
+from aes_lipi.results.storage import join, place_of
 from aes_lipi.results.store import ResultStore
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -277,7 +277,7 @@ def test_models_are_exported_from_an_object_store(options: str, tmp_path: Path) 
 def test_addresses_keep_their_options_and_hide_their_keys() -> None:
     address = "s3://key:secret@bucket/results/?region=eu-west-1"
     assert join(address, "capacity") == "s3://key:secret@bucket/results/capacity?region=eu-west-1"
-    assert shown(address) == "s3://bucket/results"
+    assert place_of(address) == "s3://bucket/results"
     assert join("results", "capacity") == Path("results/capacity")
     with pytest.raises(UserError, match="give the address as text"):
         open_storage(Path("s3://bucket/results"))

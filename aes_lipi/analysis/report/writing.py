@@ -29,7 +29,7 @@ from aes_lipi.analysis.statistics import check_share
 from aes_lipi.analysis.tables import describe_generations, describe_trials
 from aes_lipi.errors import UserError
 from aes_lipi.io.files import write_text_atomically
-from aes_lipi.results.storage import is_address, shown
+from aes_lipi.results.storage import is_address, place_of
 from aes_lipi.templates import render
 
 PAGE_NAME = "report.html"
@@ -175,7 +175,7 @@ def _folder(sources: Sequence[StudySource], report_dir: str | Path | None) -> Pa
     if report_dir is not None:
         if is_address(report_dir):
             raise UserError(
-                f"--report_dir {shown(report_dir)}: a report is written to a folder here"
+                f"--report_dir {place_of(report_dir)}: a report is written to a folder here"
             )
         return Path(report_dir)
     place = Path(sources[0].storage.shown)
