@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from aes_lipi.execution.job import Job
-from aes_lipi.execution.observer import SilentObserver
+from studies import Listener
+
+from aes_lipi.execution.study import TrialProgress
 
 
 class NodeProcesses:
@@ -64,7 +65,7 @@ def _is_worker(entry: Path, raylets: set[int], title: str) -> bool:
         return False  # it has ended meanwhile
 
 
-class WorkerKiller(SilentObserver):
+class WorkerKiller(Listener):
     """Kills a worker of a kind now and then while a study goes on.
 
     Args:
@@ -83,7 +84,7 @@ class WorkerKiller(SilentObserver):
         self._rng = random.Random(seed)
         self._heard = 0
 
-    def advanced(self, job: Job, generations: int) -> None:
+    def advanced(self, trial: TrialProgress, generations: int) -> None:
         self._heard += max(0, generations)
         if len(self.killed) < self._kills and self._heard >= self._every * (1 + len(self.killed)):
             living = self._nodes.workers(self._name)

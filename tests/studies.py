@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from aes_lipi.config import Study
-from aes_lipi.execution.job import Job
+from aes_lipi.execution.events import (
+    Action,
+    Event,
+    Heard,
+    Placed,
+    Say,
+    Started,
+    Written,
+)
+from aes_lipi.execution.job import Reached
 from aes_lipi.execution.local import LocalRunner
-from aes_lipi.execution.observer import Observer, SilentObserver
-from aes_lipi.execution.study import Summary
-from aes_lipi.execution.study import run_study as run_on
+from aes_lipi.execution.run import Summary
+from aes_lipi.execution.run import run_study as run_on
+from aes_lipi.execution.study import StudyState, TrialProgress
+from aes_lipi.execution.study_run import Watch
 from aes_lipi.results.checkpoint_files import CHECKPOINTS
 from aes_lipi.results.object_storage import open_storage
 from aes_lipi.results.reading import load_results
-from aes_lipi.results.trial_files import FOLDERS
+from aes_lipi.results.trial_files import FOLDERS, TrialId
 
 TIMING_COLUMNS = ("wall_time_s", "started_at", "host", "processor")
 """Columns that say when, where and how long: all that may differ between runs of the same study."""
@@ -27,7 +38,7 @@ def run_study(
     study: Study,
     directory: str | Path,
     jobs: int = 1,
-    observer: Observer | None = None,
+    observer: Watch | None = None,
     *,
     retry_failed: bool = False,
     fresh: bool = False,
@@ -73,13 +84,54 @@ def names(location: str | Path) -> set[str]:
     return tops | {entry.name for folder in folders for entry in storage.files(folder)}
 
 
-class Killer(SilentObserver):
+class Listener:
+    """Hears what happens to a study; those who want to know of something say so."""
+
+    def __call__(
+        self, state: StudyState, event: Event, actions: Sequence[Action], now: float
+    ) -> None:
+        known: dict[TrialId, int] = self.__dict__.setdefault("_known", {})
+        match event:
+            case Started(trial, generations) if trial not in known:
+                known[trial] = generations
+                if generations:
+                    self.resumed(state.trials[trial], generations)
+            case Started(trial, generations) | Heard(trial, Reached(generations)):
+                before = known.get(trial, generations)
+                known[trial] = generations
+                if generations != before:
+                    self.advanced(state.trials[trial], generations - before)
+            case Written(trial, error):
+                self.finished(state.trials[trial], error)
+            case Placed(nodes, cpus):
+                self.placed(nodes, cpus)
+        for action in actions:
+            if isinstance(action, Say) and "goes on from its checkpoint" not in action.text:
+                self.noticed(action.text)
+
+    def resumed(self, trial: TrialProgress, generations: int) -> None:
+        """A trial goes on where an earlier run left it, with so many generations behind it."""
+
+    def advanced(self, trial: TrialProgress, generations: int) -> None:
+        """A trial went on by some generations; by less than none if some are to be run again."""
+
+    def finished(self, trial: TrialProgress, error: str | None) -> None:
+        """A trial is committed, or failed."""
+
+    def noticed(self, text: str) -> None:
+        """The user was told something."""
+
+    def placed(self, nodes: int, cpus: float) -> None:
+        """The study runs on so many nodes with so many processors."""
+
+
+class Killer(Listener):
     """An observer that kills a worker whenever it hears of one, some times."""
 
     def __init__(self, kills: int) -> None:
         self.kills = kills
 
-    def advanced(self, job: Job, generations: int) -> None:
+    def advanced(self, trial: TrialProgress, generations: int) -> None:
         if self.kills > 0:
             self.kills -= 1
             os.kill(_a_child(), signal.SIGKILL)

@@ -17,17 +17,17 @@ from rich.table import Table
 
 from aes_lipi.cli.tables import duration
 from aes_lipi.config import Study
-from aes_lipi.execution.job import Job
-from aes_lipi.execution.observer import Observer
-from aes_lipi.execution.pace import Pace
+from aes_lipi.execution.events import Action, Began, Event, Heard, Placed, Say, Written
+from aes_lipi.execution.progress import generations_left, generations_per_second
+from aes_lipi.execution.study import StudyState, TrialProgress
 
 PLAIN_INTERVAL_S = 10.0
 BAR_WIDTH = 20
 LINES_AROUND_ROWS = 5
 
 
-class StudyProgress(Observer, Protocol):
-    """An observer that is shown while a block runs."""
+class StudyProgress(Protocol):
+    """Is shown while a block runs, and told of all that happens; see `Watch`."""
 
     def __enter__(self) -> StudyProgress: ...
 
@@ -37,6 +37,11 @@ class StudyProgress(Observer, Protocol):
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None: ...
+
+    def __call__(
+        self, state: StudyState, event: Event, actions: Sequence[Action], now: float
+    ) -> None:
+        """Take in what has happened."""
 
 
 def progress_for(study: Study) -> StudyProgress:
@@ -57,80 +62,46 @@ class VariantTally:
     generations: int = 0
     generations_done: int = 0
 
+    def add(self, trial: TrialProgress) -> None:
+        """Count a trial in."""
+        self.trials += 1
+        self.done += trial.ended and trial.error is None
+        self.running += trial.is_under_way
+        self.failed += trial.error is not None
+        self.generations += trial.epochs
+        self.generations_done += trial.done
 
-class Tally:
-    """Counts what a study has done and foretells how long it will take."""
 
-    def __init__(self) -> None:
-        self._of_variant: dict[str, VariantTally] = {}
-        self.trials = self.trials_done = self.failed = 0
-        self._of_job: dict[tuple[str, int], int] = {}
-        self._pace = Pace()
-        self.where = ""
+def tallies(state: StudyState, at_most: int) -> list[VariantTally]:
+    """The variants to show: if not all fit, first those that run, then those that will."""
+    of_variant: dict[str, VariantTally] = {}
+    for trial in tuple(state.trials.values()):
+        of_variant.setdefault(trial.id.variant, VariantTally(trial.label)).add(trial)
+    rows = list(of_variant.values())
+    if len(rows) > max(1, at_most):
+        rows.sort(key=lambda row: (row.running == 0, row.done + row.failed == row.trials))
+    return rows[: max(1, at_most)]
 
-    def place(self, nodes: int, cpus: float) -> None:
-        """Take in how large the cluster is."""
-        self.where = f", {nodes} {'node' if nodes == 1 else 'nodes'}, {cpus:g} CPUs"
 
-    def start(self, todo: Sequence[Job], done: int) -> None:
-        """Take in what is to be done."""
-        self.trials, self.trials_done = len(todo) + done, done
-        self._pace.begin(sum(job.variant.epochs for job in todo))
-        for job in todo:
-            row = self._of_variant.setdefault(job.id.variant, VariantTally(job.label))
-            row.trials += 1
-            row.generations += job.variant.epochs
+def summary_line(state: StudyState, now: float) -> str:
+    """Trials done, speed, time left, and on a cluster its size."""
+    failed = f", {state.failed} failed" if state.failed else ""
+    left = sum(not trial.ended for trial in tuple(state.trials.values()))
+    trials = state.committed + state.failed + left
+    done = f"{state.committed} of {trials} trials{failed}"
+    rate, where = generations_per_second(state, now), _where(state)
+    if rate is None:
+        return f"{done}, starting{where}"
+    time_left = duration(generations_left(state) / rate)
+    return f"{done}, {rate:.1f} generations/s, {time_left} left{where}"
 
-    def resume(self, job: Job, generations: int) -> None:
-        """Take in what an earlier run did of a trial; it says nothing of this one's speed."""
-        self._pace.resume(generations)
-        self._count(job, generations)
 
-    def advance(self, job: Job, generations: int) -> None:
-        """Take in that a trial went on."""
-        self._pace.advance(generations)
-        self._count(job, generations)
-
-    def _count(self, job: Job, generations: int) -> None:
-        key = (job.id.variant, job.id.trial)
-        row = self._of_variant[job.id.variant]
-        row.running += key not in self._of_job
-        row.generations_done += generations
-        self._of_job[key] = self._of_job.get(key, 0) + generations
-
-    def finish(self, job: Job, error: str | None) -> None:
-        """Take in that a trial ended; generations not reported one by one count now."""
-        key = (job.id.variant, job.id.trial)
-        row = self._of_variant[job.id.variant]
-        row.running -= key in self._of_job
-        left = job.variant.epochs - self._of_job.pop(key, 0)
-        self._pace.advance(left)
-        row.generations_done += left
-        if error is None:
-            self.trials_done += 1
-            row.done += 1
-        else:
-            self.failed += 1
-            row.failed += 1
-
-    def rows(self, at_most: int) -> list[VariantTally]:
-        """The variants to show: if not all fit, first those that run, then those that will."""
-        rows = list(self._of_variant.values())
-        if len(rows) > max(1, at_most):
-            rows.sort(key=lambda row: (row.running == 0, row.done + row.failed == row.trials))
-        return rows[: max(1, at_most)]
-
-    def line(self) -> str:
-        """Trials done, speed, time left, and on a cluster its size."""
-        return f"{self._state()}{self.where}"
-
-    def _state(self) -> str:
-        failed = f", {self.failed} failed" if self.failed else ""
-        done = f"{self.trials_done} of {self.trials} trials{failed}"
-        rate = self._pace.per_second
-        if rate is None:
-            return f"{done}, starting"
-        return f"{done}, {rate:.1f} generations/s, {duration(self._pace.left / rate)} left"
+def _where(state: StudyState) -> str:
+    """How large the cluster is."""
+    if state.cluster is None:
+        return ""
+    nodes, cpus = state.cluster
+    return f", {nodes} {'node' if nodes == 1 else 'nodes'}, {cpus:g} CPUs"
 
 
 class PlainProgress:
@@ -138,7 +109,7 @@ class PlainProgress:
 
     def __init__(self, study: Study) -> None:
         self._study = study
-        self._tally = Tally()
+        self._where = ""
         self._said = time.monotonic()
 
     def __enter__(self) -> PlainProgress:
@@ -147,39 +118,27 @@ class PlainProgress:
     def __exit__(self, *_: object) -> None:
         return None
 
-    def started(self, todo: Sequence[Job], done: int) -> None:
-        """Say what is to be done."""
-        self._tally.start(todo, done)
-        _say(f"{self._study.name}: {len(todo)} trials to run, {done} done before")
+    def __call__(
+        self, state: StudyState, event: Event, actions: Sequence[Action], now: float
+    ) -> None:
+        """Say what is new, and how the study goes if it was not said lately."""
+        match event:
+            case Began(committed):
+                self._say(f"{len(state.trials)} trials to run, {committed} done before")
+            case Placed() if _where(state) != self._where:
+                self._where = _where(state)
+                self._say(f"on {self._where.removeprefix(', ')}")
+            case Written(trial, error) if error is not None:
+                print(_failure_line(state.trials[trial], error), file=sys.stderr, flush=True)
+            case Heard() if now - self._said >= PLAIN_INTERVAL_S:
+                self._said = now
+                self._say(summary_line(state, now))
+        for action in actions:
+            if isinstance(action, Say):
+                self._say(action.text)
 
-    def resumed(self, job: Job, generations: int) -> None:
-        """Say where it goes on."""
-        self._tally.resume(job, generations)
-        _say(f"{self._study.name}: {resumption_line(job, generations)}")
-
-    def advanced(self, job: Job, generations: int) -> None:
-        """Say how it goes, if it was not said lately."""
-        self._tally.advance(job, generations)
-        if time.monotonic() - self._said >= PLAIN_INTERVAL_S:
-            self._said = time.monotonic()
-            _say(f"{self._study.name}: {self._tally.line()}")
-
-    def finished(self, job: Job, error: str | None) -> None:
-        """Say that a trial failed."""
-        self._tally.finish(job, error)
-        if error is not None:
-            _say(failure_line(job, error))
-
-    def noticed(self, text: str) -> None:
-        """Say it."""
-        _say(f"{self._study.name}: {text}")
-
-    def placed(self, nodes: int, cpus: float) -> None:
-        """Say it if it is news."""
-        before = self._tally.where
-        self._tally.place(nodes, cpus)
-        if self._tally.where != before:
-            _say(f"{self._study.name}: on {self._tally.where.removeprefix(', ')}")
+    def _say(self, text: str) -> None:
+        print(f"{self._study.name}: {text}", file=sys.stderr, flush=True)
 
 
 class LiveProgress:
@@ -187,7 +146,7 @@ class LiveProgress:
 
     def __init__(self, study: Study, console: Console) -> None:
         self._study = study
-        self._tally = Tally()
+        self._state = StudyState([])
         self._console = console
         self._live = Live(
             get_renderable=self._table, console=console, refresh_per_second=4, transient=True
@@ -200,58 +159,37 @@ class LiveProgress:
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def started(self, todo: Sequence[Job], done: int) -> None:
-        """Show what is to be done."""
-        self._tally.start(todo, done)
-
-    def resumed(self, job: Job, generations: int) -> None:
-        """Move on; it stays on the screen."""
-        self._tally.resume(job, generations)
-        self._console.print(resumption_line(job, generations), markup=False)
-
-    def advanced(self, job: Job, generations: int) -> None:
-        """Move on."""
-        self._tally.advance(job, generations)
-
-    def finished(self, job: Job, error: str | None) -> None:
-        """Move on; a failure stays on the screen."""
-        self._tally.finish(job, error)
-        if error is not None:
-            self._console.print(failure_line(job, error), markup=False)
-
-    def noticed(self, text: str) -> None:
-        """It stays on the screen."""
-        self._console.print(text, markup=False)
-
-    def placed(self, nodes: int, cpus: float) -> None:
-        """Show it."""
-        self._tally.place(nodes, cpus)
+    def __call__(
+        self, state: StudyState, event: Event, actions: Sequence[Action], now: float
+    ) -> None:
+        """Show the state from now on; what is said, and a failure, stay on the screen."""
+        self._state = state
+        if isinstance(event, Written) and event.error is not None:
+            line = _failure_line(state.trials[event.trial], event.error)
+            self._console.print(line, markup=False)
+        for action in actions:
+            if isinstance(action, Say):
+                self._console.print(action.text, markup=False)
 
     def _table(self) -> Table:
         table = Table(
-            box=None, pad_edge=False, caption=escape(self._tally.line()), caption_justify="left"
+            box=None,
+            pad_edge=False,
+            caption=escape(summary_line(self._state, time.monotonic())),
+            caption_justify="left",
         )
         table.add_column(escape(self._study.name), no_wrap=True, overflow="ellipsis")
         table.add_column("", width=BAR_WIDTH)
         for title in ("done", "running", "failed"):
             table.add_column(title, justify="right")
-        for row in self._tally.rows(self._console.height - LINES_AROUND_ROWS):
+        for row in tallies(self._state, self._console.height - LINES_AROUND_ROWS):
             bar = ProgressBar(max(1, row.generations), row.generations_done, width=BAR_WIDTH)
             counts = (f"{row.done} of {row.trials}", str(row.running), str(row.failed or ""))
             table.add_row(escape(row.label), bar, *counts)
         return table
 
 
-def resumption_line(job: Job, generations: int) -> str:
-    """One line on a trial that an earlier run began."""
-    of = f"{generations} of {job.variant.epochs}"
-    return f"{job.label}, trial {job.trial}: goes on from its checkpoint at generation {of}"
-
-
-def failure_line(job: Job, error: str) -> str:
+def _failure_line(trial: TrialProgress, error: str) -> str:
     """One line on a trial that failed."""
-    return f"failed: {job.label} (variant {job.id.variant}), trial {job.trial}: {error[:300]}"
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    where = f"{trial.label} (variant {trial.id.variant}), trial {trial.id.trial}"
+    return f"failed: {where}: {error[:300]}"

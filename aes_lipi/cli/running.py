@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,8 @@ from aes_lipi.config import Study
 from aes_lipi.errors import UserError
 
 if TYPE_CHECKING:
-    from aes_lipi.execution.study import Runner
+    from aes_lipi.execution.ray.connection import ClusterOptions
+    from aes_lipi.execution.run import Runner
 
     Place = Callable[[], AbstractContextManager[Runner]]
 
@@ -39,14 +40,9 @@ class RunOptions:
         Raises:
             UserError: a flag has no such value, or the cluster has not what is asked for.
         """
-        from aes_lipi.execution.ray.options import (  # noqa: PLC0415 - numpy is slow to import
+        from aes_lipi.execution.ray.connection import (  # noqa: PLC0415 - numpy is slow to import
             ClusterOptions,
             parse_resources,
-        )
-        from aes_lipi.execution.runners import (  # noqa: PLC0415
-            cluster_runner,
-            local_runner,
-            where_to_run,
         )
 
         if self.placement not in (None, "cell", "trial"):
@@ -60,12 +56,43 @@ class RunOptions:
                 "--trials_per_worker", self.trials_per_worker or "auto"
             ),
         )
-        asked = any((self.placement, self.cells_per_actor, self.cell_resources))
-        found = where_to_run(self.local, self.address, asked)
+        found = self._where()
         if found is None:
-            return lambda: local_runner(self.jobs, options.trials_per_worker)
+            return lambda: _local_runner(self.jobs, options.trials_per_worker)
         print(f"on the Ray cluster at {found} (--local to run here)", file=sys.stderr, flush=True)
-        return lambda: cluster_runner(found, options)
+        return lambda: _cluster_runner(found, options)
+
+    def _where(self) -> str | None:
+        """The address of the cluster to use; None for this machine alone."""
+        from aes_lipi.execution.ray.connection import HERE, find_cluster  # noqa: PLC0415
+
+        needs_cluster = any((self.placement, self.cells_per_actor, self.cell_resources))
+        if self.local and (self.address is not None or needs_cluster):
+            raise UserError(
+                "--local: runs without a cluster; leave out --address, --placement, "
+                "--cells_per_actor and --cell_resources"
+            )
+        found = None if self.local else find_cluster(self.address)
+        return find_cluster(HERE) if found is None and needs_cluster else found
+
+
+@contextmanager
+def _local_runner(jobs: int | None, trials_per_worker: int | None) -> Iterator[Runner]:
+    """Trials in processes of this machine; see `LocalRunner`."""
+    from aes_lipi.execution.local import LocalRunner  # noqa: PLC0415
+
+    yield LocalRunner(jobs, trials_per_worker)
+
+
+@contextmanager
+def _cluster_runner(address: str, options: ClusterOptions) -> Iterator[Runner]:
+    """Trials on a Ray cluster, to which this process is connected meanwhile."""
+    from aes_lipi.execution.ray.connection import connected  # noqa: PLC0415
+
+    with connected(address):
+        from aes_lipi.execution.ray.runner import ClusterRunner  # noqa: PLC0415 - ray is slow
+
+        yield ClusterRunner(options)
 
 
 def number_or_auto(flag: str, text: str) -> int | None:
@@ -85,7 +112,7 @@ def run_all(studies: list[Study], folders: list[str | Path], options: RunOptions
     """Run the studies one after another, each with its table; how many trials failed."""
     from aes_lipi.cli.progress import progress_for  # noqa: PLC0415 - numpy is slow to import
     from aes_lipi.cli.tables import print_summary  # noqa: PLC0415
-    from aes_lipi.execution.study import run_study  # noqa: PLC0415
+    from aes_lipi.execution.run import run_study  # noqa: PLC0415
 
     failed = 0
     place = options.place()

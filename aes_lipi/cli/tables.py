@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from aes_lipi.analysis.report.settings import Grid
-    from aes_lipi.execution.study import Summary
+    from aes_lipi.execution.run import Summary
     from aes_lipi.reproduction.findings import Findings
     from aes_lipi.reproduction.plan import ReproductionPlan
     from aes_lipi.results.progress import RunningTrial

@@ -21,10 +21,9 @@ from aes_lipi.coevolution.records import Record, in_order, with_front_alone
 from aes_lipi.coevolution.result import TrialResult, judge, last_pairs
 from aes_lipi.coevolution.state import Held, Setup, TrialState
 from aes_lipi.engine.protocol import Engine
-from aes_lipi.execution.job import Computed, Ending, Failed, Job
+from aes_lipi.execution.job import Computed, Failed, Job
 from aes_lipi.models import Model, Place, describe_layers, model_bytes
 from aes_lipi.results.schema import WEIGHTS, settings_row
-from aes_lipi.results.store import ResultStore
 from aes_lipi.results.trial_files import trial_files
 
 
@@ -55,22 +54,6 @@ def conclude(
     return Computed(trial_files(row, generations, model))
 
 
-def settle(store: ResultStore, job: Job, ending: Ending) -> str | None:
-    """Commit a trial, or write down that it failed.
-
-    Returns:
-        None, or the error of a trial that failed.
-
-    Raises:
-        UserError: the folder cannot be written to; the message says why.
-    """
-    if isinstance(ending, Computed):
-        store.commit(job.id, ending.files)
-        return None
-    store.record_failure(job.id, ending.row)
-    return ending.error
-
-
 def failed(job: Job, error: Exception, started_at: datetime, told: str | None = None) -> Failed:
     """How a trial ended that an error stopped.
 
@@ -81,12 +64,13 @@ def failed(job: Job, error: Exception, started_at: datetime, told: str | None = 
         told: the traceback, if it is not the error's own.
     """
     line = f"{type(error).__name__}: {error}"
-    row = _identity(job) | {
-        "error": line,
-        "traceback": told or "".join(traceback.format_exception(error)),
-        "started_at": started_at,
-    }
-    return Failed(line, row)
+    return failure(job, line, told or "".join(traceback.format_exception(error)), started_at)
+
+
+def failure(job: Job, error: str, details: str, started_at: datetime) -> Failed:
+    """How a trial failed: the error in a line, and what is known of it at length."""
+    told = {"error": error, "traceback": details, "started_at": started_at}
+    return Failed(error, _identity(job) | told)
 
 
 def _model(job: Job, setup: Setup, pairs: Sequence[Pair], result: TrialResult) -> Model:

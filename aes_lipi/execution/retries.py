@@ -1,41 +1,30 @@
-"""How often what was lost is tried again."""
+"""How often trials that were lost are tried again, after which wait, and with whom."""
 
 from __future__ import annotations
 
-import time
+from aes_lipi.results.trial_files import TrialId
 
-TRIES_WITHOUT_PROGRESS = 5
+MOST_LOSSES = 6
+"""Losses without progress in between after which a trial is given up."""
+
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
+"""Before the first try again, which doubles from try to try, and before any."""
 
 
-class Backoff:
-    """Tries again after growing waits, and gives up after too many in which nothing was gained."""
+def wait_s(losses: int) -> float:
+    """Seconds before the next try of what was lost so often."""
+    return float(min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (losses - 1)))
 
-    def __init__(self) -> None:
-        self._tries = 0
-        self._reached = -1
 
-    def another_try(self, reached: int) -> bool:
-        """Count a loss.
+def parts_of(trials: tuple[TrialId, ...], losses: int) -> list[tuple[TrialId, ...]]:
+    """How trials that were lost together are started again.
 
-        Args:
-            reached: how far the work had come; a new maximum starts the count anew.
-        """
-        if reached > self._reached:
-            self._reached, self._tries = reached, 0
-        self._tries += 1
-        return self._tries <= TRIES_WITHOUT_PROGRESS
-
-    @property
-    def is_stuck(self) -> bool:
-        """Whether it was lost more than once at the same point."""
-        return self._tries > 1
-
-    @property
-    def wait_s(self) -> float:
-        """Seconds to wait before the next try, longer from try to try."""
-        return float(min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (self._tries - 1)))
-
-    def wait(self) -> None:
-        """Wait that long."""
-        time.sleep(self.wait_s)
+    Together after the first loss; in halves if they were lost at the same point again, since one of
+    them may be what ends their process; each alone before it is given up.
+    """
+    if losses == 1 or len(trials) <= 1:
+        return [trials] if trials else []
+    if losses == MOST_LOSSES - 1:
+        return [(trial,) for trial in trials]
+    middle = len(trials) // 2
+    return [trials[:middle], trials[middle:]]

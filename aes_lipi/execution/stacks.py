@@ -91,9 +91,3 @@ def stacks_of(
         ends = [round(k * len(alike) / n_stacks) for k in range(n_stacks + 1)]
         stacks += [tuple(alike[start:end]) for start, end in pairwise(ends)]
     return stacks
-
-
-def halves(jobs: tuple[Job, ...]) -> tuple[tuple[Job, ...], tuple[Job, ...]]:
-    """Two smaller stacks in the place of one that ends its process again and again."""
-    middle = len(jobs) // 2
-    return jobs[:middle], jobs[middle:]

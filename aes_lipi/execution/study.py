@@ -1,170 +1,330 @@
-"""A study: what is missing of it is run, and committed trial by trial."""
+"""A study under way, as a fold: an event in, actions out.
+
+All that is decided about the trials of a study is decided here: which runs next, how often one that
+is lost is tried again and after which wait, when a stack is cut into smaller ones, what becomes of
+trials when the process is to stop. There is no clock, process, file or Ray in it; those who have
+them (`execution/local.py`, `execution/ray/dispatch.py`) turn what they see into events, and do
+what they are told. How far a study is, for `progress.json` and the terminal, is read from it, too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Protocol
 
-from aes_lipi.coevolution.schedule import runs_freely
-from aes_lipi.config import Study, Variant
-from aes_lipi.errors import UserError
-from aes_lipi.execution.digests import with_digests
-from aes_lipi.execution.job import Job, jobs_of
-from aes_lipi.execution.ledger import Ledger, StudyLedger
-from aes_lipi.execution.observer import Observer, SilentObserver
-from aes_lipi.execution.publishing import published
-from aes_lipi.results.inventory import Inventory, skipped_lines
-from aes_lipi.results.reading import load_reads
-from aes_lipi.results.store import ResultStore
+from aes_lipi.execution.events import (
+    Action,
+    Began,
+    Blocked,
+    Commit,
+    Event,
+    GiveUp,
+    Heard,
+    Leave,
+    Opened,
+    Placed,
+    Queued,
+    Remarked,
+    Replace,
+    Retry,
+    RoomLost,
+    Say,
+    ShutdownAsked,
+    Start,
+    Started,
+    Stop,
+    Tick,
+    WriteCheckpoint,
+    WriteFailure,
+    Written,
+)
+from aes_lipi.execution.job import (
+    Checkpointed,
+    Computed,
+    Failed,
+    Leaving,
+    Lost,
+    Reached,
+    Refused,
+)
+from aes_lipi.execution.retries import MOST_LOSSES, parts_of, wait_s
+from aes_lipi.execution.rooms import Rooms, Waiting
 from aes_lipi.results.trial_files import TrialId
 
+GRACE_S = 20.0
+"""In which trials are written down before the process is stopped; batch systems give thirty
+seconds or more."""
 
-class Runner(Protocol):
-    """Runs trials, somewhere."""
+PATIENCE_S = 30.0
+"""Without a word of a cluster, after which the user is told what is waited for."""
 
-    def check(self, variants: Sequence[Variant]) -> None:
-        """Find out, before anything is computed or written, whether variants can be run.
-
-        Raises:
-            UserError: they cannot.
-        """
-        ...
-
-    def run(self, todo: Sequence[Job], observer: Observer, ledger: Ledger) -> None:
-        """Run trials.
-
-        Args:
-            todo: which.
-            observer: is told of what else happens.
-            ledger: knows where to go on with them, and is told of their progress and, in any
-                order, of how each of them ended.
-
-        Raises:
-            UserError: no trial can go on.
-        """
-        ...
+MOVES = "its node is about to go, so it goes on elsewhere from where it is"
+WAITS = (
+    "waiting for the cluster: its processors are taken by others, or it is growing (ray status "
+    "shows it)"
+)
 
 
 @dataclass(frozen=True)
-class Summary:
-    """How a study ended.
+class TrialProgress:
+    """How far a trial is.
 
     Attributes:
+        id: variant and number.
+        label: the variant's name within the study.
+        epochs: generations of a whole trial.
+        generations: that it has behind it.
+        before: of them, those that an earlier run computed.
+        mean_L1: mean loss over its cells when it was written down last; None if not measured.
+        starts: how often it was started.
+        saved: generations that it would go on from.
+        furthest: most generations that it had saved when it was lost; -1 if it never was.
+        losses: since it last got further.
+        error: why it failed; None if it did not.
+        ended: whether how it ended is written down.
+    """
+
+    id: TrialId
+    label: str
+    epochs: int
+    generations: int = 0
+    before: int = 0
+    mean_L1: float | None = None  # noqa: N815 - the column's name for it
+    starts: int = 0
+    saved: int = 0
+    furthest: int = -1
+    losses: int = 0
+    error: str | None = None
+    ended: bool = False
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether it was started, and has not ended."""
+        return self.starts > 0 and not self.ended
+
+    @property
+    def done(self) -> int:
+        """Generations that need not be computed any more."""
+        return self.epochs if self.ended else self.generations
+
+    def lost(self) -> TrialProgress:
+        """The same after a loss: one more, or the first if more was saved than ever before."""
+        losses = 1 if self.saved > self.furthest else self.losses + 1
+        return replace(self, furthest=max(self.furthest, self.saved), losses=losses)
+
+
+class StudyState:
+    """The trials of a study, where they run, and what becomes of them.
+
+    Args:
+        trials: to run.
+
+    Attributes:
+        trials: how far they are.
+        under_way: those that were started and have not ended, in the order of their first start.
         committed: trials whose results are there, of this run or earlier ones.
-        failed: trials recorded as failed, of this run or earlier ones.
+        failed: trials of this run that failed.
+        cluster: nodes and processors of the cluster; None on one machine.
+        first_news: when the first generation was heard of; None before.
     """
 
-    committed: int
-    failed: int
+    def __init__(self, trials: Iterable[TrialProgress]) -> None:
+        self.trials = {trial.id: trial for trial in trials}
+        self.under_way: dict[TrialId, None] = {}
+        self.committed = self.failed = 0
+        self.cluster: tuple[int, float] | None = None
+        self.first_news: float | None = None
+        self._rooms = Rooms()
+        self._leave_by: float | None = None
+        self._stopped = False
+        self._heard_at = float("inf")
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether any trial runs, or waits for a room."""
+        return self._rooms.any_runs or self._rooms.any_waits
 
-def run_study(
-    study: Study,
-    directory: str | Path,
-    runner: Runner,
-    observer: Observer | None = None,
-    *,
-    retry_failed: bool = False,
-    replay: str | Path | None = None,
-    fresh: bool = False,
-) -> Summary:
-    """Run what is missing of a study.
+    @property
+    def busy_rooms(self) -> list[int]:
+        """The rooms in which trials run."""
+        return self._rooms.busy
 
-    Args:
-        study: what to run.
-        directory: output folder, or an address as in `s3://bucket/results`; made if need be.
-        runner: where its trials run.
-        observer: is told how it goes on.
-        retry_failed: also run trials that failed before.
-        replay: output folder of the same study, run before with asynchronous updates; its cells'
-            reads are repeated, so that the results are the same.
-        fresh: remove the results that the folder holds, and start again.
+    def handle(self, event: Event, now: float) -> list[Action]:
+        """Take in what has happened, and say what is to be done about it, in this order.
 
-    Raises:
-        UserError: the folder holds another study or is in use by another driver, the data are
-            unfit, or results cannot be written.
-    """
-    study = with_digests(study)
-    watcher = observer or SilentObserver()
-    runner.check(study.variants)
-    everything = jobs_of(study)
-    if replay is not None:
-        everything = [_replaying(job, replay) for job in everything]
-    store = ResultStore(directory)
-    work = _Work(everything, retry_failed)
-    if store.holds(study, fresh):
-        work.take_stock(store.inventory())
-        if not work.todo:
-            watcher.started([], len(work.committed))
-            return work.summary()
-    with store.locked() as held:
-        removed = store.open(study, fresh)
-        inventory = store.inventory()
-        work.take_stock(inventory)
-        store.drop_checkpoints(inventory.committed)
-        for line in _notices(removed, held.stale, inventory):
-            watcher.noticed(line)
-        watcher.started(work.todo, len(work.committed))
-        own = StudyLedger(store, watcher, work.settled)
-        with published(store, held.lock.token, work.todo, own) as ledger:
-            if work.todo:
-                runner.run(work.todo, watcher, ledger)
-    return work.summary()
+        Args:
+            event: what has happened.
+            now: seconds of a clock that never goes back.
+        """
+        if self._stopped:
+            return []
+        if not isinstance(event, Tick | Placed):
+            self._heard_at = now
+        actions = self._take(event, now)
+        if self._leave_by is None:
+            actions += [Start(room, trials) for room, trials in self._rooms.fill(now)]
+        elif not self._rooms.any_runs or now > self._leave_by:
+            actions.append(Stop())
+        self._stopped = any(isinstance(action, Stop) for action in actions)
+        return actions
 
+    def _take(self, event: Event, now: float) -> list[Action]:
+        actions: list[Action] = []
+        match event:
+            case Began(committed):
+                self.committed = committed
+            case Queued(stacks, kind):
+                self._rooms.queue(kind, map(Waiting, stacks))
+            case Opened(room, kind):
+                self._rooms.open(room, kind)
+            case Started():
+                actions += self._started(event)
+            case Heard(trial) if self._rooms.runs(trial):
+                actions += self._hear(event, now)
+            case RoomLost(room) if room in self._rooms:
+                actions += self._lose_room(event, now)
+            case Written(trial, error):
+                self._settle(trial, error)
+            case Placed(nodes, cpus):
+                self.cluster = nodes, cpus
+            case Remarked(text):
+                actions.append(Say(text))
+            case Blocked(text):
+                actions.append(Stop(text))
+            case ShutdownAsked() if self._leave_by is None:
+                actions += self._shut_down(now)
+            case Tick():
+                actions += self._complain(now)
+        return actions
 
-class _Work:
-    """What there is to do of a study, and what is done.
-
-    Args:
-        everything: all trials of the study.
-        retry_failed: whether trials that failed before are to do.
-    """
-
-    def __init__(self, everything: Sequence[Job], retry_failed: bool) -> None:
-        self._everything = everything
-        self._retry_failed = retry_failed
-        self.todo: list[Job] = []
-        self.committed: set[TrialId] = set()
-        self.failed: set[TrialId] = set()
-
-    def take_stock(self, inventory: Inventory) -> None:
-        """Find out what is done."""
-        ours = {job.id for job in self._everything}
-        self.committed = ours & inventory.committed.keys()
-        self.failed = ours & inventory.failed
-        done = self.committed if self._retry_failed else self.committed | self.failed
-        self.todo = [job for job in self._everything if job.id not in done]
-
-    def settled(self, job: Job, error: str | None) -> None:
-        """Take in how a trial ended."""
-        (self.committed if error is None else self.failed).add(job.id)
-        (self.failed if error is None else self.committed).discard(job.id)
-
-    def summary(self) -> Summary:
-        """What is done so far."""
-        return Summary(len(self.committed), len(self.failed))
-
-
-def _notices(removed: int, stale: Sequence[str], inventory: Inventory) -> list[str]:
-    """What a user should know of the folder before the study goes on in it."""
-    notices = [f"took over from {whose}, which is gone" for whose in stale]
-    if removed:
-        notices.append(f"removed {removed} files of earlier results, and none of others")
-    again = [f"{line}; to be run again" for line in skipped_lines(inventory.skipped)]
-    return notices + again
-
-
-def _replaying(job: Job, directory: str | Path) -> Job:
-    """The same trial, made to read what it read in an earlier run.
-
-    Raises:
-        UserError: that run does not hold the trial, or it was not asynchronous.
-    """
-    if not runs_freely(job.variant):
-        raise UserError(
-            f"--replay: {job.label} ({job.variant.cell_evaluation}, {job.variant.update_order}) "
-            "has the same bits in every run; only asynchronous trials are replayed"
+    def _started(self, event: Started) -> list[Action]:
+        before = self.trials[event.trial]
+        first = before.starts == 0
+        self.under_way[event.trial] = None
+        self.trials[event.trial] = now = replace(
+            before,
+            generations=event.generations,
+            saved=event.generations,
+            before=event.generations if first else before.before,
+            mean_L1=event.mean_L1,
+            starts=before.starts + 1,
         )
-    return replace(job, replay=load_reads(directory, job.id, job.variant.epochs))
+        return [Say(_goes_on(now))] if first and event.generations else []
+
+    def _hear(self, event: Heard, now: float) -> list[Action]:
+        """Take in what a trial says."""
+        trial, progress = event.trial, self.trials[event.trial]
+        actions: list[Action] = []
+        match event.message:
+            case Reached(generations):
+                self.trials[trial] = replace(progress, generations=generations)
+                self.first_news = now if self.first_news is None else self.first_news
+            case Checkpointed(t) as checkpoint:
+                at = replace(progress, generations=t, saved=t, mean_L1=event.mean_L1)
+                self.trials[trial] = at
+                actions.append(WriteCheckpoint(trial, checkpoint))
+            case Computed(files):
+                actions += [Commit(trial, files), *self._leave(trial)]
+            case Failed() as failed:
+                actions += [WriteFailure(trial, failed), *self._leave(trial)]
+            case Leaving():
+                actions += self._move(trial)
+            case Lost(generations, reason):
+                actions += self._lose_cells(trial, generations, reason, now)
+            case Refused(text):
+                actions.append(Stop(text))
+        return actions
+
+    def _leave(self, trial: TrialId, *, moves: bool = False) -> list[Action]:
+        """A trial runs no more where it ran."""
+        left = self._rooms.leave(trial, moves=moves)
+        return [] if left is None else [Replace(left)]
+
+    def _move(self, trial: TrialId) -> list[Action]:
+        """A trial is written down and has stopped: it goes on elsewhere, unless all is to stop."""
+        if self._leave_by is not None:
+            return self._leave(trial)
+        return [Say(f"{_name(self.trials[trial])}: {MOVES}"), *self._leave(trial, moves=True)]
+
+    def _settle(self, trial: TrialId, error: str | None) -> None:
+        """How a trial ended is written down."""
+        self.trials[trial] = replace(self.trials[trial], error=error, ended=True)
+        self.under_way.pop(trial, None)
+        self.committed += error is None
+        self.failed += error is not None
+
+    # Losses
+
+    def _lose_room(self, event: RoomLost, now: float) -> list[Action]:
+        """Run the trials of a lost room again, or give them up; those that left it lose nothing."""
+        kind, trials = self._rooms.close(event.room)
+        if self._leave_by is not None:
+            return []
+        if not event.again:
+            given_up = [GiveUp(trial, event.reason, event.details) for trial in trials]
+            return [Replace(event.room), *given_up]
+        error = self._lost_too_often(event.reason)
+        again, ends = self._count_losses(trials, error, event.details)
+        after_s, parts = self._retries(again)
+        self._rooms.put_first(kind, [Waiting(part, now + after_s) for part in parts])
+        return [Replace(event.room), *ends, *(Retry(part, after_s) for part in parts)]
+
+    def _lose_cells(self, trial: TrialId, kept: int, reason: str, now: float) -> list[Action]:
+        """Let a trial go on in its room, where so many generations are kept, or give it up."""
+        if self._leave_by is not None:
+            return self._leave(trial)
+        self.trials[trial] = replace(self.trials[trial], generations=kept, saved=kept)
+        error = f"RuntimeError: its cells were lost again and again: {reason}"
+        again, ends = self._count_losses((trial,), error, "")
+        if not again:
+            return [Replace(self._rooms.close_of(trial)), *ends]
+        after_s, _ = self._retries(again)
+        self._rooms.rest(trial, now + after_s)
+        return [Retry(again, after_s)]
+
+    def _count_losses(
+        self, trials: Sequence[TrialId], error: str, details: str
+    ) -> tuple[tuple[TrialId, ...], list[GiveUp]]:
+        """Those of some lost trials that are tried again, and what is done of the others."""
+        for trial in trials:
+            self.trials[trial] = self.trials[trial].lost()
+        again = tuple(each for each in trials if self.trials[each].losses < MOST_LOSSES)
+        return again, [GiveUp(each, error, details) for each in trials if each not in again]
+
+    def _retries(self, trials: tuple[TrialId, ...]) -> tuple[float, list[tuple[TrialId, ...]]]:
+        """The wait before lost trials are started again, and those that are started together."""
+        losses = max((self.trials[trial].losses for trial in trials), default=1)
+        return wait_s(losses), parts_of(trials, losses)
+
+    def _lost_too_often(self, reason: str) -> str:
+        if self.cluster is not None:
+            return f"RuntimeError: its worker was lost again and again: {reason}"
+        return (
+            f"RuntimeError: its worker process was {reason} {MOST_LOSSES} times; is there enough "
+            "memory? Try fewer --jobs"
+        )
+
+    # The end, and the time until then
+
+    def _shut_down(self, now: float) -> list[Action]:
+        """Start nothing more, and let what runs be written down."""
+        self._leave_by = now + GRACE_S
+        self._rooms.forget_waiting()
+        return [Leave(room) for room in self._rooms.busy]
+
+    def _complain(self, now: float) -> list[Action]:
+        """If nothing moves on a cluster, say what is waited for."""
+        if self.cluster is None or not self.is_busy or now - self._heard_at <= PATIENCE_S:
+            return []
+        self._heard_at = now
+        return [Say(WAITS)]
+
+
+def _name(trial: TrialProgress) -> str:
+    return f"{trial.label}, trial {trial.id.trial}"
+
+
+def _goes_on(trial: TrialProgress) -> str:
+    """One line on a trial that an earlier run began."""
+    of = f"{trial.generations} of {trial.epochs}"
+    return f"{_name(trial)}: goes on from its checkpoint at generation {of}"

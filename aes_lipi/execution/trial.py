@@ -28,7 +28,7 @@ from aes_lipi.errors import UserError
 from aes_lipi.execution.endings import conclude, failed, processor_name
 from aes_lipi.execution.inputs import inputs_of, prepare
 from aes_lipi.execution.job import Checkpointed, Job, Leaving, Message, Reached, Refused
-from aes_lipi.execution.notice import Notice, never
+from aes_lipi.execution.shutdown import Notice, never
 from aes_lipi.results.checkpoint import Checkpoint, decode_checkpoint, encode_checkpoint
 
 LARGEST_SHARE = 0.05

@@ -15,9 +15,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnContext, SpawnProcess
 
 from aes_lipi.execution.inputs import SharedDataset, map_shared
-from aes_lipi.execution.job import Job, Message, Said, now_and_then
+from aes_lipi.execution.job import Job, Said, now_and_then
 from aes_lipi.execution.trial import run_trials
-from aes_lipi.results.trial_files import TrialId
 
 PROGRESS_INTERVAL_S = 0.25
 FOR_THE_DRIVER = (signal.SIGINT, signal.SIGTERM)
@@ -63,9 +62,6 @@ class Worker:
 
     Args:
         datasets: that it maps instead of reading them.
-
-    Attributes:
-        stack: the trials it is running, by number; none if it has nothing to do.
     """
 
     def __init__(self, datasets: Mapping[Hashable, SharedDataset] | None = None) -> None:
@@ -77,11 +73,9 @@ class Worker:
         with _heritage():
             self._process.start()
         theirs.close()
-        self.stack: dict[TrialId, Job] = {}
 
     def assign(self, stack: Sequence[Job]) -> None:
         """Give the worker trials to run beside each other."""
-        self.stack = {job.id: job for job in stack}
         with contextlib.suppress(OSError):  # it has just died: `receive` will tell
             self.connection.send(tuple(stack))
 
@@ -90,14 +84,13 @@ class Worker:
         with contextlib.suppress(OSError):  # it has just died: `receive` will tell
             self.connection.send(None)
 
-    def receive(self) -> tuple[Job, Message] | None:
+    def receive(self) -> Said | None:
         """The worker's next word, and of which trial; None if it is dead."""
         try:
             said: Said = self.connection.recv()
         except (EOFError, OSError):
             return None
-        trial, message = said
-        return self.stack[trial], message
+        return said
 
     def stop(self) -> None:
         """End the process, whatever it is doing; it writes no files."""

@@ -32,7 +32,7 @@ from aes_lipi.engine.torch import TorchEngine
 from aes_lipi.engine.torch.gradients import Batch, gradients_of
 from aes_lipi.engine.torch.passes import forward_passes, losses_of
 from aes_lipi.execution.local import LocalRunner
-from aes_lipi.execution.study import run_study
+from aes_lipi.execution.run import run_study
 from aes_lipi.results.reading import load_results
 from benchmarks.settings import Setting
 

@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from event_logs import replay
 from studies import assert_same_study
 
 from aes_lipi.results.inventory import clean
@@ -28,6 +29,7 @@ MOST_KILLS = 12
 """Of a round; after that it may end."""
 
 PATIENCE_S = 300.0
+TESTS = Path(__file__).parents[1]
 
 
 @dataclass
@@ -40,6 +42,7 @@ class Figures:
         starts: of the command.
         retried: rounds in which a trial was given up as lost too often, and asked for again.
         resumptions: trials that went on from a checkpoint.
+        replayed: events that led to the same actions when the fold was told of them again.
     """
 
     kills: Counter[str] = field(default_factory=Counter)
@@ -47,13 +50,15 @@ class Figures:
     starts: int = 0
     retried: int = 0
     resumptions: int = 0
+    replayed: int = 0
 
     def line(self) -> str:
         """All in one line."""
         kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(self.kills.items()))
         return (
             f"{self.kills.total()} kills ({kinds}) in {self.rounds} studies, {self.starts} starts, "
-            f"{self.resumptions} resumptions, {self.retried} given up and retried"
+            f"{self.resumptions} resumptions, {self.retried} given up and retried, "
+            f"{self.replayed} events replayed"
         )
 
 
@@ -90,10 +95,13 @@ class Chaos:
             self.figures.starts += 1
             log = self.folder / f"{self.name}.log"
             with log.open("wb") as stream:
-                command = [*command_of(self.folder, output), *self.place.flags, *flags]
+                events = self.folder / f"{self.name}-{self.figures.starts}.jsonl"
+                command = [*command_of(self.folder, output, events), *self.place.flags, *flags]
                 driver = subprocess.Popen(command, stdout=stream, stderr=stream)
                 kills_left -= self._harass(driver, kills_left)
             said = log.read_text(errors="replace")
+            if events.exists():
+                self.figures.replayed += len(replay(events))
             self.figures.resumptions += said.count("goes on from its checkpoint")
             if driver.returncode == 0:
                 break
@@ -130,11 +138,11 @@ class Chaos:
         return killed
 
 
-def command_of(folder: Path, output: Path) -> list[str]:
-    """The command that runs the study."""
+def command_of(folder: Path, output: Path, events: Path) -> list[str]:
+    """The command that runs the study, and writes a log of its events."""
     return [
-        *(sys.executable, "-m", "aes_lipi", "run", "--config", str(folder / "chaos.yaml")),
-        *("--output_dir", str(output)),
+        *(sys.executable, "-m", "chaos.recorded", str(events), "run"),
+        *("--config", str(folder / "chaos.yaml"), "--output_dir", str(output)),
     ]
 
 
@@ -143,5 +151,11 @@ def prepare(folder: Path) -> None:
     (folder / "chaos.yaml").write_text(STUDY)
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ["RAY_AUTH_MODE"] = "disabled"
-    whole = [*command_of(folder, folder / "whole"), "--local", "--jobs", "1"]
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(TESTS), str(TESTS.parent)])
+    whole = [
+        *command_of(folder, folder / "whole", folder / "whole.jsonl"),
+        "--local",
+        "--jobs",
+        "1",
+    ]
     subprocess.run(whole, check=True, capture_output=True)

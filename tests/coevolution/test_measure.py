@@ -18,7 +18,7 @@ from aes_lipi.coevolution.records import Record
 from aes_lipi.coevolution.state import Cell, Held, Setup, TrialState
 from aes_lipi.config import Variant
 from aes_lipi.execution.inputs import prepare
-from aes_lipi.execution.study import Summary
+from aes_lipi.execution.run import Summary
 from aes_lipi.results.reading import load_results
 
 WILD: dict[str, Any] = {

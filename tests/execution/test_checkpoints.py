@@ -12,16 +12,15 @@ from typing import Any
 
 import pytest
 from helpers import tiny_study
-from studies import Killer, assert_same_study, run_study
+from studies import Killer, Listener, assert_same_study, run_study
 
 from aes_lipi.config import CheckpointInterval, Study, StudyFile, parse_interval, resolve_study
 from aes_lipi.errors import UserError
-from aes_lipi.execution import ledger
-from aes_lipi.execution.job import Job
+from aes_lipi.execution import retries, study_run
 from aes_lipi.execution.local import LocalRunner
-from aes_lipi.execution.observer import SilentObserver
-from aes_lipi.execution.study import Summary
-from aes_lipi.execution.study import run_study as run_on
+from aes_lipi.execution.run import Summary
+from aes_lipi.execution.run import run_study as run_on
+from aes_lipi.execution.study import TrialProgress
 from aes_lipi.execution.trial import CheckpointTimer
 from aes_lipi.results.checkpoint_files import CheckpointFiles
 from aes_lipi.results.inventory import clean
@@ -31,7 +30,7 @@ from aes_lipi.results.storage import LocalStorage
 EPOCHS = 30
 
 
-class Stop(SilentObserver):
+class Stop(Listener):
     """Interrupts a study after some generations; remembers where it went on and what it heard."""
 
     def __init__(self, after: int = 10**9) -> None:
@@ -41,13 +40,13 @@ class Stop(SilentObserver):
         self.notices: list[str] = []
         self.steps: list[int] = []
 
-    def advanced(self, job: Job, generations: int) -> None:
+    def advanced(self, trial: TrialProgress, generations: int) -> None:
         self.steps.append(generations)
         self.heard += generations
         if self.heard >= self.after:
             raise KeyboardInterrupt
 
-    def resumed(self, job: Job, generations: int) -> None:
+    def resumed(self, trial: TrialProgress, generations: int) -> None:
         self.resumptions.append(generations)
 
     def noticed(self, text: str) -> None:
@@ -129,7 +128,7 @@ def test_other_versions_of_the_packages_begin_anew(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     interrupted(tmp_path, 21)
-    monkeypatch.setattr(ledger, "software", lambda: "aes_lipi 99")
+    monkeypatch.setattr(study_run, "software", lambda: "aes_lipi 99")
     heard = Stop()
     run_study(study_of(), tmp_path, observer=heard)
     assert heard.resumptions == []
@@ -169,7 +168,7 @@ def test_another_processor_is_said(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     interrupted(tmp_path, 21)
-    monkeypatch.setattr(ledger, "processor_name", lambda: "another kind")
+    monkeypatch.setattr(study_run, "processor_name", lambda: "another kind")
     heard = Stop()
     run_study(study_of(), tmp_path, observer=heard)
     assert heard.resumptions == [20]
@@ -186,11 +185,11 @@ def test_a_killed_worker_costs_what_was_done_since_the_checkpoint(
     class Heard(Killer):
         lost = 0
 
-        def advanced(self, job: Job, generations: int) -> None:
+        def advanced(self, trial: TrialProgress, generations: int) -> None:
             if generations < 0:
                 self.lost -= generations
             else:
-                super().advanced(job, generations)
+                super().advanced(trial, generations)
 
     killer = Heard(kills=3)
     assert run_study(study, tmp_path / "killed", jobs=2, observer=killer) == Summary(2, 0)
@@ -200,7 +199,10 @@ def test_a_killed_worker_costs_what_was_done_since_the_checkpoint(
     assert_same_study(tmp_path / "whole", tmp_path / "killed")
 
 
-def test_a_trial_that_kills_its_worker_again_and_again_has_failed(tmp_path: Path) -> None:
+def test_a_trial_that_kills_its_worker_again_and_again_has_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retries, "FIRST_WAIT_S", 0.01)
     killer = Killer(kills=10**6)
     study = tiny_study(trials=2, epochs=100_000).model_copy(update={"checkpoint_interval": "never"})
     assert run_study(study, tmp_path, jobs=2, observer=killer) == Summary(0, 2)
@@ -264,6 +266,7 @@ def test_notice_is_time_enough_to_write_trials_down(
     assert running.stderr is not None
     assert "trials to run" in running.stderr.readline()
     while not checkpoints(tmp_path / "s"):
+        assert running.poll() is None, running.communicate()[1]
         time.sleep(0.05)
     (os.killpg if to_all else os.kill)(running.pid, signal.SIGTERM)
     _, said = running.communicate(timeout=60)

@@ -22,7 +22,7 @@ from aes_lipi.data.dataset import Dataset
 from aes_lipi.data.scaling import MinMax
 from aes_lipi.execution import inputs
 from aes_lipi.execution.inputs import DATASETS_KEPT, SetupCache, inputs_of
-from aes_lipi.execution.study import Summary
+from aes_lipi.execution.run import Summary
 
 
 def study_of(path: Path, **settings: object) -> Study:

@@ -10,13 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import setup_of, tiny_study
-from studies import Killer, assert_same_study, names, run_study
+from studies import Killer, Listener, assert_same_study, names, run_study
 
 from aes_lipi.coevolution.generation import generation
 from aes_lipi.config import Study
 from aes_lipi.errors import UserError
-from aes_lipi.execution.observer import SilentObserver
-from aes_lipi.execution.study import Summary
+from aes_lipi.execution.run import Summary
 from aes_lipi.models import load_model
 from aes_lipi.results.reading import load_results
 from aes_lipi.results.store import ResultStore
@@ -176,7 +175,7 @@ def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path: Path) -> Non
 
 
 def test_a_study_is_started_again_on_request_and_says_what_it_removed(tmp_path: Path) -> None:
-    heard = Listener()
+    heard = Remarks()
     run_study(tiny_study(trials=1), tmp_path / "s")
     (tmp_path / "s" / "notes.txt").write_text("mine")
     other = tiny_study(trials=2, epochs=2)
@@ -188,7 +187,7 @@ def test_a_study_is_started_again_on_request_and_says_what_it_removed(tmp_path: 
 
 
 def test_what_is_run_again_for_want_of_a_marker_is_said(tmp_path: Path) -> None:
-    heard = Listener()
+    heard = Remarks()
     run_study(tiny_study(trials=2), tmp_path / "s")
     [marker] = (tmp_path / "s" / "committed").rglob("trial=0001.json")
     marker.unlink()
@@ -209,7 +208,7 @@ def test_a_finished_study_needs_neither_room_nor_the_folder_to_itself(tmp_path: 
     assert names(tmp_path / "s") == before
 
 
-class Listener(SilentObserver):
+class Remarks(Listener):
     """An observer that remembers what it was told."""
 
     def __init__(self) -> None:

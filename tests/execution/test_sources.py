@@ -17,7 +17,7 @@ from aes_lipi.config import Variant
 from aes_lipi.data.load import load_dataset
 from aes_lipi.errors import UserError
 from aes_lipi.execution.inputs import architecture_of
-from aes_lipi.execution.study import Summary
+from aes_lipi.execution.run import Summary
 from aes_lipi.models import load_model
 from aes_lipi.models.files import model_files
 from aes_lipi.results.reading import load_results

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from helpers import setup_of, tiny_study
 from rings import begun, cells_of
-from studies import Killer, assert_same_study, run_study
+from studies import Killer, Listener, assert_same_study, run_study
 
 from aes_lipi.autoencoders.environments import ENVIRONMENTS
 from aes_lipi.cli.running import number_or_auto
@@ -39,15 +39,16 @@ from aes_lipi.execution.job import (
     jobs_of,
 )
 from aes_lipi.execution.local import LocalRunner
-from aes_lipi.execution.observer import Observer, SilentObserver
+from aes_lipi.execution.run import Summary
+from aes_lipi.execution.run import run_study as run_on
 from aes_lipi.execution.stacks import (
     check_trials_per_worker,
     engine_key,
     stacks_of,
     trials_that_fit,
 )
-from aes_lipi.execution.study import Summary
-from aes_lipi.execution.study import run_study as run_on
+from aes_lipi.execution.study import TrialProgress
+from aes_lipi.execution.study_run import Watch
 from aes_lipi.execution.trial import run_trials
 
 METHODS = get_args(PruneMethod)
@@ -289,9 +290,7 @@ def torch_study(**settings: Any) -> Study:
     return study.model_copy(update={"checkpoint_interval": 3})
 
 
-def run_beside(
-    directory: Path, jobs: int, together: int, observer: Observer | None = None
-) -> Summary:
+def run_beside(directory: Path, jobs: int, together: int, observer: Watch | None = None) -> Summary:
     return run_on(torch_study(), directory, LocalRunner(jobs, together), observer)
 
 
@@ -310,13 +309,13 @@ def test_killed_workers_cost_no_trial_and_no_bit(alone: Path, tmp_path: Path) ->
     assert_same_study(alone, tmp_path / "s")
 
 
-class _Interrupts(SilentObserver):
+class _Interrupts(Listener):
     """Interrupts the driver after some generations of all trials."""
 
     def __init__(self, after: int, by: signal.Signals) -> None:
         self._after, self._by = after, by
 
-    def advanced(self, job: Job, generations: int) -> None:
+    def advanced(self, trial: TrialProgress, generations: int) -> None:
         self._after -= generations
         if self._after <= 0 < self._after + generations:
             os.kill(os.getpid(), self._by)
@@ -330,8 +329,8 @@ def test_an_interrupted_stack_goes_on_from_its_checkpoints(
         run_beside(tmp_path, jobs, 4, _Interrupts(24, signal.SIGINT))
     resumed: list[int] = []
 
-    class Heard(SilentObserver):
-        def resumed(self, job: Job, generations: int) -> None:
+    class Heard(Listener):
+        def resumed(self, trial: TrialProgress, generations: int) -> None:
             resumed.append(generations)
 
     assert run_beside(tmp_path, jobs, 3, Heard()) == Summary(6, 0)

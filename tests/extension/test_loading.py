@@ -24,7 +24,7 @@ from aes_lipi.errors import UserError
 from aes_lipi.execution.digests import check_unchanged, with_digests
 from aes_lipi.execution.dry_run import check_feasible
 from aes_lipi.execution.inputs import architecture_of, prepare
-from aes_lipi.execution.study import Summary
+from aes_lipi.execution.run import Summary
 from aes_lipi.extension import load
 from aes_lipi.pruning.event import OPERATOR, OPERATORS
 from aes_lipi.results.reading import load_results

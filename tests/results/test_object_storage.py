@@ -23,7 +23,7 @@ from pyarrow import fs
 from studies import assert_same_study, names, run_study
 
 from aes_lipi.errors import UserError
-from aes_lipi.execution.study import Summary
+from aes_lipi.execution.run import Summary
 from aes_lipi.export import export
 from aes_lipi.models import load_model
 from aes_lipi.results.inventory import clean

@@ -22,7 +22,7 @@ from studies import assert_same_study, contents, names, run_study
 
 from aes_lipi.config import Study
 from aes_lipi.errors import UserError
-from aes_lipi.execution.study import Summary
+from aes_lipi.execution.run import Summary
 from aes_lipi.io.files import decode_json, encode_json
 from aes_lipi.results.reading import load_results
 from aes_lipi.results.store import ResultStore

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 import aes_lipi
+from aes_lipi.errors import UserError
 from aes_lipi.execution.endings import processor_name
 from aes_lipi.execution.ray.capacity import living_nodes
 from aes_lipi.execution.ray.draining import this_node
@@ -55,3 +56,37 @@ def use_only_what_is_ours(n_gpus: float) -> None:
     one_thread_per_process()
     if not n_gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
+class NodeCheck:
+    """Whether the nodes that workers live on are alike, as far as results depend on it.
+
+    Args:
+        ours: what is true of the driver's own machine.
+    """
+
+    def __init__(self, ours: NodeFacts) -> None:
+        self._ours = ours
+        self._processors: dict[str, str] = {}
+
+    def add(self, facts: NodeFacts) -> list[str]:
+        """Take in where a worker lives; what the user should know of it.
+
+        Raises:
+            UserError: it has other versions than this process; install the same pins there.
+        """
+        if facts.versions != self._ours.versions:
+            raise UserError(
+                f"node {facts.host}: has aes_lipi {facts.versions[0]} with numpy "
+                f"{facts.versions[1]}, here are {self._ours.versions[0]} and "
+                f"{self._ours.versions[1]}; install the same pins on every node"
+            )
+        known = set(self._processors.values())
+        self._processors[facts.host] = facts.processor
+        if not known or facts.processor in known:
+            return []
+        kinds = ", ".join(sorted({*known, facts.processor}))
+        return [
+            f"the cluster mixes kinds of processors ({kinds}): bits are the same on the same kind "
+            "only; the column processor says which trial ran where"
+        ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 import ray
@@ -11,10 +10,8 @@ from ray.exceptions import RayTaskError
 from aes_lipi.config import Variant
 from aes_lipi.errors import UserError
 from aes_lipi.execution.dry_run import check_feasible
+from aes_lipi.execution.events import Placed
 from aes_lipi.execution.job import Job
-from aes_lipi.execution.ledger import Ledger
-from aes_lipi.execution.observer import Observer
-from aes_lipi.execution.ray.calibration import choose_cells_per_actor
 from aes_lipi.execution.ray.capacity import (
     Capacity,
     capacity_now,
@@ -23,15 +20,15 @@ from aes_lipi.execution.ray.capacity import (
     living_nodes,
     shared_cpu,
 )
-from aes_lipi.execution.ray.dispatch import Dispatch, Lane
+from aes_lipi.execution.ray.connection import ClusterOptions
+from aes_lipi.execution.ray.dispatch import Dispatch
 from aes_lipi.execution.ray.faults import cause_of
-from aes_lipi.execution.ray.forecast import Costs
-from aes_lipi.execution.ray.nodes import facts_of_this_node
-from aes_lipi.execution.ray.options import ClusterOptions
-from aes_lipi.execution.ray.places import Layout, Places, StoredInputs, as_options
+from aes_lipi.execution.ray.forecast import Costs, choose_cells_per_actor
+from aes_lipi.execution.ray.nodes import NodeCheck, facts_of_this_node
+from aes_lipi.execution.ray.pool import Lane, Layout, StoredInputs, as_options
 from aes_lipi.execution.ray.tasks import RemoteRoom, RemoteTiming
-from aes_lipi.execution.ray.vetting import Vetting
 from aes_lipi.execution.stacks import can_stack, check_trials_per_worker, stacks_of
+from aes_lipi.execution.study_run import StudyRun
 
 
 class ClusterRunner:
@@ -58,49 +55,60 @@ class ClusterRunner:
             else:
                 self._layout(variant, 0, capacity)
 
-    def run(self, todo: Sequence[Job], observer: Observer, ledger: Ledger) -> None:
-        """Run trials; see `Runner.run`."""
+    def run(self, jobs: Sequence[Job], study: StudyRun) -> None:
+        """Run trials; see `Runner.run`.
+
+        Whole trials as tasks share the cluster, whatever they reserve; groups of actors keep what
+        they reserve, so that each kind of them has the cluster to itself.
+        """
         capacity = capacity_now()
-        observer.placed(len(living_nodes()), cpus_now())
-        batches: dict[Layout, list[tuple[Job, int]]] = {}
-        per_variant = Counter(job.variant for job in todo)
-        chosen = {
-            variant: self._cells_per_actor(variant, len(todo), capacity) for variant in per_variant
-        }
-        for job in todo:
-            k = chosen[job.variant]
-            n_actors = job.variant.population_size // k if k else 0
-            layout = self._layout(job.variant, n_actors, capacity)
-            batches.setdefault(layout, []).append((job, k))
-        vetting = Vetting(observer, facts_of_this_node())
-        beside: dict[bool | Layout, list[Layout]] = {}  # all tasks; rings of actors, kind by kind
+        study.tell(Placed(len(living_nodes()), cpus_now()))
+        nodes = NodeCheck(facts_of_this_node())
+        batches = self._by_layout(jobs, capacity)
+        beside: dict[bool | Layout, list[Layout]] = {}
         for layout in sorted(batches, key=lambda each: "GPU" not in dict(each.resources)):
             beside.setdefault(layout.n_actors == 0 or layout, []).append(layout)
+        kinds = {layout: kind for kind, layout in enumerate(batches)}
         for layouts in beside.values():
-            lanes = [self._lane(batches[layout], layout, capacity) for layout in layouts]
-            Dispatch(lanes, vetting, observer, ledger).run()
+            stacks = {each: self._stacked(batches[each], each, capacity) for each in layouts}
+            lanes = [
+                Lane(kinds[each], each, self._options, self._inputs, len(stacks[each]))
+                for each in layouts
+            ]
+            pool = Dispatch(lanes, nodes, study)
+            for layout in layouts:
+                study.begin(pool, stacks[layout], kinds[layout])
+            pool.run()
 
-    def _lane(self, jobs: Sequence[tuple[Job, int]], layout: Layout, capacity: Capacity) -> Lane:
-        """Places of one kind, and the trials that run in them."""
-        stacks = self._stacked(jobs, layout, capacity)
-        return Lane(Places(layout, capacity, self._options, self._inputs, len(stacks)), stacks)
+    def _by_layout(self, jobs: Sequence[Job], capacity: Capacity) -> dict[Layout, list[Job]]:
+        """Trials that are placed alike."""
+        cells = {
+            variant: self._cells_per_actor(variant, len(jobs), capacity)
+            for variant in dict.fromkeys(job.variant for job in jobs)
+        }
+        batches: dict[Layout, list[Job]] = {}
+        for job in jobs:
+            k = cells[job.variant]
+            n_actors = job.variant.population_size // k if k else 0
+            batches.setdefault(self._layout(job.variant, n_actors, capacity), []).append(job)
+        return batches
 
     def _stacked(
-        self, jobs: Sequence[tuple[Job, int]], layout: Layout, capacity: Capacity
-    ) -> list[tuple[tuple[Job, ...], int]]:
+        self, jobs: Sequence[Job], layout: Layout, capacity: Capacity
+    ) -> list[tuple[Job, ...]]:
         """Trials by themselves, and stacks of trials of one variant where an engine makes them."""
         request = dict(layout.resources)
-        stacks: list[tuple[tuple[Job, ...], int]] = []
+        stacks: list[tuple[Job, ...]] = []
         together: dict[Variant, list[Job]] = {}
-        for job, k in jobs:
-            if k == 0 and self._makes_stacks(job.variant):
+        for job in jobs:
+            if layout.n_actors == 0 and self._makes_stacks(job.variant):
                 together.setdefault(job.variant, []).append(job)
             else:
-                stacks.append(((job,), k))
+                stacks.append((job,))
         for variant, of_variant in together.items():
             most = self._options.trials_per_worker or self._room(variant, request)
             n_tasks = min(max(1, capacity.slots(request)), self._options.trials_at_a_time or 2**20)
-            stacks += [(stack, 0) for stack in stacks_of(of_variant, {variant: most}, n_tasks)]
+            stacks += stacks_of(of_variant, {variant: most}, n_tasks)
         return stacks
 
     def _makes_stacks(self, variant: Variant) -> bool:

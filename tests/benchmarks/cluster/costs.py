@@ -13,15 +13,16 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from studies import Listener
+
 from aes_lipi.coevolution.schedule import Schedule
 from aes_lipi.config import Study, StudyFile, resolve_study
 from aes_lipi.execution.inputs import prepare
-from aes_lipi.execution.job import Job
-from aes_lipi.execution.observer import SilentObserver
-from aes_lipi.execution.ray.calibration import seconds_per_cell
-from aes_lipi.execution.ray.options import ClusterOptions
+from aes_lipi.execution.ray.connection import ClusterOptions
+from aes_lipi.execution.ray.forecast import seconds_per_cell
 from aes_lipi.execution.ray.runner import ClusterRunner
-from aes_lipi.execution.study import run_study
+from aes_lipi.execution.run import run_study
+from aes_lipi.execution.study import TrialProgress
 from benchmarks.cluster.one_node import processor_seconds, ray_here
 
 N_CELLS = 10
@@ -47,7 +48,7 @@ class Measured:
     rest: float
 
 
-class _Meter(SilentObserver):
+class _Meter(Listener):
     """Reads the meters between the first and the last news of the second trial."""
 
     def __init__(self) -> None:
@@ -55,8 +56,8 @@ class _Meter(SilentObserver):
         self.last: tuple[Counter[str], int] | None = None
         self._generations = 0
 
-    def advanced(self, job: Job, generations: int) -> None:
-        if job.trial == 1:
+    def advanced(self, trial: TrialProgress, generations: int) -> None:
+        if trial.id.trial == 1:
             self._generations += generations
             self.last = processor_seconds(), self._generations
             self.first = self.first or self.last

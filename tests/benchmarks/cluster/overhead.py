@@ -20,13 +20,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from studies import Listener
+
 from aes_lipi.config import Study, StudyFile, resolve_study
-from aes_lipi.execution.job import Job
 from aes_lipi.execution.local import LocalRunner
-from aes_lipi.execution.observer import SilentObserver
-from aes_lipi.execution.ray.options import ClusterOptions
+from aes_lipi.execution.ray.connection import ClusterOptions
 from aes_lipi.execution.ray.runner import ClusterRunner
-from aes_lipi.execution.study import Runner, run_study
+from aes_lipi.execution.run import Runner, run_study
+from aes_lipi.execution.study import TrialProgress
+from aes_lipi.results.trial_files import TrialId
 from benchmarks.cluster.one_node import PAGE, ray_here
 
 N_CELLS = 10
@@ -71,15 +73,15 @@ def study_of(n_rows: int, epochs: int, way: Way, order: str, n_cells: int = N_CE
     return resolve_study("overhead", StudyFile(trials=way.at_a_time, settings=settings), {})
 
 
-class Pulse(SilentObserver):
+class Pulse(Listener):
     """When trials advanced, and how far they were then."""
 
     def __init__(self) -> None:
-        self._beats: dict[Job, list[tuple[float, int]]] = {}
+        self._beats: dict[TrialId, list[tuple[float, int]]] = {}
 
-    def advanced(self, job: Job, generations: int) -> None:
+    def advanced(self, trial: TrialProgress, generations: int) -> None:
         """Note it."""
-        beats = self._beats.setdefault(job, [])
+        beats = self._beats.setdefault(trial.id, [])
         beats.append((time.perf_counter(), generations + (beats[-1][1] if beats else 0)))
 
     def seconds_per_generation(self, epochs: int) -> float:

@@ -27,9 +27,8 @@ from ray.cluster_utils import Cluster
 
 from aes_lipi.config import Variant
 from aes_lipi.execution.inputs import prepare
-from aes_lipi.execution.ray.calibration import seconds_per_cell
-from aes_lipi.execution.ray.forecast import Costs, seconds_per_generation
-from aes_lipi.execution.ray.options import ClusterOptions
+from aes_lipi.execution.ray.connection import ClusterOptions
+from aes_lipi.execution.ray.forecast import Costs, seconds_per_cell, seconds_per_generation
 from aes_lipi.execution.ray.runner import ClusterRunner
 from benchmarks.cluster import costs
 from benchmarks.cluster.one_node import ray_here

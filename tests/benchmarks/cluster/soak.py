@@ -20,9 +20,9 @@ import ray
 
 from aes_lipi.config import Study, StudyFile, resolve_study
 from aes_lipi.execution.local import LocalRunner
-from aes_lipi.execution.ray.options import ClusterOptions
+from aes_lipi.execution.ray.connection import ClusterOptions
 from aes_lipi.execution.ray.runner import ClusterRunner
-from aes_lipi.execution.study import run_study
+from aes_lipi.execution.run import run_study
 from aes_lipi.results.reading import load_results
 from benchmarks.cluster.one_node import ray_here, resident_bytes
 

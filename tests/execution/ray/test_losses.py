@@ -13,16 +13,15 @@ from pathlib import Path
 import pytest
 from helpers import tiny_study
 from ray_processes import NodeProcesses, WorkerKiller, parent_of
-from studies import assert_same_study
+from studies import Listener, assert_same_study
 from studies import run_study as run_here
 
 from aes_lipi.config import Study
-from aes_lipi.execution.job import Job
 from aes_lipi.execution.local import LocalRunner
-from aes_lipi.execution.observer import SilentObserver
-from aes_lipi.execution.ray.options import ClusterOptions
+from aes_lipi.execution.ray.connection import ClusterOptions
 from aes_lipi.execution.ray.runner import ClusterRunner
-from aes_lipi.execution.study import Runner, Summary, run_study
+from aes_lipi.execution.run import Runner, Summary, run_study
+from aes_lipi.execution.study import TrialProgress
 from aes_lipi.results.reading import load_results
 
 pytestmark = pytest.mark.xdist_group("ray")
@@ -61,14 +60,14 @@ def test_a_killed_worker_costs_no_trial_and_no_bit(
     assert_same_study(directory, tmp_path / "s")
 
 
-class _NodeKiller(SilentObserver):
+class _NodeKiller(Listener):
     """Takes away, once, the node that leads a ring, or one that only holds cells of it."""
 
     def __init__(self, nodes: NodeProcesses, leading: bool) -> None:
         self._nodes, self._leading = nodes, leading
         self.killed: int | None = None
 
-    def advanced(self, job: Job, generations: int) -> None:
+    def advanced(self, trial: TrialProgress, generations: int) -> None:
         if self.killed is None and generations > 0:
             [leader] = {parent_of(pid) for pid in self._nodes.workers("TrialDriver")}
             with_cells = {parent_of(pid) for pid in self._nodes.workers("CellActor")}
@@ -183,18 +182,18 @@ def test_an_interrupted_driver_says_so_and_resumes(
     assert not three_nodes.workers("CellActor")
 
 
-class _Interrupter(SilentObserver):
+class _Interrupter(Listener):
     """Interrupts a study once a trial is written down; remembers where it went on."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self.resumptions: list[int] = []
 
-    def advanced(self, job: Job, generations: int) -> None:
+    def advanced(self, trial: TrialProgress, generations: int) -> None:
         if list(self._directory.glob("checkpoints/*/*/*")):
             raise KeyboardInterrupt
 
-    def resumed(self, job: Job, generations: int) -> None:
+    def resumed(self, trial: TrialProgress, generations: int) -> None:
         self.resumptions.append(generations)
 
 
@@ -247,7 +246,7 @@ def test_a_trial_goes_on_elsewhere_from_its_checkpoint(
     assert_same_study(tmp_path / "whole", tmp_path / "s")
 
 
-class _Drainer(SilentObserver):
+class _Drainer(Listener):
     """Drains the node of a trial once, as a cloud's notice does, and takes it away."""
 
     def __init__(self, nodes: NodeProcesses, name: str) -> None:
@@ -256,7 +255,7 @@ class _Drainer(SilentObserver):
         self.lost = 0
         self.drained: str | None = None
 
-    def advanced(self, job: Job, generations: int) -> None:
+    def advanced(self, trial: TrialProgress, generations: int) -> None:
         self.lost -= min(0, generations)
         if self.drained is None and generations > 0:
             [raylet, *_] = {parent_of(pid) for pid in self._nodes.workers(self._name)}

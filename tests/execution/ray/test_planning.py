@@ -16,13 +16,15 @@ from aes_lipi.coevolution.state import Version
 from aes_lipi.coevolution.topology import neighbourhoods
 from aes_lipi.config import Variant
 from aes_lipi.errors import UserError
-from aes_lipi.execution.ray.calibration import choose_cells_per_actor, costs_of
 from aes_lipi.execution.ray.capacity import Capacity, check_possible, shared_cpu
-from aes_lipi.execution.ray.discovery import find_cluster
-from aes_lipi.execution.ray.forecast import Costs, seconds_per_generation
-from aes_lipi.execution.ray.options import parse_resources
+from aes_lipi.execution.ray.connection import find_cluster, parse_resources
+from aes_lipi.execution.ray.forecast import (
+    Costs,
+    choose_cells_per_actor,
+    costs_of,
+    seconds_per_generation,
+)
 from aes_lipi.execution.ray.ring import Groups, calls_of
-from aes_lipi.execution.retries import Backoff
 
 
 @settings(deadline=None, max_examples=60)
@@ -157,13 +159,3 @@ def test_a_cluster_is_found_where_it_says_it_is(
         assert find_cluster(address) == address
     monkeypatch.delenv("RAY_ADDRESS")
     assert find_cluster() is None  # it left word, and has ended
-
-
-def test_tries_again_as_long_as_something_is_gained() -> None:
-    backoff = Backoff()
-    waits = []
-    while backoff.another_try(3):
-        waits.append(backoff.wait_s)
-    assert waits == [0.5, 1.0, 2.0, 4.0, 8.0]
-    assert backoff.another_try(4)
-    assert backoff.wait_s == 0.5

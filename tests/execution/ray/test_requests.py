@@ -13,18 +13,16 @@ from typing import Any
 import pytest
 from helpers import tiny_study
 from ray_processes import NodeProcesses
-from studies import assert_same_study
+from studies import Listener, assert_same_study
 from studies import run_study as run_here
 
 from aes_lipi.errors import UserError
-from aes_lipi.execution.job import Job
-from aes_lipi.execution.observer import SilentObserver
 from aes_lipi.execution.ray.capacity import capacity_now, living_nodes
-from aes_lipi.execution.ray.nodes import NodeFacts
-from aes_lipi.execution.ray.options import ClusterOptions
+from aes_lipi.execution.ray.connection import ClusterOptions
+from aes_lipi.execution.ray.nodes import NodeCheck, NodeFacts
 from aes_lipi.execution.ray.runner import ClusterRunner
-from aes_lipi.execution.ray.vetting import Vetting
-from aes_lipi.execution.study import Summary, run_study
+from aes_lipi.execution.run import Summary, run_study
+from aes_lipi.execution.study import TrialProgress
 
 pytestmark = pytest.mark.xdist_group("ray")
 
@@ -76,7 +74,7 @@ def test_what_can_never_be_met_is_refused_before_anything_is_written(
 LATER = ClusterOptions(cells_per_actor=1, resources=(("CPU", 0.25), ("later", 1.0)))
 
 
-class _Growing(SilentObserver):
+class _Growing(Listener):
     """Adds a node once the study waits for one, and another once a trial has ended."""
 
     def __init__(self, nodes: NodeProcesses) -> None:
@@ -88,7 +86,7 @@ class _Growing(SilentObserver):
         if not self.added and nodes == 3 and not self._nodes.workers("TrialDriver"):
             self.add()
 
-    def finished(self, job: Job, error: str | None) -> None:
+    def finished(self, trial: TrialProgress, error: str | None) -> None:
         if len(self.added) == 1:
             self.add()
         self.most_rings = max(self.most_rings, len(self._nodes.workers("TrialDriver")))
@@ -173,14 +171,14 @@ def _metrics_of(node: dict[str, Any]) -> str:
         return ""
 
 
-class _Processes(SilentObserver):
+class _Processes(Listener):
     """Collects the processes that held cells."""
 
     def __init__(self, nodes: NodeProcesses) -> None:
         self._nodes = nodes
         self.seen: set[int] = set()
 
-    def finished(self, job: Job, error: str | None) -> None:
+    def finished(self, trial: TrialProgress, error: str | None) -> None:
         self.seen.update(self._nodes.workers("CellActor"))
 
 
@@ -247,21 +245,11 @@ def test_wrong_flags_are_told_in_one_line(
     assert not (tmp_path / "s").exists()
 
 
-class _Notes(SilentObserver):
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def noticed(self, text: str) -> None:
-        self.said.append(text)
-
-
 def test_nodes_that_are_not_alike_are_noticed() -> None:
-    notes = _Notes()
-    vetting = Vetting(notes, NodeFacts("head", "kind A", ("1", "2")))
-    vetting.add(NodeFacts("one", "kind A", ("1", "2")))
-    vetting.add(NodeFacts("two", "kind B", ("1", "2")))
-    vetting.add(NodeFacts("three", "kind B", ("1", "2")))
-    assert len(notes.said) == 1
-    assert "mixes kinds of processors (kind A, kind B)" in notes.said[0]
+    check = NodeCheck(NodeFacts("head", "kind A", ("1", "2")))
+    assert check.add(NodeFacts("one", "kind A", ("1", "2"))) == []
+    [remark] = check.add(NodeFacts("two", "kind B", ("1", "2")))
+    assert "mixes kinds of processors (kind A, kind B)" in remark
+    assert check.add(NodeFacts("three", "kind B", ("1", "2"))) == []
     with pytest.raises(UserError, match="node four: has aes_lipi 0 with numpy 2, here are 1 and 2"):
-        vetting.add(NodeFacts("four", "kind A", ("0", "2")))
+        check.add(NodeFacts("four", "kind A", ("0", "2")))

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from helpers import tiny_study
 from ray_processes import NodeProcesses, parent_of
-from studies import assert_same_study
+from studies import Listener, assert_same_study
 from studies import run_study as run_here
 
 from aes_lipi.config import Study
-from aes_lipi.execution.observer import SilentObserver
-from aes_lipi.execution.ray.options import ClusterOptions
+from aes_lipi.execution.ray.connection import ClusterOptions
 from aes_lipi.execution.ray.runner import ClusterRunner
-from aes_lipi.execution.study import Summary, run_study
+from aes_lipi.execution.run import Summary, run_study
+from aes_lipi.execution.study import TrialProgress
 from aes_lipi.results.reading import load_results
 
 pytestmark = pytest.mark.xdist_group("ray")
@@ -85,14 +85,14 @@ def test_settings_that_travel_with_the_cells(
     assert_same_study(tmp_path / "one", tmp_path / "cells")
 
 
-class _Spread(SilentObserver):
+class _Spread(Listener):
     """Looks how many nodes hold cell actors."""
 
     def __init__(self, nodes: NodeProcesses) -> None:
         self._nodes = nodes
         self.nodes_with_cells = 0
 
-    def advanced(self, job: Any, generations: int) -> None:
+    def advanced(self, trial: TrialProgress, generations: int) -> None:
         parents = {parent_of(pid) for pid in self._nodes.workers("CellActor")}
         self.nodes_with_cells = max(self.nodes_with_cells, len(parents))
 

@@ -9,37 +9,40 @@ from pathlib import Path
 import pytest
 from helpers import tiny_study
 from ray_processes import NodeProcesses, WorkerKiller, parent_of
-from studies import assert_same_study
+from studies import Listener, assert_same_study
 from studies import run_study as run_here
 
 from aes_lipi.config import Study
 from aes_lipi.errors import UserError
-from aes_lipi.execution.job import Job
-from aes_lipi.execution.observer import SilentObserver
-from aes_lipi.execution.ray.options import ClusterOptions
+from aes_lipi.execution.ray.connection import ClusterOptions
 from aes_lipi.execution.ray.runner import ClusterRunner
-from aes_lipi.execution.study import Summary, run_study
+from aes_lipi.execution.run import Summary, run_study
+from aes_lipi.execution.study import TrialProgress
 
 pytestmark = pytest.mark.xdist_group("ray")
 
 TASK = "run_whole_trials"
 
 
-class _Together(SilentObserver):
+def _engine(trial: TrialProgress) -> str:
+    return "torch" if "torch" in trial.label else "dense"
+
+
+class _Together(Listener):
     """Notes which trials were on their way at the same time."""
 
     def __init__(self) -> None:
         self.running: set[tuple[str, int]] = set()
         self.most: dict[str, int] = {}
 
-    def advanced(self, job: Job, generations: int) -> None:
-        self.running.add((job.variant.engine, job.trial))
+    def advanced(self, trial: TrialProgress, generations: int) -> None:
+        self.running.add((_engine(trial), trial.id.trial))
         engines = [engine for engine, _ in self.running]
         for engine in engines:
             self.most[engine] = max(self.most.get(engine, 0), engines.count(engine))
 
-    def finished(self, job: Job, error: str | None) -> None:
-        self.running.discard((job.variant.engine, job.trial))
+    def finished(self, trial: TrialProgress, error: str | None) -> None:
+        self.running.discard((_engine(trial), trial.id.trial))
 
 
 def mixed_study(trials: int = 4, epochs: int = 60) -> Study:
@@ -78,7 +81,7 @@ def test_a_killed_stack_costs_no_trial_and_no_bit(
     assert_same_study(in_one_process, tmp_path / "s")
 
 
-class _Drains(SilentObserver):
+class _Drains(Listener):
     """Drains the node of a stack once all of its trials are under way."""
 
     def __init__(self, nodes: NodeProcesses) -> None:
@@ -88,9 +91,9 @@ class _Drains(SilentObserver):
         self.lost = 0
         self.moved = 0
 
-    def advanced(self, job: Job, generations: int) -> None:
+    def advanced(self, trial: TrialProgress, generations: int) -> None:
         self.lost -= min(0, generations)
-        self._moving.add(job.trial)
+        self._moving.add(trial.id.trial)
         if self.drained is None and len(self._moving) == 3:
             [raylet] = {parent_of(pid) for pid in self._nodes.workers(TASK)}
             self.drained = self._nodes.drain(raylet)
@@ -121,10 +124,10 @@ def test_a_notice_moves_a_stack_to_another_node_at_no_cost(
 def test_a_driver_that_is_interrupted_goes_on_with_its_stacks(
     three_nodes: NodeProcesses, in_one_process: Path, tmp_path: Path
 ) -> None:
-    class Interrupts(SilentObserver):
+    class Interrupts(Listener):
         heard = 0
 
-        def advanced(self, job: Job, generations: int) -> None:
+        def advanced(self, trial: TrialProgress, generations: int) -> None:
             self.heard += generations
             if self.heard - generations < 150 <= self.heard:
                 os.kill(os.getpid(), signal.SIGINT)

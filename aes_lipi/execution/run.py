@@ -1,0 +1,144 @@
+"""A study is run: what is missing of it is computed, and committed trial by trial."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from aes_lipi.coevolution.schedule import runs_freely
+from aes_lipi.config import Study, Variant
+from aes_lipi.errors import UserError
+from aes_lipi.execution.digests import with_digests
+from aes_lipi.execution.events import (
+    Remarked,
+)
+from aes_lipi.execution.job import Job, jobs_of
+from aes_lipi.execution.progress import published
+from aes_lipi.execution.study_run import Stock, StudyRun, Watch
+from aes_lipi.results.inventory import Inventory, skipped_lines
+from aes_lipi.results.reading import load_reads
+from aes_lipi.results.store import ResultStore
+
+
+class Runner(Protocol):
+    """Runs trials, somewhere."""
+
+    def check(self, variants: Sequence[Variant]) -> None:
+        """Find out, before anything is computed or written, whether variants can be run.
+
+        Raises:
+            UserError: a variant needs what is not here; the message says what to change.
+        """
+        ...
+
+    def run(self, jobs: Sequence[Job], study: StudyRun) -> None:
+        """Run trials until each has ended.
+
+        Args:
+            jobs: the trials.
+            study: is told what happens, and tells what to do.
+
+        Raises:
+            UserError: no trial can go on; the message says what to mend.
+            KeyboardInterrupt: the process is to stop, and its trials are written down.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a study ended.
+
+    Attributes:
+        committed: trials whose results are there, of this run or earlier ones.
+        failed: trials recorded as failed, of this run or earlier ones.
+    """
+
+    committed: int
+    failed: int
+
+
+def run_study(
+    study: Study,
+    directory: str | Path,
+    runner: Runner,
+    watch: Watch | None = None,
+    *,
+    retry_failed: bool = False,
+    replay: str | Path | None = None,
+    fresh: bool = False,
+) -> Summary:
+    """Run what is missing of a study.
+
+    Args:
+        study: what to run.
+        directory: output folder, or an address as in `s3://bucket/results`; made if need be.
+        runner: where its trials run.
+        watch: is told of all that happens.
+        retry_failed: also run trials that failed before.
+        replay: output folder of the same study, run before with asynchronous updates; its cells'
+            reads are repeated, so that the results are the same.
+        fresh: remove the results that the folder holds, and start again.
+
+    Raises:
+        UserError: the folder holds another study (choose another, or `fresh`) or is in use by
+            another driver, the data are unfit, or results cannot be written.
+    """
+    study = with_digests(study)
+    runner.check(study.variants)
+    jobs = jobs_of(study)
+    if replay is not None:
+        jobs = [_replaying(job, replay) for job in jobs]
+    store = ResultStore(directory)
+    if store.holds(study, fresh):
+        stock = _stock(jobs, store.inventory(), retry_failed)
+        if not stock.todo:
+            return _summary(StudyRun(store, stock, watch), stock)
+    with store.locked() as held:
+        removed = store.open(study, fresh)
+        inventory = store.inventory()
+        stock = _stock(jobs, inventory, retry_failed)
+        store.drop_checkpoints(inventory.committed)
+        run = StudyRun(store, stock, watch)
+        for line in _remarks(removed, held.stale, inventory):
+            run.tell(Remarked(line))
+        if stock.todo:
+            with published(store, held.lock.token, run.state):
+                runner.run(stock.todo, run)
+    return _summary(run, stock)
+
+
+def _summary(run: StudyRun, stock: Stock) -> Summary:
+    return Summary(run.state.committed, stock.failed + run.state.failed)
+
+
+def _stock(jobs: Sequence[Job], inventory: Inventory, retry_failed: bool) -> Stock:
+    ours = {job.id for job in jobs}
+    committed = ours & inventory.committed.keys()
+    failed = set() if retry_failed else ours & inventory.failed - committed
+    todo = [job for job in jobs if job.id not in committed | failed]
+    return Stock(todo, len(committed), len(failed))
+
+
+def _remarks(removed: int, stale: Sequence[str], inventory: Inventory) -> list[str]:
+    """What a user should know of the folder before the study goes on in it."""
+    remarks = [f"took over from {whose}, which is gone" for whose in stale]
+    if removed:
+        remarks.append(f"removed {removed} files of earlier results, and none of others")
+    return remarks + [f"{line}; to be run again" for line in skipped_lines(inventory.skipped)]
+
+
+def _replaying(job: Job, directory: str | Path) -> Job:
+    """The same trial, made to read what it read in an earlier run.
+
+    Raises:
+        UserError: that run does not hold the trial, or was not asynchronous; give one that was.
+    """
+    if not runs_freely(job.variant):
+        raise UserError(
+            f"--replay: {job.label} ({job.variant.cell_evaluation}, {job.variant.update_order}) "
+            "has the same bits in every run; only asynchronous trials are replayed"
+        )
+    return replace(job, replay=load_reads(directory, job.id, job.variant.epochs))

@@ -1,0 +1,223 @@
+"""What the state of a study says is done: in its folder here, where its trials run by a `Pool`."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Protocol
+
+from aes_lipi.errors import UserError
+from aes_lipi.execution.endings import failure, processor_name
+from aes_lipi.execution.events import (
+    Action,
+    Began,
+    Blocked,
+    Commit,
+    Event,
+    GiveUp,
+    Heard,
+    Leave,
+    Queued,
+    Remarked,
+    Replace,
+    Retry,
+    Start,
+    Started,
+    Stop,
+    WriteCheckpoint,
+    WriteFailure,
+    Written,
+)
+from aes_lipi.execution.job import Checkpointed, Failed, Job, Message
+from aes_lipi.execution.study import StudyState, TrialProgress
+from aes_lipi.results.checkpoint import Identity, digest_of_reads, glance, identify, software
+from aes_lipi.results.store import ResultStore
+from aes_lipi.results.trial_files import TrialId
+
+Watch = Callable[[StudyState, Event, Sequence[Action], float], None]
+"""Is told of every event once it is handled, of what is to be done about it, and of the time."""
+
+
+class Pool(Protocol):
+    """Rooms in which trials run."""
+
+    def start(self, room: int, jobs: Sequence[Job]) -> None:
+        """Start trials beside each other."""
+        ...
+
+    def replace(self, room: int) -> Sequence[Event]:
+        """End what is left of a room; another in its place opens, now or later."""
+        ...
+
+    def leave(self, room: int) -> None:
+        """Ask for the trials of a room to be written down, and to stop."""
+        ...
+
+
+@dataclass(frozen=True)
+class Stock:
+    """What there is to do of a study, and how much is done.
+
+    Attributes:
+        todo: trials to run.
+        committed: trials whose results are there.
+        failed: trials that failed before and are not to be run again.
+    """
+
+    todo: list[Job]
+    committed: int
+    failed: int
+
+
+class StudyRun:
+    """A study that has its folder: its state, and what is done there.
+
+    Args:
+        store: the folder.
+        stock: what there is to do.
+        watch: is told of every event.
+
+    Attributes:
+        state: decides.
+    """
+
+    def __init__(self, store: ResultStore, stock: Stock, watch: Watch | None = None) -> None:
+        self._store = store
+        self._watch = watch
+        self._jobs = {job.id: job for job in stock.todo}
+        self._pool: Pool | None = None
+        self._due: list[float] = []
+        self.state = StudyState(
+            TrialProgress(job.id, job.label, job.variant.epochs) for job in stock.todo
+        )
+        self.tell(Began(stock.committed))
+
+    def begin(self, pool: Pool, stacks: Iterable[Sequence[Job]], kind: int = 0) -> None:
+        """Let stacks of trials wait for the rooms of a pool."""
+        self._pool = pool
+        self.tell(Queued(tuple(tuple(job.id for job in stack) for stack in stacks), kind))
+
+    def hear(self, trial: TrialId, message: Message) -> None:
+        """Take in what a trial says; see `tell`."""
+        loss = _glance(message.content)[1] if isinstance(message, Checkpointed) else None
+        self.tell(Heard(trial, message, loss))
+
+    def tell(self, event: Event) -> None:
+        """Take in what has happened, and do what is to be done about it.
+
+        Raises:
+            UserError: no trial can go on; the message says what to mend.
+            KeyboardInterrupt: the process is to stop, and its trials are written down.
+        """
+        events = deque([event])
+        while events:
+            each, now = events.popleft(), time.monotonic()
+            actions = self.state.handle(each, now)
+            if self._watch is not None:
+                self._watch(self.state, each, actions, now)
+            for action in actions:
+                if isinstance(action, Stop):
+                    raise KeyboardInterrupt if action.error is None else UserError(action.error)
+                try:
+                    events.extend(self._do(action, now))
+                except UserError as error:
+                    events.append(Blocked(str(error)))
+                    break
+
+    def timeout_s(self, at_most: float) -> float:
+        """Seconds until something is due that was to wait."""
+        now = time.monotonic()
+        self._due = [due for due in self._due if due > now]
+        return min([at_most, *(due - now for due in self._due)])
+
+    def _do(self, action: Action, now: float) -> list[Event]:
+        """Do what is to be done; what has happened then."""
+        match action:
+            case Start(room, trials):
+                return self._start(room, [self._jobs[trial] for trial in trials])
+            case Retry(_, after_s):
+                self._due.append(now + after_s)
+            case Replace(room):
+                return list(self._pool_of_rooms.replace(room))
+            case Leave(room):
+                self._pool_of_rooms.leave(room)
+            case WriteCheckpoint(trial, checkpoint):
+                self._store.write_checkpoint(trial, checkpoint.generations, checkpoint.content)
+            case Commit(trial, files):
+                self._store.commit(trial, files)
+                return [Written(trial, None)]
+            case WriteFailure(trial, failed):
+                return self._fail(trial, failed)
+            case GiveUp(trial, error, details):
+                ended = failure(self._jobs[trial], error, details or error, datetime.now(UTC))
+                return self._fail(trial, ended)
+        return []
+
+    def _fail(self, trial: TrialId, failed: Failed) -> list[Event]:
+        self._store.record_failure(trial, failed.row)
+        return [Written(trial, failed.error)]
+
+    def _start(self, room: int, jobs: Sequence[Job]) -> list[Event]:
+        """Start trials from their newest checkpoints."""
+        happened: list[Event] = []
+        resumed = []
+        for job in jobs:
+            content, remarks = self._newest(job)
+            happened += [Remarked(line) for line in remarks]
+            happened.append(Started(job.id, *_glance(content)))
+            resumed.append(replace(job, checkpoint=content))
+        self._pool_of_rooms.start(room, resumed)
+        return happened
+
+    def _newest(self, job: Job) -> tuple[bytes | None, list[str]]:
+        """The newest checkpoint of a trial that is whole, and what the user should know of it."""
+        remarks = []
+        for path, content in self._store.checkpoints(job.id):
+            try:
+                identity = identify(content)
+                _check_fits(identity, job)
+            except ValueError as error:
+                remarks.append(f"passed over {path}: {error}")
+            else:
+                return content, [*remarks, *self._whence(job, identity)]
+        return None, remarks
+
+    def _whence(self, job: Job, identity: Identity) -> list[str]:
+        """What to say of a trial that another processor began, when it goes on here first."""
+        if self.state.trials[job.id].starts or identity.processor == processor_name():
+            return []
+        return [
+            f"{job.label}, trial {job.trial}: its first {identity.generations} generations are of "
+            f"another processor ({identity.processor}); the same bits are promised on processors "
+            "of one kind"
+        ]
+
+    @property
+    def _pool_of_rooms(self) -> Pool:
+        assert self._pool is not None  # no room is open before
+        return self._pool
+
+
+def _glance(checkpoint: bytes | None) -> tuple[int, float | None]:
+    """Generations and loss of a checkpoint's trial; of one that begins, none."""
+    try:
+        return (0, None) if checkpoint is None else glance(checkpoint)
+    except ValueError:  # the trial itself will say so
+        return 0, None
+
+
+def _check_fits(identity: Identity, job: Job) -> None:
+    """Whether a trial can go on from a checkpoint with the same bits.
+
+    Raises:
+        ValueError: it is of another trial, of other reads, or of other versions of the packages.
+    """
+    if (identity.variant, identity.trial) != (job.id.variant, job.trial):
+        raise ValueError(f"is of variant={identity.variant} trial={identity.trial:04d}")
+    if identity.replay != digest_of_reads(job.replay):
+        raise ValueError("is of a trial that repeats other reads, or none")
+    if identity.software != software():
+        raise ValueError(f"was written by {identity.software}, and this is {software()}")
