@@ -212,11 +212,11 @@ def _gib(size: int) -> str:
 
 def _kernels() -> tuple[str, str | None, bool]:
     """What kernels are compiled for; where they are kept, None if nowhere; whether they are."""
-    from aes_lipi.engine.dense.kernels import perform  # noqa: PLC0415 - numba is slow to import
+    from aes_lipi.engine.dense.kernels import run_batches  # noqa: PLC0415 - numba is slow to import
     from aes_lipi.engine.dense.target import target_name  # noqa: PLC0415
 
-    folder = perform.stats.cache_path  # type: ignore[attr-defined]
-    name = perform.py_func.__qualname__  # type: ignore[attr-defined]
+    folder = run_batches.stats.cache_path  # type: ignore[attr-defined]
+    name = run_batches.py_func.__qualname__  # type: ignore[attr-defined]
     warm = folder is not None and any(Path(folder).glob(f"*.{name}-*.nbi"))
     return target_name(), folder, warm
 

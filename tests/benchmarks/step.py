@@ -1,19 +1,23 @@
 """Microseconds per training step: torch as users write it, JAX, and the project's engines.
 
-Run with `make bench`. Weights have been trained for some passes first, since the dense engine skips
-units that a batch leaves silent: skipping is measured where training takes the weights.
+Run with `make bench`; `--against PATH` compares dense with that of another checkout instead. Weights
+have been trained for some passes first, since the dense engine skips units that a batch leaves
+silent: skipping is measured where training takes the weights.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+from pathlib import Path
 
 import torch
 
 from aes_lipi.engine.dense import DenseEngine
 from aes_lipi.engine.torch import TorchEngine
 from benchmarks.baselines import compiled_steps, plain_loop, scanned_pass
+from benchmarks.commits import compare
+from benchmarks.floor import print_floor
 from benchmarks.settings import Setting
 from benchmarks.timing import Contender, Measured, measure, ratio
 
@@ -71,7 +75,11 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--against", type=Path, help="another checkout of the project")
     arguments = parser.parse_args()
+    if arguments.against:
+        compare(arguments.against.resolve(), SHAPES, arguments.rounds)
+        return
     torch.set_num_threads(1)
     for name, fields in SHAPES.items():
         fresh = Setting.of(**fields)
@@ -82,6 +90,7 @@ def main() -> None:
             print_table(f"{name}, at initial weights", measured)
         measured = measure(contenders(trained, name == PUBLISHED), arguments.rounds)
         print_table(f"{name}, after {WARM_PASSES} passes", measured)
+        print_floor(trained, measured[0])
 
 
 if __name__ == "__main__":

@@ -795,7 +795,7 @@ def test_the_entry_point_is_compiled_once() -> None:
         dense.activations(
             [ActivationsTask(pair, np.arange(3, dtype=np.int32), "test") for pair in pairs]
         )
-    compiled: Any = kernels.perform
+    compiled: Any = kernels.run_batches
     assert len(compiled.signatures) == 1
 
 

@@ -8,18 +8,17 @@ from typing import TypeVar
 
 import numpy as np
 
-from aes_lipi.arrays import Array, Float32, Float64, Int32, Int64
+from aes_lipi.arrays import Float32, Float64, Int32
 from aes_lipi.autoencoders.environments import Architecture, Environment, build_architecture
 from aes_lipi.autoencoders.network import Layer, Network, Pair
 from aes_lipi.data.dataset import Dataset, Split
-from aes_lipi.engine.dense.kernels import Networks, Plan, Scratch, Statistics, perform
+from aes_lipi.engine.dense.kernels import run_batches
 from aes_lipi.engine.dense.losses import CROSS_ENTROPY, L1
-from aes_lipi.engine.dense.packing import Packing, aligned_zeros
-from aes_lipi.engine.dense.products import SAMPLES
+from aes_lipi.engine.dense.memory import Memory, read_only
+from aes_lipi.engine.dense.records import Batches, Networks, Statistics
 from aes_lipi.engine.protocol import (
     Activations,
     ActivationsTask,
-    ActivationStatistics,
     EvaluateTask,
     Measure,
     Moments,
@@ -102,9 +101,7 @@ class DenseEngine(OnHost):
         self._batch_size = batch_size
         self._dataset = dataset
         self._loss = L1 if architecture.loss == "l1" else CROSS_ENTROPY
-        self._packing = Packing(architecture)
-        self._scratch = self._new_scratch(batch_size)
-        self._buffers: dict[str, Float32] = {}
+        self._memory = Memory(architecture, batch_size)
         self._splits: dict[Split, Float32] = {}
 
     def train(self, tasks: Sequence[TrainTask]) -> list[Trained]:
@@ -121,9 +118,9 @@ class DenseEngine(OnHost):
         n_rows = len(self._rows(split))
         rows = np.full(-(-n_rows // self._batch_size) * self._batch_size, -1, np.int32)
         rows[:n_rows] = np.arange(n_rows)
-        plan = _evaluation(rows.reshape(-1, self._batch_size), [(0, 1)], loss)
+        batches = _evaluation(rows.reshape(-1, self._batch_size), [(0, 1)], loss)
         return [
-            self._losses(self._packed((pair.encoder,), (pair.decoder,)), plan, split)
+            self._losses(self._memory.packed((pair.encoder,), (pair.decoder,)), batches, split)
             for pair in pairs
         ]
 
@@ -133,50 +130,52 @@ class DenseEngine(OnHost):
 
     def _train(self, task: TrainTask) -> Trained:
         moments = _joined(task.encoder_moments, task.decoder_moments)
-        nets = self._packed(task.encoders, task.decoders, moments)
-        plan = _training(task, self._loss)
-        n_networks, slots = len(nets.steps), plan.rows.shape[1]
-        seen = self._statistics(n_networks if task.observe else 0, slots)
-        for first, stop, noise in self._noise(plan.rows, task.noise):
-            self._perform(nets, plan, seen, np.empty(0), "train", noise, first, stop)
+        nets = self._memory.packed(task.encoders, task.decoders, moments)
+        batches = _training(task, self._loss)
+        n_networks, slots = len(nets.steps), batches.rows.shape[1]
+        seen = self._memory.statistics(n_networks if task.observe else 0, slots)
+        for first, stop, noise in self._noise(batches.rows, task.noise):
+            self._perform(nets, batches, seen, np.empty(0), "train", noise, first, stop)
         n = len(task.encoders)
         networks = (*task.encoders, *task.decoders)
         trained = [
             network.with_genome(genome)
-            for network, genome in zip(networks, self._unpacked(nets.values, nets, n), strict=True)
+            for network, genome in zip(
+                networks, self._memory.unpacked(nets.values, nets, n), strict=True
+            )
         ]
         kept: list[Moments] | None = None
         if moments is not None:
-            both = (self._unpacked(part, nets, n) for part in (nets.first, nets.second))
+            both = (self._memory.unpacked(part, nets, n) for part in (nets.first, nets.second))
             kept = [Moments(m, v, int(t)) for m, v, t in zip(*both, nets.steps, strict=True)]
         return Trained(
             tuple(trained[:n]),
             tuple(trained[n:]),
             *_split(kept, n),
-            *_split(self._observed(seen, n) if task.observe else None, n),
+            *_split(self._memory.observed(seen, n) if task.observe else None, n),
         )
 
     def _loss_matrix(self, task: EvaluateTask) -> Float64:
         n_encoders, n_decoders = len(task.encoders), len(task.decoders)
         pairs = list(product(range(n_encoders), range(n_encoders, n_encoders + n_decoders)))
-        plan = _evaluation(np.tile(task.rows, (len(pairs), 1)), pairs, self._loss)
-        plan.repeats[:] = np.arange(len(pairs)) % n_decoders > 0
-        nets = self._packed(task.encoders, task.decoders)
-        return self._losses(nets, plan, task.split).reshape(n_encoders, n_decoders)
+        batches = _evaluation(np.tile(task.rows, (len(pairs), 1)), pairs, self._loss)
+        batches.repeats[:] = np.arange(len(pairs)) % n_decoders > 0
+        nets = self._memory.packed(task.encoders, task.decoders)
+        return self._losses(nets, batches, task.split).reshape(n_encoders, n_decoders)
 
-    def _losses(self, nets: Networks, plan: Plan, split: Split) -> Float64:
-        losses = np.empty(len(plan.rows))
-        self._perform(nets, plan, self._statistics(0, 0), losses, split)
+    def _losses(self, nets: Networks, batches: Batches, split: Split) -> Float64:
+        losses = np.empty(len(batches.rows))
+        self._perform(nets, batches, self._memory.statistics(0, 0), losses, split)
         return losses
 
     def _activations(self, task: ActivationsTask) -> Activations:
-        nets = self._packed((task.pair.encoder,), (task.pair.decoder,))
+        nets = self._memory.packed((task.pair.encoder,), (task.pair.decoder,))
         parts: list[tuple[Float32, Float32]] = []
         for first in range(0, max(1, len(task.rows)), self._batch_size):
             rows = task.rows[first : first + self._batch_size]
             self._losses(nets, _evaluation(rows[None], [(0, 1)], self._loss), task.split)
-            values, capacity = self._scratch.values, self._scratch.capacity
-            nodes = [self._packing.nodes(k, values, capacity, len(rows)) for k in (0, 1)]
+            values, capacity = self._memory.scratch.values, self._memory.scratch.capacity
+            nodes = [self._memory.packing.nodes(k, values, capacity, len(rows)) for k in (0, 1)]
             parts.append((nodes[0], nodes[1]))
         encoder, decoder = (np.concatenate(part) for part in zip(*parts, strict=True))
         return Activations(encoder, decoder)
@@ -184,7 +183,7 @@ class DenseEngine(OnHost):
     def _perform(
         self,
         nets: Networks,
-        plan: Plan,
+        batches: Batches,
         seen: Statistics,
         losses: Float64,
         split: Split,
@@ -192,20 +191,19 @@ class DenseEngine(OnHost):
         first: int = 0,
         stop: int | None = None,
     ) -> None:
-        """Have the kernels take the batches `first` to `stop` of a plan, by default all."""
-        if plan.rows.shape[1] > self._scratch.capacity:
-            self._scratch = self._new_scratch(plan.rows.shape[1])
-        perform(
-            self._packing.model,
+        """Have the kernels take the batches `first` to `stop` of a list, by default all."""
+        self._memory.make_room(batches.rows.shape[1])
+        run_batches(
+            self._memory.packing.chain,
             nets,
-            plan,
-            self._scratch,
+            batches,
+            self._memory.scratch,
             seen,
             losses,
             self._rows(split),
-            _read_only(np.empty((0, 0)) if noise is None else noise),
+            read_only(np.empty((0, 0)) if noise is None else noise),
             first,
-            len(plan.rows) if stop is None else stop,
+            len(batches.rows) if stop is None else stop,
         )
 
     def _noise(
@@ -222,84 +220,10 @@ class DenseEngine(OnHost):
             n_rows = int((rows[first:stop] >= 0).sum())
             yield first, stop, generator.standard_normal((n_rows, width), dtype=np.float32)
 
-    def _new_scratch(self, n_samples: int) -> Scratch:
-        """Room for batches of so many samples; its padding is zero, and kernels leave it so."""
-        capacity, layers = -(-n_samples // SAMPLES) * SAMPLES, self._packing.model.layers
-        code = int(layers[self._packing.model.n_encoder]["source_width"])
-        return Scratch(
-            values=aligned_zeros(capacity * self._packing.plane_floats),
-            deltas=aligned_zeros(capacity * self._packing.plane_floats),
-            targets=aligned_zeros(capacity, int(layers[0]["source_width"])),
-            code=aligned_zeros(2, capacity, code),
-            which=np.zeros(int(layers["rows"].max()) + 2, np.int64),
-            gradient=aligned_zeros(int(layers["width"].max())),
-            capacity=capacity,
-        )
-
-    def _packed(
-        self,
-        encoders: Sequence[Network],
-        decoders: Sequence[Network],
-        moments: Sequence[Moments] | None = None,
-    ) -> Networks:
-        """Networks, encoders first, with their masks and optimiser state, for the kernels."""
-        networks, n = (*encoders, *decoders), len(encoders)
-        starts = self._packing.starts(n, len(decoders))
-        masked = np.array([network.mask is not None for network in networks], np.int64)
-        masks = [network.mask for network in networks] if masked.any() else []
-        return Networks(
-            self._pack("values", n, starts, [network.genome for network in networks]),
-            self._pack("first", n, starts, [m.first for m in moments or ()]),
-            self._pack("second", n, starts, [m.second for m in moments or ()]),
-            self._pack("alive", n, starts, masks),
-            starts,
-            masked,
-            np.array([m.steps for m in moments or ()] or [0] * len(networks), np.int64),
-        )
-
-    def _pack(
-        self, name: str, n_encoders: int, starts: Int64, arrays: Sequence[Array | None]
-    ) -> Float32:
-        """One array per network, None for all ones, in the buffer of that name."""
-        floats = int(starts[len(arrays)])
-        if name not in self._buffers or len(self._buffers[name]) < floats:
-            self._buffers[name] = aligned_zeros(floats)
-        buffer = self._buffers[name][:floats]
-        buffer[:] = 0.0
-        for k, array in enumerate(arrays):
-            self._packing.pack(int(k >= n_encoders), array, buffer[starts[k] : starts[k + 1]])
-        return buffer
-
-    def _unpacked(self, packed: Float32, nets: Networks, n_encoders: int) -> list[Float32]:
-        """One new array per network, in genome order."""
-        return [
-            self._packing.unpacked(
-                int(k >= n_encoders), packed[nets.starts[k] : nets.starts[k + 1]]
-            )
-            for k in range(len(nets.steps))
-        ]
-
-    def _statistics(self, n_networks: int, slots: int) -> Statistics:
-        """Statistics of nothing yet."""
-        nodes = max(self._architecture.encoder.n_nodes, self._architecture.decoder.n_nodes)
-        mean, m2 = (np.zeros((n_networks, slots, nodes), np.float32) for _ in range(2))
-        return Statistics(np.zeros((n_networks, slots)), mean, m2)
-
-    def _observed(self, seen: Statistics, n_encoders: int) -> list[ActivationStatistics]:
-        """One value per network, in order."""
-        answers = []
-        for k, count in enumerate(seen.batches):
-            half = self._architecture.encoder if k < n_encoders else self._architecture.decoder
-            mean, m2 = (
-                values[k, :, : half.n_nodes].astype(np.float64) for values in (seen.mean, seen.m2)
-            )
-            answers.append(ActivationStatistics(count, mean, m2))
-        return answers
-
     def _rows(self, split: Split) -> Float32:
-        """Rows of a split as kernels expect them, seldom a copy."""
+        """LayerRows of a split as kernels expect them, seldom a copy."""
         if split not in self._splits:
-            self._splits[split] = _read_only(self._dataset.split(split))
+            self._splits[split] = read_only(self._dataset.split(split))
         return self._splits[split]
 
 
@@ -319,10 +243,10 @@ def compile_kernels() -> None:
     )
 
 
-def _training(task: TrainTask, loss: int) -> Plan:
+def _training(task: TrainTask, loss: int) -> Batches:
     """The updates of a task in arrays of the kernels' own types."""
     updates = task.updates
-    return Plan(
+    return Batches(
         rows=np.array(updates.rows, np.int32, order="C"),
         encoder=np.array(updates.encoder, np.int64),
         decoder=np.array(updates.decoder, np.int64) + len(task.encoders),
@@ -335,12 +259,12 @@ def _training(task: TrainTask, loss: int) -> Plan:
     )
 
 
-def _evaluation(rows: Int32, pairs: Sequence[tuple[int, int]], loss: int) -> Plan:
+def _evaluation(rows: Int32, pairs: Sequence[tuple[int, int]], loss: int) -> Batches:
     """The loss of each pair of networks, or of one, on each batch of rows."""
     chosen = np.empty((len(rows), 2), np.int64)
     chosen[:] = pairs
     encoder, decoder = chosen.T.copy()
-    return Plan(
+    return Batches(
         rows=np.array(rows, np.int32, order="C"),
         encoder=encoder,
         decoder=decoder,
@@ -351,16 +275,6 @@ def _evaluation(rows: Int32, pairs: Sequence[tuple[int, int]], loss: int) -> Pla
         kept=0,
         observe=0,
     )
-
-
-def _read_only(array: Array) -> Float32:
-    """The array as kernels expect what they read: float32, contiguous, aligned, read-only.
-
-    Kernels are compiled for exactly one kind of array; nothing is copied where it is of this kind.
-    """
-    view: Float32 = np.require(array, np.float32, ("C", "A")).view()
-    view.flags.writeable = False
-    return view
 
 
 _Value = TypeVar("_Value")

@@ -31,14 +31,14 @@ _ROUNDING = np.float32(1.5 * 2.0**23)  # added to a small float32, it leaves no 
 
 
 @part
-def between(x: Any, low: Any, high: Any) -> Any:
+def _between(x: Any, low: Any, high: Any) -> Any:
     """Cut x to an interval; NaN where x is NaN."""
     x = low if x < low else x
     return high if x > high else x
 
 
 @exact
-def exponential(x: Any) -> Any:
+def _exponential(x: Any) -> Any:
     """e**x for |x| <= 87, to 1.2e-7 of its value: after `expf` of Cephes (Moshier, 1989).
 
     e**x = 2**n e**r with n the whole number nearest to x / ln 2 and r = x - n ln 2, for which a
@@ -56,7 +56,7 @@ def exponential(x: Any) -> Any:
 
 
 @exact
-def logarithm_of_one_plus(e: Any) -> Any:
+def _logarithm_of_one_plus(e: Any) -> Any:
     """log(1 + e) for 0 <= e <= 1, to 1e-7 of its value.
 
     log(1 + e) = 2 artanh(s) with s = e / (2 + e) <= 1/3, and artanh(s) = s + s^3/3 + s^5/5 + ...,
@@ -74,10 +74,10 @@ def logarithm_of_one_plus(e: Any) -> Any:
 
 
 @exact
-def cross_entropy(z: Any, t: Any) -> Any:
+def _cross_entropy(z: Any, t: Any) -> Any:
     """-t log(y) - (1 - t) log(1 - y) = max(z, 0) - z t + log(1 + exp(-|z|))."""
-    z = between(z, -_HUGE, _HUGE)
-    return (max(z, ZERO) - z * t) + logarithm_of_one_plus(exponential(-min(abs(z), _SURE)))
+    z = _between(z, -_HUGE, _HUGE)
+    return (max(z, ZERO) - z * t) + _logarithm_of_one_plus(_exponential(-min(abs(z), _SURE)))
 
 
 @part
@@ -94,13 +94,13 @@ def output_gradient(
         zs, ts, ds = z[s], target[s], dz[s]
         if loss == L1:
             for i in range(n_dim):
-                e = exponential(between(-zs[i], -_SURE, _SURE))
+                e = _exponential(_between(-zs[i], -_SURE, _SURE))
                 y = ONE / (ONE + e)
                 error, slope = y - ts[i], y * y * e * scale
                 ds[i] = slope if error > ZERO else (-slope if error < ZERO else error)
         else:
             for i in range(n_dim):
-                ds[i] = ONE / (ONE + exponential(between(-zs[i], -_SURE, _SURE))) - ts[i]
+                ds[i] = ONE / (ONE + _exponential(_between(-zs[i], -_SURE, _SURE))) - ts[i]
         ds[n_dim:] = ZERO
     dz[n_rows : whole(n_rows)] = ZERO
 
@@ -114,10 +114,10 @@ def summed_errors(z: Float32, target: Float32, n_rows: int, n_dim: int, loss: in
         row: Any = ZERO
         if loss == L1:
             for i in range(n_dim):
-                row += abs(ONE / (ONE + exponential(between(-zs[i], -_SURE, _SURE))) - ts[i])
+                row += abs(ONE / (ONE + _exponential(_between(-zs[i], -_SURE, _SURE))) - ts[i])
         else:
             for i in range(n_dim):
-                row += cross_entropy(zs[i], ts[i])
+                row += _cross_entropy(zs[i], ts[i])
         total += row
     return total
 
@@ -138,7 +138,7 @@ def draw_code(heads: Float32, n: int, noise: Float32, drawn: int, n_rows: int, c
     for s in range(n_rows):
         for j in range(n):
             e[s, j] = noise[drawn + s, noise.shape[1] - n + j] if len(noise) else ZERO
-            d[s, j] = exponential(between(_HALF * heads[s, n + j], -_HALF * _HELD, _HALF * _HELD))
+            d[s, j] = _exponential(_between(_HALF * heads[s, n + j], -_HALF * _HELD, _HALF * _HELD))
             z[s, j] = heads[s, j] + d[s, j] * e[s, j]
         z[s, n] = ONE
     z[n_rows : whole(n_rows)] = ZERO
@@ -173,6 +173,6 @@ def summed_divergence(heads: Float32, n: int, n_rows: int) -> float:
     for s in range(n_rows):
         for j in range(n):
             m, v = heads[s, j], heads[s, n + j]
-            variance = exponential(between(v, -_LARGEST, _LARGEST))
+            variance = _exponential(_between(v, -_LARGEST, _LARGEST))
             total += 0.5 * (m * m + (variance - ONE - v))
     return total

@@ -3,7 +3,7 @@
 A layer's weights lie as rows along its longer axis, so that inner loops are long: a row per node
 where it reads more than it writes ("wide in"), else a row per input ("wide out"). With its biases,
 which weigh the constant 1, a row per node is one longer, and rows per input are one more. After a
-layer's rows comes one of zeros. Rows are padded with zeros to whole cache lines.
+layer's rows comes one of zeros. LayerRows are padded with zeros to whole cache lines.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import numpy as np
 from aes_lipi.arrays import Array, Float32
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.network import Layer
-from aes_lipi.engine.dense.kernels import Model
+from aes_lipi.engine.dense.records import Chain
 
-LAYER = np.dtype(
+_LAYER = np.dtype(
     [
         (name, np.int64)
         for name in (
@@ -41,7 +41,7 @@ LAYER = np.dtype(
 _LINE = 16  # floats of a cache line
 
 
-def padded(n: int) -> int:
+def _padded(n: int) -> int:
     """Floats for n values, the constant 1 and a zero, in whole cache lines."""
     return -(-(n + 2) // _LINE) * _LINE
 
@@ -58,7 +58,7 @@ class Packing:
     """An architecture's layers laid out for the kernels.
 
     Attributes:
-        model: what kernels know of it.
+        chain: what kernels know of it.
         plane_floats: floats of all planes together, for one sample.
         sizes: floats of a packed encoder and of a packed decoder.
     """
@@ -70,17 +70,17 @@ class Packing:
         if latent:
             encoder = (*encoder[:-2], Layer("heads", encoder[-1].n_in, 2 * latent, "linear", -1))
         n = len(encoder)
-        layers = np.zeros(n + len(decoder), LAYER)
+        layers = np.zeros(n + len(decoder), _LAYER)
         start = 0
         for k, layer in enumerate((*encoder, *decoder)):
             if k == n and latent:
-                start += padded(2 * latent)
+                start += _padded(2 * latent)
             start = _describe(layers[k], layer, start)
         layers["gated"][1:] = layers["relu"][:-1]
         self.plane_floats = start + int(layers[-1]["target_width"])
         self._packed = (layers[:n], layers[n:])
         self.sizes = tuple(_place_weights(part) for part in self._packed)
-        self.model = Model(layers, n, latent, np.float32(architecture.input_noise))
+        self.chain = Chain(layers, n, latent, np.float32(architecture.input_noise))
 
     def starts(self, n_encoders: int, n_decoders: int) -> Array:
         """Where each of so many networks starts, and behind them where they end."""
@@ -142,11 +142,11 @@ def _describe(record: Any, layer: Layer, start: int) -> int:
     record["n_in"], record["n_out"] = layer.n_in, layer.n_out
     record["wide_in"] = layer.n_in >= layer.n_out
     record["rows"] = layer.n_out if record["wide_in"] else layer.n_in + 1
-    record["width"] = padded(max(layer.n_in, layer.n_out))
+    record["width"] = _padded(max(layer.n_in, layer.n_out))
     record["relu"] = layer.activation == "relu"
-    record["source"], record["source_width"] = start, padded(layer.n_in)
-    record["target"], record["target_width"] = start + padded(layer.n_in), padded(layer.n_out)
-    return start + padded(layer.n_in)
+    record["source"], record["source_width"] = start, _padded(layer.n_in)
+    record["target"], record["target_width"] = start + _padded(layer.n_in), _padded(layer.n_out)
+    return start + _padded(layer.n_in)
 
 
 def _place_weights(layers: Array) -> int:

@@ -5,14 +5,14 @@ short axis c[s, r] for sample s. A layer that is wide in reads x and has the gra
 is wide out reads c and has the gradient of x. Forward and backward passes of both are made of
 
     dots    c[s, r] = sum_i w[r, i] x[s, i]
-    spread  x[s, i] = sum_r c[s, r] w[r, i]
+    sums    x[s, i] = sum_r c[s, r] w[r, i]
     step    w[r, i] <- w[r, i] - step(sum_s c[s, r] x[s, i])
 
 Only active rows are worked on: the others have c = 0 for every sample, so they add nothing, and a
 new Adam does not move them. Their list goes on with the row of zeros that follows every layer, so
-that `dots` can take two rows at a time and `spread` three. Five samples by two or three rows are as
-many sums as the sixteen registers of AVX2 hold. `dots` and `step` in one pass over the rows would
-read less from memory, but it has more values than registers, and was slower.
+that `dots` can take two rows at a time and `weighted_sums` three: as many values, with five
+samples, as the sixteen registers of AVX2 hold. One pass over the rows for both `dots` and the step
+would read less from memory, but it has more values than registers, and was slower.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ZERO, ONE = np.float32(0), np.float32(1)
 _EPSILON, _BETA1, _BETA2 = np.float32(1e-8), np.float32(0.5), np.float32(0.999)
 
 
-class Step(NamedTuple):
+class AdamStep(NamedTuple):
     """How weights move in one update.
 
     Attributes:
@@ -45,8 +45,8 @@ class Step(NamedTuple):
     root: np.float32
 
 
-class Rows(NamedTuple):
-    """A layer's rows, each (rows, width), with their optimiser's state; see `kernels.Networks`."""
+class LayerRows(NamedTuple):
+    """A layer's rows, each (rows, width), with their optimiser's state; see `records.Networks`."""
 
     values: Float32
     first: Float32
@@ -102,7 +102,7 @@ def dots(w: Float32, which: Any, n: int, x: Float32, n_samples: int, c: Float32)
 
 
 @part
-def spread(w: Float32, which: Any, n: int, c: Float32, n_samples: int, x: Float32) -> None:
+def weighted_sums(w: Float32, which: Any, n: int, c: Float32, n_samples: int, x: Float32) -> None:
     """Set x to the sum over the active rows."""
     x[:n_samples] = ZERO
     for s in range(0, n_samples, SAMPLES):
@@ -134,7 +134,7 @@ def step_five(rows: Any, which: Any, n: int, c: Float32, x: Float32, step: Any) 
             g = a0 * x0[i] + a1 * x1[i] + a2 * x2[i] + a3 * x3[i] + a4 * x4[i]
             w[i] -= step.rate * (g / (abs(g) + _EPSILON))
         if step.masked:
-            freeze(w, rows.alive[j])
+            _freeze(w, rows.alive[j])
 
 
 @part
@@ -152,16 +152,16 @@ def step_many(
             for i in range(len(w)):
                 g[i] += a0 * x0[i] + a1 * x1[i] + a2 * x2[i] + a3 * x3[i] + a4 * x4[i]
         if step.kept:
-            move_kept(w, rows.first[j], rows.second[j], g, step)
+            _move_kept(w, rows.first[j], rows.second[j], g, step)
         else:
             for i in range(len(w)):
                 w[i] -= step.rate * (g[i] / (abs(g[i]) + _EPSILON))
         if step.masked:
-            freeze(w, rows.alive[j])
+            _freeze(w, rows.alive[j])
 
 
 @part
-def move_kept(w: Float32, m: Float32, v: Float32, g: Float32, step: Any) -> None:
+def _move_kept(w: Float32, m: Float32, v: Float32, g: Float32, step: Any) -> None:
     """A kept Adam's step of one row (algorithm section 4, step 4).
 
     m <- m + (1 - beta1) (g - m),  v <- beta2 v + (1 - beta2) g^2,
@@ -174,7 +174,7 @@ def move_kept(w: Float32, m: Float32, v: Float32, g: Float32, step: Any) -> None
 
 
 @part
-def freeze(w: Float32, alive: Float32) -> None:
+def _freeze(w: Float32, alive: Float32) -> None:
     """Put weights that pruning froze back to zero."""
     for i in range(len(w)):
         w[i] = w[i] if alive[i] != ZERO else ZERO

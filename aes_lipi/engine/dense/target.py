@@ -22,7 +22,7 @@ import numba
 
 from aes_lipi.errors import UserError
 
-PORTABLE, NATIVE = "x86-64-v3", "native"
+_PORTABLE, _NATIVE = "x86-64-v3", "native"
 _VARIABLE = "AES_LIPI_TARGET"
 _NEEDED = {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe", "xsave"}
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -45,12 +45,12 @@ def target_name() -> str:
         UserError: AES_LIPI_TARGET is neither of them; or x86-64-v3, on a processor that lacks it.
     """
     asked = os.environ.get(_VARIABLE, "")
-    if asked not in ("", PORTABLE, NATIVE):
-        raise UserError(f"{_VARIABLE}: {asked!r} is no target; use {PORTABLE} or {NATIVE}")
+    if asked not in ("", _PORTABLE, _NATIVE):
+        raise UserError(f"{_VARIABLE}: {asked!r} is no target; use {_PORTABLE} or {_NATIVE}")
     able = _processor_flags() >= _NEEDED
-    if asked == PORTABLE and not able:
-        raise UserError(f"{_VARIABLE}: this processor lacks {PORTABLE}; use {NATIVE}")
-    return PORTABLE if able and asked != NATIVE else NATIVE
+    if asked == _PORTABLE and not able:
+        raise UserError(f"{_VARIABLE}: this processor lacks {_PORTABLE}; use {_NATIVE}")
+    return _PORTABLE if able and asked != _NATIVE else _NATIVE
 
 
 def _processor_flags() -> set[str]:
@@ -66,8 +66,8 @@ def _processor_flags() -> set[str]:
 def _set_target() -> None:
     """Have numba compile for `target_name`, whatever its own variables say."""
     name = target_name()
-    _config.CPU_NAME = name if name == PORTABLE else None
-    _config.CPU_FEATURES = "" if name == PORTABLE else None
+    _config.CPU_NAME = name if name == _PORTABLE else None
+    _config.CPU_FEATURES = "" if name == _PORTABLE else None
 
 
 _set_target()
