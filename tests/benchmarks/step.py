@@ -1,6 +1,6 @@
 """Microseconds per training step: torch as users write it, JAX, and the project's engines.
 
-Run with `make bench`; `--against PATH` compares dense with that of another checkout instead. Weights
+Run with `make bench`; `--against PATH` compares dense with that of another checkout. Weights
 have been trained for some passes first, since the dense engine skips units that a batch leaves
 silent: skipping is measured where training takes the weights.
 """

@@ -1,167 +1,47 @@
-"""The dense engine against a float64 computation, torch, numpy and itself."""
+"""The dense engine's training against a float64 computation, torch, numpy and itself."""
 
 from __future__ import annotations
 
-import hashlib
-import subprocess
-import sys
-from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from dense_reference import (
     ReferenceNetwork,
     make_architecture,
     make_dataset,
     make_network,
-    make_updates,
-    reference_code,
     reference_loss,
     train_reference,
+)
+from dense_tasks import (
+    RATE,
+    SHAPES,
+    arrays_of,
+    assert_close,
+    assert_same_bits,
+    make_task,
+    networks_of,
+    pair_loss,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aes_lipi.arrays import Float32
 from aes_lipi.autoencoders.environments import (
-    ENVIRONMENTS,
     Architecture,
-    build_architecture,
 )
-from aes_lipi.autoencoders.network import Layer, Network, NetworkLayout, Pair
+from aes_lipi.autoencoders.network import Network, Pair
 from aes_lipi.data.dataset import Dataset
 from aes_lipi.engine.dense import (
     DenseEngine,
-    compile_kernels,
     engine,
-    fits,
-    kernels,
 )
-from aes_lipi.engine.dense.target import entry_point
 from aes_lipi.engine.protocol import (
-    ActivationsTask,
-    EvaluateTask,
-    Measure,
-    Moments,
-    Trained,
     TrainTask,
     Updates,
 )
 from aes_lipi.engine.torch.engine import TorchEngine as AutogradEngine
-
-RATE = 1e-4
-SHAPES = {
-    "standard": make_architecture(1000),
-    "Small": make_architecture(1000, latent=2),
-    "Large": make_architecture(1000, (60, 30)),
-    "no hidden layer": make_architecture(200, ()),
-    "odd widths": make_architecture(37, (7,), 3),
-    "one of each": make_architecture(1, (1,), 1),
-    "whole vectors": make_architecture(64, (16, 32), 16),
-    "wide in the middle": make_architecture(11, (40,), 20),
-    "many tiles": make_architecture(2100, (130,), 33),
-    "linear code": make_architecture(1000, linear_code=True),
-    "linear code, odd widths": make_architecture(37, (7,), 3, linear_code=True),
-    "linear code, no hidden layer": make_architecture(200, (), linear_code=True),
-    "linear code, two hidden layers": make_architecture(64, (60, 30), 16, linear_code=True),
-    "linear code, wide": make_architecture(11, (40,), 45, linear_code=True),
-    "linear code, one of each": make_architecture(1, (1,), 1, linear_code=True),
-    "variational": make_architecture(1000, variational=True),
-    "variational, odd widths": make_architecture(37, (7,), 3, variational=True),
-    "variational, no hidden layer": make_architecture(200, (), variational=True),
-    "variational, two hidden layers": make_architecture(64, (60, 30), 16, variational=True),
-    "variational, wide code": make_architecture(11, (40,), 45, variational=True),
-    "variational, one of each": make_architecture(1, (1,), 1, variational=True),
-}
-
-
-def make_task(
-    architecture: Architecture,
-    dataset: Dataset,
-    *,
-    n_updates: int = 1,
-    batch: int = 5,
-    n_encoders: int = 1,
-    n_decoders: int = 1,
-    dead: float = 0.0,
-    kept: bool = False,
-    ragged: bool = False,
-    observe: bool = False,
-    seed: int = 1,
-) -> TrainTask:
-    generator = np.random.default_rng(seed)
-    encoders = [make_network(architecture.encoder, generator, dead) for _ in range(n_encoders)]
-    decoders = [make_network(architecture.decoder, generator, dead) for _ in range(n_decoders)]
-    updates = make_updates(
-        generator,
-        n_updates,
-        batch,
-        len(dataset.train),
-        n_encoders=n_encoders,
-        n_decoders=n_decoders,
-        rate=RATE,
-        ragged=ragged,
-    )
-    return TrainTask(
-        tuple(encoders),
-        tuple(decoders),
-        updates,
-        tuple(Moments.zero(n.genome.size) for n in encoders) if kept else None,
-        tuple(Moments.zero(n.genome.size) for n in decoders) if kept else None,
-        np.random.default_rng(99) if architecture.noise_width else None,
-        observe,
-    )
-
-
-def networks_of(trained: Trained) -> tuple[Network, ...]:
-    return (*trained.encoders, *trained.decoders)
-
-
-def assert_close(trained: Trained, reference: list[ReferenceNetwork], tolerance: float) -> None:
-    """Weights within a fraction of the learning rate of the reference, but for rounding."""
-    for network, expected in zip(networks_of(trained), reference, strict=True):
-        np.testing.assert_allclose(
-            network.genome, expected.genome, rtol=1e-6, atol=tolerance * RATE
-        )
-
-
-def pair_loss(
-    encoder: Network,
-    decoder: Network,
-    architecture: Architecture,
-    rows: Float32,
-    measure: Measure = "loss",
-) -> float:
-    """The loss of a pair in float64."""
-    return reference_loss(
-        architecture,
-        ReferenceNetwork.of(encoder, architecture.encoder, np.float64),
-        ReferenceNetwork.of(decoder, architecture.decoder, np.float64),
-        rows.astype(np.float64),
-        measure,
-    )
-
-
-def arrays_of(trained: Trained) -> Iterator[npt.NDArray[Any]]:
-    """Every array of an answer, in a fixed order."""
-    for network in networks_of(trained):
-        yield network.genome
-    for moments in (*(trained.encoder_moments or ()), *(trained.decoder_moments or ())):
-        yield moments.first
-        yield moments.second
-    for statistics in (*(trained.encoder_statistics or ()), *(trained.decoder_statistics or ())):
-        yield from (statistics.count, statistics.mean, statistics.m2)
-
-
-def assert_same_bits(one: Trained, other: Trained) -> None:
-    for left, right in zip(arrays_of(one), arrays_of(other), strict=True):
-        assert left.tobytes() == right.tobytes()
-
 
 # Updates against float64
 
@@ -406,35 +286,6 @@ def test_huge_log_variances_give_no_nan_and_are_driven_back(kept: bool, value: f
         assert losses[0] == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("logit", [0.0, 1e-4, 1.0, -5.0, 20.0, -20.0, 90.0, -1e4])
-@pytest.mark.parametrize("target", [0.0, 0.3, 1.0])
-def test_cross_entropy_is_accurate_to_float32(logit: float, target: float) -> None:
-    """Also where it is tiny, or torch's, of a rounded sigmoid, is not."""
-    architecture = make_architecture(19, (4,), 2, variational=True)
-    rows = np.full((1, 19), target, np.float32)
-    decoder = np.zeros(architecture.decoder.size, np.float32)
-    decoder[architecture.decoder.bias_slice(1)] = logit
-    pair = Pair(Network(np.zeros(architecture.encoder.size, np.float32)), Network(decoder))
-    dataset = Dataset("one row", rows, rows, rows)
-    loss = DenseEngine(architecture, dataset, 5).batch_losses([pair], "train", "loss")[0][0]
-    t, z = float(np.float32(target)), float(np.float32(logit))
-    expected = 19 * (t * np.logaddexp(0, -z) + (1 - t) * np.logaddexp(0, z))
-    assert loss == pytest.approx(expected, rel=1e-6, abs=1e-24)
-
-
-@pytest.mark.parametrize("name", ["odd widths", "variational, odd widths"])
-def test_nan_weights_show_in_the_loss(name: str) -> None:
-    architecture = SHAPES[name]
-    dataset = make_dataset(50, architecture.n_dim)
-    task = make_task(architecture, dataset)
-    broken = Network(np.full(architecture.encoder.size, np.nan, np.float32))
-    rows = np.arange(5, dtype=np.int32)
-    evaluate = EvaluateTask((broken, *task.encoders), task.decoders, rows)
-    losses = DenseEngine(architecture, dataset, 5).loss_matrices([evaluate])[0]
-    assert np.isnan(losses[0]).all()
-    assert np.isfinite(losses[1]).all()
-
-
 # Moments and noise
 
 
@@ -536,272 +387,3 @@ def test_observing_changes_no_bit(name: str) -> None:
     seen, unseen = DenseEngine(architecture, dataset, 5).train([observed, task])
     assert np.array_equal(seen.encoders[0].genome, unseen.encoders[0].genome)
     assert np.array_equal(seen.decoders[0].genome, unseen.decoders[0].genome)
-
-
-# Bits
-
-
-def mixed_tasks(architecture: Architecture, dataset: Dataset) -> list[TrainTask]:
-    return [
-        make_task(architecture, dataset, n_updates=8, batch=5, seed=1, observe=True),
-        make_task(architecture, dataset, n_updates=5, batch=12, n_encoders=3, seed=2, ragged=True),
-        make_task(architecture, dataset, n_updates=7, batch=5, n_decoders=4, seed=3, kept=True),
-        make_task(architecture, dataset, n_updates=7, batch=7, dead=0.5, seed=4, observe=True),
-        make_task(architecture, dataset, n_updates=8, batch=5, seed=1, observe=True),
-    ]
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["standard", "odd widths", "wide in the middle", "variational", "variational, wide code"],
-)
-def test_a_task_has_the_same_bits_alone_and_in_any_stack(name: str) -> None:
-    architecture = SHAPES[name]
-    dataset = make_dataset(50, architecture.n_dim)
-    tasks = mixed_tasks(architecture, dataset)
-    dense = DenseEngine(architecture, dataset, 5)
-    stack = dense.train(deepcopy(tasks))
-    again = dense.train(deepcopy(tasks)[::-1])[::-1]
-    alone = [DenseEngine(architecture, dataset, 5).train([task])[0] for task in tasks]
-    for one, two, three in zip(stack, again, alone, strict=True):
-        assert_same_bits(one, two)
-        assert_same_bits(one, three)
-    assert_same_bits(stack[0], stack[4])
-
-
-@pytest.mark.parametrize("name", ["standard", "variational"])
-@pytest.mark.parametrize("offset", [0, 1, 3])
-def test_read_only_and_misaligned_inputs_give_the_same_bits_and_stay_unchanged(
-    name: str, offset: int
-) -> None:
-    architecture = SHAPES[name]
-    dataset = make_dataset(50, architecture.n_dim)
-    task = make_task(architecture, dataset, n_updates=5, dead=0.3, kept=True, observe=True)
-    expected = DenseEngine(architecture, dataset, 5).train([deepcopy(task)])[0]
-    moved = Dataset(
-        "moved", *(displaced(rows, offset) for rows in (dataset.train, dataset.test, dataset.test))
-    )
-
-    def moved_networks(networks: tuple[Network, ...]) -> tuple[Network, ...]:
-        return tuple(
-            Network(displaced(n.genome, offset), None if n.mask is None else displaced(n.mask, 1))
-            for n in networks
-        )
-
-    def moved_moments(moments: tuple[Moments, ...] | None) -> tuple[Moments, ...]:
-        return tuple(
-            Moments(displaced(m.first, offset), displaced(m.second, offset), m.steps)
-            for m in moments or ()
-        )
-
-    other = TrainTask(
-        moved_networks(task.encoders),
-        moved_networks(task.decoders),
-        Updates(*(displaced(values, offset) for values in vars(task.updates).values())),
-        moved_moments(task.encoder_moments),
-        moved_moments(task.decoder_moments),
-        task.noise,
-        observe=True,
-    )
-    before = digest(other)
-    assert_same_bits(expected, DenseEngine(architecture, moved, 5).train([other])[0])
-    assert digest(other) == before
-    assert moved.train.tobytes() == dataset.train.tobytes()
-
-
-def displaced(array: npt.NDArray[Any], offset: int) -> npt.NDArray[Any]:
-    """A read-only copy that starts `offset` bytes after an aligned address."""
-    raw = np.zeros(array.nbytes + 16, np.uint8)
-    copy = raw[offset : offset + array.nbytes].view(array.dtype).reshape(array.shape)
-    copy[...] = array
-    copy.flags.writeable = False
-    return copy
-
-
-def digest(task: TrainTask) -> str:
-    """Of every array of a task."""
-    state = hashlib.sha256()
-    for network in (*task.encoders, *task.decoders):
-        state.update(network.genome.tobytes())
-        state.update(b"" if network.mask is None else network.mask.tobytes())
-    for moments in (*(task.encoder_moments or ()), *(task.decoder_moments or ())):
-        state.update(moments.first.tobytes() + moments.second.tobytes())
-    for values in vars(task.updates).values():
-        state.update(values.tobytes())
-    return state.hexdigest()
-
-
-def trained_digest() -> str:
-    """Of the answers to tasks of every kind."""
-    state = hashlib.sha256()
-    for name in ("odd widths", "variational, odd widths"):
-        architecture = SHAPES[name]
-        dataset = make_dataset(50, architecture.n_dim)
-        tasks = mixed_tasks(architecture, dataset)
-        for trained in DenseEngine(architecture, dataset, 5).train(tasks):
-            for array in arrays_of(trained):
-                state.update(array.tobytes())
-    return state.hexdigest()
-
-
-def test_another_process_computes_the_same_bits() -> None:
-    path = [str(Path(__file__).parent), *sys.path]
-    code = (
-        f"import sys; sys.path[:] = {path!r}; import test_dense; print(test_dense.trained_digest())"
-    )
-    command = [sys.executable, "-c", code]
-    answer = subprocess.run(command, check=True, capture_output=True, text=True)
-    assert answer.stdout.strip() == trained_digest()
-
-
-# Evaluation
-
-
-@pytest.mark.parametrize("name", SHAPES)
-@pytest.mark.parametrize("batch", [3, 5, 12])
-def test_losses_match_float64(name: str, batch: int) -> None:
-    architecture = SHAPES[name]
-    dataset = make_dataset(50, architecture.n_dim)
-    task = make_task(architecture, dataset, n_encoders=3, n_decoders=2)
-    dense = DenseEngine(architecture, dataset, batch)
-    rows = np.arange(batch, dtype=np.int32)[::-1]
-    one = EvaluateTask(task.encoders, task.decoders, rows)
-    other = EvaluateTask(task.encoders[1:], task.decoders, rows[:1])
-    matrix, smaller = dense.loss_matrices([one, other])
-    assert matrix.shape == (3, 2)
-    assert smaller.shape == (2, 2)
-    for i, encoder in enumerate(task.encoders):
-        for j, decoder in enumerate(task.decoders):
-            expected = pair_loss(encoder, decoder, architecture, dataset.train[rows])
-            assert matrix[i, j] == pytest.approx(expected, rel=1e-5)
-    pairs = [Pair(task.encoders[0], task.decoders[1]), Pair(task.encoders[2], task.decoders[0])]
-    batches = [dataset.test[k : k + batch] for k in range(0, len(dataset.test), batch)]
-    measures: tuple[Measure, ...] = ("l1", "loss")
-    for measure in measures:
-        for pair, losses in zip(pairs, dense.batch_losses(pairs, "test", measure), strict=True):
-            values = [
-                pair_loss(pair.encoder, pair.decoder, architecture, b, measure) for b in batches
-            ]
-            np.testing.assert_allclose(losses, values, rtol=1e-5)
-
-
-@pytest.mark.parametrize("name", SHAPES)
-def test_evaluation_agrees_with_the_autograd_engine(name: str) -> None:
-    architecture = SHAPES[name]
-    dataset = make_dataset(50, architecture.n_dim)
-    task = make_task(architecture, dataset, n_encoders=3, n_decoders=2)
-    engines = [made(architecture, dataset, 7) for made in (DenseEngine, AutogradEngine)]
-    rows = np.array([3, 3, 0, 11, 7, 1, 2], np.int32)
-    pair = Pair(task.encoders[2], task.decoders[1])
-    evaluate = EvaluateTask(task.encoders, task.decoders, rows, "test")
-    one, other = (
-        (
-            made.loss_matrices([evaluate])[0],
-            made.batch_losses([pair], "validation", "l1")[0],
-            made.batch_losses([pair], "validation", "loss")[0],
-            *vars(made.activations([ActivationsTask(pair, rows, "test")])[0]).values(),
-        )
-        for made in engines
-    )
-    for got, expected in zip(one, other, strict=True):
-        assert got.dtype == expected.dtype
-        np.testing.assert_allclose(got, expected, rtol=2e-5, atol=2e-6)
-
-
-@pytest.mark.parametrize("name", SHAPES)
-def test_activations_match_float64(name: str) -> None:
-    architecture = SHAPES[name]
-    dataset = make_dataset(50, architecture.n_dim)
-    task = make_task(architecture, dataset)
-    rows = np.array([3, 3, 0, 11, 7, 1, 2], np.int32)
-    pair = Pair(task.encoders[0], task.decoders[0])
-    answer = DenseEngine(architecture, dataset, 5).activations(
-        [ActivationsTask(pair, rows, "validation")]
-    )[0]
-    encoder = ReferenceNetwork.of(pair.encoder, architecture.encoder, np.float64)
-    decoder = ReferenceNetwork.of(pair.decoder, architecture.decoder, np.float64)
-    coded = encoder.forward(dataset.validation[rows].astype(np.float64))
-    decoded = decoder.forward(reference_code(architecture, coded))
-    assert answer.encoder.dtype == answer.decoder.dtype == np.float32
-    np.testing.assert_allclose(answer.encoder, np.concatenate(coded[1:], axis=1), atol=2e-6)
-    np.testing.assert_allclose(answer.decoder, np.concatenate(decoded[1:], axis=1), atol=2e-6)
-
-
-# Choice and compilation
-
-
-@pytest.mark.parametrize("name", ENVIRONMENTS)
-def test_fits_the_environments_of_the_paper(name: str) -> None:
-    e = ENVIRONMENTS[name]
-    assert fits(build_architecture(e, 100, e.hidden_sizes, e.latent_size))
-
-
-def unfit_architectures() -> dict[str, Architecture]:
-    plain, variational = SHAPES["odd widths"], SHAPES["variational, odd widths"]
-    hidden, mean, log_variance = variational.encoder.layers
-
-    def with_encoder(base: Architecture, *layers: Layer) -> Architecture:
-        return replace(base, encoder=NetworkLayout(layers))
-
-    return {
-        "linear hidden layer": with_encoder(
-            plain, Layer("hidden_1", 37, 7, "linear", -1), Layer("latent", 7, 3, "relu", 0)
-        ),
-        "sigmoid code": with_encoder(plain, Layer("latent", 37, 3, "sigmoid", -1)),
-        "one head": with_encoder(variational, log_variance),
-        "head that reads the other": with_encoder(
-            variational, hidden, mean, replace(log_variance, reads=1)
-        ),
-        "ReLU head": with_encoder(
-            variational, hidden, replace(mean, activation="relu"), log_variance
-        ),
-        "heads of different widths": with_encoder(
-            variational, hidden, replace(mean, n_out=4), log_variance
-        ),
-        "skipping decoder": replace(
-            plain,
-            decoder=NetworkLayout(
-                tuple(replace(layer, reads=-1) for layer in plain.decoder.layers)
-            ),
-        ),
-        "wrong output width": replace(plain, decoder=make_architecture(36, (7,), 3).decoder),
-        "variational with L1": replace(variational, loss="l1"),
-        "negative ELBO without heads": replace(plain, loss="negative_elbo"),
-    }
-
-
-@pytest.mark.parametrize("name", unfit_architectures())
-def test_refuses_an_architecture_that_it_does_not_fit(name: str) -> None:
-    unfit = unfit_architectures()[name]
-    assert not fits(unfit)
-    with pytest.raises(ValueError, match="autograd engine"):
-        DenseEngine(unfit, make_dataset(10, 37), 5)
-
-
-def test_the_entry_point_is_compiled_once() -> None:
-    compile_kernels()
-    for name in ("standard", "odd widths", "variational"):
-        architecture = SHAPES[name]
-        dataset = make_dataset(50, architecture.n_dim)
-        dense = DenseEngine(architecture, dataset, 5)
-        tasks = mixed_tasks(architecture, dataset)
-        dense.train(tasks)
-        dense.loss_matrices(
-            [EvaluateTask(t.encoders, t.decoders, t.updates.rows[1, :2]) for t in tasks]
-        )
-        pairs = [Pair(t.encoders[0], t.decoders[0]) for t in tasks]
-        dense.batch_losses(pairs, "test", "l1")
-        dense.batch_losses(pairs, "test", "loss")
-        dense.activations(
-            [ActivationsTask(pair, np.arange(3, dtype=np.int32), "test") for pair in pairs]
-        )
-    compiled: Any = kernels.run_batches
-    assert len(compiled.signatures) == 1
-
-
-def test_without_a_place_for_the_cache_it_compiles_all_the_same() -> None:
-    namespace: dict[str, object] = {}
-    exec(compile("def double(x): return 2 * x", "<no file>", "exec"), namespace)
-    function = namespace["double"]
-    assert callable(function)
-    assert entry_point(function)(21) == 42

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -42,12 +42,20 @@ def target_name() -> str:
     """The processor that kernels of this process are compiled for: `x86-64-v3`, or `native`.
 
     Raises:
-        UserError: AES_LIPI_TARGET is neither of them; or x86-64-v3, on a processor that lacks it.
+        UserError: see `choose_target`.
     """
-    asked = os.environ.get(_VARIABLE, "")
+    return choose_target(os.environ.get(_VARIABLE, ""), _processor_flags())
+
+
+def choose_target(asked: str, flags: Set[str]) -> str:
+    """The target that is asked for (by default the portable one), given what a processor can do.
+
+    Raises:
+        UserError: AES_LIPI_TARGET is no target, or the processor lacks it; leave it out.
+    """
     if asked not in ("", _PORTABLE, _NATIVE):
         raise UserError(f"{_VARIABLE}: {asked!r} is no target; use {_PORTABLE} or {_NATIVE}")
-    able = _processor_flags() >= _NEEDED
+    able = flags >= _NEEDED
     if asked == _PORTABLE and not able:
         raise UserError(f"{_VARIABLE}: this processor lacks {_PORTABLE}; use {_NATIVE}")
     return _PORTABLE if able and asked != _NATIVE else _NATIVE

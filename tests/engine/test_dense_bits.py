@@ -1,0 +1,276 @@
+"""The dense engine's bits: in any stack, process and environment; what it fits, and compilation."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import dense_tasks
+import numpy as np
+import numpy.typing as npt
+import pytest
+from dense_reference import (
+    make_architecture,
+    make_dataset,
+)
+from dense_tasks import SHAPES, answers_digest, assert_same_bits, make_task, mixed_tasks
+
+from aes_lipi.autoencoders.environments import (
+    ENVIRONMENTS,
+    Architecture,
+    build_architecture,
+)
+from aes_lipi.autoencoders.network import Layer, Network, NetworkLayout, Pair
+from aes_lipi.data.dataset import Dataset
+from aes_lipi.engine.dense import (
+    DenseEngine,
+    compile_kernels,
+    fits,
+    kernels,
+    target,
+)
+from aes_lipi.engine.dense.target import entry_point
+from aes_lipi.engine.protocol import (
+    ActivationsTask,
+    EvaluateTask,
+    Moments,
+    TrainTask,
+    Updates,
+)
+from aes_lipi.errors import UserError
+
+# Bits
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["standard", "odd widths", "wide in the middle", "variational", "variational, wide code"],
+)
+def test_a_task_has_the_same_bits_alone_and_in_any_stack(name: str) -> None:
+    architecture = SHAPES[name]
+    dataset = make_dataset(50, architecture.n_dim)
+    tasks = mixed_tasks(architecture, dataset)
+    dense = DenseEngine(architecture, dataset, 5)
+    stack = dense.train(deepcopy(tasks))
+    again = dense.train(deepcopy(tasks)[::-1])[::-1]
+    alone = [DenseEngine(architecture, dataset, 5).train([task])[0] for task in tasks]
+    for one, two, three in zip(stack, again, alone, strict=True):
+        assert_same_bits(one, two)
+        assert_same_bits(one, three)
+    assert_same_bits(stack[0], stack[4])
+
+
+@pytest.mark.parametrize("name", ["standard", "variational"])
+@pytest.mark.parametrize("offset", [0, 1, 3])
+def test_read_only_and_misaligned_inputs_give_the_same_bits_and_stay_unchanged(
+    name: str, offset: int
+) -> None:
+    architecture = SHAPES[name]
+    dataset = make_dataset(50, architecture.n_dim)
+    task = make_task(architecture, dataset, n_updates=5, dead=0.3, kept=True, observe=True)
+    expected = DenseEngine(architecture, dataset, 5).train([deepcopy(task)])[0]
+    moved = Dataset(
+        "moved", *(displaced(rows, offset) for rows in (dataset.train, dataset.test, dataset.test))
+    )
+
+    def moved_networks(networks: tuple[Network, ...]) -> tuple[Network, ...]:
+        return tuple(
+            Network(displaced(n.genome, offset), None if n.mask is None else displaced(n.mask, 1))
+            for n in networks
+        )
+
+    def moved_moments(moments: tuple[Moments, ...] | None) -> tuple[Moments, ...]:
+        return tuple(
+            Moments(displaced(m.first, offset), displaced(m.second, offset), m.steps)
+            for m in moments or ()
+        )
+
+    other = TrainTask(
+        moved_networks(task.encoders),
+        moved_networks(task.decoders),
+        Updates(*(displaced(values, offset) for values in vars(task.updates).values())),
+        moved_moments(task.encoder_moments),
+        moved_moments(task.decoder_moments),
+        task.noise,
+        observe=True,
+    )
+    before = digest(other)
+    assert_same_bits(expected, DenseEngine(architecture, moved, 5).train([other])[0])
+    assert digest(other) == before
+    assert moved.train.tobytes() == dataset.train.tobytes()
+
+
+def displaced(array: npt.NDArray[Any], offset: int) -> npt.NDArray[Any]:
+    """A read-only copy that starts `offset` bytes after an aligned address."""
+    raw = np.zeros(array.nbytes + 16, np.uint8)
+    copy = raw[offset : offset + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    copy.flags.writeable = False
+    return copy
+
+
+def digest(task: TrainTask) -> str:
+    """Of every array of a task."""
+    state = hashlib.sha256()
+    for network in (*task.encoders, *task.decoders):
+        state.update(network.genome.tobytes())
+        state.update(b"" if network.mask is None else network.mask.tobytes())
+    for moments in (*(task.encoder_moments or ()), *(task.decoder_moments or ())):
+        state.update(moments.first.tobytes() + moments.second.tobytes())
+    for values in vars(task.updates).values():
+        state.update(values.tobytes())
+    return state.hexdigest()
+
+
+_MASKS = {
+    "numba for another processor": {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""},
+    "numba with fewer features": {
+        "NUMBA_CPU_NAME": "haswell",
+        "NUMBA_CPU_FEATURES": "-avx2,-fma",
+        "NPY_DISABLE_CPU_FEATURES": "X86_V3 AVX2 FMA3",
+        "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-FMA",
+    },
+    "another BLAS": {
+        "OPENBLAS_CORETYPE": "Nehalem",
+        "OPENBLAS_NUM_THREADS": "2",
+        "MKL_CBWR": "COMPATIBLE",
+        "MKL_NUM_THREADS": "2",
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def digest_here() -> str:
+    """Of the answers in this process."""
+    return answers_digest()
+
+
+@pytest.mark.parametrize("mask", _MASKS)
+def test_another_process_has_the_same_bits_whatever_libraries_are_told(
+    mask: str, digest_here: str
+) -> None:
+    path = {"PYTHONPATH": os.pathsep.join([str(Path(dense_tasks.__file__).parent), *sys.path])}
+    answer = subprocess.run(
+        [sys.executable, dense_tasks.__file__],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **path, **_MASKS[mask]},
+    )
+    assert answer.stdout.strip() == digest_here
+
+
+_ABLE = {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe", "xsave", "sse4_2"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "flags", "expected"),
+    [
+        ("", _ABLE, "x86-64-v3"),
+        ("", _ABLE | {"avx512f"}, "x86-64-v3"),
+        ("", _ABLE - {"fma"}, "native"),
+        ("", set(), "native"),
+        ("native", _ABLE, "native"),
+        ("x86-64-v3", _ABLE, "x86-64-v3"),
+    ],
+)
+def test_kernels_are_for_one_named_processor(asked: str, flags: set[str], expected: str) -> None:
+    assert target.choose_target(asked, flags) == expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "flags", "said"),
+    [
+        ("x86-64-v4", _ABLE, "'x86-64-v4' is no target; use x86-64-v3 or native"),
+        ("x86-64-v3", set(), "this processor lacks x86-64-v3; use native"),
+    ],
+)
+def test_a_target_that_cannot_be_is_refused(asked: str, flags: set[str], said: str) -> None:
+    with pytest.raises(UserError, match=f"AES_LIPI_TARGET: {said}"):
+        target.choose_target(asked, flags)
+
+
+# Choice and compilation
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_fits_the_environments_of_the_paper(name: str) -> None:
+    e = ENVIRONMENTS[name]
+    assert fits(build_architecture(e, 100, e.hidden_sizes, e.latent_size))
+
+
+def unfit_architectures() -> dict[str, Architecture]:
+    plain, variational = SHAPES["odd widths"], SHAPES["variational, odd widths"]
+    hidden, mean, log_variance = variational.encoder.layers
+
+    def with_encoder(base: Architecture, *layers: Layer) -> Architecture:
+        return replace(base, encoder=NetworkLayout(layers))
+
+    return {
+        "linear hidden layer": with_encoder(
+            plain, Layer("hidden_1", 37, 7, "linear", -1), Layer("latent", 7, 3, "relu", 0)
+        ),
+        "sigmoid code": with_encoder(plain, Layer("latent", 37, 3, "sigmoid", -1)),
+        "one head": with_encoder(variational, log_variance),
+        "head that reads the other": with_encoder(
+            variational, hidden, mean, replace(log_variance, reads=1)
+        ),
+        "ReLU head": with_encoder(
+            variational, hidden, replace(mean, activation="relu"), log_variance
+        ),
+        "heads of different widths": with_encoder(
+            variational, hidden, replace(mean, n_out=4), log_variance
+        ),
+        "skipping decoder": replace(
+            plain,
+            decoder=NetworkLayout(
+                tuple(replace(layer, reads=-1) for layer in plain.decoder.layers)
+            ),
+        ),
+        "wrong output width": replace(plain, decoder=make_architecture(36, (7,), 3).decoder),
+        "variational with L1": replace(variational, loss="l1"),
+        "negative ELBO without heads": replace(plain, loss="negative_elbo"),
+    }
+
+
+@pytest.mark.parametrize("name", unfit_architectures())
+def test_refuses_an_architecture_that_it_does_not_fit(name: str) -> None:
+    unfit = unfit_architectures()[name]
+    assert not fits(unfit)
+    with pytest.raises(ValueError, match="autograd engine"):
+        DenseEngine(unfit, make_dataset(10, 37), 5)
+
+
+def test_the_entry_point_is_compiled_once() -> None:
+    compile_kernels()
+    for name in ("standard", "odd widths", "variational"):
+        architecture = SHAPES[name]
+        dataset = make_dataset(50, architecture.n_dim)
+        dense = DenseEngine(architecture, dataset, 5)
+        tasks = mixed_tasks(architecture, dataset)
+        dense.train(tasks)
+        dense.loss_matrices(
+            [EvaluateTask(t.encoders, t.decoders, t.updates.rows[1, :2]) for t in tasks]
+        )
+        pairs = [Pair(t.encoders[0], t.decoders[0]) for t in tasks]
+        dense.batch_losses(pairs, "test", "l1")
+        dense.batch_losses(pairs, "test", "loss")
+        dense.activations(
+            [ActivationsTask(pair, np.arange(3, dtype=np.int32), "test") for pair in pairs]
+        )
+    compiled: Any = kernels.run_batches
+    assert len(compiled.signatures) == 1
+
+
+def test_without_a_place_for_the_cache_it_compiles_all_the_same() -> None:
+    namespace: dict[str, object] = {}
+    exec(compile("def double(x): return 2 * x", "<no file>", "exec"), namespace)
+    function = namespace["double"]
+    assert callable(function)
+    assert entry_point(function)(21) == 42
