@@ -135,12 +135,21 @@ def _fields(value: Any, leave_out: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def _computed_by(engine: Engine) -> str:
-    """The kind of processor, and of GPU if one was used."""
+    """The kind of processor, kernels compiled for it alone, and the GPU if one was used."""
     if engine.device == "cpu":
-        return processor_name()
+        return f"{processor_name()}{_own_kernels(engine)}"
     import torch  # noqa: PLC0415 - slow to import
 
     return f"{processor_name()} with {torch.cuda.get_device_name()}"
+
+
+def _own_kernels(engine: Engine) -> str:
+    """What is said of dense's kernels where they have bits that other processors may not have."""
+    if engine.name != "dense":
+        return ""
+    from aes_lipi.engine.dense import target  # noqa: PLC0415 - numba is slow to import
+
+    return " (native kernels)" if target.target_name() == target.NATIVE else ""
 
 
 def processor_name() -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import dense_tasks
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pytest
 from dense_reference import (
     make_architecture,
@@ -21,6 +22,7 @@ from dense_reference import (
 )
 from dense_tasks import SHAPES, answers_digest, assert_same_bits, make_task, mixed_tasks
 
+from aes_lipi.api import load_study, run
 from aes_lipi.autoencoders.environments import (
     ENVIRONMENTS,
     Architecture,
@@ -194,6 +196,18 @@ def test_kernels_are_for_one_named_processor(asked: str, flags: set[str], expect
 def test_a_target_that_cannot_be_is_refused(asked: str, flags: set[str], said: str) -> None:
     with pytest.raises(UserError, match=f"AES_LIPI_TARGET: {said}"):
         target.choose_target(asked, flags)
+
+
+@pytest.mark.parametrize("name", ["x86-64-v3", "native"])
+def test_trials_say_whose_bits_they_have(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(target, "target_name", lambda: name)
+    small = {"epochs": 1, "population_size": 1, "n_dim": 10, "trials": 1}
+    run(load_study("quickstart", small), tmp_path)
+    processors = pd.read_parquet(tmp_path / "trials")["processor"]
+    assert len(processors)
+    assert processors.str.endswith(" (native kernels)").all() == (name == "native")
 
 
 # Choice and compilation

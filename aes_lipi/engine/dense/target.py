@@ -22,7 +22,7 @@ import numba
 
 from aes_lipi.errors import UserError
 
-_PORTABLE, _NATIVE = "x86-64-v3", "native"
+PORTABLE, NATIVE = "x86-64-v3", "native"
 _VARIABLE = "AES_LIPI_TARGET"
 _NEEDED = {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe", "xsave"}
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -53,12 +53,12 @@ def choose_target(asked: str, flags: Set[str]) -> str:
     Raises:
         UserError: AES_LIPI_TARGET is no target, or the processor lacks it; leave it out.
     """
-    if asked not in ("", _PORTABLE, _NATIVE):
-        raise UserError(f"{_VARIABLE}: {asked!r} is no target; use {_PORTABLE} or {_NATIVE}")
+    if asked not in ("", PORTABLE, NATIVE):
+        raise UserError(f"{_VARIABLE}: {asked!r} is no target; use {PORTABLE} or {NATIVE}")
     able = flags >= _NEEDED
-    if asked == _PORTABLE and not able:
-        raise UserError(f"{_VARIABLE}: this processor lacks {_PORTABLE}; use {_NATIVE}")
-    return _PORTABLE if able and asked != _NATIVE else _NATIVE
+    if asked == PORTABLE and not able:
+        raise UserError(f"{_VARIABLE}: this processor lacks {PORTABLE}; use {NATIVE}")
+    return PORTABLE if able and asked != NATIVE else NATIVE
 
 
 def _processor_flags() -> set[str]:
@@ -74,8 +74,8 @@ def _processor_flags() -> set[str]:
 def _set_target() -> None:
     """Have numba compile for `target_name`, whatever its own variables say."""
     name = target_name()
-    _config.CPU_NAME = name if name == _PORTABLE else None
-    _config.CPU_FEATURES = "" if name == _PORTABLE else None
+    _config.CPU_NAME = name if name == PORTABLE else None
+    _config.CPU_FEATURES = "" if name == PORTABLE else None
 
 
 _set_target()
