@@ -63,7 +63,7 @@ def parquet_source(path: Path) -> Source:
     errors = (pa.ArrowException, OSError, ValueError, EOFError, RecursionError, OverflowError)
     with (
         unreadable(label, "a Parquet file", *errors),
-        parquet.ParquetFile(path, page_checksum_verification=True) as file,
+        parquet.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file,
     ):
         names = _data_columns(file.schema_arrow, label)
         n_rows = file.metadata.num_rows
@@ -72,7 +72,7 @@ def parquet_source(path: Path) -> Source:
     def blocks() -> Iterator[Block]:
         with (
             unreadable(label, "a Parquet file", *errors),
-            parquet.ParquetFile(path, page_checksum_verification=True) as file,
+            parquet.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file,
         ):
             for start in range(0, len(names), width):
                 wanted = names[start : start + width]
