@@ -19,10 +19,9 @@ from aes_lipi.autoencoders.network import Activation, Layer, NetworkLayout, chai
 from aes_lipi.data.scaling import MinMax
 from aes_lipi.models.model import Compaction, Model
 
-MODEL_FORMAT = 1
+_MODEL_FORMAT = 1
 
 _Width = Annotated[int, Field(ge=1, lt=2**31)]
-_Index = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class _Strict(BaseModel):
@@ -54,13 +53,6 @@ class _Scaling(_Strict):
     high: list[float]
 
 
-class _Compaction(_Strict):
-    code: list[_Index]
-    unread_inputs: list[_Index]
-    is_constant: bool
-    n_parameters: _Index
-
-
 class Description(_Strict):
     """The metadata of a model file.
 
@@ -82,7 +74,7 @@ class Description(_Strict):
     n_recorded: Annotated[int, Field(ge=0, lt=2**31)] = 0
     scaling: _Scaling | None = None
     columns: list[str] | None = None
-    compaction: _Compaction | None = None
+    compaction: Compaction | None = None
 
     def scaling_of(self, n_dim: int) -> MinMax | None:
         """The scaling of so many columns.
@@ -107,23 +99,12 @@ class Description(_Strict):
             raise ValueError(f"columns: {len(self.columns)} names of {n_dim} columns")
         return None if self.columns is None else tuple(self.columns)
 
-    def compaction_of(self) -> Compaction | None:
-        """What became of the original of a compact model."""
-        if self.compaction is None:
-            return None
-        return Compaction(
-            code=tuple(self.compaction.code),
-            unread_inputs=tuple(self.compaction.unread_inputs),
-            is_constant=self.compaction.is_constant,
-            n_parameters=self.compaction.n_parameters,
-        )
-
 
 def write_description(model: Model, n_recorded: int) -> str:
     """The description as JSON, the same text for the same content."""
     scaling = model.scaling
     described = {
-        "format": MODEL_FORMAT,
+        "format": _MODEL_FORMAT,
         "architecture": dataclasses.asdict(model.architecture),
         "provenance": dict(model.provenance),
         "n_others": len(model.others),

@@ -10,8 +10,7 @@ import numpy as np
 from aes_lipi.arrays import Float32, Floats
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.network import Pair
-from aes_lipi.models.model import Model, row_errors
-from aes_lipi.models.units import Units, matrix
+from aes_lipi.models.model import Model, Units, matrix, row_errors
 
 
 @dataclass(frozen=True)

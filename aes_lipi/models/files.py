@@ -242,7 +242,7 @@ def _model(
         description.provenance,
         scaling=description.scaling_of(architecture.n_dim),
         columns=description.columns_of(architecture.n_dim),
-        compaction=description.compaction_of(),
+        compaction=description.compaction,
     )
 
 
