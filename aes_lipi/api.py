@@ -22,7 +22,8 @@ def load_study(source: str | Path, overrides: Mapping[str, Any] | None = None) -
             wherever the study sets or sweeps it. A list is swept.
 
     Raises:
-        UserError: there is no such study, or a field or value is wrong.
+        UserError: no study has that name or path, or a field or value is wrong; the line says what
+            to give.
     """
     path = Path(source)
     if path.suffix in (".yaml", ".yml"):

@@ -231,7 +231,7 @@ class AutoencoderRing(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """The parameters as those of a study's variant.
 
         Raises:
-            UserError: there is no such setting, or a value is wrong.
+            UserError: a setting has no such name, or a value is out of bounds; the line names it.
         """
         given = self.get_params(deep=False)
         named = {name: given[name] for name in given if name in Variant.model_fields}
@@ -252,7 +252,7 @@ def _check_names(settings: Mapping[str, Any], parameters: Mapping[str, Any]) -> 
     """Refuse settings that there are not, or not in that place.
 
     Raises:
-        UserError: there is one.
+        UserError: a name is unknown, or that of a parameter; the line says what to do.
     """
     for name in settings:
         if name not in Variant.model_fields:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.random.bit_generator import ISeedSequence
 
-PLACE_BITS = (6, 14, 20, 24)
+_PLACE_BITS = (6, 14, 20, 24)
 """Width of purpose, trial, cell and generation in a stream's key."""
 
 
@@ -68,7 +68,7 @@ class Address:
         """Purpose, trial, cell and generation side by side in 64 bits."""
         place = 0
         parts = (int(purpose), self.trial, self.cell, self.generation)
-        for value, bits in zip(parts, PLACE_BITS, strict=True):
+        for value, bits in zip(parts, _PLACE_BITS, strict=True):
             if not 0 <= value < 1 << bits:
                 raise ValueError(f"{value} in {self} does not fit in {bits} bits")
             place = place << bits | value

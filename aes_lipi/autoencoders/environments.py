@@ -152,7 +152,8 @@ def _plugged(plugin: Plugin) -> Environment:
     """An environment of a user's: an `Environment`, or a function that makes one.
 
     Raises:
-        UserError: it gives something else, or a field is out of bounds; the line says what to give.
+        UserError: the plug-in gives something else, or a field is out of bounds; the line says what
+            to give.
     """
     if isinstance(plugin.value, Environment):
         return _checked(plugin, plugin.value)
@@ -168,7 +169,8 @@ def _checked(plugin: Plugin, made: Any) -> Environment:
     """An environment whose fields are right.
 
     Raises:
-        UserError: they are not, or it is none.
+        UserError: the value is no `Environment`, or a field is out of bounds; the line says what to
+            give.
     """
     if not isinstance(made, Environment):
         raise plugin.error(

@@ -24,7 +24,7 @@ GROUPS: Mapping[str, str] = {
 }
 """By field, the group of entry points in which packages register what it may name."""
 
-PATH_FORM = "package.module:attribute"
+_PATH_FORM = "package.module:attribute"
 
 
 def is_path(name: str) -> bool:
@@ -48,7 +48,7 @@ def _registered(group: str, search_path: tuple[str, ...]) -> Mapping[str, tuple[
     return {name: tuple(paths) for name, paths in found.items()}
 
 
-def is_added(field: str, name: str) -> bool:
+def _is_added(field: str, name: str) -> bool:
     """Whether a name that is not built in can stand for something of a user's.
 
     Raises:
@@ -68,15 +68,16 @@ def known_name(field: str, name: object, built_in: Iterable[str]) -> str:
     """A name that a field can have.
 
     Raises:
-        ValueError: it is neither built in nor registered, nor has it the form of a dotted path.
+        ValueError: the name is neither built in nor registered, nor a dotted path; it lists
+            the known names and the nearest.
     """
     built_in = tuple(built_in)
-    if isinstance(name, str) and (name in built_in or is_added(field, name)):
+    if isinstance(name, str) and (name in built_in or _is_added(field, name)):
         return name
     *others, last = (repr(each) for each in (*built_in, *registered(field)))
     close = nearest(name, [*built_in, *registered(field)]) if isinstance(name, str) else ""
     raise ValueError(
-        f"input should be {', '.join(others)} or {last}, or {PATH_FORM} for one of your own{close}"
+        f"input should be {', '.join(others)} or {last}, or {_PATH_FORM} for one of your own{close}"
     )
 
 
@@ -162,7 +163,7 @@ def _is_made_by_a_user(settings: Mapping[str, Any]) -> bool:
     if not isinstance(name, str) or _CLUSTERING_NAME.fullmatch(name):
         return False
     try:
-        return is_added("dataset_name", name)
+        return _is_added("dataset_name", name)
     except ValueError as error:
         raise ValueError(f"dataset_name: {error}") from None
 
@@ -174,7 +175,7 @@ def _resolve_clustering(settings: dict[str, Any]) -> None:
         raise ValueError(
             f"dataset_name: {name[:60]!r} is not binary_clustering_{{clusters}}_{{examples}}_"
             "{dimensions}, such as binary_clustering_10_100_1000, nor "
-            f"{PATH_FORM}{nearest(name, registered('dataset_name'))}; for a file use --data FILE"
+            f"{_PATH_FORM}{nearest(name, registered('dataset_name'))}; for a file use --data FILE"
         )
     for field, digits in zip(_CLUSTERING_FIELDS, match.groups(), strict=True):
         if settings.get(field) is None:

@@ -50,7 +50,7 @@ def load_preset(name: str) -> StudyFile:
     """Read a preset by name.
 
     Raises:
-        UserError: there is none of that name; the nearest names are offered.
+        UserError: no preset has that name; the nearest names are offered.
     """
     known = list_presets()
     if name not in known:

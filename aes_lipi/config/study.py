@@ -37,7 +37,7 @@ def parse_interval(text: str | int) -> CheckpointInterval:
     """An interval as users write it: `50` generations, `30s`, `5min`, `1h`, or `never`.
 
     Raises:
-        ValueError: it is none of these, or no time at all.
+        ValueError: the text is none of these, or zero; give generations, a time, or never.
     """
     text = str(text).strip()
     if text.lower() == "never":

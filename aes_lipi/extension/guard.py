@@ -30,7 +30,8 @@ def _watched(plugin: Plugin) -> Iterator[None]:
     """Tell what a plug-in raises inside.
 
     Raises:
-        UserError: it has raised something.
+        UserError: the plug-in raised an exception, to be mended, or writes to what it is given, of
+            which it must take a copy.
     """
     try:
         yield
@@ -56,7 +57,7 @@ def called(
         call: calls it with copies of them.
 
     Raises:
-        UserError: it raises something, or changes an array.
+        UserError: the plug-in raises an exception, or changes an array that it must copy first.
     """
     given = {name: _read_only(array) for name, array in arrays.items()}
     with _watched(plugin):
@@ -82,7 +83,8 @@ def settled(plugin: Plugin, call: Callable[[], T], same: Callable[[T, T], bool])
         same: whether two results are the same.
 
     Raises:
-        UserError: the results differ.
+        UserError: the results differ; the plug-in must follow from its input and the generator that
+            it is given.
     """
     first = call()
     if same(first, call()):

@@ -55,7 +55,8 @@ class Plugin:
             parameters: names of what it will be given.
 
         Raises:
-            UserError: it cannot be called so.
+            UserError: the plug-in takes other parameters, or a class needs arguments to be
+                made; the line says which to change.
         """
         value = self.value
         if inspect.isclass(value):
@@ -73,7 +74,8 @@ class Plugin:
         """Make sure that something can be called with so many arguments.
 
         Raises:
-            UserError: it cannot.
+            UserError: the value is no function, or takes other parameters; name one that takes
+                these.
         """
         wanted = f"({', '.join(parameters)})"
         if not callable(value):
@@ -135,8 +137,8 @@ def _find(field: str, name: str) -> Plugin:
         name: a dotted path, or a name that a package registers.
 
     Raises:
-        UserError: its package is not installed, its module raises an exception or has no such name;
-            the line says what to check.
+        UserError: the package is not installed, or the module raises an exception or has no such
+            name; the line says what to check.
     """
     path = name if is_path(name) else _registered_path(field, name)
     module_name, _, attribute = path.partition(":")
@@ -158,7 +160,7 @@ def plugins_digest(variant: Variant) -> str | None:
         path, and the SHA-256 of its module's file. What that file imports does not count.
 
     Raises:
-        UserError: a plug-in cannot be imported.
+        UserError: a plug-in cannot be imported; check its name, or install it.
     """
     if not variant.added:
         return None
@@ -171,7 +173,8 @@ def check_same_plugins(variant: Variant) -> None:
     """Make sure that a variant's plug-ins are here what they were where its study was made.
 
     Raises:
-        UserError: they are not, or cannot be imported.
+        UserError: a file is not the one that the study was begun with, which another output
+            directory takes, or cannot be imported.
     """
     if variant.plugins_digest in (None, plugins_digest(variant)):
         return

@@ -80,7 +80,8 @@ class Description(_Strict):
         """The scaling of so many columns.
 
         Raises:
-            ValueError: it is not one.
+            ValueError: the lowest and highest values are not of that many columns, or are
+                exchanged.
         """
         if self.scaling is None:
             return None
@@ -93,7 +94,7 @@ class Description(_Strict):
         """The names of so many columns.
 
         Raises:
-            ValueError: there are more or fewer.
+            ValueError: the file names more or fewer columns.
         """
         if self.columns is not None and len(self.columns) != n_dim:
             raise ValueError(f"columns: {len(self.columns)} names of {n_dim} columns")
@@ -120,7 +121,7 @@ def read_description(text: str) -> tuple[Description, Architecture]:
     """A description from JSON, and the architecture that it describes.
 
     Raises:
-        ValueError: it is not such a description, or its layers do not fit together.
+        ValueError: the text is no such description, or the layers do not fit together.
     """
     try:
         description = Description.model_validate_json(text)

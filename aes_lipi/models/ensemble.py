@@ -32,7 +32,7 @@ class Ensemble:
         """Of all centres that a model's file holds.
 
         Raises:
-            ValueError: it holds the best pair alone.
+            ValueError: the file holds the best pair alone; run the study with store_all_nodes.
         """
         if not model.others:
             raise ValueError("the model's file holds the best pair alone; run with store_all_nodes")
@@ -42,7 +42,7 @@ class Ensemble:
         """Codes of rows x (rows, n_dim), the members' side by side: float32, (rows, members * Z).
 
         Raises:
-            ValueError: x is not of that shape, or a value is not finite.
+            ValueError: x has another shape, or a value is not finite; give rows of n_dim numbers.
         """
         return self._encoded(self.units.to_network(x))
 
@@ -50,7 +50,7 @@ class Ensemble:
         """Mean reconstruction from codes z (rows, members * Z): (rows, n_dim), as `Model.decode`.
 
         Raises:
-            ValueError: z is not of that shape.
+            ValueError: z has another shape; give codes as `encode` does.
         """
         width = len(self.pairs) * self.architecture.latent_size
         return self.units.from_network(self._decoded(matrix(z, width)))
@@ -59,7 +59,7 @@ class Ensemble:
         """Mean reconstruction of rows x (rows, n_dim): as `decode`.
 
         Raises:
-            ValueError: x is not of that shape, or a value is not finite.
+            ValueError: x has another shape, or a value is not finite; give rows of n_dim numbers.
         """
         return self.decode(self.encode(x))
 
@@ -67,7 +67,7 @@ class Ensemble:
         """How badly each row is reconstructed: float32, (rows,), as `Model.score`.
 
         Raises:
-            ValueError: x is not of that shape, or a value is not finite.
+            ValueError: x has another shape, or a value is not finite; give rows of n_dim numbers.
         """
         rows = self.units.scaled(x)
         return row_errors(rows, self._decoded(self._encoded(self.units.within(rows))))

@@ -88,7 +88,7 @@ def load_model(path: str | Path) -> Model:
     """Read a model that a study or an export wrote.
 
     Raises:
-        UserError: the file is missing, or is not such a model.
+        UserError: the file is missing, or is not such a model; give a saved one.
     """
     return _loaded(path, _read)
 
@@ -97,7 +97,8 @@ def load_recorded(path: str | Path, place: Place) -> Model:
     """Read the centre of a recorded generation as a model of its own.
 
     Raises:
-        UserError: the file is missing, is not a model, or does not hold that centre.
+        UserError: the file is missing, is not a model, or does not hold that centre; run the study
+            with store_recorded.
     """
     model = _loaded(path, lambda file: _read_recorded(file, place))
     if model is None:
@@ -112,7 +113,7 @@ def _loaded(path: str | Path, read: Callable[[Path], T]) -> T:
     """What is read of a file.
 
     Raises:
-        UserError: it is missing, or is not a model.
+        UserError: the file is missing, or is not a model; give a saved one.
     """
     try:
         _check_file(Path(path))
@@ -130,7 +131,7 @@ def model_files(path: Path) -> list[Path]:
     Of a study's output folder, only the models of committed trials.
 
     Raises:
-        UserError: there is none, or the folder cannot be read.
+        UserError: the folder holds no model, or cannot be read; give a saved model.
     """
     try:
         files = sorted(path.rglob("*.safetensors")) if path.is_dir() else [path]
@@ -152,7 +153,7 @@ def models_digest(files: Sequence[Path]) -> str:
     """SHA-256 over the contents of model files in their order, in hexadecimal digits.
 
     Raises:
-        UserError: one cannot be read.
+        UserError: a file cannot be read; give saved models.
     """
     digest = hashlib.sha256()
     for file in files:
@@ -171,7 +172,8 @@ def load_pairs(path: Path, architecture: Architecture) -> list[Pair]:
     """The pairs of `model_files`: of each file all centres, if it holds them, or the best pair.
 
     Raises:
-        UserError: there is no model, or one is laid out differently from `architecture`.
+        UserError: a file is no model, or has other layers than `architecture`; start from models of
+            the same layers.
     """
     pairs: list[Pair] = []
     for file in model_files(path):
@@ -192,7 +194,7 @@ def _check_file(path: Path) -> None:
     """Refuse what would never end, such as a pipe, before it is opened.
 
     Raises:
-        OSError: there is no such file, or it is not a regular one.
+        OSError: the file is missing, or is not a regular one.
         ValueError: the path holds a null byte, or is no file's for another reason.
     """
     mode = path.stat().st_mode

@@ -37,8 +37,8 @@ class Units:
         """Rows (rows, n_dim) in the user's units, or a table of them, as float32 in [0, 1].
 
         Raises:
-            ValueError: they are not of that shape, a value is not finite, or a table's columns are
-                others.
+            ValueError: the shape is another, a value is not finite, or a table's columns are not
+                those of training; give rows like those.
         """
         return self.within(self.scaled(x))
 
@@ -92,7 +92,7 @@ class Units:
         """The rows.
 
         Raises:
-            ValueError: a value is not finite.
+            ValueError: a value is missing or infinite; the message says in which row and column.
         """
         if not np.isfinite(rows).all():
             row, column = (int(places[0]) for places in np.nonzero(~np.isfinite(rows)))
@@ -105,7 +105,7 @@ def matrix(values: Any, width: int, dtype: type[np.floating] = np.float32) -> An
     """Values as a matrix of so many columns.
 
     Raises:
-        ValueError: they are not of that shape, or no numbers.
+        ValueError: the shape is another, or a value is no number; give rows of that width.
     """
     rows = np.asarray(values, dtype)
     if rows.ndim != 2 or rows.shape[1] != width:
@@ -167,7 +167,7 @@ class Model:
         """Codes of rows x (rows, n_dim): float32, (rows, latent size).
 
         Raises:
-            ValueError: x is not of that shape, or a value is not finite.
+            ValueError: x has another shape, or a value is not finite; give rows of n_dim numbers.
         """
         rows = self.units.to_network(x)
         return self.architecture.encode(self.pair.encoder.genome, rows)
@@ -178,7 +178,7 @@ class Model:
         They are float32; float64 where the model scales.
 
         Raises:
-            ValueError: z is not of that shape.
+            ValueError: z has another shape; give codes as `encode` does.
         """
         return self.units.from_network(self._decoded(matrix(z, self.architecture.latent_size)))
 
@@ -186,7 +186,7 @@ class Model:
         """Reconstructions of rows x (rows, n_dim): as `decode`.
 
         Raises:
-            ValueError: x is not of that shape, or a value is not finite.
+            ValueError: x has another shape, or a value is not finite; give rows of n_dim numbers.
         """
         return self.decode(self.encode(x))
 
@@ -199,7 +199,7 @@ class Model:
         constant in training has no scale: it counts as 1 where it has changed.
 
         Raises:
-            ValueError: x is not of that shape, or a value is not finite.
+            ValueError: x has another shape, or a value is not finite; give rows of n_dim numbers.
         """
         rows = self.units.scaled(x)
         code = self.architecture.encode(self.pair.encoder.genome, self.units.within(rows))

@@ -44,7 +44,7 @@ def prune(
         a new network; its `n_pruned` counts the zeros right after this event.
 
     Raises:
-        UserError: the operator is one of a user's, and breaks a rule.
+        UserError: a user's operator breaks a rule; the line says which and the remedy.
     """
     operator = load(OPERATOR, settings.method)
     keep = operator.function(network.genome, layout, evidence, settings, rng)

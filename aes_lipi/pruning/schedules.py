@@ -49,45 +49,45 @@ class Moment:
         return self.t / self.horizon if self.horizon else 0.0
 
 
-def fixed(moment: Moment) -> float:
+def _fixed(moment: Moment) -> float:
     """Return p."""
     return moment.probability
 
 
-def increase(moment: Moment) -> float:
+def _increase(moment: Moment) -> float:
     """Return p t / T."""
     return moment.probability * moment.progress
 
 
-def decrease(moment: Moment) -> float:
+def _decrease(moment: Moment) -> float:
     """Return 1 - p t / T (published), or p (1 - t / T)."""
     if moment.decrease_from_one:
         return 1.0 - moment.probability * moment.progress
     return moment.probability * (1.0 - moment.progress)
 
 
-def population(moment: Moment) -> float:
+def _population(moment: Moment) -> float:
     """Return p t / (T n)."""
     return moment.probability * moment.progress / moment.n_solutions
 
 
-def exponential(moment: Moment) -> float:
+def _exponential(moment: Moment) -> float:
     """Return p (1 - exp(-2 t / T))."""
     return moment.probability * (1.0 - math.exp(-moment.exponential_rate * moment.progress))
 
 
-def final_n(moment: Moment) -> float:
+def _final_n(moment: Moment) -> float:
     """Return 0 while t < 0.75 T, then p."""
     early = moment.horizon > 0 and moment.progress < moment.final_n_start
     return 0.0 if early else moment.probability
 
 
-def prune_after(moment: Moment) -> float:
+def _prune_after(moment: Moment) -> float:
     """Return 0 while t < T, then p."""
     return 0.0 if moment.t < moment.horizon else moment.probability
 
 
-def gradual(moment: Moment) -> float:
+def _gradual(moment: Moment) -> float:
     """Return 0 while t < t0, then p; what grows is the amount, `_cubic_share`."""
     early = moment.horizon > 0 and moment.progress < moment.gradual_start
     return 0.0 if early else moment.probability
@@ -108,14 +108,14 @@ def _cubic_share(moment: Moment) -> float:
 
 
 SCHEDULES: dict[str, Callable[[Moment], float]] = {
-    "fixed": fixed,
-    "increase": increase,
-    "decrease": decrease,
-    "population": population,
-    "exponential": exponential,
-    "final_n": final_n,
-    "prune_after": prune_after,
-    "gradual": gradual,
+    "fixed": _fixed,
+    "increase": _increase,
+    "decrease": _decrease,
+    "population": _population,
+    "exponential": _exponential,
+    "final_n": _final_n,
+    "prune_after": _prune_after,
+    "gradual": _gradual,
 }
 
 
@@ -125,7 +125,7 @@ def _plugged(plugin: Plugin) -> Callable[[Moment], float]:
     It raises a UserError when the user's function breaks a rule.
 
     Raises:
-        UserError: it is no function of a moment; the line says what to change.
+        UserError: the plug-in is no function of a moment; the line says what to change.
     """
     function = plugin.function("moment")
 
@@ -143,7 +143,7 @@ def _probability(plugin: Plugin, result: Any, t: int) -> float:
     """A schedule's result.
 
     Raises:
-        UserError: it is no probability.
+        UserError: the result is no number from 0 to 1; return one.
     """
     wanted = "return a probability, a number from 0 to 1"
     real = isinstance(result, int | float | np.integer | np.floating)

@@ -172,8 +172,8 @@ def plugged_operator(plugin: Plugin) -> Operator:
     Its function raises a UserError when the user's breaks a rule.
 
     Raises:
-        UserError: its parameters are others, or it needs what no operator is given; the line says
-            what to change.
+        UserError: the function takes other parameters, or asks for evidence that is never gathered;
+            the line says what to change.
     """
     if not isinstance(plugin.value, Operator):
         return Operator(_checked(plugin, plugin.function(*_PARAMETERS)))
@@ -236,7 +236,7 @@ def _mask(plugin: Plugin, result: Any, size: int) -> Mask:
     """An operator's result, copied.
 
     Raises:
-        UserError: it is not what survives.
+        UserError: the result is no bool array with an entry for each of the genome's; return one.
     """
     wanted = f"return a bool array of shape ({size},), True where an entry survives"
     if not isinstance(result, np.ndarray):
