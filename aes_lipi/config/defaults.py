@@ -68,8 +68,8 @@ def known_name(field: str, name: object, built_in: Iterable[str]) -> str:
     """A name that a field can have.
 
     Raises:
-        ValueError: the name is neither built in nor registered, nor a dotted path; it lists
-            the known names and the nearest.
+        ValueError: the name is neither built in nor registered, nor a dotted path; known
+            names and the nearest are listed.
     """
     built_in = tuple(built_in)
     if isinstance(name, str) and (name in built_in or _is_added(field, name)):
