@@ -47,13 +47,17 @@ def rows(n: int = 40, n_features: int = 6) -> Matrix:
 
 
 @parametrize_with_checks(  # type: ignore[untyped-decorator]
-    [
-        AutoencoderRing(epochs=2),
-        AutoencoderRing(epochs=2, **PRUNED),
-        AutoencoderRing(epochs=2, prune_unit="node", compact=True, **PRUNED),
-    ]
+    [AutoencoderRing(epochs=2, prune_unit="node", compact=True, **PRUNED)]
 )
 def test_scikit_learns_own_checks(estimator: Any, check: Any) -> None:
+    check(estimator)
+
+
+@pytest.mark.slow
+@parametrize_with_checks(  # type: ignore[untyped-decorator]
+    [AutoencoderRing(epochs=2), AutoencoderRing(epochs=2, **PRUNED)]
+)
+def test_scikit_learns_own_checks_of_other_parameters(estimator: Any, check: Any) -> None:
     check(estimator)
 
 

@@ -149,14 +149,18 @@ def test_the_readmes_entry_points_give_short_names_also_in_workers(folder: Path)
 # --- mistakes
 
 
-@pytest.mark.parametrize("program", [["aes-lipi", "run"], ["run.py"]])
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("program", "name", "told"),
     [
-        ("nosuch", "prune_method: input should be 'None', 'random', "),
-        ("nosuch:f", "prune_method nosuch:f: there is no module nosuch, neither installed nor"),
-        ("{module}:keep_al", "has no keep_al; did you mean keep_all "),
+        (["run.py"], "nosuch", "prune_method: input should be 'None', 'random', "),
         (
+            ["aes-lipi", "run"],
+            "nosuch:f",
+            "prune_method nosuch:f: there is no module nosuch, neither installed nor",
+        ),
+        (["run.py"], "{module}:keep_al", "has no keep_al; did you mean keep_all "),
+        (
+            ["aes-lipi", "run"],
             "{module}:keep_floats",
             "returns an array of float32; return a bool array of shape (520,)",
         ),
@@ -183,7 +187,7 @@ def test_a_mistake_is_told_in_one_line_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.parametrize("jobs", [pytest.param("1", marks=pytest.mark.slow), "2"])
 def test_a_plug_in_that_fails_later_ends_the_study_with_its_results(
     jobs: str, tmp_path: Path
 ) -> None:
