@@ -136,6 +136,8 @@ class _Trial:
     def heard(self, news: News[Held]) -> Iterator[Message]:
         """Take in what the loop says of it; what is to be told of that."""
         if isinstance(news, TrialFailed):
+            if isinstance(news.error, UserError):  # would end the other trials, too
+                raise news.error
             self.has_ended = True
             yield failed(self.job, news.error, self._started_at)
             return
