@@ -44,6 +44,32 @@ class Measurements:
     best_by: str
     skipped: tuple[str, ...]
 
+    def of_unit(self, unit: str, measures: Iterable[str]) -> pd.DataFrame:
+        """The table of a unit, if it and the measures were read.
+
+        Raises:
+            UserError: it was not read, or a measure; name them to `read_measurements`.
+        """
+        known = _check_unit(unit)
+        if known not in self.units:
+            raise UserError(f"{known}: was not read; name it among the units to read")
+        for name in measures:
+            if name not in self.measures:
+                close = nearest(name, self.measures)
+                raise UserError(f"{printable(name)}: not among the measures that were read{close}")
+        return self.units[known]
+
+    def check_column(self, column: str) -> None:
+        """Refuse what is no column of numbers.
+
+        Raises:
+            UserError: the trials have no numeric column of that name; names like it are told.
+        """
+        numeric = self.trials.select_dtypes("number").columns
+        if column not in numeric:
+            close = nearest(column, numeric)
+            raise UserError(f"{printable(column)}: no numeric column of the trials{close}")
+
 
 def read_measurements(
     locations: str | Path | Sequence[str | Path],
@@ -201,7 +227,7 @@ def generation_samples(
         UserError: the unit or the measure was not read (name it to `read_measurements`), or no
             variant was measured in that generation; those in which one was are told.
     """
-    table = unit_table(data, unit, [measure])
+    table = data.of_unit(unit, [measure])
     if generation is not None:
         _check_generation(table, measure, generation)
     samples = []
@@ -225,39 +251,11 @@ def trial_samples(data: Measurements, column: str) -> tuple[Sample, ...]:
     Raises:
         UserError: the trials have no numeric column of that name; names like it are told.
     """
-    check_numeric(data.trials, column)
+    data.check_column(column)
     return tuple(
         _sample(data, variant, rows, column, paired=True)
         for variant, rows in rows_of_variants(data.trials, data.labels).items()
     )
-
-
-def unit_table(data: Measurements, unit: str, measures: Iterable[str]) -> pd.DataFrame:
-    """The table of a unit, if it and the measures were read.
-
-    Raises:
-        UserError: it was not read, or a measure; name them to `read_measurements`.
-    """
-    known = _check_unit(unit)
-    if known not in data.units:
-        raise UserError(f"{known}: was not read; name it among the units to read")
-    for name in measures:
-        if name not in data.measures:
-            close = nearest(name, data.measures)
-            raise UserError(f"{printable(name)}: not among the measures that were read{close}")
-    return data.units[known]
-
-
-def check_numeric(trials: pd.DataFrame, column: str) -> None:
-    """Refuse what is no column of numbers.
-
-    Raises:
-        UserError: the trials have no numeric column of that name; names like it are told.
-    """
-    numeric = trials.select_dtypes("number").columns
-    if column not in numeric:
-        close = nearest(column, numeric)
-        raise UserError(f"{printable(column)}: no numeric column of the trials{close}")
 
 
 def rows_of_variants(table: pd.DataFrame, labels: Mapping[str, str]) -> dict[str, pd.DataFrame]:

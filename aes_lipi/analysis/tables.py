@@ -12,9 +12,7 @@ import pandas as pd
 from aes_lipi.analysis.measures import AnalysisUnit
 from aes_lipi.analysis.read import (
     Measurements,
-    check_numeric,
     rows_of_variants,
-    unit_table,
     values_of,
 )
 from aes_lipi.analysis.statistics import bootstrap_interval, check_share
@@ -60,7 +58,7 @@ def describe_generations(
             level is not between 0 and 1.
     """
     wanted = data.measures if measures is None else tuple(dict.fromkeys(measures))
-    table = unit_table(data, unit, wanted)
+    table = data.of_unit(unit, wanted)
     parts = []
     for variant, rows in rows_of_variants(table, data.labels).items():
         generations, matrices = _by_generation(rows, unit, wanted)
@@ -89,7 +87,7 @@ def describe_trials(
     """
     wanted = tuple(dict.fromkeys(measures))
     for name in wanted:
-        check_numeric(data.trials, name)
+        data.check_column(name)
     parts = [
         _part(variant, name, _spread(values_of(rows, name)[:, np.newaxis], level), None)
         for variant, rows in rows_of_variants(data.trials, data.labels).items()

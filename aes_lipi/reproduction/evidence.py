@@ -11,7 +11,6 @@ import pandas as pd
 
 from aes_lipi.analysis.measures import AnalysisUnit
 from aes_lipi.analysis.read import (
-    Measurements,
     Sample,
     generation_samples,
     read_measurements,
@@ -75,11 +74,8 @@ class PlanResults:
         return float(values_of(trials, _CAPACITY).mean())
 
 
-def read_results(plan: ReproductionPlan) -> Measurements | None:
-    """Read once what the plan's studies have so far.
-
-    Returns:
-        None if none of the studies was begun.
+def read_results(plan: ReproductionPlan) -> PlanResults:
+    """Read once what the plan's studies have so far; nothing of those that were not begun.
 
     Raises:
         UserError: a place refuses to be read.
@@ -87,22 +83,8 @@ def read_results(plan: ReproductionPlan) -> Measurements | None:
     locations = [each.location for each in plan.studies]
     begun = [each for each in locations if open_storage(each).read(STUDY_FILE, 1) is not None]
     if not begun:
-        return None
-    return read_measurements(begun, [_MEASURE], units=[_UNIT])
-
-
-def gather(plan: ReproductionPlan, data: Measurements | None) -> PlanResults:
-    """Put in order what was measured.
-
-    Args:
-        plan: what was to be run.
-        data: of its studies, from `read_results`.
-
-    Raises:
-        UserError: the data are without `mean_L1` or its mean over cells; see `read_results`.
-    """
-    if data is None:
         return PlanResults(plan, {}, {}, {}, {}, ())
+    data = read_measurements(begun, [_MEASURE], units=[_UNIT])
     return PlanResults(
         plan=plan,
         last={each.variant: each for each in generation_samples(data, _MEASURE, _UNIT)},

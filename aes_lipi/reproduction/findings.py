@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from aes_lipi.analysis.read import Measurements
 from aes_lipi.reproduction.evidence import (
     FigureFinding,
     PlanResults,
     find_figure,
-    gather,
     read_results,
 )
 from aes_lipi.reproduction.plan import PlannedStudy, ReproductionPlan, ScaledDown
@@ -51,20 +49,7 @@ def find(plan: ReproductionPlan) -> Findings:
     Raises:
         UserError: a place refuses to be read.
     """
-    return findings_of(plan, read_results(plan))
-
-
-def findings_of(plan: ReproductionPlan, data: Measurements | None) -> Findings:
-    """Judge what was read.
-
-    Args:
-        plan: what was to be run.
-        data: of its studies, from `read_results`.
-
-    Raises:
-        UserError: the data are without `mean_L1` or its mean over cells; see `read_results`.
-    """
-    results, published = gather(plan, data), plan.published
+    results, published = read_results(plan), plan.published
     figures = [each for each in published.figures if each.name in plan.asked]
     claims = [each for each in published.claims if each.figure in plan.asked]
     controls = [each for each in published.controls if each.name in plan.asked]

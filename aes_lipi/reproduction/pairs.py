@@ -49,6 +49,32 @@ class JudgedPair:
     p_least: float
     relation: Relation
 
+    def below(self) -> str:
+        """What it shows of the claim that the first ends below the second."""
+        found = self.found
+        if self.relation == "not run":
+            return f"{found.label_a} below {found.label_b}: not run"
+        details = (
+            f"{found.magnitude} effect, medians {_medians(found)}, median difference "
+            f"{self.difference:.2g}, {_adjusted(found.p_holm)}"
+        )
+        return (
+            f"a trial of {found.label_a} ends below one of {found.label_b} with probability "
+            f"{_chance(found)} ({details}): {_SHOWN[self.relation]}"
+        )
+
+    def relative(self, other: str) -> str:
+        """Where the first ends relative to the second, which is called so."""
+        heads: dict[Relation, str] = {
+            "lower": f"below {other}",
+            "greater": f"above {other}",
+            "alike": f"as {other}, but for less than counts as a difference",
+            "not told apart": f"not told apart from {other}",
+        }
+        found = self.found
+        details = f"A12 {found.a12:.2f}, {found.magnitude}, {_adjusted(found.p_holm)}"
+        return f"{heads[self.relation]} ({details})"
+
 
 def compared(pairs: Sequence[tuple[Sample, Sample]], smallest: float) -> tuple[JudgedPair, ...]:
     """Compare the pairs of a family.
@@ -87,21 +113,6 @@ def _relation(found: Comparison, difference: float, smallest: float, *, enough: 
     return "not told apart" if enough else "too few trials"
 
 
-def below(pair: JudgedPair) -> str:
-    """What a pair shows of the claim that its first ends below its second."""
-    found = pair.found
-    if pair.relation == "not run":
-        return f"{found.label_a} below {found.label_b}: not run"
-    details = (
-        f"{found.magnitude} effect, medians {_medians(found)}, median difference "
-        f"{pair.difference:.2g}, {_adjusted(found.p_holm)}"
-    )
-    return (
-        f"a trial of {found.label_a} ends below one of {found.label_b} with probability "
-        f"{_chance(found)} ({details}): {_SHOWN[pair.relation]}"
-    )
-
-
 def lowest(pairs: Sequence[JudgedPair]) -> str:
     """What the pairs of one series with each of the others show of the claim that it is lowest."""
     groups: dict[str, list[str]] = {}
@@ -121,19 +132,6 @@ def lowest(pairs: Sequence[JudgedPair]) -> str:
         f"{label} {'; '.join(parts)} (in brackets the probability that a trial of {label} ends "
         "below one of the other, with its interval)"
     )
-
-
-def relative(pair: JudgedPair, other: str) -> str:
-    """Where the first of a pair ends relative to the second."""
-    heads: dict[Relation, str] = {
-        "lower": f"below {other}",
-        "greater": f"above {other}",
-        "alike": f"as {other}, but for less than counts as a difference",
-        "not told apart": f"not told apart from {other}",
-    }
-    found = pair.found
-    details = f"A12 {found.a12:.2f}, {found.magnitude}, {_adjusted(found.p_holm)}"
-    return f"{heads[pair.relation]} ({details})"
 
 
 def too_few(pairs: Sequence[JudgedPair], n_pairs: int) -> str:

@@ -13,10 +13,8 @@ from aes_lipi.reproduction.evidence import Estimate, PlanResults, estimate
 from aes_lipi.reproduction.pairs import (
     JudgedPair,
     Relation,
-    below,
     compared,
     lowest,
-    relative,
     too_few,
 )
 from aes_lipi.reproduction.published import BestClaim, Claim, Control, ReferenceName
@@ -106,7 +104,7 @@ def _explanation(claim: Claim, outcome: ClaimOutcome, pairs: Sequence[JudgedPair
         return too_few(pairs, len(pairs))
     if isinstance(claim, BestClaim):
         return lowest(pairs)
-    return "; ".join(map(below, pairs))
+    return "; ".join(pair.below() for pair in pairs)
 
 
 def _without_trials(pairs: Sequence[JudgedPair]) -> list[str]:
@@ -289,7 +287,7 @@ def _ends(
 ) -> str:
     """Where the control, the baseline and the ring end, and how that compares."""
     others = ", ".join(f"{_PLACES[name]} at {means[name].mean:.3f}" for name in _REFERENCES)
-    compared_to = " and ".join(relative(rows[name], _PLACES[name]) for name in _REFERENCES)
+    compared_to = " and ".join(rows[name].relative(_PLACES[name]) for name in _REFERENCES)
     return f"ends at {own.mean:.3f}, {others}; it is {compared_to}"
 
 

@@ -20,16 +20,8 @@ from aes_lipi.analysis.figures.tradeoff import size_against_loss
 from aes_lipi.analysis.history import Courses
 from aes_lipi.analysis.measures import AnalysisUnit
 from aes_lipi.analysis.pareto import Tradeoff
-from aes_lipi.analysis.read import Measurements, generation_samples, trial_samples
-from aes_lipi.analysis.report.sources import (
-    StudySource,
-    best_trials,
-    histories,
-    model_of,
-    noise_floor,
-    test_rows,
-    typical_trials,
-)
+from aes_lipi.analysis.read import generation_samples, trial_samples
+from aes_lipi.analysis.report.sources import Sources, histories, test_rows
 from aes_lipi.results.trial_files import TrialId
 
 _MOST_COURSES = 6
@@ -55,15 +47,13 @@ class Drawn:
     """What is drawn from.
 
     Attributes:
-        data: the measurements.
-        sources: the directories behind them.
+        sources: the measurements, and the directories behind them.
         tables: by unit, of `describe_generations`.
         losses: the comparisons of the final losses.
         pruned: what was recorded, where anything is pruned.
     """
 
-    data: Measurements
-    sources: Sequence[StudySource]
+    sources: Sources
     tables: Mapping[AnalysisUnit, pd.DataFrame]
     losses: Comparisons
     pruned: Sequence[Tradeoff]
@@ -87,7 +77,7 @@ def pictures(drawn: Drawn) -> Iterator[Picture]:
 
 def _study_pictures(drawn: Drawn) -> Iterator[Picture]:
     """The figures of whole studies, over all trials."""
-    labels, noise = drawn.data.labels, noise_floor(drawn.data.trials)
+    labels, noise = drawn.sources.data.labels, drawn.sources.noise
     loss = drawn.curves("trial_mean", "mean_L1", _LOSS_AXIS, noise)
     dotted = "" if noise is None else f" Dotted: the noise in the data, {noise:g}."
     yield Picture(
@@ -97,7 +87,7 @@ def _study_pictures(drawn: Drawn) -> Iterator[Picture]:
         over_generations([loss], one_panel(labels)),
     )
     for setting, name in PANEL_SETTINGS.items():
-        panels = panels_by(setting, drawn.data.trials, labels)
+        panels = panels_by(setting, drawn.sources.data.trials, labels)
         if panels is not None:
             yield Picture(
                 f"loss_by_{setting}",
@@ -135,7 +125,7 @@ def _study_pictures(drawn: Drawn) -> Iterator[Picture]:
 
 def _final_values(drawn: Drawn) -> Picture:
     """Loss and capacity in the end, with the letters of the losses."""
-    letters = drawn.losses.letters()
+    letters, data = drawn.losses.letters(), drawn.sources.data
     return Picture(
         "final_values",
         "Loss and capacity in the last generation",
@@ -144,8 +134,8 @@ def _final_values(drawn: Drawn) -> Picture:
         "shown to differ in their loss.",
         final_values(
             [
-                (_LOSS_AXIS, generation_samples(drawn.data, "mean_L1")),
-                ("capacity", generation_samples(drawn.data, "capacity")),
+                (_LOSS_AXIS, generation_samples(data, "mean_L1")),
+                ("capacity", generation_samples(data, "capacity")),
             ],
             letters,
         ),
@@ -154,15 +144,16 @@ def _final_values(drawn: Drawn) -> Picture:
 
 def _answer_picture(drawn: Drawn) -> Picture:
     """What the trials' answers are worth on the test rows, and how large they are."""
+    data = drawn.sources.data
     return Picture(
         "answers",
         "Test loss and size of the trials' answers",
-        f"Every point is the answer of a trial, {_choice(drawn.data.trials)}: its L1 on the test "
+        f"Every point is the answer of a trial, {_choice(data.trials)}: its L1 on the test "
         "rows, and its parameters that are not zero.",
         final_values(
             [
-                ("L1, test rows", trial_samples(drawn.data, "test_L1")),
-                ("network size", trial_samples(drawn.data, "network_size")),
+                ("L1, test rows", trial_samples(data, "test_L1")),
+                ("network size", trial_samples(data, "network_size")),
             ]
         ),
     )
@@ -205,12 +196,10 @@ def _tradeoff_pictures(found: Sequence[Tradeoff]) -> Iterator[Picture]:
 def _course_pictures(drawn: Drawn) -> Iterator[Picture]:
     """The figures of single trials: the ring in space and time, and what goes on in it."""
     chosen = _lowest(drawn)
-    typical = {
-        v: each for v, each in typical_trials(drawn.data, drawn.sources).items() if v in chosen
-    }
+    typical = {v: each for v, each in drawn.sources.typical_trials().items() if v in chosen}
     found = histories(typical)
-    rows = [(drawn.data.labels[variant], history) for variant, history in found.items()]
-    trials = ", ".join(f"{drawn.data.labels[v]}: {typical[v][1]}" for v in found)
+    rows = [(drawn.sources.data.labels[variant], history) for variant, history in found.items()]
+    trials = ", ".join(f"{drawn.sources.data.labels[v]}: {typical[v][1]}" for v in found)
     whose = (
         "Of the variants shown, the trial whose final loss is the median (all variants' trials: "
         f"{trials}).{_left_out(drawn, chosen)}"
@@ -255,8 +244,8 @@ def _course_pictures(drawn: Drawn) -> Iterator[Picture]:
 def _structure_pictures(drawn: Drawn) -> Iterator[Picture]:
     """The best pair of every variant: its weights, and which nodes are gone."""
     chosen = _lowest(drawn)
-    for variant, (source, number) in best_trials(drawn.data, drawn.sources).items():
-        model = model_of(source, TrialId(variant, number)) if variant in chosen else None
+    for variant, (source, number) in drawn.sources.best_trials().items():
+        model = source.model(TrialId(variant, number)) if variant in chosen else None
         if model is None:
             continue
         settings = source.variant(variant)
@@ -264,7 +253,7 @@ def _structure_pictures(drawn: Drawn) -> Iterator[Picture]:
         seen = "" if rows is None else f" Activations are those on {len(rows)} test rows."
         yield Picture(
             f"structure_{variant}",
-            f"The best pair: {drawn.data.labels[variant]}",
+            f"The best pair: {drawn.sources.data.labels[variant]}",
             f"The answer of trial {number}, which has the lowest test loss.{seen}"
             f"{_left_out(drawn, chosen)}",
             network_structure(model, rows),

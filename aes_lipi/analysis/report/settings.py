@@ -13,7 +13,7 @@ import pandas as pd
 
 from aes_lipi.analysis.figures.panels import settings_of, varying_settings
 from aes_lipi.analysis.read import Measurements
-from aes_lipi.analysis.report.sources import StudySource
+from aes_lipi.analysis.report.sources import Sources, StudySource
 from aes_lipi.config import Variant
 from aes_lipi.results.trial_files import RESULTS, TrialId
 
@@ -59,24 +59,22 @@ class _VariantProgress:
     pending: int
 
 
-def what_was_run(
-    data: Measurements, sources: Sequence[StudySource], page_folder: Path
-) -> dict[str, Any]:
+def what_was_run(sources: Sources, page_folder: Path) -> dict[str, Any]:
     """What a page's template shows of settings, machines, failures and files, by its names there.
 
     Args:
-        data: the measurements.
-        sources: the directories behind them.
+        sources: the measurements, and the directories behind them.
         page_folder: where the page is written, for links.
     """
+    data = sources.data
     return {
         "period": _period(data.trials),
-        "progress": _progress(data, sources),
+        "progress": _progress(data, sources.folders),
         "failures": _failures(data),
         "varying": _varying_grid(data),
         "settings": _shared_settings(data),
         "machines": _machines(data),
-        "files": _file_links(data, sources, page_folder),
+        "files": _file_links(data, sources.folders, page_folder),
     }
 
 

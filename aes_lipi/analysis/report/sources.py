@@ -61,6 +61,20 @@ class StudySource:
         except ValidationError:
             return None
 
+    def model(self, trial: TrialId) -> Model | None:
+        """The model of a committed trial; None if its file is not what was committed."""
+        facts = self.inventory.committed[trial]["models"]
+        content = self.storage.read(facts.path)
+        if content is None or not facts.match(content):
+            return None
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.safetensors"
+            path.write_bytes(content)
+            try:
+                return load_model(path)
+            except UserError:
+                return None
+
 
 def open_source(location: str | Path) -> StudySource:
     """A directory that holds a study.
@@ -80,40 +94,67 @@ def open_source(location: str | Path) -> StudySource:
     )
 
 
-def typical_trials(
-    data: Measurements, sources: Sequence[StudySource]
-) -> dict[str, tuple[StudySource, int]]:
-    """By variant the trial whose final loss is the median, the lower one of two."""
-    numbers = {}
-    for sample in generation_samples(data, data.best_by):
-        if len(sample.values):
-            middle = np.argsort(sample.values, kind="stable")[(len(sample.values) - 1) // 2]
-            numbers[sample.variant] = int(sample.trials[middle])
-    return _located(data, sources, numbers)
+@dataclass(frozen=True)
+class Sources:
+    """What a report is made of: measurements, and the directories behind them.
 
+    Attributes:
+        data: the measurements.
+        folders: the directories.
+    """
 
-def best_trials(
-    data: Measurements, sources: Sequence[StudySource]
-) -> dict[str, tuple[StudySource, int]]:
-    """By variant the trial whose answer has the lowest test loss."""
-    known = data.trials.dropna(subset="test_loss")
-    best = known.loc[known.groupby("variant")["test_loss"].idxmin()]
-    pairs = zip(best["variant"], best["trial"], strict=True)
-    numbers = {str(variant): int(trial) for variant, trial in pairs}
-    return _located(data, sources, numbers)
+    data: Measurements
+    folders: Sequence[StudySource]
 
+    @property
+    def noise(self) -> float | None:
+        """The L1 of an answer without fault on generated data; None where it is not one value."""
+        return _noise(self.data.trials)
 
-def _located(
-    data: Measurements, sources: Sequence[StudySource], numbers: Mapping[str, int]
-) -> dict[str, tuple[StudySource, int]]:
-    """The trials with the directories that hold them, in the order of the labels."""
-    by_directory = {source.storage.shown: source for source in sources}
-    rows = data.trials.set_index(["variant", "trial"])["directory"]
-    return {
-        variant: (by_directory[rows.loc[variant, numbers[variant]]], numbers[variant])
-        for variant in data.labels
-        if variant in numbers
-    }
+    def typical_trials(self) -> dict[str, tuple[StudySource, int]]:
+        """By variant the trial whose final loss is the median, the lower one of two."""
+        numbers = {}
+        for sample in generation_samples(self.data, self.data.best_by):
+            if len(sample.values):
+                middle = np.argsort(sample.values, kind="stable")[(len(sample.values) - 1) // 2]
+                numbers[sample.variant] = int(sample.trials[middle])
+        return self._located(numbers)
+
+    def best_trials(self) -> dict[str, tuple[StudySource, int]]:
+        """By variant the trial whose answer has the lowest test loss."""
+        known = self.data.trials.dropna(subset="test_loss")
+        best = known.loc[known.groupby("variant")["test_loss"].idxmin()]
+        pairs = zip(best["variant"], best["trial"], strict=True)
+        numbers = {str(variant): int(trial) for variant, trial in pairs}
+        return self._located(numbers)
+
+    def _located(self, numbers: Mapping[str, int]) -> dict[str, tuple[StudySource, int]]:
+        """The trials with the directories that hold them, in the order of the labels."""
+        by_directory = {source.storage.shown: source for source in self.folders}
+        rows = self.data.trials.set_index(["variant", "trial"])["directory"]
+        return {
+            variant: (by_directory[rows.loc[variant, numbers[variant]]], numbers[variant])
+            for variant in self.data.labels
+            if variant in numbers
+        }
+
+    def tradeoffs(self) -> tuple[Tradeoff, ...]:
+        """All that was recorded of a report's trials, by the data, where anything is pruned."""
+        found: dict[TrialId, TrialRows] = {}
+        for source in self.folders:
+            own = self.data.trials[self.data.trials["directory"] == source.storage.shown]
+            own = own[own["n_parameters"] > 0]
+            ids = map(TrialId, own["variant"], own["trial"])
+            sizes = dict(zip(ids, own["n_parameters"].astype(int), strict=True))
+            found |= recorded_rows(source.storage, source.inventory, sizes)
+        places = {variant: place for place, variant in enumerate(self.data.labels)}
+        ordered = sorted(found, key=lambda each: (places[each.variant], each.trial))
+        candidates = candidates_frame([(each, found[each]) for each in ordered], self.data.labels)
+        return tuple(
+            replace(each, floor=_floor_of(each, self.data.trials))
+            for each in tradeoffs(candidates, self.data.trials)
+            if each.is_pruned
+        )
 
 
 def histories(trials: Mapping[str, tuple[StudySource, int]]) -> dict[str, History]:
@@ -125,21 +166,6 @@ def histories(trials: Mapping[str, tuple[StudySource, int]]) -> dict[str, Histor
         if trial in read:
             found[variant] = read[trial]
     return found
-
-
-def model_of(source: StudySource, trial: TrialId) -> Model | None:
-    """The model of a committed trial; None if its file is not what was committed."""
-    facts = source.inventory.committed[trial]["models"]
-    content = source.storage.read(facts.path)
-    if content is None or not facts.match(content):
-        return None
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.safetensors"
-        path.write_bytes(content)
-        try:
-            return load_model(path)
-        except UserError:
-            return None
 
 
 def test_rows(variant: Variant, n_dim: int) -> Float32 | None:
@@ -164,30 +190,11 @@ def _is_at_hand(variant: Variant) -> bool:
     return clusters * examples * (variant.n_dim or 0) <= _GENERATED
 
 
-def pruned_tradeoffs(data: Measurements, sources: Sequence[StudySource]) -> tuple[Tradeoff, ...]:
-    """All that was recorded of a report's trials, by the data, where anything is pruned."""
-    found: dict[TrialId, TrialRows] = {}
-    for source in sources:
-        own = data.trials[data.trials["directory"] == source.storage.shown]
-        own = own[own["n_parameters"] > 0]
-        ids = map(TrialId, own["variant"], own["trial"])
-        sizes = dict(zip(ids, own["n_parameters"].astype(int), strict=True))
-        found |= recorded_rows(source.storage, source.inventory, sizes)
-    places = {variant: place for place, variant in enumerate(data.labels)}
-    ordered = sorted(found, key=lambda each: (places[each.variant], each.trial))
-    candidates = candidates_frame([(each, found[each]) for each in ordered], data.labels)
-    return tuple(
-        replace(each, floor=_floor_of(each, data.trials))
-        for each in tradeoffs(candidates, data.trials)
-        if each.is_pruned
-    )
-
-
 def _floor_of(tradeoff: Tradeoff, trials: pd.DataFrame) -> float | None:
-    return noise_floor(trials[trials["variant"].isin(tradeoff.candidates["variant"].unique())])
+    return _noise(trials[trials["variant"].isin(tradeoff.candidates["variant"].unique())])
 
 
-def noise_floor(trials: pd.DataFrame) -> float | None:
+def _noise(trials: pd.DataFrame) -> float | None:
     """The L1 of an answer without fault on generated data; None where it is not one value."""
     generated = trials["data"].isna() & trials["n_dim"].notna()
     levels = trials.loc[generated, "noise_probability"].unique()

@@ -23,7 +23,7 @@ from aes_lipi.analysis.read import (
 )
 from aes_lipi.analysis.report.gallery import TRADEOFF_TABLE, Drawn, pictures
 from aes_lipi.analysis.report.settings import what_was_run
-from aes_lipi.analysis.report.sources import StudySource, open_source, pruned_tradeoffs
+from aes_lipi.analysis.report.sources import Sources, StudySource, open_source
 from aes_lipi.analysis.report.views import at_a_glance, by_generation, family
 from aes_lipi.analysis.statistics import check_share
 from aes_lipi.analysis.tables import describe_generations, describe_trials
@@ -88,8 +88,7 @@ class _Statistics:
 class _Content:
     """What the page shows."""
 
-    data: Measurements
-    sources: Sequence[StudySource]
+    sources: Sources
     statistics: _Statistics
     figures: Sequence[Shown]
     tables: Mapping[str, str]
@@ -126,15 +125,16 @@ def analyse(
         *(("pooled_cells",) if pooled else ()),
     )
     data = read_measurements(places, units=units)
-    sources = [open_source(each) for each in places]  # later, and so with all trials of the data
+    folders = [open_source(each) for each in places]  # later, and so with all trials of the data
+    sources = Sources(data, folders)
     _check_content(data)
     found = _statistics(data, units, alpha)
-    folder = _folder(sources, report_dir)
-    pruned = pruned_tradeoffs(data, sources)
-    drawn = Drawn(data, sources, found.by_generation, found.families["loss"], pruned)
+    folder = _folder(folders, report_dir)
+    pruned = sources.tradeoffs()
+    drawn = Drawn(sources, found.by_generation, found.families["loss"], pruned)
     figures = [show(each.figure, each, folder, kinds) for each in pictures(drawn)]
     tables = _write_tables(folder, found, pruned)
-    content = _Content(data, sources, found, figures, tables)
+    content = _Content(sources, found, figures, tables)
     write_text_atomically(folder / PAGE_NAME, _page(content, folder))
     return Report(
         page=folder / PAGE_NAME,
@@ -231,14 +231,15 @@ def _is_chosen_on_test(trials: pd.DataFrame) -> bool:
 
 
 def _page(content: _Content, folder: Path) -> str:
-    data, sources, found = content.data, content.sources, content.statistics
+    data, folders = content.sources.data, content.sources.folders
+    found = content.statistics
     letters = {name: each.letters() for name, each in found.families.items()}
-    names = [source.described.name for source in sources if source.described]
+    names = [source.described.name for source in folders if source.described]
     return render(
         "report.html.j2",
         title=", ".join(dict.fromkeys(names)) or "Report",
-        questions=[source.question for source in sources if source.question],
-        directories=[source.storage.shown for source in sources],
+        questions=[source.question for source in folders if source.question],
+        directories=[source.storage.shown for source in folders],
         version=__version__,
         written=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         most=_MATRIX,
@@ -252,6 +253,6 @@ def _page(content: _Content, folder: Path) -> str:
             for unit, table in found.by_generation.items()
         },
         figures=content.figures,
-        **what_was_run(data, sources, folder),
+        **what_was_run(content.sources, folder),
         tables=content.tables,
     )
