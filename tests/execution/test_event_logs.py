@@ -12,7 +12,7 @@ from helpers import tiny_study
 from studies import Killer, run_study
 
 from aes_lipi.execution import retries
-from aes_lipi.execution.events import RoomLost, Start, Stop, Written
+from aes_lipi.execution.events import Retry, RoomLost, Start, Written
 from aes_lipi.execution.run import Summary
 
 LOGS = Path(__file__).parent / "logs"
@@ -34,11 +34,10 @@ def test_a_study_whose_workers_are_killed_can_be_replayed(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("log", sorted(LOGS.glob("*.jsonl")), ids=lambda path: path.stem)
 def test_recorded_studies_lead_to_the_same_actions(log: Path) -> None:
-    steps = replay(log)
-    actions = [action for _, actions in steps for action in actions]
-    losses = sum(isinstance(event, RoomLost) for event, _ in steps)
-    assert losses or any(isinstance(action, Stop) for action in actions)
-    assert any(isinstance(action, Start) for action in actions)
+    actions = [action for _, actions in replay(log) for action in actions]
+    tried_again = sum(isinstance(action, Retry) for action in actions)
+    assert tried_again >= 2
+    assert sum(isinstance(action, Start) for action in actions) >= 2 + tried_again
 
 
 def test_the_logs_are_of_both_placements_and_of_this_machine() -> None:
