@@ -197,6 +197,10 @@ class _Trial(Generic[H]):
 # In this process
 
 
+_Outcome = tuple[Cell, Record] | Exception
+"""What a task comes to."""
+
+
 class EngineLostError(RuntimeError):
     """The device computes no more, and this process cannot recover from it."""
 
@@ -234,16 +238,23 @@ class InProcess:
         for wave in waves(self._asked):
             left = [(k, step) for k, step in wave if k not in failed]
             tasks = [self._task(k, step) for k, step in left]
-            for (k, step), outcome in zip(left, self._outcomes(left, tasks), strict=True):
+            try:
+                outcomes: Sequence[_Outcome] = generation(tasks) if tasks else []
+            except Exception as error:
+                outcomes = _each_alone(left, tasks, error)
+            for (k, step), outcome in zip(left, outcomes, strict=True):
+                answers.append(self._answer(k, step, outcome))
                 if isinstance(outcome, Exception):
                     failed.add(k)
-                    answers.append(Answer(k, step, error=outcome))
-                    continue
-                made = _by_version(step, outcome[0])
-                self._held |= {(k, version): state for version, state in made.items()}
-                answers.append(Answer(k, step, made, outcome[1]))
         self._asked, self._held = [], {}
         return answers
+
+    def _answer(self, k: int, step: Step, outcome: _Outcome) -> Answer[Held]:
+        if isinstance(outcome, Exception):
+            return Answer(k, step, error=outcome)
+        made = {version: _part(outcome[0], version.part) for version in step.makes}
+        self._held |= {(k, version): state for version, state in made.items()}
+        return Answer(k, step, made, outcome[1])
 
     def _task(self, k: int, step: Step) -> Task:
         rest = (step.members, step.reads, step.plan)
@@ -256,27 +267,30 @@ class InProcess:
         numbers = (version.number for version in step.own)
         return Task(self._setups[k], cell, (cell.pair,), *rest, *numbers)
 
-    def _outcomes(
-        self, wave: Sequence[tuple[int, Step]], tasks: Sequence[Task]
-    ) -> Sequence[tuple[Cell, Record] | Exception]:
-        """What a wave comes to; if it fails, what the tasks of each trial come to alone."""
-        if not tasks:
-            return []
+
+def _each_alone(
+    wave: Sequence[tuple[int, Step]], tasks: Sequence[Task], error: Exception
+) -> Sequence[_Outcome]:
+    """What the tasks of each trial of a wave that failed come to alone: the error is of one.
+
+    Raises:
+        EngineLostError: the device has failed.
+    """
+    if tasks[0].setup.engine.is_lost():
+        raise EngineLostError(f"{type(error).__name__}: {error}") from error
+    trials = dict.fromkeys(k for k, _ in wave)
+    if len(trials) == 1:
+        return [error] * len(tasks)
+    traceback.clear_frames(error.__traceback__)  # they hold on to memory of the device
+    found: dict[int, Iterator[_Outcome]] = {}
+    for trial in trials:
+        own = [place for place, (k, _) in enumerate(wave) if k == trial]
+        alone = [tasks[place] for place in own]
         try:
-            return generation(tasks)
-        except Exception as error:
-            if tasks[0].setup.engine.is_lost():
-                raise EngineLostError(f"{type(error).__name__}: {error}") from error
-            trials = dict.fromkeys(k for k, _ in wave)
-            if len(trials) == 1:
-                return [error] * len(tasks)
-            traceback.clear_frames(error.__traceback__)  # they hold on to memory of the device
-        found: dict[int, Iterator[tuple[Cell, Record] | Exception]] = {}
-        for trial in trials:
-            own = [place for place, (k, _) in enumerate(wave) if k == trial]
-            alone = self._outcomes([wave[p] for p in own], [tasks[p] for p in own])
-            found[trial] = iter(alone)
-        return [next(found[k]) for k, _ in wave]
+            found[trial] = iter(generation(alone))
+        except Exception as of_trial:
+            found[trial] = iter(_each_alone([wave[place] for place in own], alone, of_trial))
+    return [next(found[k]) for k, _ in wave]
 
 
 def waves(steps: Sequence[tuple[int, Step]]) -> list[list[tuple[int, Step]]]:
@@ -317,10 +331,6 @@ def _first_cell(setup: Setup, trial: int, number: int) -> Cell:
     if variant.pruned_weights == "frozen":
         return Cell(pair)
     return Cell(Pair(replace(pair.encoder, mask=None), replace(pair.decoder, mask=None)))
-
-
-def _by_version(step: Step, cell: Cell) -> dict[Version, Held]:
-    return {version: _part(cell, version.part) for version in step.makes}
 
 
 def _part(cell: Cell, part: Part) -> Held:

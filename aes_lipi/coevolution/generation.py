@@ -79,7 +79,11 @@ def generation(tasks: Sequence[Task]) -> list[tuple[Cell, Record] | DivergenceEr
         stack is shared out evenly.
     """
     started, engine = time.perf_counter(), tasks[0].setup.engine
-    offspring = _selected(tasks, engine)
+    batches = [batch_of(task, Purpose.SELECTION_BATCH) for task in tasks]
+    neighbourhoods = [_neighbourhood(*each) for each in zip(tasks, batches, strict=True)]
+    matrices = engine.loss_matrices(neighbourhoods)
+    offspring = [winner_of(task, matrix) for task, matrix in zip(tasks, matrices, strict=True)]
+    offspring = _observed(offspring, batches, [observes(task) for task in tasks], engine)
     trained = engine.train([_evaluation_of(each).training(each) for each in offspring])
     offspring = [with_trained(*each) for each in zip(offspring, trained, strict=True)]
     early = [_evaluation_of(each).prunes_first for each in offspring]
@@ -100,25 +104,11 @@ def _evaluation_of(offspring: Offspring) -> CellEvaluation:
     return CELL_EVALUATIONS[offspring.setup.variant.cell_evaluation]
 
 
-def _selected(tasks: Sequence[Task], engine: Engine) -> list[Offspring]:
-    """Evaluate every neighbourhood on one batch and take each tournament's winner as a pair.
-
-    Steps 1 to 3. Where the operator needs activation statistics, they begin with this evaluation
-    of the winner, on top of those that the cell carries.
-    """
-    batches = [batch_of(task, Purpose.SELECTION_BATCH) for task in tasks]
-    matrices = engine.loss_matrices(
-        [
-            EvaluateTask(
-                tuple(pair.encoder for pair in task.neighbourhood),
-                tuple(pair.decoder for pair in task.neighbourhood),
-                batch,
-            )
-            for task, batch in zip(tasks, batches, strict=True)
-        ]
-    )
-    winners = [winner_of(task, matrix) for task, matrix in zip(tasks, matrices, strict=True)]
-    return _observed(winners, batches, [observes(task) for task in tasks], engine)
+def _neighbourhood(task: Task, batch: Int32) -> EvaluateTask:
+    """Every encoder of a neighbourhood with every decoder, on one batch."""
+    encoders = tuple(pair.encoder for pair in task.neighbourhood)
+    decoders = tuple(pair.decoder for pair in task.neighbourhood)
+    return EvaluateTask(encoders, decoders, batch)
 
 
 def _observed(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -73,16 +73,31 @@ def run_trials(
     try:
         setups = _with_one_engine(jobs, provide)  # loads the libraries whose threads are limited
         trials = [_Trial(*each, started_at) for each in zip(jobs, setups, strict=True)]
+        running, schedules = dict(enumerate(trials)), [each.schedule for each in trials]
         with threadpool_limits(limits=1), ExitStack() as stack:
             if len(jobs) > 1:
                 stack.callback(setups[0].engine.release)
-            yield from _told(trials, InProcess(setups), notice)
+            starts = [each.state for each in trials]
+            for k, news in evolve(starts, schedules, InProcess(setups)):
+                yield from ((jobs[k], message) for message in running[k].heard(news))
+                if running[k].has_ended:
+                    del running[k]
+                elif notice():
+                    yield from _left(running.values())
+                    return
     except UserError as error:
         yield jobs[0], Refused(str(error))
     except EngineLostError as error:
         yield jobs[0], Refused(ENGINE_LOST.format(error))
     except Exception as error:
         yield from ((job, failed(job, error, started_at)) for job in jobs)
+
+
+def _left(running: Iterable[_Trial]) -> Iterator[tuple[Job, Message]]:
+    """What trials say that stop after a notice."""
+    for trial in running:
+        yield trial.job, trial.written_down()
+        yield trial.job, Leaving()
 
 
 def _with_one_engine(jobs: Sequence[Job], provide: Provide) -> list[Setup]:
