@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 from prepared import prepared_study, run_prepared, trial_ids
+from typer.testing import CliRunner
+
+from aes_lipi.cli.app import app
+from aes_lipi.execution import machine
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def test_a_machine_and_a_folder_for_people_and_for_programs(folder: Path) -> None:
+def test_a_machine_and_a_folder_for_people(folder: Path) -> None:
     told = doctor(folder)
     assert (told.returncode, told.stderr) == (0, "")
     *rows, last = told.stdout.splitlines()
@@ -34,9 +38,15 @@ def test_a_machine_and_a_folder_for_people_and_for_programs(folder: Path) -> Non
     subjects = [row[:16].strip() for row in rows]
     for subject in ("python", "cores", "memory", "kernels", "ray", "object stores", "trials"):
         assert subject in subjects
+
+
+def test_a_machine_and_a_damaged_folder_for_programs(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "_GPUS", "print('[]')")
     (folder / trial_ids(prepared_study())[0].path("models")).unlink()
-    told = doctor(folder, "--json")
-    assert told.returncode == 1
+    told = CliRunner().invoke(app, ["doctor", str(folder), "--json"], standalone_mode=False)
+    assert told.return_value == 1
     answer = json.loads(told.stdout)
     assert not answer["well"]
     [problem] = [each for each in answer["findings"] if each["state"] == "problem"]

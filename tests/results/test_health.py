@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -42,10 +43,16 @@ def found(folder: Path) -> list[tuple[str, str, str]]:
     return [(each.subject, each.state, each.said) for each in unwell]
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("whole")
+    run_prepared(STUDY, place)
+    return place
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    run_prepared(STUDY, tmp_path)
-    return tmp_path
+def folder(whole: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(whole, tmp_path / "study")
 
 
 def test_a_finished_study_is_well(folder: Path) -> None:

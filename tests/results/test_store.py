@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,16 +33,16 @@ FIRST, SECOND = trial_ids(STUDY)
 MARKER = FIRST.path("committed")
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    run_prepared(STUDY, tmp_path / "study")
-    return tmp_path / "study"
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("whole")
+    run_prepared(STUDY, place)
+    return place
 
 
 @pytest.fixture
-def whole(tmp_path: Path) -> Path:
-    run_prepared(STUDY, tmp_path / "whole")
-    return tmp_path / "whole"
+def folder(whole: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(whole, tmp_path / "study")
 
 
 def test_a_marker_says_what_the_files_hold(folder: Path) -> None:
