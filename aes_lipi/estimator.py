@@ -347,4 +347,4 @@ def _history(records: Sequence[Record]) -> pd.DataFrame:
             for name in names
             if name not in _NOT_IN_HISTORY
         }
-    ).astype({"encoder": "float64"})  # none, but with all_vs_all: as a table read from a file
+    ).astype(dict.fromkeys(("encoder", "decoder"), "float64"))  # as tables, where None is missing
