@@ -14,12 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from aes_lipi.arrays import Float64, Int32
-from aes_lipi.autoencoders.network import Pair
+from aes_lipi.autoencoders.network import ActivationStatistics, Pair
 from aes_lipi.coevolution.state import Cell, Plan, Setup
 from aes_lipi.config import Variant
 from aes_lipi.engine.protocol import (
     Activations,
-    ActivationStatistics,
     Moments,
     Trained,
     TrainTask,

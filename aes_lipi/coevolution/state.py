@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from aes_lipi.autoencoders.environments import Architecture
-from aes_lipi.autoencoders.network import Network, Pair
+from aes_lipi.autoencoders.network import ActivationStatistics, Network, Pair
 from aes_lipi.coevolution.records import Record, RecordLog
 from aes_lipi.config import Variant
 from aes_lipi.data.dataset import Dataset
-from aes_lipi.engine.protocol import ActivationStatistics, Engine, Moments
+from aes_lipi.engine.protocol import Engine, Moments
 from aes_lipi.randomness import Address
 
 H = TypeVar("H")

@@ -17,22 +17,6 @@ from aes_lipi.arrays import Float32, Float64, Int32
 from aes_lipi.autoencoders.network import ActivationStatistics, Network, Pair
 from aes_lipi.data.dataset import Split
 
-__all__ = [
-    "ADAM_BETAS",
-    "ADAM_EPSILON",
-    "ActivationStatistics",
-    "Activations",
-    "ActivationsTask",
-    "Engine",
-    "EvaluateTask",
-    "Measure",
-    "Moments",
-    "OnHost",
-    "TrainTask",
-    "Trained",
-    "Updates",
-]
-
 Measure = Literal["loss", "l1"]
 
 ADAM_BETAS = (0.5, 0.999)

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 
 from aes_lipi.arrays import Float32
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
-from aes_lipi.autoencoders.network import Mask, Network, NetworkLayout
+from aes_lipi.autoencoders.network import ActivationStatistics, Mask, Network, NetworkLayout
 from aes_lipi.config import Variant
-from aes_lipi.engine.protocol import ActivationStatistics
 from aes_lipi.pruning.event import OPERATORS, prune
 from aes_lipi.pruning.operators.contract import Evidence, Settings
 from aes_lipi.pruning.schedules import SCHEDULES

@@ -7,8 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from aes_lipi.arrays import Float32
-from aes_lipi.autoencoders.network import Mask, Network, NetworkLayout, chain
-from aes_lipi.engine.protocol import ActivationStatistics
+from aes_lipi.autoencoders.network import ActivationStatistics, Mask, Network, NetworkLayout, chain
 from aes_lipi.pruning.event import OPERATORS, prune
 from aes_lipi.pruning.operators.contract import Evidence, Settings, keep_nodes
 

@@ -9,11 +9,11 @@ import numpy as np
 
 from aes_lipi.arrays import Array, Float32, Int64
 from aes_lipi.autoencoders.environments import Architecture
-from aes_lipi.autoencoders.network import Network
+from aes_lipi.autoencoders.network import ActivationStatistics, Network
 from aes_lipi.engine.dense.packing import Packing, aligned_zeros
 from aes_lipi.engine.dense.products import SAMPLES
 from aes_lipi.engine.dense.records import Networks, Scratch, Statistics
-from aes_lipi.engine.protocol import ActivationStatistics, Moments
+from aes_lipi.engine.protocol import Moments
 
 
 class Memory:

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aes_lipi.autoencoders.network import NetworkLayout
-from aes_lipi.engine.protocol import ActivationStatistics, Moments
+from aes_lipi.autoencoders.network import ActivationStatistics, NetworkLayout
+from aes_lipi.engine.protocol import Moments
 from aes_lipi.engine.torch.adam import Adam, corrections
 from aes_lipi.engine.torch.device import (
     DeviceGenomes,
