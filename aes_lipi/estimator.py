@@ -15,7 +15,7 @@ import pandas as pd
 from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
 
-import aes_lipi
+from aes_lipi._version import __version__
 from aes_lipi.arrays import Float32, Float64
 from aes_lipi.autoencoders.network import Pair
 from aes_lipi.coevolution.evolution import InProcess, TrialFailed, evolve, first_states
@@ -334,7 +334,7 @@ def _model(setup: Setup, pairs: Sequence[Pair], best_cell: int) -> Model:
             "estimator": AutoencoderRing.__name__,
             "cell": best_cell,
             "settings": setup.variant.model_dump(mode="json", exclude=set(DATA_FIELDS)),
-            "aes_lipi_version": aes_lipi.__version__,
+            "aes_lipi_version": __version__,
         },
     )
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-import aes_lipi
+from aes_lipi._version import __version__
 from aes_lipi.autoencoders.network import Pair
 from aes_lipi.coevolution.measure import pair_of
 from aes_lipi.coevolution.records import Record, in_order, with_front_alone
@@ -87,7 +87,7 @@ def _model(job: Job, setup: Setup, pairs: Sequence[Pair], result: TrialResult) -
             "trial": job.trial,
             "cell": result.best_cell,
             "settings": job.variant.model_dump(mode="json"),
-            "aes_lipi_version": aes_lipi.__version__,
+            "aes_lipi_version": __version__,
         },
     )
 
@@ -121,7 +121,7 @@ def _trial_row(job: Job, setup: Setup, result: TrialResult) -> dict[str, Any]:
         **(_fields(retrieval) if retrieval else {}),
         "engine_used": setup.engine.name,
         "device_used": setup.engine.device,
-        "aes_lipi_version": aes_lipi.__version__,
+        "aes_lipi_version": __version__,
         "numpy_version": np.__version__,
         "torch_version": version("torch"),
         "processor": _computed_by(setup.engine),

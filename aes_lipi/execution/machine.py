@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
-import aes_lipi
+from aes_lipi._version import __version__
 from aes_lipi.execution.endings import processor_name
 from aes_lipi.execution.local import available_cores
 from aes_lipi.results.health import Finding
@@ -86,7 +86,7 @@ def inspect_machine() -> MachineFacts:
     memory, available = _memory()
     return MachineFacts(
         python=platform.python_version(),
-        version=aes_lipi.__version__,
+        version=__version__,
         packages={name: _version_of(name) for name in names},
         pins=_pins(),
         processor=processor_name(),
@@ -223,7 +223,7 @@ def _kernels() -> tuple[str, str | None, bool]:
 
 def _pins() -> dict[str, str]:
     """The versions in the `constraints.txt` of a checkout."""
-    path = Path(aes_lipi.__file__).parents[1] / "constraints.txt"
+    path = Path(__file__).parents[2] / "constraints.txt"
     return dict(word.split("==") for word in _words(path) if word.count("==") == 1)
 
 

@@ -16,7 +16,7 @@ def wait_s(losses: int) -> float:
     return float(min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (losses - 1)))
 
 
-def parts_of(trials: tuple[TrialId, ...], losses: int) -> list[tuple[TrialId, ...]]:
+def divided(trials: tuple[TrialId, ...], losses: int) -> list[tuple[TrialId, ...]]:
     """How trials that were lost together are started again.
 
     Together after the first loss; in halves if they were lost at the same point again, since one of

@@ -47,7 +47,7 @@ from aes_lipi.execution.job import (
     Reached,
     Refused,
 )
-from aes_lipi.execution.retries import MOST_LOSSES, parts_of, wait_s
+from aes_lipi.execution.retries import MOST_LOSSES, divided, wait_s
 from aes_lipi.execution.rooms import Rooms, Waiting
 from aes_lipi.results.trial_files import TrialId
 
@@ -294,7 +294,7 @@ class StudyState:
     def _retries(self, trials: tuple[TrialId, ...]) -> tuple[float, list[tuple[TrialId, ...]]]:
         """The wait before lost trials are started again, and those that are started together."""
         losses = max((self.trials[trial].losses for trial in trials), default=1)
-        return wait_s(losses), parts_of(trials, losses)
+        return wait_s(losses), divided(trials, losses)
 
     def _lost_too_often(self, reason: str) -> str:
         if self.cluster is not None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-import aes_lipi
+from aes_lipi._version import __version__
 from aes_lipi.arrays import Float32, Floats
 from aes_lipi.autoencoders.network import NetworkLayout
 from aes_lipi.data.scaling import MinMax
@@ -215,7 +215,7 @@ def _model_of(model: Model, *, encoder: bool, decoder: bool) -> onnx.ModelProto:
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=_IR_VERSION,
         producer_name="aes_lipi",
-        producer_version=aes_lipi.__version__,
+        producer_version=__version__,
     )
     helper.set_model_props(made, _metadata(model))
     checker.check_model(made, full_check=True)

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from aes_lipi import __version__
+from aes_lipi._version import __version__
 from aes_lipi.analysis.figures.saving import FORMATS, Named, Shown, show
 from aes_lipi.analysis.figures.style import (
     COLUMN,

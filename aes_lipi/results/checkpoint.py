@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-import aes_lipi
+from aes_lipi._version import __version__
 from aes_lipi.arrays import Array
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.coevolution.records import RecordLog, in_order
@@ -92,7 +92,7 @@ class Identity(BaseModel):
 def software() -> str:
     """The packages that decide bits, with their versions."""
     others = " ".join(f"{name} {version(name)}" for name in ("numpy", "numba", "torch"))
-    return f"aes_lipi {aes_lipi.__version__} {others}"
+    return f"aes_lipi {__version__} {others}"
 
 
 def digest_of_reads(replay: Reads | None) -> str:

@@ -39,7 +39,7 @@ from aes_lipi.execution.job import (
     Reached,
     Refused,
 )
-from aes_lipi.execution.retries import MOST_LOSSES, parts_of, wait_s
+from aes_lipi.execution.retries import MOST_LOSSES, divided, wait_s
 from aes_lipi.execution.study import GRACE_S, MOVES, PATIENCE_S, WAITS, StudyState, TrialProgress
 from aes_lipi.results.trial_files import TrialFiles, TrialId
 
@@ -242,10 +242,10 @@ def test_the_loss_of_an_idle_or_unknown_room_costs_nothing() -> None:
 def test_a_stack_is_halved_when_lost_at_the_same_point_and_each_is_alone_at_last(
     losses: int, parts: list[tuple[TrialId, ...]]
 ) -> None:
-    assert parts_of(ALL, losses) == parts
-    assert parts_of(ALL[:3], 2) == [(A,), (B, C)]
-    assert parts_of((A,), losses) == [(A,)]
-    assert parts_of((), losses) == []
+    assert divided(ALL, losses) == parts
+    assert divided(ALL[:3], 2) == [(A,), (B, C)]
+    assert divided((A,), losses) == [(A,)]
+    assert divided((), losses) == []
 
 
 def kill_whoever_runs(study: Study, guilty: TrialId, trials: tuple[TrialId, ...]) -> int:

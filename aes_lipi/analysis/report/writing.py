@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from aes_lipi import __version__
+from aes_lipi._version import __version__
 from aes_lipi.analysis.compare import MAX_VARIANTS, Comparisons, compare
 from aes_lipi.analysis.figures.saving import FORMATS, Shown, show
 from aes_lipi.analysis.measures import AnalysisUnit

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-import aes_lipi
+from aes_lipi._version import __version__
 from aes_lipi.errors import UserError
 from aes_lipi.execution.endings import processor_name
 from aes_lipi.execution.ray.capacity import living_nodes
@@ -35,7 +35,7 @@ class NodeFacts:
 
 def facts_of_this_node() -> NodeFacts:
     """What is true of the machine that this process runs on."""
-    versions = (aes_lipi.__version__, np.__version__)
+    versions = (__version__, np.__version__)
     return NodeFacts(socket.gethostname(), processor_name(), versions, this_node())
 
 
