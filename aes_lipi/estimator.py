@@ -77,7 +77,7 @@ class AutoencoderRing(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     Parameters have the names and the meaning of the fields of a study's `Variant`. Training runs in
     this process, and computes in one thread: the same rows, parameters and `random_state` give the
-    same bits on the same kind of processor.
+    same bits on every processor that has x86-64-v3 (AVX2).
 
     Args:
         population_size: autoencoders in the ring.

@@ -153,7 +153,7 @@ def _own_kernels(engine: Engine) -> str:
 
 
 def processor_name() -> str:
-    """The kind of processor: bits are promised for the same kind."""
+    """The kind of processor, on which bits may depend (see `engine.dense.target`)."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

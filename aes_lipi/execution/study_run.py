@@ -191,8 +191,8 @@ class StudyRun:
             return []
         return [
             f"{job.label}, trial {job.trial}: its first {identity.generations} generations are of "
-            f"another processor ({identity.processor}); the same bits are promised on processors "
-            "of one kind"
+            f"another processor ({identity.processor}); the engine dense has the same bits on "
+            "both if they have x86-64-v3, other engines on one kind only"
         ]
 
     @property

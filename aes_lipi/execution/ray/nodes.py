@@ -22,7 +22,7 @@ class NodeFacts:
 
     Attributes:
         host: its name.
-        processor: its kind; bits are promised for the same kind.
+        processor: its kind, on which bits may depend (see `engine.dense.target`).
         versions: of this package and of numpy.
         node: its id in the cluster.
     """
@@ -87,6 +87,7 @@ class NodeCheck:
             return []
         kinds = ", ".join(sorted({*known, facts.processor}))
         return [
-            f"the cluster mixes kinds of processors ({kinds}): bits are the same on the same kind "
-            "only; the column processor says which trial ran where"
+            f"the cluster mixes kinds of processors ({kinds}): the engine dense has the same bits on "
+            "all that have x86-64-v3, others on the same kind only; the column processor says which "
+            "trial ran where"
         ]
