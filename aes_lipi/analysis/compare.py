@@ -134,7 +134,7 @@ def compare(
         seed: of the resamples.
 
     Raises:
-        UserError: there are too many samples (choose `MAX_VARIANTS`), a pair names no sample,
+        UserError: too many samples (choose `MAX_VARIANTS`), a pair names no sample,
             trials are to be paired whose values are not one per trial (use such a unit), or a
             number is out of bounds.
     """

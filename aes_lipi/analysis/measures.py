@@ -155,7 +155,7 @@ def check_measures(measures: Iterable[str]) -> tuple[str, ...]:
     """Measures without repetitions.
 
     Raises:
-        UserError: there is no such measure; names like it are told.
+        UserError: the measure is unknown; names like it are told.
     """
     known = _known_measures()
     wanted = tuple(dict.fromkeys(measures))

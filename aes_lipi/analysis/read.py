@@ -48,7 +48,7 @@ class Measurements:
         """The table of a unit, if it and the measures were read.
 
         Raises:
-            UserError: it was not read, or a measure; name them to `read_measurements`.
+            UserError: the measure was not read; name it to `read_measurements`.
         """
         known = _check_unit(unit)
         if known not in self.units:
@@ -137,7 +137,7 @@ def _check_unit(unit: str) -> AnalysisUnit:
     """The unit of a name.
 
     Raises:
-        UserError: there is no unit of that name; those there are are told.
+        UserError: the unit is unknown; give one of `UNITS`.
     """
     if unit not in UNITS:
         raise UserError(f"{unit}: no such unit of analysis; choose {', '.join(UNITS)}")

@@ -99,7 +99,7 @@ def number_or_auto(flag: str, text: str) -> int | None:
     """A number from 1, or None for `auto`.
 
     Raises:
-        UserError: it is neither; give `auto` or a number from 1.
+        UserError: neither a number from 1 nor `auto`; give one of them.
     """
     if text == "auto":
         return None

@@ -141,7 +141,8 @@ def npz_sources(path: Path) -> dict[str, Source]:
     """The one matrix of an `.npz` file, or its three splits, read whole; by their names.
 
     Raises:
-        UserError: it cannot be read, holds other arrays, or an array is no two-dimensional one of
+        UserError: the file cannot be read, holds other arrays, or an array is no two-dimensional
+            one of
             numbers; write it with numpy.savez.
     """
     label = quoted(path)

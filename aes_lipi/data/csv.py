@@ -150,7 +150,8 @@ def _layout(path: Path) -> _Layout:
     """Look at the first two rows that are not blank.
 
     Raises:
-        UserError: there is no row of data, the rows are no CSV, a row is too long, or a column of
+        UserError: the file has no row of data, is no CSV, has a row that is too long, or a column
+            of
             the header has no name.
     """
     label = quoted(path)

@@ -178,7 +178,7 @@ def _check_file(path: Path) -> None:
     """Refuse what is no file that could be read.
 
     Raises:
-        UserError: there is no such file, it is empty, or its extension is unknown.
+        UserError: the file is missing, empty, or of an unknown extension.
     """
     label = quoted(path)
     try:

@@ -101,7 +101,7 @@ def _matrices(plugin: Plugin, result: Any) -> _Matrices:
     """Matrices of numbers, each with as many columns.
 
     Raises:
-        UserError: they are not.
+        UserError: an array has another shape, type or range, which is named with the plug-in.
     """
     if not isinstance(result, Dataset):
         return {"rows": _matrix(plugin, "", result)}

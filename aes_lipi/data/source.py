@@ -35,7 +35,7 @@ class Source:
         rows_counted: how errors say what row 1 is, where that is in doubt.
 
     Raises:
-        UserError: there are no rows or no columns; add some.
+        UserError: the table has no rows or no columns; add some.
     """
 
     label: str

@@ -65,7 +65,7 @@ def _check_dense(variant: Variant, architecture: Architecture) -> None:
     """Whether the engine `dense` can do what a variant asks of it.
 
     Raises:
-        UserError: it cannot train this environment, or not on a GPU; use torch.
+        UserError: dense trains no such environment, or the device is a GPU; use torch.
     """
     from aes_lipi.engine.dense import fits  # noqa: PLC0415 - numba is slow to import
 

@@ -44,7 +44,8 @@ def check_unchanged(variant: Variant) -> None:
     """Make sure that a variant still has the plug-ins and the saved models it was made for.
 
     Raises:
-        UserError: it does not.
+        UserError: a file or a plug-in has changed since the study began; undo that, or give
+            another --output_dir.
     """
     check_same_plugins(variant)
     if variant.ann_path is None or variant.ann_digest is None:

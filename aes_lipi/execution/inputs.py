@@ -246,7 +246,7 @@ def _shared(dataset: Dataset) -> Iterator[SharedDataset]:
     The file has no name, so that nothing is left of it however this process ends.
 
     Raises:
-        OSError: there is no room for it.
+        OSError: the disk has no room for the data; they are read by every worker then.
     """
     with ExitStack() as files:
         stream: IO[bytes] = files.enter_context(tempfile.TemporaryFile())

@@ -45,7 +45,7 @@ class LocalRunner:
             many as its memory holds.
 
     Raises:
-        UserError: there would be no trial at a time.
+        UserError: `jobs` is less than 1; give at least 1.
     """
 
     def __init__(self, jobs: int | None = 1, trials_per_worker: int | None = None) -> None:

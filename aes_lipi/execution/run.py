@@ -134,7 +134,8 @@ def _replaying(job: Job, directory: str | Path) -> Job:
     """The same trial, made to read what it read in an earlier run.
 
     Raises:
-        UserError: that run does not hold the trial, or was not asynchronous; give one that was.
+        UserError: the run to repeat does not hold the trial, or was not asynchronous; give one
+            that was.
     """
     if not runs_freely(job.variant):
         raise UserError(

@@ -213,7 +213,8 @@ def _check_fits(identity: Identity, job: Job) -> None:
     """Whether a trial can go on from a checkpoint with the same bits.
 
     Raises:
-        ValueError: it is of another trial, of other reads, or of other versions of the packages.
+        ValueError: the checkpoint is of another trial, of other reads, or of other versions of the
+            packages.
     """
     if (identity.variant, identity.trial) != (job.id.variant, job.trial):
         raise ValueError(f"is of variant={identity.variant} trial={identity.trial:04d}")

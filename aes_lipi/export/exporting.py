@@ -154,7 +154,7 @@ def write_model(
         the files.
 
     Raises:
-        UserError: there is no such format (give one of `FORMATS`), or the disk refuses a file.
+        UserError: the format is unknown (give one of `FORMATS`), or the disk refuses a file.
     """
     package = _format(format_name)(model.compacted() if compact else model.for_use())
     return _write(package, Path(folder))

@@ -109,7 +109,7 @@ def encode_json(document: Mapping[str, Any]) -> bytes:
     """A JSON document as the content of its file.
 
     Raises:
-        UserError: it holds text that cannot be written, as the names of some files are.
+        UserError: text that cannot be written as UTF-8, as the names of some files; rename them.
     """
     text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
     try:

@@ -140,7 +140,7 @@ def identify(content: bytes) -> Identity:
     """What a checkpoint is of.
 
     Raises:
-        ValueError: it is no checkpoint, or it was cut short or changed.
+        ValueError: the content is no checkpoint, or was cut short or changed.
     """
     return _read(content)[0]
 
@@ -153,7 +153,7 @@ def glance(content: bytes) -> tuple[int, float | None]:
         that was measured last; None if it was not.
 
     Raises:
-        ValueError: it is no checkpoint, or it was cut short or changed.
+        ValueError: the content is no checkpoint, or was cut short or changed.
     """
     identity, tensors = _read(content)
     return identity.generations, newest_mean_l1(tensors)
@@ -168,7 +168,8 @@ def decode_checkpoint(content: bytes, variant: Variant, architecture: Architectu
         architecture: the layouts of its networks.
 
     Raises:
-        ValueError: it is no checkpoint, it was cut short or changed, or it is of another variant;
+        ValueError: the content is no checkpoint, was cut short or changed, or is of another
+            variant;
             what is wrong is named.
     """
     identity, tensors = _read(content)

@@ -28,7 +28,7 @@ class CheckpointFiles:
         storage: the folder.
 
     Raises:
-        UserError: it cannot be read.
+        UserError: the folder cannot be read; mend its permissions.
     """
 
     def __init__(self, storage: Storage) -> None:
@@ -89,7 +89,7 @@ class CheckpointFiles:
         """Remove a trial's checkpoints.
 
         Raises:
-            UserError: they cannot be removed.
+            UserError: a file cannot be removed; mend the folder's permissions.
         """
         for path in self._paths.pop(trial, ()):
             self._storage.remove(path)

@@ -32,7 +32,7 @@ def take(
         shape: its shape; None where any length will do.
 
     Raises:
-        ValueError: it is missing, or of another type or shape, which is named.
+        ValueError: the array is missing, or of another type or shape, which is named.
     """
     if name not in tensors:
         raise ValueError(f"{name}: missing")

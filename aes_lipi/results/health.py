@@ -85,7 +85,7 @@ def inspect_folder(location: str | Path) -> FolderFacts:
         location: the study's output folder, or its address.
 
     Raises:
-        UserError: there is no study, give the --output_dir of one; or it cannot be read.
+        UserError: the folder holds no study (give the --output_dir of one), or cannot be read.
     """
     storage = open_storage(location)
     lock = lock_on(storage)  # before the files, which a driver that ends in between puts in order

@@ -152,7 +152,8 @@ def clean(location: str | Path) -> Cleaned:
     mends it.
 
     Raises:
-        UserError: there is no study, a driver is at work, or files cannot be removed.
+        UserError: the folder holds no study (give the --output_dir of one), a driver is at work
+            (wait for it), or files cannot be removed.
     """
     storage = open_storage(location)
     tops = [entry.name for entry in storage.children()]

@@ -72,7 +72,7 @@ def load_results(location: str | Path, tables: Iterable[str] = tuple(_SCHEMAS)) 
         tables: which of `trials` and `generations` to read.
 
     Raises:
-        UserError: there is no study, or it cannot be read.
+        UserError: the folder holds no study (give the --output_dir of one), or cannot be read.
     """
     storage, inventory = open_results(location)
     trials = sorted(inventory.committed)
@@ -99,7 +99,7 @@ def open_results(location: str | Path) -> tuple[Storage, Inventory]:
         location: the study's output folder, or its address.
 
     Raises:
-        UserError: there is no study, or it cannot be read.
+        UserError: the folder holds no study (give the --output_dir of one), or cannot be read.
     """
     storage = open_storage(location)
     inventory = take_inventory(storage)

@@ -115,7 +115,7 @@ def study_status(location: str | Path) -> Status:
         location: the study's output folder, or its address.
 
     Raises:
-        UserError: there is no study, or it cannot be read.
+        UserError: the folder holds no study (give the --output_dir of one), or cannot be read.
     """
     storage = open_storage(location)
     description = _description(storage)

@@ -214,7 +214,7 @@ def is_address(location: str | Path) -> bool:
     """Whether a location is an address, as in `s3://bucket/results`, and not a folder.
 
     Raises:
-        UserError: it was an address before `Path` took a slash from it.
+        UserError: an address that `Path` took a slash from; give it as text.
     """
     if isinstance(location, Path):
         if _MANGLED.match(str(location)):

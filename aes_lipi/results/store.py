@@ -69,7 +69,8 @@ class ResultStore:
             fresh: whether it may be made from the folder of any study.
 
         Raises:
-            UserError: it holds something else, or cannot be read.
+            UserError: the folder holds another study (give another --output_dir, or --fresh), or
+                cannot be read.
         """
         content = stored_description(self.storage)
         if content is None and not self._is_vacant():
@@ -198,7 +199,7 @@ class ResultStore:
         """Remove the checkpoints of trials, as a driver that was killed after a commit did not.
 
         Raises:
-            UserError: they cannot be removed.
+            UserError: a file cannot be removed; mend the folder's permissions.
         """
         checkpoints = self._known_checkpoints()
         for trial in set(trials).intersection(checkpoints.trials()):
@@ -217,7 +218,7 @@ class ResultStore:
         """Remove what a driver wrote of itself.
 
         Raises:
-            UserError: it cannot be removed, or another driver has the folder.
+            UserError: the file cannot be removed, or another driver has the folder (wait for it).
         """
         self._check_lock()
         self.storage.remove(PROGRESS_FILE)

@@ -80,7 +80,7 @@ def open_source(location: str | Path) -> StudySource:
     """A directory that holds a study.
 
     Raises:
-        UserError: there is none, or it cannot be read.
+        UserError: the folder holds no study (give the --output_dir of one), or cannot be read.
     """
     storage, inventory = open_results(location)
     content = storage.read(STUDY_FILE) or b""

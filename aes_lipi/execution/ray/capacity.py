@@ -79,7 +79,7 @@ def check_possible(
         what: the request in words.
 
     Raises:
-        UserError: it would wait for ever.
+        UserError: the cluster can never meet the request; ask for less, or give it larger nodes.
     """
     if capacity.open_ended:
         return

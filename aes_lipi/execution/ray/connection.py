@@ -46,7 +46,7 @@ def parse_resources(text: str) -> tuple[tuple[str, float], ...]:
     """Resources as Ray names them, from `CPU=1,GPU=0.25`.
 
     Raises:
-        UserError: it is not of that form; give amounts.
+        UserError: the text is not of the form CPU=1,GPU=0.5; give amounts.
     """
     resources: dict[str, float] = {}
     for part in text.split(","):

@@ -73,7 +73,7 @@ class NodeCheck:
         """Take in where a worker lives; what the user should know of it.
 
         Raises:
-            UserError: it has other versions than this process; install the same pins there.
+            UserError: the node has other versions than this process; install the same pins there.
         """
         if facts.versions != self._ours.versions:
             raise UserError(
@@ -87,7 +87,7 @@ class NodeCheck:
             return []
         kinds = ", ".join(sorted({*known, facts.processor}))
         return [
-            f"the cluster mixes kinds of processors ({kinds}): the engine dense has the same bits on "
-            "all that have x86-64-v3, others on the same kind only; the column processor says which "
-            "trial ran where"
+            f"the cluster mixes kinds of processors ({kinds}): the engine dense has the same bits "
+            "on all that have x86-64-v3, others on the same kind only; the column processor says "
+            "which trial ran where"
         ]

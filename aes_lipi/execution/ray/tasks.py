@@ -85,7 +85,7 @@ def measure_room(variant: Variant, inputs: Inputs, n_gpus: float) -> int:
     """Trials of a variant that this worker's share of a GPU can train side by side.
 
     Raises:
-        UserError: there is no GPU here.
+        UserError: this node has no GPU; use --device cpu.
     """
     use_only_what_is_ours(n_gpus)
     choose_device(variant)
