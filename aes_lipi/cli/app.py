@@ -11,11 +11,9 @@ from typing import Annotated, Any
 import typer
 from pydantic.fields import FieldInfo
 
-from aes_lipi.cli.clean import clean_command
 from aes_lipi.cli.commands import analyse_command, export_command, reproduce_command
-from aes_lipi.cli.doctor import doctor_command
+from aes_lipi.cli.folders import clean_command, doctor_command, status_command
 from aes_lipi.cli.run import run_command
-from aes_lipi.cli.status import status_command
 from aes_lipi.config import Variant
 
 _NO_FLAG = frozenset({"data_digest", "ann_digest", "plugins_digest"})

@@ -33,13 +33,14 @@ from aes_lipi.execution.job import (
     Said,
     now_and_then,
 )
-from aes_lipi.execution.ray.draining import DrainNotice, this_node
 from aes_lipi.execution.ray.faults import cause_of, is_lost
 from aes_lipi.execution.ray.metrics import TrialMetrics
 from aes_lipi.execution.ray.nodes import (
+    DrainNotice,
     NodeFacts,
     facts_of_this_node,
     memory_share,
+    this_node,
     use_only_what_is_ours,
 )
 from aes_lipi.execution.ray.ring import (

@@ -1,18 +1,25 @@
-"""What a worker says of the machine it is on, and what it takes of it."""
+"""Nodes as workers see them: what they say of theirs, what they take of it, and when it goes.
+
+Clouds announce the end of a spot instance some seconds or minutes before; autoscalers, and
+`ray drain-node`, hand that on to Ray, which then starts nothing new on the node.
+"""
 
 from __future__ import annotations
 
 import os
 import socket
+import threading
+import time
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 import numpy as np
+import ray
 
 from aes_lipi._version import __version__
 from aes_lipi.errors import UserError
 from aes_lipi.execution.endings import processor_name
 from aes_lipi.execution.ray.capacity import living_nodes
-from aes_lipi.execution.ray.draining import this_node
 from aes_lipi.execution.workers import one_thread_per_process
 
 
@@ -91,3 +98,46 @@ class NodeCheck:
             "on all that have x86-64-v3, others on the same kind only; the column processor says "
             "which trial ran where"
         ]
+
+
+LOOK_INTERVAL_S = 1.0
+
+
+class DrainNotice:
+    """Tells whether a node in use is being drained; looks at most once a second.
+
+    Args:
+        nodes: gives the ids of the nodes in use.
+    """
+
+    def __init__(self, nodes: Callable[[], Collection[str]]) -> None:
+        self._nodes = nodes
+        self._looked = time.monotonic()
+
+    def __call__(self) -> bool:
+        """Whether one of them is."""
+        if time.monotonic() - self._looked < LOOK_INTERVAL_S:
+            return False
+        self._looked = time.monotonic()
+        try:
+            draining = ray._private.state.state.get_draining_nodes()
+        except Exception:  # a cluster that does not answer gives no notice
+            return False
+        return any(node in draining for node in self._nodes())
+
+
+def lasting(notice: Callable[[], bool]) -> Callable[[], bool]:
+    """The same for many who ask: once given to one of them, it is given to all."""
+    given = threading.Event()
+
+    def was_given() -> bool:
+        if not given.is_set() and notice():
+            given.set()
+        return given.is_set()
+
+    return was_given
+
+
+def this_node() -> str:
+    """The id of the node that this process runs on."""
+    return str(ray.get_runtime_context().get_node_id())

@@ -15,13 +15,15 @@ from aes_lipi.config import Variant
 from aes_lipi.engine.auto import choose_device
 from aes_lipi.execution.inputs import Inputs, SetupCache, architecture_of, prepare_with
 from aes_lipi.execution.job import Job, Leaving, Reached, Said, now_and_then
-from aes_lipi.execution.ray.draining import DrainNotice, lasting, this_node
 from aes_lipi.execution.ray.forecast import Costs, costs_of, seconds_per_cell
 from aes_lipi.execution.ray.metrics import TrialMetrics
 from aes_lipi.execution.ray.nodes import (
+    DrainNotice,
     NodeFacts,
     facts_of_this_node,
+    lasting,
     memory_share,
+    this_node,
     use_only_what_is_ours,
 )
 from aes_lipi.execution.stacks import gpu_memory, trials_that_fit
