@@ -132,9 +132,15 @@ class Rooms:
         return number
 
     def rest(self, trial: TrialId, not_before: float) -> None:
-        """Let a trial go on later in the room where it is; it is the only one there."""
+        """Let a trial go on later in the room where it is; it is the only one that runs there.
+
+        Those that had left the room are the next to start.
+        """
         number = self._room_of.pop(trial)
-        self._rooms[number] = Room(self._rooms[number].kind)
+        room = self._rooms[number]
+        if room.leaving:
+            self.put_first(room.kind, [Waiting(tuple(room.leaving))])
+        self._rooms[number] = Room(room.kind)
         self._rooms[number].resting = Waiting((trial,), not_before)
         self._idle[number] = None
 

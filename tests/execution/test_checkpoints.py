@@ -199,6 +199,7 @@ def test_a_killed_worker_costs_what_was_done_since_the_checkpoint(
     assert_same_study(tmp_path / "whole", tmp_path / "killed")
 
 
+@pytest.mark.slow
 def test_a_trial_that_kills_its_worker_again_and_again_has_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -250,7 +251,9 @@ settings: {n_clusters: 2, n_examples_per_cluster: 6, n_dim: 7, hidden_sizes: [4]
 """
 
 
-@pytest.mark.parametrize(("jobs", "to_all"), [("1", False), ("2", True)])
+@pytest.mark.parametrize(
+    ("jobs", "to_all"), [pytest.param("1", False, marks=pytest.mark.slow), ("2", True)]
+)
 def test_notice_is_time_enough_to_write_trials_down(
     jobs: str, to_all: bool, tmp_path: Path
 ) -> None:

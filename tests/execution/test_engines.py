@@ -38,6 +38,7 @@ def mean_l1(study: Study, directory: Path) -> np.ndarray:
     return load_results(directory).trials["mean_L1"].to_numpy()
 
 
+@pytest.mark.slow
 def test_whole_runs_agree_statistically_between_engines(tmp_path: Path) -> None:
     """Other rounding: trials differ, their distribution does not (4 standard errors)."""
     ours, theirs = (

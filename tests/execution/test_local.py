@@ -47,6 +47,7 @@ def test_two_processes_give_the_bits_of_one(reference: tuple[Study, Path], tmp_p
     assert_same_study(directory, tmp_path / "jobs")
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_replaced_and_nothing_is_lost(tmp_path: Path) -> None:
     study = tiny_study(trials=3, epochs=400, record_interval=1000)
     killer = Killer(kills=1)

@@ -340,6 +340,14 @@ def test_a_stack_leaves_together_and_those_that_were_killed_before_they_could_lo
     assert [study.state.trials[each].losses for each in (B, C)] == [0, 1]
 
 
+def test_a_trial_that_left_is_not_forgotten_when_the_last_of_its_room_loses_cells() -> None:
+    study = a_stack(3)
+    study.told(Heard(A, Leaving()), Heard(B, Computed(FILES)), Written(B, None))
+    assert study.told(Heard(C, Lost(0, "an actor"))) == [Retry((C,), 0.5)]
+    assert study.told(Opened(1)) == [Start(1, (A,))]
+    assert study.after(0.5) == [Start(0, (C,))]
+
+
 # The end
 
 

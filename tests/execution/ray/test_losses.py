@@ -107,6 +107,7 @@ def test_asynchronous_cells_go_on_after_a_loss_and_can_be_replayed(
     assert_same_study(tmp_path / "free", tmp_path / "again")
 
 
+@pytest.mark.slow
 def test_a_slow_cell_holds_nobody_up(three_nodes: NodeProcesses, tmp_path: Path) -> None:
     """One of four asynchronous cells is stopped for two seconds: the others go on."""
     study = tiny_study(

@@ -182,6 +182,7 @@ class _Processes(Listener):
         self.seen.update(self._nodes.workers("CellActor"))
 
 
+@pytest.mark.slow
 def test_many_short_trials_share_few_processors_and_the_same_actors(
     three_nodes: NodeProcesses, tmp_path: Path
 ) -> None:

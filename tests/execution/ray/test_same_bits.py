@@ -94,6 +94,7 @@ class _Spread(Listener):
         self.nodes_with_cells = max(self.nodes_with_cells, len(parents))
 
 
+@pytest.mark.slow
 def test_a_ring_spans_nodes(three_nodes: NodeProcesses, tmp_path: Path) -> None:
     study = tiny_study(trials=1, epochs=40, population_size=6)
     options = ClusterOptions(cells_per_actor=1, resources=(("CPU", 1.0),))

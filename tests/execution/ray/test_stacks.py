@@ -71,6 +71,7 @@ def test_stacks_run_beside_single_trials_and_change_no_bit(
     assert_same_study(in_one_process, tmp_path / "s")
 
 
+@pytest.mark.slow
 def test_a_killed_stack_costs_no_trial_and_no_bit(
     three_nodes: NodeProcesses, in_one_process: Path, tmp_path: Path
 ) -> None:
