@@ -23,8 +23,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("mode", "kills"),
     [
         ("jobs", 8),
-        pytest.param("trial", 6, marks=[pytest.mark.xdist_group("ray"), pytest.mark.slow]),
-        pytest.param("cell", 8, marks=[pytest.mark.xdist_group("ray"), pytest.mark.slow]),
+        pytest.param("trial", 6, marks=pytest.mark.xdist_group("ray")),
+        pytest.param("cell", 8, marks=pytest.mark.xdist_group("ray")),
     ],
 )
 def test_a_study_that_is_killed_again_and_again_has_the_bits_of_an_undisturbed_one(

@@ -257,7 +257,7 @@ def unfit_architectures() -> dict[str, Architecture]:
 def test_refuses_an_architecture_that_it_does_not_fit(name: str) -> None:
     unfit = unfit_architectures()[name]
     assert not fits(unfit)
-    with pytest.raises(ValueError, match="autograd engine"):
+    with pytest.raises(ValueError, match="use the engine torch for this"):
         DenseEngine(unfit, make_dataset(10, 37), 5)
 
 

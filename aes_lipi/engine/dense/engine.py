@@ -93,7 +93,7 @@ class DenseEngine(OnHost):
         if not fits(architecture):
             msg = (
                 "the dense engine trains chains of ReLU layers with a sigmoid output and L1 loss,"
-                " or variational ones with the negative ELBO; use the autograd engine for this"
+                " or variational ones with the negative ELBO; use the engine torch for this"
                 " architecture"
             )
             raise ValueError(msg)
