@@ -18,7 +18,7 @@ from studies import assert_same_study, run_study
 
 from aes_lipi.analysis.pareto import read_candidates
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
-from aes_lipi.coevolution.pareto import pareto_front
+from aes_lipi.coevolution.records import pareto_front
 from aes_lipi.data.scaling import MinMax
 from aes_lipi.errors import UserError
 from aes_lipi.models import (

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     )
     from aes_lipi.analysis.report import Report, analyse
     from aes_lipi.analysis.tables import describe_generations, describe_trials
-    from aes_lipi.coevolution.pareto import pareto_front
+    from aes_lipi.coevolution.records import pareto_front
 
 _MODULES = {
     "Comparisons": "comparisons",

@@ -16,7 +16,7 @@ from aes_lipi.analysis.measures import TrialRows, sizes_of, trial_rows
 from aes_lipi.analysis.read import rows_frame
 from aes_lipi.analysis.studies import shown_name, told_apart, variant_labels
 from aes_lipi.arrays import Float64, Int64
-from aes_lipi.coevolution.pareto import pareto_front
+from aes_lipi.coevolution.records import pareto_front
 from aes_lipi.config import DATA_FIELDS, value_label
 from aes_lipi.errors import UserError
 from aes_lipi.results.description import STUDY_FILE, read_variants

@@ -25,7 +25,7 @@ from aes_lipi.engine.protocol import (
     Updates,
 )
 from aes_lipi.extension import load
-from aes_lipi.pruning.event import OPERATOR
+from aes_lipi.pruning.operators import OPERATOR
 from aes_lipi.randomness import Address, Purpose
 
 T = TypeVar("T")

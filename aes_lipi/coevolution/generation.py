@@ -32,9 +32,8 @@ from aes_lipi.coevolution.state import Cell
 from aes_lipi.config import Variant
 from aes_lipi.engine.protocol import ActivationsTask, Engine, EvaluateTask, TrainTask
 from aes_lipi.extension import load
-from aes_lipi.pruning.event import OPERATOR, prune
-from aes_lipi.pruning.operators.contract import Evidence, Settings
-from aes_lipi.pruning.operators.lexicase import SAMPLED_ROWS
+from aes_lipi.pruning.contract import Evidence, Settings
+from aes_lipi.pruning.operators import OPERATOR, SAMPLED_ROWS, prune
 from aes_lipi.randomness import Purpose
 
 

@@ -18,9 +18,8 @@ from aes_lipi.engine.auto import check_engine
 from aes_lipi.execution.inputs import architecture_on_hand
 from aes_lipi.extension import load
 from aes_lipi.models import load_pairs
-from aes_lipi.pruning.event import OPERATOR
-from aes_lipi.pruning.operators.contract import Evidence, Settings
-from aes_lipi.pruning.operators.lexicase import SAMPLED_ROWS
+from aes_lipi.pruning.contract import Evidence, Settings
+from aes_lipi.pruning.operators import OPERATOR, SAMPLED_ROWS
 from aes_lipi.pruning.schedules import prune_amount, prune_probability
 
 

@@ -28,8 +28,7 @@ from aes_lipi.engine.auto import choose_device, choose_engine, engine_name
 from aes_lipi.engine.protocol import Engine
 from aes_lipi.execution.digests import check_unchanged
 from aes_lipi.execution.stacks import engine_key, trials_that_fit
-from aes_lipi.extension import load
-from aes_lipi.extension.loading import check_same_plugins
+from aes_lipi.extension import check_same_plugins, load
 from aes_lipi.models import load_pairs
 
 DATASETS_KEPT = 2

@@ -1,6 +1,5 @@
 """Models: trained pairs in files, and used without torch."""
 
-from aes_lipi.models.ensemble import Ensemble
 from aes_lipi.models.files import (
     Place,
     load_model,
@@ -9,7 +8,7 @@ from aes_lipi.models.files import (
     model_bytes,
     save_model,
 )
-from aes_lipi.models.model import Compaction, Model, describe_layers
+from aes_lipi.models.model import Compaction, Ensemble, Model, describe_layers
 
 __all__ = [
     "Compaction",

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from made_up import N_PARAMETERS, commit_made_up, made_up_study
 
 from aes_lipi.analysis.pareto import CANDIDATE_COLUMNS, read_candidates
-from aes_lipi.coevolution.pareto import pareto_front
+from aes_lipi.coevolution.records import pareto_front
 from aes_lipi.config import Study
 from aes_lipi.errors import UserError
 from aes_lipi.results.trial_files import TrialFiles, TrialId, make_marker

@@ -20,7 +20,7 @@ from aes_lipi.coevolution.schedule import Schedule, make_plan, update_order
 from aes_lipi.coevolution.state import Cell, Held, NetworkState, Setup, Step, TrialState
 from aes_lipi.coevolution.topology import ring as ring_topology
 from aes_lipi.config import Variant
-from aes_lipi.pruning.event import OPERATORS
+from aes_lipi.pruning.operators import OPERATORS
 from aes_lipi.randomness import Address, Purpose
 
 Array = npt.NDArray[np.float64]

@@ -19,7 +19,7 @@ from aes_lipi.coevolution.topology import TOPOLOGIES
 from aes_lipi.config import StudyFile, Variant, resolve_study
 from aes_lipi.config.variant import METHODS_WITHOUT_AMOUNT, OPERATOR_FIELDS
 from aes_lipi.errors import UserError
-from aes_lipi.pruning.event import OPERATORS
+from aes_lipi.pruning.operators import OPERATORS
 from aes_lipi.pruning.schedules import SCHEDULES
 
 # Values that differ from the default and fit the other defaults, where the type does not say one.

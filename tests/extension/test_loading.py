@@ -26,7 +26,7 @@ from aes_lipi.execution.dry_run import check_feasible
 from aes_lipi.execution.inputs import architecture_of, prepare
 from aes_lipi.execution.run import Summary
 from aes_lipi.extension import load
-from aes_lipi.pruning.event import OPERATOR, OPERATORS
+from aes_lipi.pruning.operators import OPERATOR, OPERATORS
 from aes_lipi.results.reading import load_results
 
 HALVES = """

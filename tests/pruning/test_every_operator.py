@@ -15,8 +15,8 @@ from aes_lipi.arrays import Float32
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
 from aes_lipi.autoencoders.network import ActivationStatistics, Mask, Network, NetworkLayout
 from aes_lipi.config import Variant
-from aes_lipi.pruning.event import OPERATORS, prune
-from aes_lipi.pruning.operators.contract import Evidence, Settings
+from aes_lipi.pruning.contract import Evidence, Settings
+from aes_lipi.pruning.operators import OPERATORS, prune
 from aes_lipi.pruning.schedules import SCHEDULES
 
 every_operator = pytest.mark.parametrize("method", OPERATORS)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from aes_lipi.arrays import Float32
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
 from aes_lipi.autoencoders.network import ActivationStatistics, Mask, Network, NetworkLayout, chain
-from aes_lipi.pruning.event import OPERATORS, prune
-from aes_lipi.pruning.operators.contract import Evidence, Settings, keep_nodes
+from aes_lipi.pruning.contract import Evidence, Settings, keep_nodes
+from aes_lipi.pruning.operators import OPERATORS, prune
 
 Flags = npt.NDArray[np.bool_]
 examples = settings(deadline=None, max_examples=60)

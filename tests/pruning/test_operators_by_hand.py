@@ -8,8 +8,8 @@ import pytest
 
 from aes_lipi.arrays import Float32
 from aes_lipi.autoencoders.network import ActivationStatistics, Mask, Network, NetworkLayout, chain
-from aes_lipi.pruning.event import OPERATORS, prune
-from aes_lipi.pruning.operators.contract import Evidence, Settings, keep_nodes
+from aes_lipi.pruning.contract import Evidence, Settings, keep_nodes
+from aes_lipi.pruning.operators import OPERATORS, prune
 
 N_IN = 2000
 WIDE = chain(("only",), (N_IN, 3), "relu")

@@ -1,20 +1,29 @@
-"""From the name of a plug-in to what it stands for, and to the digest of its file."""
+"""What users add to the built-in choices: found, imported, and held to the rules.
+
+A plug-in is a pure function: it leaves what it is given as it is, and the same input, with a
+generator in the same state, gives the same result. So every call is made twice, each time on
+read-only copies. What breaks a rule is told in one line that names the plug-in.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib
 import inspect
+import random
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import FrozenInstanceError, dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
+import numpy as np
+
+from aes_lipi.arrays import Array
 from aes_lipi.config import Variant
 from aes_lipi.config.defaults import is_path, registered
 from aes_lipi.errors import UserError, nearest, printable
@@ -64,7 +73,7 @@ class Plugin:
                 value = value()
             except Exception as error:
                 raise self.error(
-                    f"cannot be made without arguments ({told(error, self.file)}); name an "
+                    f"cannot be made without arguments ({_told(error, self.file)}); name an "
                     "instance of the class instead"
                 ) from error
         self.check_function(value, parameters)
@@ -82,7 +91,7 @@ class Plugin:
             raise self.error(
                 f"is of type {type(value).__name__}; name a function with the parameters {wanted}"
             )
-        with contextlib.suppress(TypeError, ValueError):  # some built-in functions have none
+        with suppress(TypeError, ValueError):  # some built-in functions have none
             signature = inspect.signature(value)
             try:
                 signature.bind(*parameters)
@@ -197,7 +206,7 @@ def _registered_path(field: str, name: str) -> str:
 
 
 def _import(field: str, name: str, module: str) -> ModuleType:
-    with contextlib.suppress(OSError):  # there is no such directory any more
+    with suppress(OSError):  # there is no such directory any more
         here = str(Path.cwd())
         if here not in sys.path:
             sys.path.append(here)
@@ -214,7 +223,7 @@ def _import(field: str, name: str, module: str) -> ModuleType:
                 "check its name, or install it (on every node of a cluster)",
             ) from None
         raise _error(
-            field, name, f"its module cannot be imported: {told(error)}; mend it"
+            field, name, f"its module cannot be imported: {_told(error)}; mend it"
         ) from error
 
 
@@ -243,7 +252,7 @@ def _error(field: str, name: str, problem: str) -> UserError:
     return UserError(f"{field} {shown}: {problem}")
 
 
-def told(error: BaseException, file: str | None = None) -> str:
+def _told(error: BaseException, file: str | None = None) -> str:
     """An exception in a few words: its type, what it says, and the line that raised it.
 
     Args:
@@ -264,3 +273,93 @@ def told(error: BaseException, file: str | None = None) -> str:
 def _is_machinery(frame: traceback.FrameSummary) -> bool:
     """Whether a line is one of those that import modules."""
     return frame.filename in (__file__, importlib.__file__) or frame.filename.startswith("<")
+
+
+_READ_ONLY = ("read-only", "cannot set WRITEABLE")
+"""What numpy says to those who would change a read-only array."""
+
+
+@contextmanager
+def _watched(plugin: Plugin) -> Iterator[None]:
+    """Tell what a plug-in raises inside.
+
+    Raises:
+        UserError: the plug-in raised an exception, to be mended, or writes to what it is given, of
+            which it must take a copy.
+    """
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        writes = isinstance(error, ValueError) and any(said in str(error) for said in _READ_ONLY)
+        if writes or isinstance(error, FrozenInstanceError):
+            raise plugin.error(
+                f"changes what it is given ({_told(error, plugin.file)}); work on a copy"
+            ) from error
+        raise plugin.error(f"raised {_told(error, plugin.file)}; mend it") from error
+
+
+def called(
+    plugin: Plugin,
+    arrays: Mapping[str, Array],
+    call: Callable[[Mapping[str, Array]], T],
+) -> T:
+    """The result of a plug-in's call, which must leave the arrays that it is given as they are.
+
+    Args:
+        plugin: is called.
+        arrays: what it is given, by the names that the user knows them by.
+        call: calls it with copies of them.
+
+    Raises:
+        UserError: the plug-in raises an exception, or changes an array that it must copy first.
+    """
+    given = {name: _read_only(array) for name, array in arrays.items()}
+    with _watched(plugin):
+        result = call(given)
+    for name, array in arrays.items():
+        if not np.array_equal(given[name], array, equal_nan=True):
+            raise plugin.error(f"changes {name}, which it is given; work on a copy, {name}.copy()")
+    return result
+
+
+def _read_only(array: Array) -> Array:
+    own = array.copy()
+    own.flags.writeable = False
+    return own
+
+
+def settled(plugin: Plugin, call: Callable[[], T], same: Callable[[T, T], bool]) -> T:
+    """The result of a call, which must be the same when the call is repeated.
+
+    Args:
+        plugin: is called.
+        call: calls it; every time with a generator in the same state, if it is given any.
+        same: whether two results are the same.
+
+    Raises:
+        UserError: the results differ; the plug-in must follow from its input and the generator that
+            it is given.
+    """
+    first = call()
+    if same(first, call()):
+        return first
+    before = _global_generators()
+    call()
+    moved = [name for name, state in _global_generators().items() if state != before[name]]
+    raise plugin.error(
+        "gives another result when it is called again with the same input; "
+        + (
+            f"it draws from {' and '.join(moved)}, and must from the one it is given, if any"
+            if moved
+            else "it must not depend on a clock, a counter or a generator of its own"
+        )
+    )
+
+
+def _global_generators() -> dict[str, object]:
+    """The states of the generators that a plug-in must not draw from."""
+    kind, key, *rest = np.random.get_state(legacy=True)  # noqa: NPY002 - to see who draws from it
+    return {
+        "numpy's global generator": (kind, np.asarray(key).tobytes(), rest),
+        "Python's global generator": random.getstate(),
+    }

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args, get_type_hints
 
 import numpy as np
-import numpy.typing as npt
 
 from aes_lipi.arrays import Array, Flags, Float32
 from aes_lipi.autoencoders.network import ActivationStatistics, Mask, NetworkLayout
 from aes_lipi.config import Variant
 from aes_lipi.errors import printable
-from aes_lipi.extension import Plugin, called, same_state, settled
+from aes_lipi.extension import Plugin, called, settled
 
 _Unit = Literal["weight", "node", "hidden_node"]
 
@@ -139,30 +139,6 @@ def _keep_outgoing(layout: NetworkLayout, dead: Flags) -> Mask:
     return keep
 
 
-def keep_unchosen(
-    layout: NetworkLayout,
-    unit: _Unit,
-    values: npt.NDArray[Any],
-    choose: Callable[[npt.NDArray[Any]], npt.NDArray[np.int64]],
-) -> Mask:
-    """Prune what is chosen of the entries of each tensor, or of the nodes of each layer.
-
-    Args:
-        layout: of the network.
-        unit: what is pruned.
-        values: one per entry, shape (P,), or per node, shape (nodes,).
-        choose: takes the values of one tensor or layer, shape (n,), and answers the positions in
-            it of what is pruned.
-
-    Returns:
-        keep: shape (P,).
-    """
-    pruned = np.zeros(values.size, dtype=np.bool_)
-    for group in layout.tensor_slices() if unit == "weight" else layout.node_slices():
-        pruned[group.start + choose(values[group])] = True
-    return ~pruned if unit == "weight" else keep_nodes(layout, pruned, unit)
-
-
 _PARAMETERS = ("genome", "layout", "evidence", "settings", "rng")
 
 
@@ -199,7 +175,7 @@ def _checked(plugin: Plugin, function: _Function) -> _Function:
 
         def call(given: Mapping[str, Array]) -> Any:
             seen = _evidence_of(given)
-            return function(given["genome"], layout, seen, settings, same_state(rng))
+            return function(given["genome"], layout, seen, settings, copy.deepcopy(rng))
 
         def once() -> Mask:
             return _mask(plugin, called(plugin, arrays, call), layout.size)
