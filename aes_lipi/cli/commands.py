@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aes_lipi.cli.running import RunOptions, one_thread, run_all
+from aes_lipi.config import expanded
 from aes_lipi.errors import UserError
 from aes_lipi.results.storage import is_address, join
 
@@ -227,6 +228,7 @@ def reproduce_command(
     if is_address(output_dir):
         raise UserError(f"--output_dir {output_dir}: the page is written to a folder here")
     names = [name.strip() for name in (figures or "").split(",") if name.strip()]
+    output_dir = expanded(output_dir)
     plan = (quick_plan if quick else full_plan)(output_dir, names or None)
     print_plan(plan)
     if dry_run:

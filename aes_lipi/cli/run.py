@@ -14,6 +14,7 @@ from aes_lipi.config import (
     Study,
     StudyFile,
     Variant,
+    expanded,
     list_presets,
     load_preset,
     load_study_file,
@@ -214,13 +215,14 @@ def _known_by_content(study: Study) -> Study:
 def _folder(study: Study, output_dir: str | None, one_each: bool) -> str | Path:
     if output_dir is None:
         return _DEFAULT_RESULTS / study.name
-    return join(output_dir, study.name) if one_each else output_dir
+    folder = expanded(output_dir)
+    return join(folder, study.name) if one_each else folder
 
 
 def _local_path(output_dir: str) -> Path:
     if is_address(output_dir):
         raise UserError(f"--output_dir {place_of(output_dir)}: data are written to a folder here")
-    return Path(output_dir)
+    return Path(expanded(output_dir))
 
 
 def _create_data(directory: Path, overrides: Mapping[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from aes_lipi.config.presets import (
     describe,
+    expanded,
     list_presets,
     load_preset,
     load_study_file,
@@ -31,6 +32,7 @@ __all__ = [
     "StudyFile",
     "Variant",
     "describe",
+    "expanded",
     "list_presets",
     "load_preset",
     "load_study_file",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -20,6 +22,7 @@ _MAX_VARIANTS = 10_000
 _MAX_COMBINATIONS = 10 * _MAX_VARIANTS  # several may come to the same variant
 _LISTED_FIELDS = frozenset({"hidden_sizes"})
 _PATH_FIELDS = frozenset({"data", "ann_path"})
+_PLACEHOLDER = re.compile(r"\$(?:\w+|\{[^}]*\})|^~[^/]*")
 
 _MAX_STUDY_FILE_BYTES = 1_000_000
 _LONGEST_NUMBER = 1000  # characters
@@ -61,11 +64,14 @@ def load_preset(name: str) -> StudyFile:
 
 
 def load_study_file(path: Path) -> StudyFile:
-    """Read a study from YAML.
+    """Read a study from YAML; relative paths in it count from its folder.
+
+    Text means what it means as a flag: `010` is ten, and `5:00` is no number.
 
     Raises:
         UserError: the file cannot be read, is not YAML, or holds unknown keys.
     """
+    path = Path(expanded(path))
     try:
         if path.exists() and not path.is_file():
             raise UserError(f"{path}: not a file; give a readable YAML file")
@@ -83,17 +89,62 @@ def _validated(path: Path, content: Any) -> StudyFile:
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected a mapping with the keys settings and variants")
     try:
-        return StudyFile.model_validate(content)
+        file = StudyFile.model_validate(content)
     except ValidationError as error:
         raise UserError(f"{path}: {describe(error)}") from None
+    located = [
+        {field: _located(field, value, path.parent) for field, value in settings.items()}
+        for settings in (file.settings, *file.variants)
+    ]
+    return file.model_copy(update={"settings": located[0], "variants": tuple(located[1:])})
+
+
+def _located(field: str, value: Any, folder: Path) -> Any:
+    """A setting of a file: its paths count from the file's folder, and commas make a list."""
+    if field not in _PATH_FIELDS:
+        return _listed(field, value)
+    if isinstance(value, list):
+        return [_located(field, each, folder) for each in value]
+    if not isinstance(value, str) or "://" in value:
+        return value
+    return str(folder / expanded(value))
+
+
+def expanded(path: str | Path) -> str:
+    """A path with its home folder (`~`) and its environment variables filled in.
+
+    Raises:
+        UserError: a variable is not set, or there is no such user; write the path out.
+    """
+    given = str(path)
+    if "://" in given:
+        return given
+    full = os.path.expandvars(os.path.expanduser(given))  # noqa: PTH111 - keeps what it does not know
+    unknown = _PLACEHOLDER.search(full)
+    if unknown is not None and unknown[0] in given and not os.path.lexists(full):
+        what = "there is no such user" if unknown[0].startswith("~") else "is not set"
+        raise UserError(f"{given}: {printable(unknown[0])} {what}; write the path out")
+    return full
 
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
+_TEXT_BUT_NULL = {
+    letter: [(tag, form) for tag, form in forms if tag == "tag:yaml.org,2002:null"]
+    for letter, forms in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
 class _PlainLoader(yaml.SafeLoader):
-    """Safe YAML without aliases, which could unfold to a huge study, and without repeated keys."""
+    """Safe YAML without aliases, which could unfold to a huge study, and without repeated keys.
+
+    A value without quotes is its text, as on the command line: YAML 1.1 takes `010` for eight,
+    `5:00` for 300 and `2_4_8` for 248. Only null stays what it is.
+    """
+
+    yaml_implicit_resolvers = _TEXT_BUT_NULL
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Refuse a key that stands twice where SafeLoader would take the last."""
@@ -129,7 +180,10 @@ def resolve_study(name: str, file: StudyFile, overrides: Mapping[str, Any]) -> S
     Raises:
         UserError: a field is unknown, or a value is of the wrong type or out of bounds.
     """
-    replaced = {field: _listed(field, value) for field, value in overrides.items()}
+    replaced = {
+        field: _expanded(value) if field in _PATH_FIELDS else _listed(field, value)
+        for field, value in overrides.items()
+    }
     trials = replaced.pop("trials", file.trials)
     checkpoint_interval = replaced.pop("checkpoint_interval", file.checkpoint_interval)
     variants: dict[str, Variant] = {}
@@ -158,6 +212,12 @@ def _listed(field: str, value: Any) -> Any:
     if isinstance(value, str) and "," in value and field not in _LISTED_FIELDS | _PATH_FIELDS:
         return [part.strip() for part in value.split(",") if part.strip()]
     return value
+
+
+def _expanded(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_expanded(each) for each in value]
+    return expanded(value) if isinstance(value, str) else value
 
 
 def _n_combinations(settings: Mapping[str, Any]) -> int:

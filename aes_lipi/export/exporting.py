@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from aes_lipi.config import expanded
 from aes_lipi.errors import UserError
 from aes_lipi.export.candidates import Choice, Target, choose
 from aes_lipi.export.card import CARD, Exported, model_card
@@ -55,6 +56,7 @@ def export(
     pack = _format(format_name)
     target = _target(target_capacity, max_loss_increase)
     folder = _folder(location, output_dir)
+    location = expanded(location)
     choice = choose(location, variant, trial, target, compact=compact)
     trained = choice.model.for_use()
     small = choice.model.compacted() if compact else trained
@@ -109,7 +111,7 @@ def _folder(location: str | Path, output_dir: str | Path | None) -> Path | None:
         raise UserError(
             f"--output_dir {place_of(output_dir)}: models are exported to a folder here"
         )
-    return None if output_dir is None else Path(output_dir)
+    return None if output_dir is None else Path(expanded(output_dir))
 
 
 def _name(choice: Choice, format_name: str, *, compact: bool) -> str:
@@ -157,7 +159,7 @@ def write_model(
         UserError: the format is unknown (give one of `FORMATS`), or the disk refuses a file.
     """
     package = _format(format_name)(model.compacted() if compact else model.for_use())
-    return _write(package, Path(folder))
+    return _write(package, Path(expanded(folder)))
 
 
 def _format(name: str) -> Callable[[Model], Package]:

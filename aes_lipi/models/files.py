@@ -24,6 +24,7 @@ from safetensors.numpy import save
 
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.network import Network, NetworkLayout, Pair
+from aes_lipi.config import expanded
 from aes_lipi.errors import UserError
 from aes_lipi.models.description import Description, read_description, write_description
 from aes_lipi.models.model import Model, describe_layers
@@ -54,7 +55,7 @@ _NONE: Mapping[Place, Pair] = {}
 
 def save_model(path: str | Path, model: Model) -> None:
     """Write a model to a safetensors file."""
-    Path(path).write_bytes(model_bytes(model))
+    Path(expanded(path)).write_bytes(model_bytes(model))
 
 
 def model_bytes(model: Model, recorded: Mapping[Place, Pair] = _NONE) -> bytes:
@@ -115,9 +116,10 @@ def _loaded(path: str | Path, read: Callable[[Path], T]) -> T:
     Raises:
         UserError: the file is missing, or is not a model; give a saved one.
     """
+    path = Path(expanded(path))
     try:
-        _check_file(Path(path))
-        return read(Path(path))
+        _check_file(path)
+        return read(path)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}; give a saved model") from None
     except _MALFORMED as error:

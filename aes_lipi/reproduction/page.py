@@ -27,6 +27,7 @@ from aes_lipi.analysis.figures.style import (
 )
 from aes_lipi.analysis.report.settings import Grid
 from aes_lipi.analysis.report.views import number, pairs_grid
+from aes_lipi.config import expanded
 from aes_lipi.io.files import write_text_atomically
 from aes_lipi.reproduction.evidence import Estimate, FigureFinding, Point, SeriesFinding
 from aes_lipi.reproduction.findings import Findings
@@ -77,7 +78,7 @@ def write_page(findings: Findings, plan: ReproductionPlan, folder: str | Path) -
     Raises:
         UserError: the disk refuses a file; free space, or give another folder.
     """
-    place = Path(folder)
+    place = Path(expanded(folder))
     source = findings.source
     content = render(
         "reproduction.html.j2",

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import fs
 
+from aes_lipi.config import expanded
 from aes_lipi.errors import UserError
 from aes_lipi.results.storage import Entry, LocalStorage, Storage, is_address, place_of
 
@@ -34,7 +35,7 @@ def open_storage(location: str | Path) -> Storage:
         UserError: the address is none that pyarrow understands.
     """
     if not is_address(location):
-        return LocalStorage(Path(location))
+        return LocalStorage(Path(expanded(location)))
     return _open_address(str(location))
 
 

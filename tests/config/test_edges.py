@@ -16,7 +16,7 @@ from aes_lipi.pruning.schedules import prune_probability
 
 @pytest.mark.parametrize(
     "value",
-    ['!!int ""', '!!float ""', "!!bool foo", "!!timestamp foo", ":".join(["1"] * 300) + ".5"],
+    ['!!int ""', '!!float ""', "!!bool foo", "!!timestamp foo"],
 )
 def test_yaml_scalar_of_a_false_tag_is_refused(tmp_path: Path, value: str) -> None:
     path = tmp_path / "s.yaml"

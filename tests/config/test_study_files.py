@@ -10,7 +10,14 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aes_lipi.config import Study, Variant, load_study_file, resolve_study
+from aes_lipi.config import (
+    Study,
+    StudyFile,
+    Variant,
+    expanded,
+    load_study_file,
+    resolve_study,
+)
 from aes_lipi.errors import UserError
 
 
@@ -90,8 +97,6 @@ def test_file_that_is_no_mapping_is_refused(tmp_path: Path, content: str) -> Non
         "\tsettings: {}",
         "a: b: c",
         "settings: {? [a, b] : c}",
-        "settings: {epochs: 2020-13-45}",
-        "settings: {epochs: 1" + "0" * 5000 + "}",
         "--- {}\n--- {}",
         "%YAML 9.9\n--- {}",
         "[" * 100_000,
@@ -159,7 +164,6 @@ def test_file_that_cannot_be_read_is_refused(tmp_path: Path, name: str) -> None:
         ("settings: null", "settings: "),
         ("variants: {epochs: 3}", "variants"),
         ("variants: [epochs]", "variants.0: "),
-        ("settings: {1: 2}", "settings.1"),
         ("1: 2", "1: "),
     ],
 )
@@ -208,3 +212,105 @@ def test_any_content_is_a_study_or_is_refused_in_one_line(tmp_path: Path, conten
         assert len(result.splitlines()) == 1
     else:
         assert result.n_trials == result.trials * len(result.variants) >= 1
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        ("epochs", "010"),
+        ("epochs", "5:00"),
+        ("epochs", "0x10"),
+        ("epochs", "0b11"),
+        ("epochs", "1_000"),
+        ("epochs", "3,4"),
+        ("epochs", "1e3"),
+        ("epochs", "2020-13-45"),
+        ("epochs", "1" + "0" * 5000),
+        ("trials", "010"),
+        ("trials", "1:00"),
+        ("checkpoint_interval", "5:00"),
+        ("checkpoint_interval", "010"),
+        ("checkpoint_interval", "1_0"),
+        ("dataset_name", "2_4_8"),
+        ("dataset_seed", "0o17"),
+        ("prune_probability", "0.1,0.5"),
+        ("learning_rate", "1:30.5"),
+        ("learning_rate", ".1"),
+        ("learning_rate", "1_0e-1_0"),
+        ("hidden_sizes", "060,30"),
+        ("hidden_sizes", "60"),
+        ("store_recorded", "on"),
+        ("store_recorded", "No"),
+        ("rng_seed", "2001-01-01"),
+    ],
+)
+def test_text_means_the_same_in_a_file_and_in_a_flag(tmp_path: Path, field: str, text: str) -> None:
+    def outcome(content: str, overrides: dict[str, str]) -> Any:
+        path = tmp_path / "study.yaml"
+        path.write_text(content)
+        try:
+            study = resolve_study("mine", load_study_file(path), overrides)
+        except UserError as error:
+            return str(error).removeprefix(f"{path}: ")
+        return study.trials, study.interval, study.variants
+
+    outer = field in ("trials", "checkpoint_interval")
+    in_file = f"{field}: {text}" if outer else f"settings:\n  {field}: {text}"
+    assert outcome(in_file, {}) == outcome("{}", {field: text})
+
+
+def test_numbers_in_a_file_are_decimal(tmp_path: Path) -> None:
+    study = read(tmp_path, "trials: 02\nsettings: {epochs: 010, dataset_name: 2_4_8}")
+    assert (study.trials, study.variants[0].epochs, study.variants[0].n_dim) == (2, 10, 8)
+    assert "epochs: input should be a valid integer" in refusal(
+        tmp_path, "settings: {epochs: 5:00}"
+    )
+
+
+@pytest.mark.parametrize("field", ["data", "ann_path"])
+@pytest.mark.parametrize("given", ["x.csv", "./sub/x.csv", "../x.csv"])
+def test_paths_in_a_file_count_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, field: str, given: str
+) -> None:
+    folder = tmp_path / "studies"
+    folder.mkdir()
+    monkeypatch.chdir(tmp_path)
+    content = f"settings: {{{field}: [{given}]}}\nvariants: [{{}}, {{{field}: {given}}}]"
+    for variant in read(folder, content).variants:
+        assert Path(getattr(variant, field)).resolve() == (folder / given).resolve()
+    (folder / "study.yaml").write_text(content)
+    relative = resolve_study("mine", load_study_file(Path("studies/study.yaml")), {})
+    assert Path(getattr(relative.variants[0], field)).resolve() == (folder / given).resolve()
+
+
+def test_home_and_variables_in_paths_are_filled_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("TABLES", "/tables")
+    content = "settings: {data: [~/x.csv, '$TABLES/x.csv', '${TABLES}/y.csv', /z.csv]}"
+    study = read(tmp_path, content)
+    expected = ["/home/me/x.csv", "/tables/x.csv", "/tables/y.csv", "/z.csv"]
+    assert [variant.data for variant in study.variants] == expected
+    flag = resolve_study("mine", StudyFile(), {"data": "~/a b.csv", "ann_path": "$TABLES/m"})
+    assert (flag.variants[0].data, flag.variants[0].ann_path) == ("/home/me/a b.csv", "/tables/m")
+
+
+@pytest.mark.parametrize("path", ["$NOT_SET_HERE/x", "a/${NOT_SET_HERE}", "~no_such_user/x"])
+def test_a_path_that_cannot_be_filled_in_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"(is not set|there is no such user); write the path out"):
+        expanded(path)
+
+
+def test_names_that_only_look_like_variables_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a$b.csv", "~x"):
+        Path(name).touch()
+        assert expanded(name) == name
+    assert expanded("s3://bucket/$HOME") == "s3://bucket/$HOME"
+    assert expanded("costs$") == "costs$"

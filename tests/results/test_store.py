@@ -25,6 +25,7 @@ from aes_lipi.config import Study
 from aes_lipi.errors import UserError
 from aes_lipi.execution.run import Summary
 from aes_lipi.io.files import decode_json, encode_json
+from aes_lipi.results.object_storage import open_storage
 from aes_lipi.results.reading import load_results
 from aes_lipi.results.store import ResultStore
 
@@ -312,3 +313,17 @@ def test_a_read_only_folder_is_told_and_a_finished_study_in_it_is_read(
     assert len(contents(folder, "committed")) == 40
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     assert run_study(prepared_study(40), folder) == Summary(40, 0)
+
+
+@pytest.mark.parametrize("location", ["~/res", "$HOME/res", "${HOME}/./res", Path("~/res")])
+def test_home_and_variables_are_filled_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, location: str | Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    open_storage(location).write("x", b"1")
+    assert (tmp_path / "home" / "res" / "x").read_bytes() == b"1"
+    assert [each.name for each in tmp_path.iterdir()] == ["home"]
+    monkeypatch.delenv("HOME")
+    with pytest.raises(UserError, match=r"HOME\}? is not set; write the path out"):
+        open_storage("${HOME}/res")

@@ -27,6 +27,7 @@ from aes_lipi.analysis.report.sources import Sources, StudySource, open_source
 from aes_lipi.analysis.report.views import at_a_glance, by_generation, family
 from aes_lipi.analysis.statistics import check_share
 from aes_lipi.analysis.tables import describe_generations, describe_trials
+from aes_lipi.config import expanded
 from aes_lipi.errors import UserError
 from aes_lipi.io.files import write_text_atomically
 from aes_lipi.results.storage import is_address, place_of
@@ -177,7 +178,7 @@ def _folder(sources: Sequence[StudySource], report_dir: str | Path | None) -> Pa
             raise UserError(
                 f"--report_dir {place_of(report_dir)}: a report is written to a folder here"
             )
-        return Path(report_dir)
+        return Path(expanded(report_dir))
     place = Path(sources[0].storage.shown)
     return place / "report" if len(sources) == 1 and place.is_dir() else Path("report")
 
