@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aes_lipi.analysis.read import Sample
+from aes_lipi.analysis.tables import Sample
 from aes_lipi.config import Study, StudyFile, Variant, resolve_study
 from aes_lipi.results.schema import settings_row
 from aes_lipi.results.store import ResultStore

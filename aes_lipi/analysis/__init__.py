@@ -9,38 +9,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from aes_lipi.analysis.compare import Comparisons, compare
+    from aes_lipi.analysis.comparisons import Comparisons, compare
     from aes_lipi.analysis.history import History, read_history
     from aes_lipi.analysis.pareto import Tradeoff, read_candidates
-    from aes_lipi.analysis.read import (
-        Measurements,
+    from aes_lipi.analysis.read import Measurements, read_measurements
+    from aes_lipi.analysis.report import Report, analyse
+    from aes_lipi.analysis.tables import (
         Sample,
+        describe_generations,
+        describe_trials,
         generation_samples,
-        read_measurements,
         trial_samples,
     )
-    from aes_lipi.analysis.report import Report, analyse
-    from aes_lipi.analysis.tables import describe_generations, describe_trials
     from aes_lipi.coevolution.records import pareto_front
-
-_MODULES = {
-    "Comparisons": "comparisons",
-    "History": "history",
-    "Measurements": "reading",
-    "Report": "report",
-    "Sample": "samples",
-    "Tradeoff": "fronts",
-    "analyse": "report",
-    "compare": "comparisons",
-    "describe_generations": "tables",
-    "describe_trials": "tables",
-    "generation_samples": "samples",
-    "pareto_front": "fronts",
-    "read_candidates": "tradeoff",
-    "read_history": "history",
-    "read_measurements": "reading",
-    "trial_samples": "samples",
-}
 
 __all__ = [
     "Comparisons",
@@ -61,8 +42,22 @@ __all__ = [
     "trial_samples",
 ]
 
+_HOMES = {
+    "analysis.comparisons": ("Comparisons", "compare"),
+    "analysis.history": ("History", "read_history"),
+    "analysis.pareto": ("Tradeoff", "read_candidates"),
+    "analysis.read": ("Measurements", "read_measurements"),
+    "analysis.report": ("Report", "analyse"),
+    "analysis.tables": (
+        *("Sample", "generation_samples", "trial_samples"),
+        *("describe_generations", "describe_trials"),
+    ),
+    "coevolution.records": ("pareto_front",),
+}
+
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"aes_lipi.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

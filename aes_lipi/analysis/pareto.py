@@ -13,8 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from aes_lipi.analysis.measures import TrialRows, sizes_of, trial_rows
-from aes_lipi.analysis.read import rows_frame
-from aes_lipi.analysis.studies import shown_name, told_apart, variant_labels
+from aes_lipi.analysis.read import rows_frame, shown_name, told_apart, variant_labels
 from aes_lipi.arrays import Float64, Int64
 from aes_lipi.coevolution.records import pareto_front
 from aes_lipi.config import DATA_FIELDS, value_label

@@ -1,21 +1,43 @@
-"""The committed trials of one or several studies, and the values of theirs that tests compare."""
+"""The committed trials of one or several studies, each reduced to its measures when it is read."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import cast
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
-from aes_lipi.analysis.measures import MEASURES, UNITS, AnalysisUnit, TrialRows, check_measures
-from aes_lipi.analysis.studies import Wanted, read_studies, variant_labels
-from aes_lipi.arrays import Float64, Int64
+from aes_lipi.analysis.measures import (
+    MEASURES,
+    SIZES,
+    UNITS,
+    AnalysisUnit,
+    Sizes,
+    TrialRows,
+    check_measures,
+    columns_of,
+    sizes_of,
+    trial_rows,
+)
 from aes_lipi.errors import UserError, nearest, printable
-from aes_lipi.results.trial_files import TrialId
+from aes_lipi.results.description import STUDY_FILE, read_variants
+from aes_lipi.results.inventory import CORRUPT, skipped_lines
+from aes_lipi.results.reading import (
+    frame_of,
+    open_results,
+    read_each,
+    read_failures,
+    with_variant,
+)
+from aes_lipi.results.schema import failures_schema, generations_schema, trials_schema
+from aes_lipi.results.storage import Storage
+from aes_lipi.results.trial_files import Marker, TrialId
 
 
 @dataclass(frozen=True)
@@ -100,8 +122,8 @@ def read_measurements(
     each = [locations] if isinstance(locations, str | Path) else list(locations)
     if not each:
         raise UserError("no directory to analyse; give the --output_dir of a study")
-    wanted = Wanted(check_measures(measures), _check_units(units), *check_measures([best_by]))
-    studies = read_studies(each, wanted)
+    wanted = _Wanted(check_measures(measures), _check_units(units), *check_measures([best_by]))
+    studies = _read_studies(each, wanted)
     trials = pd.concat([study.trials for study in studies], ignore_index=True)
     failures = pd.concat([study.failures for study in studies], ignore_index=True)
     order = dict.fromkeys(variant for study in studies for variant in study.order)
@@ -177,123 +199,209 @@ def _joined(parts: Sequence[np.ndarray], dtype: type) -> np.ndarray:
     return np.concatenate(parts) if parts else np.empty(0, dtype)
 
 
-_SHOWN = 8
+def variant_labels(order: Iterable[str], tried: pd.DataFrame) -> dict[str, str]:
+    """Names that are different for different variants.
+
+    A variant is called what its study calls it; where several studies use one name, the study's
+    name is put before it, and where that does not tell them apart, the variant's id behind it.
+
+    Args:
+        order: ids of variants, in the order wanted.
+        tried: the columns `variant`, `variant_name` and `study` of trials; the first row of a
+            variant counts.
+
+    Returns:
+        by id, in that order, those that were tried.
+    """
+    first = tried.drop_duplicates("variant").set_index("variant").astype(object)
+    named = first.where(first.notna(), "")
+    names = {
+        variant: shown_name(named["variant_name"][variant])
+        for variant in order
+        if variant in named.index
+    }
+    studies = {variant: shown_name(named["study"][variant]) for variant in names}
+    within = {variant: f"{studies[variant]}: {name}" for variant, name in names.items()}
+    unique = {variant: f"{name} ({variant})" for variant, name in within.items()}
+    return told_apart(names, within, unique)
+
+
+def shown_name(text: object) -> str:
+    """A name from a file as pages and figures can show it: without what no font has."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(text))
+
+
+def told_apart(names: Mapping[str, str], *longer: Mapping[str, str]) -> dict[str, str]:
+    """The names, the longer ones where several share one, and so on."""
+    found = dict(names)
+    for each in longer:
+        counts = Counter(found.values())
+        found = {key: each[key] if counts[name] > 1 else name for key, name in found.items()}
+    return found
+
+
+REPEATED = "that another of the directories holds as well"
+
+_UNREADABLE_FAILURE = "whose record of a failure cannot be read"
+
+_KEYS = ("generation", "cell")
+_DESCRIBED = ("architecture", "n_parameters")
 
 
 @dataclass(frozen=True)
-class Sample:
-    """A variant's values of one measure.
+class _StudyTrials:
+    """What was read of one directory.
 
     Attributes:
-        variant: its id.
-        label: what tables call it.
-        values: float64, shape (n,), finite.
-        trials: int64, shape (n,): which trial each is of.
-        seed: of the study; trials of the same number and seed share their random draws, whatever
-            their variant. None if trials are not to be paired.
+        directory: its place, for messages.
+        order: ids of variants, as the study lists them.
+        trials: one row per committed trial.
+        failures: one row per failed trial.
+        rows: the units of the committed trials.
+        skipped: lines that say which trials were passed over, and why.
     """
 
-    variant: str
-    label: str
-    values: Float64
-    trials: Int64
-    seed: int | None = None
-
-    def of_trials(self, trials: Int64) -> Float64:
-        """The values of some of its trials, in their order."""
-        places = {int(trial): place for place, trial in enumerate(self.trials)}
-        return self.values[[places[int(trial)] for trial in trials]]
+    directory: str
+    order: tuple[str, ...]
+    trials: pd.DataFrame
+    failures: pd.DataFrame
+    rows: Mapping[TrialId, Mapping[AnalysisUnit, TrialRows]]
+    skipped: tuple[str, ...]
 
 
-def generation_samples(
-    data: Measurements,
-    measure: str = "mean_L1",
-    unit: AnalysisUnit = "trial_mean",
-    generation: int | None = None,
-) -> tuple[Sample, ...]:
-    """Each variant's values in one generation.
+@dataclass(frozen=True)
+class _Wanted:
+    """What is asked for of each trial.
 
-    Args:
-        data: of one or several studies.
-        measure: which.
-        unit: what counts as one observation; pooled cells are never paired.
-        generation: which; by default the last of each variant.
+    Attributes:
+        measures: see `aes_lipi.analysis.measures`.
+        units: see `UNITS` there.
+        best_by: the measure whose lowest value makes a cell the best of its trial.
+    """
 
-    Returns:
-        in the order of the labels, variants without values among them; values that are not finite
-        are left out.
+    measures: tuple[str, ...]
+    units: tuple[AnalysisUnit, ...]
+    best_by: str
+
+    def read(
+        self,
+        storage: Storage,
+        markers: Mapping[TrialId, Marker],
+        tables: Mapping[TrialId, pa.Table],
+    ) -> dict[TrialId, Mapping[AnalysisUnit, TrialRows]]:
+        """The units of the trials, each reduced as soon as it is read."""
+        if not self.units:
+            return {trial: {} for trial in tables}
+        measures = tuple(dict.fromkeys((*self.measures, self.best_by)))
+        whole = generations_schema()
+        schema = pa.schema([whole.field(name) for name in (*_KEYS, *columns_of(measures))])
+
+        def reduce(trial: TrialId, table: pa.Table) -> Mapping[AnalysisUnit, TrialRows] | None:
+            try:
+                rows = trial_rows(table, measures, _sizes(tables[trial]))
+            except ValueError:
+                return None
+            return {unit: UNITS[unit](rows, self.best_by) for unit in self.units}
+
+        wanted = {trial: markers[trial] for trial in tables}
+        return read_each(storage, wanted, "generations", schema, reduce)
+
+
+def _read_studies(locations: Iterable[str | Path], wanted: _Wanted) -> list[_StudyTrials]:
+    """Read several directories, each without the trials that an earlier one holds.
 
     Raises:
-        UserError: the unit or the measure was not read (name it to `read_measurements`), or no
-            variant was measured in that generation; those in which one was are told.
+        UserError: a place holds no study (give its --output_dir), or refuses to be read.
     """
-    table = data.of_unit(unit, [measure])
-    if generation is not None:
-        _check_generation(table, measure, generation)
-    samples = []
-    for variant, rows in rows_of_variants(table, data.labels).items():
-        wanted = rows["generation"].max() if generation is None else generation
-        chosen = rows[rows["generation"] == wanted]
-        samples.append(_sample(data, variant, chosen, measure, unit != "pooled_cells"))
-    return tuple(samples)
+    return _without_repetitions([_read_study(location, wanted) for location in locations])
 
 
-def trial_samples(data: Measurements, column: str) -> tuple[Sample, ...]:
-    """Each variant's values of a column of the table of trials.
-
-    Args:
-        data: of one or several studies.
-        column: a numeric one, such as `test_L1` or `wall_time_s`.
-
-    Returns:
-        as `generation_samples`.
+def _read_study(location: str | Path, wanted: _Wanted) -> _StudyTrials:
+    """Read one directory.
 
     Raises:
-        UserError: the trials have no numeric column of that name; names like it are told.
+        UserError: the place holds no study (give its --output_dir), or refuses to be read.
     """
-    data.check_column(column)
-    return tuple(
-        _sample(data, variant, rows, column, paired=True)
-        for variant, rows in rows_of_variants(data.trials, data.labels).items()
+    storage, inventory = open_results(location)
+    committed = {trial: inventory.committed[trial] for trial in sorted(inventory.committed)}
+    tables = read_each(storage, committed, "trials", trials_schema(), _one_row)
+    rows = wanted.read(storage, committed, tables)
+    records = read_failures(storage, sorted(inventory.failed))
+    failed = {trial: record for trial, record in records.items() if len(record) == 1}
+    corrupt = {trial: CORRUPT for trial in committed if trial not in rows}
+    unreadable = dict.fromkeys(inventory.failed - failed.keys(), _UNREADABLE_FAILURE)
+    kept = {trial: tables[trial] for trial in rows}
+    described = read_variants(storage.read(STUDY_FILE) or b"") or {}
+    return _StudyTrials(
+        directory=storage.shown,
+        order=tuple(dict.fromkeys([*described, *(trial.variant for trial in [*kept, *failed])])),
+        trials=_with_sizes(_identified(storage.shown, kept, trials_schema()), kept.values()),
+        failures=_identified(storage.shown, failed, failures_schema()),
+        rows=rows,
+        skipped=skipped_lines({**inventory.skipped, **corrupt, **unreadable}),
     )
 
 
-def rows_of_variants(table: pd.DataFrame, labels: Mapping[str, str]) -> dict[str, pd.DataFrame]:
-    """The rows of each of the variants, none of some, in the order of the labels."""
-    places = table.groupby("variant", sort=False, observed=True).indices
-    none = np.empty(0, dtype=np.int64)
-    return {variant: table.iloc[places.get(variant, none)] for variant in labels}
+def _one_row(trial: TrialId, table: pa.Table) -> pa.Table | None:
+    return with_variant(trial, table) if len(table) == 1 else None
 
 
-def values_of(rows: pd.DataFrame, measure: str) -> Float64:
-    """A column as float64, NaN where there is no value."""
-    return rows[measure].to_numpy(dtype=np.float64, na_value=np.nan)
+def _sizes(trial: pa.Table) -> Sizes:
+    """How many parameters the networks have that a row of the table of trials describes."""
+    architecture, n_parameters = (trial[name][0].as_py() for name in _DESCRIBED)
+    return sizes_of(architecture, np.nan if n_parameters is None else n_parameters)
 
 
-def _check_generation(table: pd.DataFrame, measure: str, generation: int) -> None:
-    measured = np.unique(table["generation"].to_numpy()[table[measure].notna().to_numpy()])
-    if generation in measured:
-        return
-    shown = ", ".join(map(str, measured[:_SHOWN])) + (", ..." if len(measured) > _SHOWN else "")
-    raise UserError(
-        f"generation {generation}: {measure} was not measured there; it was in {shown or 'none'}"
-    )
+def _identified(directory: str, tables: dict[TrialId, pa.Table], schema: pa.Schema) -> pd.DataFrame:
+    """Tables of one row in one, identified by where they lie rather than by what they say."""
+    frame = frame_of(tables, schema).drop(columns=["variant", "trial"])
+    frame.insert(0, "directory", pd.Series([directory] * len(tables), dtype="str"))
+    frame.insert(1, "variant", pd.Series([trial.variant for trial in tables], dtype="str"))
+    frame.insert(2, "trial", pd.Series([trial.trial for trial in tables], dtype="int64"))
+    return frame
 
 
-def _sample(
-    data: Measurements, variant: str, rows: pd.DataFrame, measure: str, paired: bool
-) -> Sample:
-    values = values_of(rows, measure)
-    known = np.isfinite(values)
-    return Sample(
-        variant=variant,
-        label=data.labels[variant],
-        values=values[known],
-        trials=rows["trial"].to_numpy(dtype=np.int64)[known],
-        seed=_seed(data.trials, variant) if paired else None,
-    )
+def _with_sizes(trials: pd.DataFrame, tables: Iterable[pa.Table]) -> pd.DataFrame:
+    """The trials with the sizes of their best pairs."""
+    parameters = [_sizes(table) for table in tables]
+    sizes = {
+        name: np.array([getattr(each, name) for each in parameters], dtype=np.float64)
+        - trials[list(zeros)].astype(float).sum(axis=1, skipna=False).to_numpy()
+        for name, zeros in SIZES.items()
+    }
+    return trials.assign(**sizes)
 
 
-def _seed(trials: pd.DataFrame, variant: str) -> int | None:
-    seeds = trials.loc[trials["variant"] == variant, "rng_seed"].dropna().unique()
-    return int(seeds[0]) if len(seeds) == 1 else None
+def _without_repetitions(studies: Sequence[_StudyTrials]) -> list[_StudyTrials]:
+    """The studies, each without the trials that an earlier one holds.
+
+    A trial that failed in one and is committed in another has not failed.
+    """
+    committed = {trial for study in studies for trial in study.rows}
+    seen: set[TrialId] = set()
+    found = []
+    for study in studies:
+        repeated = {trial: REPEATED for trial in study.rows if trial in seen}
+        failed = [trial for trial in _ids(study.failures) if trial not in committed | seen]
+        new = {trial: rows for trial, rows in study.rows.items() if trial not in seen}
+        found.append(
+            replace(
+                study,
+                trials=_only(study.trials, new),
+                failures=_only(study.failures, failed),
+                rows=new,
+                skipped=(*study.skipped, *skipped_lines(repeated)),
+            )
+        )
+        seen.update(new, failed)
+    return found
+
+
+def _ids(table: pd.DataFrame) -> list[TrialId]:
+    return [TrialId(*each) for each in zip(table["variant"], table["trial"], strict=True)]
+
+
+def _only(table: pd.DataFrame, trials: Iterable[TrialId]) -> pd.DataFrame:
+    wanted = set(trials)
+    kept = np.array([trial in wanted for trial in _ids(table)], dtype=bool)
+    return table[kept].reset_index(drop=True)

@@ -18,7 +18,7 @@ from aes_lipi.results.storage import place_of
 if TYPE_CHECKING:
     import pandas as pd
 
-    from aes_lipi.analysis.report.settings import Grid
+    from aes_lipi.analysis.report.views import Grid
     from aes_lipi.execution.run import Summary
     from aes_lipi.reproduction.findings import Findings
     from aes_lipi.reproduction.plan import ReproductionPlan

@@ -10,15 +10,9 @@ import numpy as np
 import pandas as pd
 
 from aes_lipi.analysis.measures import AnalysisUnit
-from aes_lipi.analysis.read import (
-    Sample,
-    generation_samples,
-    read_measurements,
-    rows_of_variants,
-    values_of,
-)
+from aes_lipi.analysis.read import REPEATED, read_measurements
 from aes_lipi.analysis.statistics import bootstrap_interval
-from aes_lipi.analysis.studies import REPEATED
+from aes_lipi.analysis.tables import Sample, generation_samples, rows_of_variants, values_of
 from aes_lipi.arrays import Float64
 from aes_lipi.config import Variant
 from aes_lipi.reproduction.plan import ReproductionPlan

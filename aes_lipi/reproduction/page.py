@@ -15,18 +15,20 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from aes_lipi._version import __version__
-from aes_lipi.analysis.figures.saving import FORMATS, Named, Shown, show
 from aes_lipi.analysis.figures.style import (
     COLUMN,
+    FORMATS,
     INK,
     LEGEND_LINE,
     Look,
+    Named,
+    Shown,
     legend_handle,
     looks,
+    show,
     styled,
 )
-from aes_lipi.analysis.report.settings import Grid
-from aes_lipi.analysis.report.views import number, pairs_grid
+from aes_lipi.analysis.report.views import Grid, number, pairs_grid
 from aes_lipi.config import expanded
 from aes_lipi.io.files import write_text_atomically
 from aes_lipi.reproduction.evidence import Estimate, FigureFinding, Point, SeriesFinding

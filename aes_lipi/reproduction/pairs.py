@@ -9,9 +9,9 @@ from typing import Literal
 
 import numpy as np
 
-from aes_lipi.analysis.compare import Comparison, compare
-from aes_lipi.analysis.hypotheses import holm, least_p
-from aes_lipi.analysis.read import Sample
+from aes_lipi.analysis.comparisons import Comparison, compare
+from aes_lipi.analysis.statistics import holm, least_p
+from aes_lipi.analysis.tables import Sample
 
 _ALPHA = 0.05
 _MOST_TRIALS = 100

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from aes_lipi.analysis.read import Sample
+from aes_lipi.analysis.tables import Sample
 from aes_lipi.config import Variant
 from aes_lipi.reproduction.evidence import Estimate, PlanResults, estimate
 from aes_lipi.reproduction.pairs import (

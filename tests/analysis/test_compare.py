@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from made_up import sample
 
-from aes_lipi.analysis.compare import COLUMNS, MAX_VARIANTS, compare
-from aes_lipi.analysis.read import Sample
+from aes_lipi.analysis.comparisons import COLUMNS, MAX_VARIANTS, compare
+from aes_lipi.analysis.tables import Sample
 from aes_lipi.errors import UserError
 
 NORMAL = np.random.default_rng(1).normal

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from aes_lipi.analysis.hypotheses import _UNTESTED, holm, pair_test
+from aes_lipi.analysis.statistics import _UNTESTED, holm, pair_test
 
 NONE = np.empty(0)
 

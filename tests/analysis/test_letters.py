@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aes_lipi.analysis.hypotheses import letter_display
+from aes_lipi.analysis.comparisons import _letter_display
 
 
 def matrix(n: int, pairs: list[tuple[int, int]]) -> npt.NDArray[np.bool_]:
@@ -34,20 +34,20 @@ def matrix(n: int, pairs: list[tuple[int, int]]) -> npt.NDArray[np.bool_]:
     ],
 )
 def test_worked_by_hand(n: int, pairs: list[tuple[int, int]], letters: list[str]) -> None:
-    assert letter_display(matrix(n, pairs)) == letters
+    assert _letter_display(matrix(n, pairs)) == letters
 
 
 @given(st.integers(2, 8), st.lists(st.booleans(), min_size=28, max_size=28))
 @settings(max_examples=60, deadline=None)
 def test_two_share_a_letter_exactly_if_they_do_not_differ(n: int, differ: list[bool]) -> None:
     pairs = list(itertools.compress(itertools.combinations(range(n), 2), differ))
-    letters = letter_display(matrix(n, pairs))
+    letters = _letter_display(matrix(n, pairs))
     for i, j in itertools.combinations(range(n), 2):
         assert set(letters[i]).isdisjoint(letters[j]) == ((i, j) in pairs)
 
 
 def test_more_letters_than_the_alphabet_has() -> None:
-    letters = letter_display(~np.eye(60, dtype=bool))
+    letters = _letter_display(~np.eye(60, dtype=bool))
     assert letters[26] == "A"
     assert letters[52] == "a2"
     assert len(set(letters)) == 60

@@ -15,8 +15,7 @@ from made_up import (
 )
 
 from aes_lipi.analysis.measures import _known_measures, check_measures, sizes_of
-from aes_lipi.analysis.read import Measurements, read_measurements
-from aes_lipi.analysis.studies import variant_labels
+from aes_lipi.analysis.read import Measurements, read_measurements, variant_labels
 from aes_lipi.errors import UserError
 from aes_lipi.results.trial_files import TrialId
 

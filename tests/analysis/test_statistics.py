@@ -7,10 +7,9 @@ from math import erf
 import numpy as np
 import pytest
 
-from aes_lipi.analysis.hypotheses import _a12 as a12
-from aes_lipi.analysis.hypotheses import _magnitude as magnitude
-from aes_lipi.analysis.hypotheses import effect_of
-from aes_lipi.analysis.statistics import bootstrap_interval
+from aes_lipi.analysis.statistics import _a12 as a12
+from aes_lipi.analysis.statistics import _magnitude as magnitude
+from aes_lipi.analysis.statistics import bootstrap_interval, effect_of
 from aes_lipi.analysis.tables import _spread as spread
 from aes_lipi.arrays import Float64
 from aes_lipi.errors import UserError

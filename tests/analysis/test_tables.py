@@ -8,19 +8,16 @@ import pandas as pd
 import pytest
 from made_up import commit_made_up, made_up_study
 
-from aes_lipi.analysis.compare import compare
+from aes_lipi.analysis.comparisons import compare
 from aes_lipi.analysis.measures import UNITS
-from aes_lipi.analysis.read import (
-    Measurements,
-    generation_samples,
-    read_measurements,
-    trial_samples,
-)
+from aes_lipi.analysis.read import Measurements, read_measurements
 from aes_lipi.analysis.tables import (
     _COLUMNS,
     _TRIAL_MEASURES,
     describe_generations,
     describe_trials,
+    generation_samples,
+    trial_samples,
 )
 from aes_lipi.errors import UserError
 

@@ -22,9 +22,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from aes_lipi.analysis.compare import compare
-from aes_lipi.analysis.read import generation_samples, read_measurements
-from aes_lipi.analysis.tables import describe_generations, describe_trials
+from aes_lipi.analysis.comparisons import compare
+from aes_lipi.analysis.read import read_measurements
+from aes_lipi.analysis.tables import describe_generations, describe_trials, generation_samples
 from aes_lipi.config import Study, StudyFile, Variant, resolve_study
 from aes_lipi.results.schema import settings_row
 from aes_lipi.results.store import ResultStore

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from made_up import failure_of, made_up_trial
 
-from aes_lipi.analysis.read import Sample
+from aes_lipi.analysis.tables import Sample
 from aes_lipi.config import Study, Variant
 from aes_lipi.reproduction.evidence import PlanResults
 from aes_lipi.reproduction.plan import PlannedStudy, ReproductionPlan, quick_plan

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import FuncFormatter
 
-from aes_lipi.analysis.figures.rasters import loss_scale
+from aes_lipi.analysis.figures.cells import loss_scale
 from aes_lipi.analysis.figures.style import (
     INK,
     LOSSES,

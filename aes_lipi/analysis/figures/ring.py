@@ -16,7 +16,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter
 from matplotlib.transforms import ScaledTranslation
 
-from aes_lipi.analysis.figures.rasters import (
+from aes_lipi.analysis.figures.cells import (
     block_means,
     block_middles,
     cells_over_generations,

@@ -16,7 +16,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
-from aes_lipi.analysis.figures.rasters import block_edges, block_means
+from aes_lipi.analysis.figures.cells import block_edges, block_means
 from aes_lipi.analysis.figures.style import GONE, INK, PAGE, laid_out, styled, whole_ticks
 from aes_lipi.arrays import Flags, Float32, Float64
 from aes_lipi.autoencoders.network import Activation, NetworkLayout

@@ -1,19 +1,23 @@
-"""How figures look and where their parts stand: fit for a paper, and for colour-blind readers.
+"""How figures look and are written: fit for a paper, and for colour-blind readers.
 
 Colours are those of Okabe and Ito ("Color Universal Design", 2008) that stand out on white and on
 dark ground; where they run out, the line style changes. Heat maps use viridis and cividis, which
 are even in brightness. Lines differ in their markers too, so that a figure survives a grey
-printer.
+printer. A figure becomes files, and a part of a page.
 """
 
 from __future__ import annotations
 
 import functools
+import io
 import math
+import re
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, ParamSpec
 
 import matplotlib as mpl
@@ -22,9 +26,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-P = ParamSpec("P")
+from aes_lipi.io.files import write_bytes_atomically
 
-Dashes = Literal["-"] | tuple[float, tuple[float, ...]]
+_P = ParamSpec("_P")
+
+_Dashes = Literal["-"] | tuple[float, tuple[float, ...]]
 
 COLUMN = 3.4
 """Width of a column of a two-column paper, in inches."""
@@ -45,7 +51,7 @@ LOSSES = "viridis"
 """Colour map of losses, the lower the darker."""
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", INK)
-_DASHES: tuple[Dashes, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
+_DASHES: tuple[_Dashes, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 _SETTINGS: dict[str, Any] = {
@@ -101,7 +107,7 @@ class Look:
     """
 
     colour: str
-    dashes: Dashes
+    dashes: _Dashes
     marker: str
 
 
@@ -119,18 +125,18 @@ def _looks() -> Iterator[Look]:
         place += 1
 
 
-def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+def styled(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
     """Draw with the settings above; matplotlib's own stay as they are."""
 
     @functools.wraps(draw)
-    def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with settings():
+    def drawn(*args: _P.args, **kwargs: _P.kwargs) -> Figure:
+        with _settings():
             return draw(*args, **kwargs)
 
     return drawn
 
 
-def settings() -> AbstractContextManager[None]:
+def _settings() -> AbstractContextManager[None]:
     """The settings above, for as long as the context lasts."""
     chosen: dict[str, Any] = {
         **{str(name): value for name, value in mpl.rcParamsDefault.items()},
@@ -187,3 +193,108 @@ def power_of_ten(value: float, place: int | None = None) -> str:
 def whole_ticks(axis: Axis, most: int) -> None:
     """At most so many intervals between ticks, at round whole numbers."""
     axis.set_major_locator(MaxNLocator(most, integer=True, steps=(1, 2, 5, 10), min_n_ticks=1))
+
+
+FORMATS = ("svg", "pdf", "png")
+"""What figures are written as: two kinds of vectors, and pixels at 300 dots per inch."""
+
+_METADATA = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}
+_PROLOGUE = re.compile(r"^.*?(?=<svg)", re.DOTALL)
+_METADATA_ELEMENT = re.compile(r"\s*<metadata>.*?</metadata>", re.DOTALL)
+_ID = re.compile(r' id="([^"]*)"')
+_REFERENCE = re.compile(r'(href="#|url\(#)([^")]*)')
+_ENLARGED = 1.4  # what fits a column of a paper is small on a screen
+_BROAD = 400  # points: wider figures cannot be read if they are shrunk to a phone's width
+_SIZE = re.compile(r'<svg([^>]*?) width="([0-9.]+)pt" height="[0-9.]+pt"')
+
+
+@dataclass(frozen=True)
+class Named:
+    """What a page calls a figure.
+
+    Attributes:
+        name: of its files and of its place in the page.
+        title: above it.
+        caption: below it: what is drawn, of which trials.
+    """
+
+    name: str
+    title: str
+    caption: str
+
+
+def _figure_bytes(figure: Figure, kind: str) -> bytes:
+    """A figure as the content of a file: the same bytes for the same figure.
+
+    Args:
+        figure: what a function of this package drew.
+        kind: one of `FORMATS`. On paper, the ground is white.
+    """
+    stream = io.BytesIO()
+    with _settings(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a box stands for it
+        ground = "white" if kind == "png" else "none"
+        figure.savefig(stream, format=kind, metadata=_METADATA[kind], facecolor=ground)
+    return stream.getvalue()
+
+
+def _inline(svg: bytes, name: str, description: str) -> str:
+    """A figure's SVG as an element of a page, in the page's colours.
+
+    Args:
+        svg: from `_figure_bytes`.
+        name: of the figure; its ids begin with it, so that those of several figures differ. Ids
+            that nothing refers to are left out.
+        description: what a reader hears who does not see it; plain text, without markup.
+    """
+    text = _METADATA_ELEMENT.sub("", _PROLOGUE.sub("", svg.decode()))
+    used = {found[1] for found in _REFERENCE.findall(text)}
+    text = _ID.sub(lambda id_: f' id="{name}-{id_[1]}"' if id_[1] in used else "", text)
+    text = _REFERENCE.sub(rf"\g<1>{name}-\g<2>", text)
+    text = text.replace(INK, "currentColor").replace(PAPER, "var(--ground)")
+    label = description.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+
+    def opening(size: re.Match[str]) -> str:
+        broad = ' class="broad"' if float(size[2]) > _BROAD else ""
+        width = f"width: calc({_ENLARGED} * {size[2]}pt)"
+        return f'<svg{size[1]}{broad} style="{width}" role="img" aria-label="{label}"'
+
+    return _SIZE.sub(opening, text, count=1)
+
+
+@dataclass(frozen=True)
+class Shown(Named):
+    """A figure as a page has it.
+
+    Attributes:
+        svg: the drawing.
+        files: their kinds, and their addresses as seen from the page.
+    """
+
+    svg: str
+    files: tuple[tuple[str, str], ...]
+
+
+def show(figure: Figure, named: Named, folder: Path, kinds: Iterable[str]) -> Shown:
+    """Write a figure's files into the folder `figures` beside a page, and make the page's drawing.
+
+    Args:
+        figure: what a function of this package drew.
+        named: what the page calls it.
+        folder: of the page.
+        kinds: of the files, of `FORMATS`.
+
+    Raises:
+        UserError: the disk refuses a file; free space, or give another folder.
+    """
+    svg = _figure_bytes(figure, "svg")
+    figure.set_layout_engine("none")  # everything has its place now
+    files = []
+    for kind in kinds:
+        address = f"figures/{named.name}.{kind}"
+        write_bytes_atomically(
+            folder / address, svg if kind == "svg" else _figure_bytes(figure, kind)
+        )
+        files.append((kind.upper(), address))
+    drawing = _inline(svg, named.name, f"{named.title}. {named.caption}")
+    return Shown(named.name, named.title, named.caption, drawing, tuple(files))

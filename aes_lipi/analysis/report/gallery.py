@@ -8,20 +8,26 @@ from dataclasses import dataclass
 import pandas as pd
 from matplotlib.figure import Figure
 
-from aes_lipi.analysis.compare import Comparisons
-from aes_lipi.analysis.figures.curves import Curves, final_values, over_generations
-from aes_lipi.analysis.figures.events import learning_rates, prune_events
+from aes_lipi.analysis.comparisons import Comparisons
+from aes_lipi.analysis.figures.cells import learning_rates, prune_events
+from aes_lipi.analysis.figures.curves import (
+    PANEL_SETTINGS,
+    Curves,
+    final_values,
+    one_panel,
+    over_generations,
+    panels_by,
+)
 from aes_lipi.analysis.figures.losses import neighbourhood_losses
-from aes_lipi.analysis.figures.panels import PANEL_SETTINGS, one_panel, panels_by
 from aes_lipi.analysis.figures.ring import space_time
-from aes_lipi.analysis.figures.saving import Named
 from aes_lipi.analysis.figures.structure import network_structure
+from aes_lipi.analysis.figures.style import Named
 from aes_lipi.analysis.figures.tradeoff import size_against_loss
 from aes_lipi.analysis.history import Courses
 from aes_lipi.analysis.measures import AnalysisUnit
 from aes_lipi.analysis.pareto import Tradeoff
-from aes_lipi.analysis.read import generation_samples, trial_samples
 from aes_lipi.analysis.report.sources import Sources, histories, test_rows
+from aes_lipi.analysis.tables import generation_samples, trial_samples
 from aes_lipi.results.trial_files import TrialId
 
 _MOST_COURSES = 6
@@ -36,7 +42,7 @@ _BAND = "Lines are medians over trials, bands their 95 % bootstrap intervals."
 
 
 @dataclass(frozen=True)
-class Picture(Named):
+class _Picture(Named):
     """A figure of a report, and what it is called."""
 
     figure: Figure
@@ -66,7 +72,7 @@ class Drawn:
         return Curves(axis, table[table["measure"] == measure], floor)
 
 
-def pictures(drawn: Drawn) -> Iterator[Picture]:
+def pictures(drawn: Drawn) -> Iterator[_Picture]:
     """All figures, in the order of the page; each is drawn when it is asked for."""
     yield from _study_pictures(drawn)
     yield _answer_picture(drawn)
@@ -75,12 +81,12 @@ def pictures(drawn: Drawn) -> Iterator[Picture]:
     yield from _structure_pictures(drawn)
 
 
-def _study_pictures(drawn: Drawn) -> Iterator[Picture]:
+def _study_pictures(drawn: Drawn) -> Iterator[_Picture]:
     """The figures of whole studies, over all trials."""
     labels, noise = drawn.sources.data.labels, drawn.sources.noise
     loss = drawn.curves("trial_mean", "mean_L1", _LOSS_AXIS, noise)
     dotted = "" if noise is None else f" Dotted: the noise in the data, {noise:g}."
-    yield Picture(
+    yield _Picture(
         "loss",
         "Loss over generations",
         f"Mean over a trial's cells of their L1 on the training rows. {_BAND}{dotted}",
@@ -89,14 +95,14 @@ def _study_pictures(drawn: Drawn) -> Iterator[Picture]:
     for setting, name in PANEL_SETTINGS.items():
         panels = panels_by(setting, drawn.sources.data.trials, labels)
         if panels is not None:
-            yield Picture(
+            yield _Picture(
                 f"loss_by_{setting}",
                 f"Loss over generations, by {name}",
                 f"As above, a panel for each {name}. {_BAND}{dotted}",
                 over_generations([loss], panels),
             )
     yield _final_values(drawn)
-    yield Picture(
+    yield _Picture(
         "network_sizes",
         "Encoder and decoder size over generations",
         f"Parameters that are not zero, mean over a trial's cells. {_BAND}",
@@ -108,7 +114,7 @@ def _study_pictures(drawn: Drawn) -> Iterator[Picture]:
             one_panel(labels),
         ),
     )
-    yield Picture(
+    yield _Picture(
         "best_size",
         "The best individual's loss and size over generations",
         "In every generation in which losses were measured, the cell of a trial whose L1 on the "
@@ -123,10 +129,10 @@ def _study_pictures(drawn: Drawn) -> Iterator[Picture]:
     )
 
 
-def _final_values(drawn: Drawn) -> Picture:
+def _final_values(drawn: Drawn) -> _Picture:
     """Loss and capacity in the end, with the letters of the losses."""
     letters, data = drawn.losses.letters(), drawn.sources.data
-    return Picture(
+    return _Picture(
         "final_values",
         "Loss and capacity in the last generation",
         "Every point is a trial: the mean over its cells. Boxes span the quartiles, whiskers reach "
@@ -142,10 +148,10 @@ def _final_values(drawn: Drawn) -> Picture:
     )
 
 
-def _answer_picture(drawn: Drawn) -> Picture:
+def _answer_picture(drawn: Drawn) -> _Picture:
     """What the trials' answers are worth on the test rows, and how large they are."""
     data = drawn.sources.data
-    return Picture(
+    return _Picture(
         "answers",
         "Test loss and size of the trials' answers",
         f"Every point is the answer of a trial, {_choice(data.trials)}: its L1 on the test "
@@ -170,7 +176,7 @@ def _choice(trials: pd.DataFrame) -> str:
     return ways.get(kinds[0], "one of its cells") if len(kinds) == 1 else "one of its cells"
 
 
-def _tradeoff_pictures(found: Sequence[Tradeoff]) -> Iterator[Picture]:
+def _tradeoff_pictures(found: Sequence[Tradeoff]) -> Iterator[_Picture]:
     """What size costs, over all that was recorded; none where nothing is pruned."""
     figure = size_against_loss(found)
     if figure is None:
@@ -180,7 +186,7 @@ def _tradeoff_pictures(found: Sequence[Tradeoff]) -> Iterator[Picture]:
     sizes = two if any(each.is_compacted for each in found) else ""
     among = "" if len(found) == 1 else " of the same data"
     dotted = " Dotted: the noise in the data." if any(each.floor for each in found) else ""
-    yield Picture(
+    yield _Picture(
         "tradeoff",
         "Capacity against loss",
         "Every point is a cell of a trial in a recorded generation: its L1 on the validation rows "
@@ -193,7 +199,7 @@ def _tradeoff_pictures(found: Sequence[Tradeoff]) -> Iterator[Picture]:
     )
 
 
-def _course_pictures(drawn: Drawn) -> Iterator[Picture]:
+def _course_pictures(drawn: Drawn) -> Iterator[_Picture]:
     """The figures of single trials: the ring in space and time, and what goes on in it."""
     chosen = _lowest(drawn)
     typical = {v: each for v, each in drawn.sources.typical_trials().items() if v in chosen}
@@ -238,10 +244,10 @@ def _course_pictures(drawn: Drawn) -> Iterator[Picture]:
     for name, title, caption, draw in drawings:
         figure = draw(rows)
         if figure is not None:
-            yield Picture(name, title, f"{caption} {whose}", figure)
+            yield _Picture(name, title, f"{caption} {whose}", figure)
 
 
-def _structure_pictures(drawn: Drawn) -> Iterator[Picture]:
+def _structure_pictures(drawn: Drawn) -> Iterator[_Picture]:
     """The best pair of every variant: its weights, and which nodes are gone."""
     chosen = _lowest(drawn)
     for variant, (source, number) in drawn.sources.best_trials().items():
@@ -251,7 +257,7 @@ def _structure_pictures(drawn: Drawn) -> Iterator[Picture]:
         settings = source.variant(variant)
         rows = None if settings is None else test_rows(settings, model.architecture.n_dim)
         seen = "" if rows is None else f" Activations are those on {len(rows)} test rows."
-        yield Picture(
+        yield _Picture(
             f"structure_{variant}",
             f"The best pair: {drawn.sources.data.labels[variant]}",
             f"The answer of trial {number}, which has the lowest test loss.{seen}"

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from aes_lipi.analysis.compare import Comparison, Comparisons
-from aes_lipi.analysis.hypotheses import holm, least_p
+from aes_lipi.analysis.comparisons import Comparison, Comparisons
 from aes_lipi.analysis.read import Measurements
-from aes_lipi.analysis.report.settings import Grid
+from aes_lipi.analysis.statistics import holm, least_p
 
 _NAMES: Mapping[str, str] = {
     "mean_L1": "L1, training rows",
@@ -37,6 +36,19 @@ _TEST_NAMES = {
 
 _TINY = 0.01  # below which two digits are shown, wherever they stand
 _SMALL, _COUNTED = 100, 10_000  # where a number has fewer decimals
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table of text.
+
+    Attributes:
+        head: names of the columns.
+        rows: the cells.
+    """
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True)

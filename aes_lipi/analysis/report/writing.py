@@ -11,29 +11,28 @@ from pathlib import Path
 import pandas as pd
 
 from aes_lipi._version import __version__
-from aes_lipi.analysis.compare import MAX_VARIANTS, Comparisons, compare
-from aes_lipi.analysis.figures.saving import FORMATS, Shown, show
+from aes_lipi.analysis.comparisons import MAX_VARIANTS, Comparisons, compare
+from aes_lipi.analysis.figures.style import FORMATS, Shown, show
 from aes_lipi.analysis.measures import AnalysisUnit
 from aes_lipi.analysis.pareto import Tradeoff, front_table
-from aes_lipi.analysis.read import (
-    Measurements,
-    generation_samples,
-    read_measurements,
-    trial_samples,
-)
+from aes_lipi.analysis.read import Measurements, read_measurements
 from aes_lipi.analysis.report.gallery import TRADEOFF_TABLE, Drawn, pictures
-from aes_lipi.analysis.report.settings import what_was_run
-from aes_lipi.analysis.report.sources import Sources, StudySource, open_source
+from aes_lipi.analysis.report.sources import Sources, StudySource, open_source, what_was_run
 from aes_lipi.analysis.report.views import at_a_glance, by_generation, family
 from aes_lipi.analysis.statistics import check_share
-from aes_lipi.analysis.tables import describe_generations, describe_trials
+from aes_lipi.analysis.tables import (
+    describe_generations,
+    describe_trials,
+    generation_samples,
+    trial_samples,
+)
 from aes_lipi.config import expanded
 from aes_lipi.errors import UserError
 from aes_lipi.io.files import write_text_atomically
 from aes_lipi.results.storage import is_address, place_of
 from aes_lipi.templates import render
 
-PAGE_NAME = "report.html"
+_PAGE_NAME = "report.html"
 
 _TITLES = {
     "loss": "Loss: L1 on the training rows, mean over cells",
@@ -136,9 +135,9 @@ def analyse(
     figures = [show(each.figure, each, folder, kinds) for each in pictures(drawn)]
     tables = _write_tables(folder, found, pruned)
     content = _Content(sources, found, figures, tables)
-    write_text_atomically(folder / PAGE_NAME, _page(content, folder))
+    write_text_atomically(folder / _PAGE_NAME, _page(content, folder))
     return Report(
-        page=folder / PAGE_NAME,
+        page=folder / _PAGE_NAME,
         figures=tuple(folder / address for each in figures for _, address in each.files),
         tables=tuple(folder / name for name in tables),
         skipped=data.skipped,

@@ -6,7 +6,7 @@ import numpy as np
 from made_up import sample
 
 from aes_lipi.analysis.figures.curves import final_values
-from aes_lipi.analysis.figures.saving import figure_bytes
+from aes_lipi.analysis.figures.style import _figure_bytes
 
 
 def test_every_trial_is_a_point_and_the_box_spans_the_quartiles() -> None:
@@ -36,4 +36,4 @@ def test_columns_share_the_variants_and_letters_stand_beside_the_first() -> None
     assert [axes.get_xlabel() for axes in figure.axes] == ["loss", "capacity"]
     assert [text.get_text() for text in figure.axes[0].texts] == ["ab", "b"]
     assert not figure.axes[1].texts
-    assert figure_bytes(figure, "pdf").startswith(b"%PDF")
+    assert _figure_bytes(figure, "pdf").startswith(b"%PDF")

@@ -9,9 +9,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import StepPatch
 
-from aes_lipi.analysis.figures.events import _binned_shares, prune_events
-from aes_lipi.analysis.figures.saving import figure_bytes
-from aes_lipi.analysis.figures.style import GONE, INK
+from aes_lipi.analysis.figures.cells import _binned_shares, prune_events
+from aes_lipi.analysis.figures.style import GONE, INK, _figure_bytes
 from aes_lipi.analysis.history import History
 
 
@@ -99,4 +98,4 @@ def test_many_cells_are_an_image_of_few_pixels_with_their_share() -> None:
 @pytest.mark.parametrize("shape", [(1, 1), (1, 30), (10, 400)])
 def test_every_raster_can_be_written(shape: tuple[int, int]) -> None:
     events = np.random.default_rng(1).random(shape[::-1]) < 0.3
-    assert figure_bytes(drawn(("a long label, and a longer one " * 3, pruned(events))), "svg")
+    assert _figure_bytes(drawn(("a long label, and a longer one " * 3, pruned(events))), "svg")

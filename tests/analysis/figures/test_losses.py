@@ -10,7 +10,7 @@ from histories import made_up_history
 from matplotlib.figure import Figure
 
 from aes_lipi.analysis.figures.losses import _MOST_TIMES, neighbourhood_losses
-from aes_lipi.analysis.figures.saving import figure_bytes
+from aes_lipi.analysis.figures.style import _figure_bytes
 from aes_lipi.analysis.history import History
 from aes_lipi.coevolution.topology import Neighbourhoods, grid, ring
 
@@ -124,7 +124,7 @@ def test_losses_that_are_no_numbers_do_not_spoil_the_scale() -> None:
     figure = drawn(("diverged", history))
     assert figure.axes[0].images[0].get_clim()[1] == 1.5
     assert {"nan", "inf"} <= set(labels(figure.axes[0].texts))
-    assert figure_bytes(figure, "png")
+    assert _figure_bytes(figure, "png")
 
 
 def test_all_neighbourhoods_can_be_written() -> None:
@@ -132,4 +132,4 @@ def test_all_neighbourhoods_can_be_written() -> None:
         [[0, 1]], losses={0: np.full((2, 3, 3), 540.0)}, members=ring(2, 1), test_L1=0.5
     )
     rows = [("two", two), ("a long label, and a longer one " * 5, measured())]
-    assert figure_bytes(drawn(*rows), "svg")
+    assert _figure_bytes(drawn(*rows), "svg")

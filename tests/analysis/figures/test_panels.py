@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from aes_lipi.analysis.figures.panels import one_panel, panels_by, varying_settings
+from aes_lipi.analysis.figures.curves import one_panel, panels_by, varying_settings
 from aes_lipi.config import Study, StudyFile, resolve_study
 from aes_lipi.results.schema import settings_row
 

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
-from aes_lipi.analysis.figures.rasters import (
+from aes_lipi.analysis.figures.cells import (
     block_edges,
     block_means,
     block_middles,

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from aes_lipi.analysis.figures.events import learning_rates
-from aes_lipi.analysis.figures.saving import figure_bytes
+from aes_lipi.analysis.figures.cells import learning_rates
+from aes_lipi.analysis.figures.style import _figure_bytes
 from aes_lipi.analysis.history import History
 
 
@@ -88,6 +88,6 @@ def test_many_walks_are_thinned_to_what_can_be_seen() -> None:
 @pytest.mark.parametrize("shape", [(1, 1), (2, 2)])
 def test_all_walks_can_be_written(shape: tuple[int, int]) -> None:
     rows = [(f"{'a long label ' * 4}{seed}", walking(walks(*shape, seed))) for seed in range(2)]
-    assert figure_bytes(drawn(*rows), "svg")
+    assert _figure_bytes(drawn(*rows), "svg")
     constant = walking(np.full(shape, 1e-5))
-    assert figure_bytes(drawn(("constant", constant)), "svg")
+    assert _figure_bytes(drawn(("constant", constant)), "svg")

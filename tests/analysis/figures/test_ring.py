@@ -13,8 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from aes_lipi.analysis.figures.ring import _lineage_colours, space_time
-from aes_lipi.analysis.figures.saving import figure_bytes
-from aes_lipi.analysis.figures.style import INK, PAPER
+from aes_lipi.analysis.figures.style import INK, PAPER, _figure_bytes
 from aes_lipi.analysis.history import History
 
 NAN = float("nan")
@@ -98,7 +97,7 @@ def test_what_is_not_known_stays_empty() -> None:
     history.measures["min_replacement_loss"][4, 1] = NAN
     assert np.isnan(image(drawn(("ours", history)).axes[0])[1, 4])
     figure = drawn(("ours", drifting(5, 9)))  # none is known
-    assert figure_bytes(figure, "svg")
+    assert _figure_bytes(figure, "svg")
 
 
 def test_another_loss_can_be_drawn() -> None:
@@ -124,13 +123,13 @@ def test_many_cells_and_generations_are_an_image_of_few_pixels() -> None:
     figure = drawn(("large", drifting(500, 1500, min_replacement_loss=0.1)))
     for axes in figure.axes[:2]:
         assert image(axes).shape == (160, 640)
-    assert len(figure_bytes(figure, "svg")) < 500_000
+    assert len(_figure_bytes(figure, "svg")) < 500_000
 
 
 @pytest.mark.parametrize("shape", [(5, 1), (2, 1), (3, 2), (20, 60)])
 def test_every_ring_can_be_written(shape: tuple[int, int]) -> None:
     label = "a label that is longer than half a page is wide: " * 2
-    assert figure_bytes(drawn((label, drifting(*shape, min_replacement_loss=0.1))), "svg")
+    assert _figure_bytes(drawn((label, drifting(*shape, min_replacement_loss=0.1))), "svg")
 
 
 @pytest.mark.parametrize("n_cells", [5, 10])

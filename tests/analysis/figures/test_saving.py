@@ -14,8 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from aes_lipi.analysis.figures.curves import final_values
-from aes_lipi.analysis.figures.saving import FORMATS, Named, figure_bytes, inline, show
-from aes_lipi.analysis.figures.style import INK, looks
+from aes_lipi.analysis.figures.style import FORMATS, INK, Named, _figure_bytes, _inline, looks, show
 from aes_lipi.errors import UserError
 
 
@@ -27,25 +26,25 @@ def figure() -> Figure:
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_the_same_figure_has_the_same_bytes(figure: Figure, kind: str) -> None:
-    assert figure_bytes(figure, kind) == figure_bytes(figure, kind)
+    assert _figure_bytes(figure, kind) == _figure_bytes(figure, kind)
 
 
 def test_pixels_are_fit_for_print_and_on_white(figure: Figure) -> None:
-    image = Image.open(io.BytesIO(figure_bytes(figure, "png")))
+    image = Image.open(io.BytesIO(_figure_bytes(figure, "png")))
     assert image.info["dpi"] == pytest.approx((300, 300), abs=1)
     assert image.width == pytest.approx(7 * 300, abs=2)
     assert image.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
 
 
 def test_vectors_have_no_ground_and_fetch_nothing(figure: Figure) -> None:
-    svg = figure_bytes(figure, "svg").decode()
+    svg = _figure_bytes(figure, "svg").decode()
     assert "http://www.w3.org/2000/svg" in svg
     references = [each.split('"')[0] for each in svg.split('href="')[1:]]
     assert all(each.startswith("#") for each in references)
 
 
 def test_in_a_page_a_figure_takes_the_pages_colours(figure: Figure) -> None:
-    drawing = inline(figure_bytes(figure, "svg"), "loss", 'A "loss" & more')
+    drawing = _inline(_figure_bytes(figure, "svg"), "loss", 'A "loss" & more')
     root = ET.fromstring(drawing.replace("xlink:href", "href"))
     assert root.get("aria-label") == 'A "loss" & more'
     assert INK not in drawing

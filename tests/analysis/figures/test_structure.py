@@ -12,9 +12,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import StepPatch
 
-from aes_lipi.analysis.figures.saving import figure_bytes
 from aes_lipi.analysis.figures.structure import _weight_colours, network_structure
-from aes_lipi.analysis.figures.style import GONE, INK
+from aes_lipi.analysis.figures.style import GONE, INK, _figure_bytes
 from aes_lipi.autoencoders.environments import Environment, build_architecture
 from aes_lipi.models import Model
 
@@ -143,11 +142,11 @@ def test_many_nodes_are_thinned_to_what_can_be_seen() -> None:
     [means] = figure.axes[4 + 3].collections
     assert isinstance(means, LineCollection)
     assert len(means.get_segments()) == 300
-    assert len(figure_bytes(figure, "svg")) < 400_000
+    assert len(_figure_bytes(figure, "svg")) < 400_000
 
 
 def test_what_is_pruned_to_nothing_can_be_written() -> None:
     empty = model(hidden=())
     for network in (empty.pair.encoder, empty.pair.decoder):
         network.genome[:] = 0
-    assert figure_bytes(network_structure(empty, ROWS), "svg")
+    assert _figure_bytes(network_structure(empty, ROWS), "svg")

@@ -13,8 +13,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from aes_lipi.analysis.figures.saving import figure_bytes
-from aes_lipi.analysis.figures.style import INK, looks
+from aes_lipi.analysis.figures.style import INK, _figure_bytes, looks
 from aes_lipi.analysis.figures.tradeoff import FRONT, _thinned, size_against_loss
 from aes_lipi.analysis.pareto import Tradeoff
 
@@ -181,7 +180,7 @@ def test_many_points_are_thinned_to_what_can_be_seen_and_the_front_is_whole() ->
         assert 500 < len(places(points(axes))) <= 2000
         front = large.front(size)  # type: ignore[arg-type]
         assert sorted(y for _, y in places(members(axes))) == sorted(large.losses[front])
-    assert len(figure_bytes(figure, "svg")) < 600_000
+    assert len(_figure_bytes(figure, "svg")) < 600_000
 
 
 def test_members_of_a_crowded_front_are_small() -> None:
@@ -212,4 +211,4 @@ def test_every_figure_can_be_written(n: int) -> None:
     names = {name: f"a label, {name}, that is long " * 4 for name in long["label"].cat.categories}
     renamed = long.assign(label=long["label"].cat.rename_categories(names))
     data = "a/path/to/some/data/in/a/folder/that/is/far/down.csv"
-    assert figure_bytes(drawn(Tradeoff(data, renamed, 0.05), Tradeoff(data, renamed)), "svg")
+    assert _figure_bytes(drawn(Tradeoff(data, renamed, 0.05), Tradeoff(data, renamed)), "svg")

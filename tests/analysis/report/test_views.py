@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from made_up import sample
 
-from aes_lipi.analysis.compare import compare
+from aes_lipi.analysis.comparisons import compare
 from aes_lipi.analysis.report.views import _interval_text, _p_value, _told_apart, family, number
 
 

@@ -1,18 +1,19 @@
-"""Pairwise comparisons of variants: tests, effect sizes, and what a reader takes in at a glance."""
+"""Pairwise comparisons of variants: a table of tests and effect sizes, and letters at a glance."""
 
 from __future__ import annotations
 
 import itertools
+import string
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from aes_lipi.analysis.hypotheses import PairTest, effect_of, holm, letter_display, pair_test
-from aes_lipi.analysis.read import Sample
-from aes_lipi.analysis.statistics import check_share
+from aes_lipi.analysis.statistics import PairTest, check_share, effect_of, holm, pair_test
+from aes_lipi.analysis.tables import Sample
 from aes_lipi.arrays import Float64
 from aes_lipi.errors import UserError, printable
 
@@ -96,7 +97,7 @@ class Comparisons:
         known = [sample for sample in self.samples if len(sample.values)]
         order = [each.variant for each in sorted(known, key=lambda each: np.median(each.values))]
         different = (self.p_values().loc[order, order] <= self.alpha).to_numpy(dtype=bool)
-        found = dict(zip(order, letter_display(different), strict=True))
+        found = dict(zip(order, _letter_display(different), strict=True))
         return {sample.variant: found.get(sample.variant, "") for sample in self.samples}
 
 
@@ -245,3 +246,49 @@ def _check_seed(name: str, value: int) -> None:
     """
     if value < 0:
         raise UserError(f"{name}: must be 0 or more (got {value})")
+
+
+_ALPHABET = string.ascii_lowercase + string.ascii_uppercase
+
+
+def _letter_display(different: npt.NDArray[np.bool_]) -> list[str]:
+    """Letters such that two things share one exactly if they do not differ.
+
+    Insert and absorb of Piepho, "An algorithm for a letter-based representation of all-pairwise
+    comparisons", Journal of Computational and Graphical Statistics 13, 2004.
+
+    Args:
+        different: bool, symmetric, shape (things, things): whether two are shown to differ.
+
+    Returns:
+        of each thing its letters in the order of the alphabet; `a` belongs to the first thing.
+    """
+    n = len(different)
+    groups = [frozenset(range(n))] if n else []
+    for i, j in zip(*np.nonzero(np.triu(different, 1)), strict=True):
+        groups = _absorbed(_inserted(groups, int(i), int(j)))
+    ordered = sorted(groups, key=sorted)
+    return [
+        "".join(_letter(place) for place, group in enumerate(ordered) if i in group)
+        for i in range(n)
+    ]
+
+
+def _inserted(groups: Sequence[frozenset[int]], i: int, j: int) -> list[frozenset[int]]:
+    """The groups, those that hold both of two things split into one without each."""
+    found: list[frozenset[int]] = []
+    for group in groups:
+        found += [group - {i}, group - {j}] if {i, j} <= group else [group]
+    return found
+
+
+def _absorbed(groups: Sequence[frozenset[int]]) -> list[frozenset[int]]:
+    """The groups without those that another contains."""
+    distinct = list(dict.fromkeys(groups))
+    return [group for group in distinct if not any(group < other for other in distinct)]
+
+
+def _letter(place: int) -> str:
+    """The letter of a place: a to z, A to Z, then a2, b2 and so on."""
+    lap, place = divmod(place, len(_ALPHABET))
+    return _ALPHABET[place] + (str(lap + 1) if lap else "")
