@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from aes_lipi.config import Study, load_preset, load_study_file, resolve_study
-from aes_lipi.execution.digests import with_digests
+from aes_lipi.execution.inputs import with_digests
 from aes_lipi.execution.local import LocalRunner
 from aes_lipi.execution.run import run_study
 from aes_lipi.results.reading import Results, load_results

@@ -11,8 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from aes_lipi.execution.events import Action, Event
-from aes_lipi.execution.job import Message
+from aes_lipi.execution.messages import Action, Event, Message
 from aes_lipi.execution.study import StudyState, TrialProgress
 from aes_lipi.results.trial_files import TrialFiles, TrialId
 

@@ -10,17 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from aes_lipi.config import Study
-from aes_lipi.execution.events import (
-    Action,
-    Event,
-    Heard,
-    Placed,
-    Say,
-    Started,
-    Written,
-)
-from aes_lipi.execution.job import Reached
 from aes_lipi.execution.local import LocalRunner
+from aes_lipi.execution.messages import Action, Event, Heard, Placed, Reached, Say, Started, Written
 from aes_lipi.execution.run import Summary
 from aes_lipi.execution.run import run_study as run_on
 from aes_lipi.execution.study import StudyState, TrialProgress

@@ -6,7 +6,7 @@ import signal
 import sys
 
 from aes_lipi.errors import UserError
-from aes_lipi.execution.shutdown import give_notice
+from aes_lipi.execution.process import give_notice
 
 _EXIT_USAGE = 2
 _EXIT_INTERRUPTED = 130

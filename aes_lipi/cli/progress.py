@@ -17,8 +17,7 @@ from rich.table import Table
 
 from aes_lipi.cli.tables import duration
 from aes_lipi.config import Study
-from aes_lipi.execution.events import Action, Began, Event, Heard, Placed, Say, Written
-from aes_lipi.execution.progress import generations_left, generations_per_second
+from aes_lipi.execution.messages import Action, Began, Event, Heard, Placed, Say, Written
 from aes_lipi.execution.study import StudyState, TrialProgress
 
 PLAIN_INTERVAL_S = 10.0
@@ -89,10 +88,10 @@ def summary_line(state: StudyState, now: float) -> str:
     left = sum(not trial.ended for trial in tuple(state.trials.values()))
     trials = state.committed + state.failed + left
     done = f"{state.committed} of {trials} trials{failed}"
-    rate, where = generations_per_second(state, now), _where(state)
+    rate, where = state.generations_per_second(now), _where(state)
     if rate is None:
         return f"{done}, starting{where}"
-    time_left = duration(generations_left(state) / rate)
+    time_left = duration(state.generations_left / rate)
     return f"{done}, {rate:.1f} generations/s, {time_left} left{where}"
 
 

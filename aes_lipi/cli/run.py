@@ -207,7 +207,7 @@ def _known_by_content(study: Study) -> Study:
     """Data files, saved models and plug-ins count by their content."""
     if not any(variant.data or variant.ann_path or variant.added for variant in study.variants):
         return study
-    from aes_lipi.execution.digests import with_digests  # noqa: PLC0415 - numpy is slow to import
+    from aes_lipi.execution.inputs import with_digests  # noqa: PLC0415 - numpy is slow to import
 
     return with_digests(study)
 

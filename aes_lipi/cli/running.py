@@ -135,6 +135,6 @@ def run_all(studies: list[Study], folders: list[str | Path], options: RunOptions
 
 def one_thread() -> None:
     """Before numpy is imported, which reads how many threads it may use only once."""
-    from aes_lipi.execution.workers import one_thread_per_process  # noqa: PLC0415
+    from aes_lipi.execution.process import one_thread_per_process  # noqa: PLC0415
 
     one_thread_per_process()

@@ -21,7 +21,7 @@ from aes_lipi.coevolution.records import Record, in_order, with_front_alone
 from aes_lipi.coevolution.result import TrialResult, judge, last_pairs
 from aes_lipi.coevolution.state import Held, Setup, TrialState
 from aes_lipi.engine.protocol import Engine
-from aes_lipi.execution.job import Computed, Failed, Job
+from aes_lipi.execution.messages import Computed, Failed, Job
 from aes_lipi.models import Model, Place, describe_layers, model_bytes
 from aes_lipi.results.schema import WEIGHTS, settings_row
 from aes_lipi.results.trial_files import trial_files

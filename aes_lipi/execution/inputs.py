@@ -1,4 +1,4 @@
-"""What trials start from, data and saved models, and the one cache of it.
+"""What trials start from, data and saved models: known by its content, and the one cache of it.
 
 A process keeps the last few data sets, each with what its cells share. Where data come from is a
 function: made here, mapped from a file of the driver's, or read where Ray's object store has them.
@@ -20,16 +20,62 @@ from aes_lipi.arrays import Float32
 from aes_lipi.autoencoders.environments import ENVIRONMENT, Architecture, build_architecture
 from aes_lipi.autoencoders.network import Pair
 from aes_lipi.coevolution.state import Setup
-from aes_lipi.config import Variant
+from aes_lipi.config import Study, Variant
 from aes_lipi.data.dataset import Dataset
 from aes_lipi.data.load import clustering_of, data_key
-from aes_lipi.data.plugged import dataset_of
-from aes_lipi.engine.auto import choose_device, choose_engine, engine_name
+from aes_lipi.data.plugged import data_digest, dataset_of
+from aes_lipi.engine.auto import choose_engine
 from aes_lipi.engine.protocol import Engine
-from aes_lipi.execution.digests import check_unchanged
+from aes_lipi.errors import UserError
 from aes_lipi.execution.stacks import engine_key, trials_that_fit
-from aes_lipi.extension import check_same_plugins, load
+from aes_lipi.extension import check_same_plugins, load, plugins_digest
 from aes_lipi.models import load_pairs
+from aes_lipi.models.files import models_digest
+
+
+def with_digests(study: Study) -> Study:
+    """The same study, its variants' data files, saved models and plug-ins told by their content.
+
+    Where data files are is told from the root, so that they are found from any folder.
+
+    Raises:
+        UserError: such a file cannot be read, or a plug-in cannot be imported or breaks a rule.
+    """
+    data: dict[Hashable, str | None] = {}
+    models: dict[str, str] = {}
+    variants = []
+    for variant in study.variants:
+        key, path = data_key(variant), variant.ann_path
+        if key not in data:
+            data[key] = variant.data_digest or data_digest(variant)
+        if path is not None and path not in models:
+            models[path] = variant.ann_digest or models_digest(Path(path))
+        digests = {
+            "data": variant.data and str(Path(variant.data).absolute()),
+            "data_digest": data[key],
+            "ann_digest": None if path is None else models[path],
+            "plugins_digest": variant.plugins_digest or plugins_digest(variant),
+        }
+        variants.append(variant.model_copy(update=digests))
+    return study.model_copy(update={"variants": tuple(variants)})
+
+
+def check_unchanged(variant: Variant) -> None:
+    """Make sure that a variant still has the plug-ins and the saved models it was made for.
+
+    Raises:
+        UserError: a file or a plug-in has changed since the study began; undo that, or give
+            another --output_dir.
+    """
+    check_same_plugins(variant)
+    if variant.ann_path is None or variant.ann_digest is None:
+        return
+    if models_digest(Path(variant.ann_path)) != variant.ann_digest:
+        raise UserError(
+            f"--ann_path {variant.ann_path}: changed since the study began; copy the models to a "
+            "folder of their own"
+        )
+
 
 DATASETS_KEPT = 2
 SETUPS_KEPT = 8
@@ -295,18 +341,6 @@ def architecture_of(variant: Variant, n_dim: int) -> Architecture:
     if variant.data is not None:
         latent_size = min(latent_size, max(1, n_dim // 2))
     return build_architecture(environment, n_dim, sizes, variant.latent_size or latent_size)
-
-
-def trains_on_gpu(variant: Variant) -> bool:
-    """Whether a GPU of this machine trains stacks of a variant's trials.
-
-    Raises:
-        UserError: its data, its engine or its device cannot be had here.
-    """
-    if variant.device == "cpu" or variant.engine == "dense":
-        return False
-    name = engine_name(variant, architecture_on_hand(variant))
-    return name == "torch" and choose_device(variant) == "cuda"
 
 
 def trials_on_gpu(variant: Variant, free: int) -> int:

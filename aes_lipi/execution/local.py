@@ -1,25 +1,47 @@
-"""Trials on one machine: in this process, or in several side by side."""
+"""Trials on one machine: in this process, or in worker processes side by side.
+
+A worker runs one trial, or one stack of trials, after another, and has a pipe to the driver. It may
+die at any moment: the driver then starts another in its place and gives the trials to it.
+"""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
-from collections.abc import Hashable, Mapping, Sequence
-from contextlib import closing
-from multiprocessing.connection import wait
+import signal
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnContext, SpawnProcess
 
 from aes_lipi.config import Variant
-from aes_lipi.engine.auto import compile_ahead
+from aes_lipi.engine.auto import choose_device, compile_ahead, engine_name
 from aes_lipi.errors import UserError
 from aes_lipi.execution.dry_run import check_feasible
-from aes_lipi.execution.events import Event, Opened, RoomLost, ShutdownAsked, Tick
 from aes_lipi.execution.inputs import (
     SharedDataset,
+    architecture_on_hand,
     large_files_shared,
-    trains_on_gpu,
+    map_shared,
     trials_on_gpu,
 )
-from aes_lipi.execution.job import Job
-from aes_lipi.execution.shutdown import minded, was_given
+from aes_lipi.execution.messages import (
+    Event,
+    Job,
+    Opened,
+    RoomLost,
+    Said,
+    ShutdownAsked,
+    Tick,
+    now_and_then,
+)
+from aes_lipi.execution.process import (
+    THREAD_VARIABLES,
+    available_cores,
+    minded,
+    one_thread_per_process,
+    was_given,
+)
 from aes_lipi.execution.stacks import (
     can_stack,
     check_trials_per_worker,
@@ -28,7 +50,6 @@ from aes_lipi.execution.stacks import (
 )
 from aes_lipi.execution.study_run import StudyRun
 from aes_lipi.execution.trial import run_trials
-from aes_lipi.execution.workers import Worker
 
 LOOK_INTERVAL_S = 0.5
 WORKERS_PER_GPU = 3
@@ -58,7 +79,7 @@ class LocalRunner:
         """Find out whether this machine has what variants need; see `Runner.check`."""
         for variant in variants:
             check_feasible(variant)
-        if not any(trains_on_gpu(variant) for variant in variants):
+        if not any(_trains_on_gpu(variant) for variant in variants):
             check_trials_per_worker(self._trials_per_worker, variants)
 
     def run(self, jobs: Sequence[Job], study: StudyRun) -> None:
@@ -81,7 +102,7 @@ class LocalRunner:
     def _arranged(self, todo: Sequence[Job]) -> tuple[int, list[tuple[Job, ...]]]:
         """How many processes work, and the trials that are together."""
         variants = dict.fromkeys(job.variant for job in todo)
-        on_gpu = {variant for variant in variants if trains_on_gpu(variant)}
+        on_gpu = {variant for variant in variants if _trains_on_gpu(variant)}
         n_workers = self._jobs or (
             WORKERS_PER_GPU if len(on_gpu) == len(variants) else available_cores()
         )
@@ -95,6 +116,18 @@ class LocalRunner:
         if self._trials_per_worker is not None and (on_gpu or can_stack(variant)):
             return self._trials_per_worker
         return trials_on_gpu(variant, share) if on_gpu else 1
+
+
+def _trains_on_gpu(variant: Variant) -> bool:
+    """Whether a GPU of this machine trains stacks of a variant's trials.
+
+    Raises:
+        UserError: its data, its engine or its device cannot be had here.
+    """
+    if variant.device == "cpu" or variant.engine == "dense":
+        return False
+    name = engine_name(variant, architecture_on_hand(variant))
+    return name == "torch" and choose_device(variant) == "cuda"
 
 
 class _ThisProcess:
@@ -133,7 +166,7 @@ def _in_workers(stacks: Sequence[tuple[Job, ...]], n_workers: int, study: StudyR
 
 
 class _Workers:
-    """Worker processes that are rooms; see `Pool`.
+    """_Worker processes that are rooms; see `Pool`.
 
     Args:
         n_workers: how many.
@@ -142,9 +175,9 @@ class _Workers:
 
     def __init__(self, n_workers: int, datasets: Mapping[Hashable, SharedDataset]) -> None:
         self._datasets = datasets
-        self._workers: list[Worker] = []
+        self._workers: list[_Worker] = []
         for _ in range(n_workers):
-            self._workers.append(Worker(datasets))
+            self._workers.append(_Worker(datasets))
 
     def start(self, room: int, jobs: Sequence[Job]) -> None:
         """See `Pool.start`."""
@@ -157,7 +190,7 @@ class _Workers:
     def replace(self, room: int) -> list[Event]:
         """See `Pool.replace`."""
         self._workers[room].stop()
-        self._workers[room] = Worker(self._datasets)
+        self._workers[room] = _Worker(self._datasets)
         return [Opened(room)]
 
     def with_news(self, rooms: Sequence[int], timeout_s: float) -> list[int]:
@@ -179,8 +212,98 @@ class _Workers:
             worker.stop()
 
 
-def available_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+PROGRESS_INTERVAL_S = 0.25
+FOR_THE_DRIVER = (signal.SIGINT, signal.SIGTERM)
+"""Signals that often come to all processes of a job; the driver tells its workers what to do."""
+
+
+@contextmanager
+def _heritage() -> Iterator[None]:
+    """What a worker takes over at its start: one thread, and deafness to signals for the driver.
+
+    The driver's own environment is as before afterwards, and it hears what came meanwhile.
+    """
+    before = dict(os.environ)
+    heard = signal.pthread_sigmask(signal.SIG_BLOCK, FOR_THE_DRIVER)
+    one_thread_per_process()
+    try:
+        yield
+    finally:
+        for variable in THREAD_VARIABLES:
+            if variable in before:
+                os.environ[variable] = before[variable]
+            else:
+                del os.environ[variable]
+        signal.pthread_sigmask(signal.SIG_SETMASK, heard)
+
+
+class _Worker:
+    """The driver's end of a worker process.
+
+    Args:
+        datasets: that it maps instead of reading them.
+    """
+
+    def __init__(self, datasets: Mapping[Hashable, SharedDataset] | None = None) -> None:
+        context: SpawnContext = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self._process: SpawnProcess = context.Process(
+            target=_work, args=(theirs, datasets or {}), daemon=True
+        )
+        with _heritage():
+            self._process.start()
+        theirs.close()
+
+    def assign(self, stack: Sequence[Job]) -> None:
+        """Give the worker trials to run beside each other."""
+        with suppress(OSError):  # it has just died: `receive` will tell
+            self.connection.send(tuple(stack))
+
+    def give_notice(self) -> None:
+        """Ask for the trials to be written down, and to stop."""
+        with suppress(OSError):  # it has just died: `receive` will tell
+            self.connection.send(None)
+
+    def receive(self) -> Said | None:
+        """The worker's next word, and of which trial; None if it is dead."""
+        try:
+            said: Said = self.connection.recv()
+        except (EOFError, OSError):
+            return None
+        return said
+
+    def stop(self) -> None:
+        """End the process, whatever it is doing; it writes no files."""
+        self.connection.close()
+        self._process.kill()
+        self._process.join()
+
+    @property
+    def exit_reason(self) -> str:
+        """How a dead worker ended."""
+        self._process.join(timeout=5)
+        code = self._process.exitcode
+        if code is not None and code < 0:
+            return f"killed by {signal.Signals(-code).name}"
+        return f"ended with code {code}"
+
+
+def _work(connection: Connection, datasets: Mapping[Hashable, SharedDataset]) -> None:
+    """The life of a worker: run what comes through the pipe until it closes.
+
+    What comes while a trial runs is notice.
+    """
+    map_shared(datasets)
+    for each in FOR_THE_DRIVER:
+        signal.signal(each, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, FOR_THE_DRIVER)
+    while True:
+        try:
+            stack: tuple[Job, ...] | None = connection.recv()
+            if stack is None:
+                continue  # the trials that were to stop had ended by themselves
+            said = run_trials(stack, notice=connection.poll)
+            for job, message in now_and_then(said, PROGRESS_INTERVAL_S):
+                connection.send((job.id, message))
+        except (EOFError, OSError):  # the driver is gone: nobody wants the trial any more
+            return

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from aes_lipi._version import __version__
 from aes_lipi.execution.endings import processor_name
-from aes_lipi.execution.local import available_cores
+from aes_lipi.execution.process import available_cores
 from aes_lipi.results.health import Finding
 
 _LEAST_MEMORY = 2**29  # bytes; a worker process takes some three hundred MB

@@ -1,8 +1,14 @@
-"""A study is run: what is missing of it is computed, and committed trial by trial."""
+"""A study is run: what is missing of it is computed, and committed trial by trial.
+
+Meanwhile `progress.json` says how far it is.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -10,16 +16,17 @@ from typing import Protocol
 from aes_lipi.coevolution.schedule import runs_freely
 from aes_lipi.config import Study, Variant
 from aes_lipi.errors import UserError
-from aes_lipi.execution.digests import with_digests
-from aes_lipi.execution.events import (
-    Remarked,
-)
-from aes_lipi.execution.job import Job, jobs_of
-from aes_lipi.execution.progress import published
+from aes_lipi.execution.inputs import with_digests
+from aes_lipi.execution.messages import Job, Remarked, jobs_of
+from aes_lipi.execution.study import StudyState, TrialProgress
 from aes_lipi.execution.study_run import Stock, StudyRun, Watch
 from aes_lipi.results.inventory import Inventory, skipped_lines
+from aes_lipi.results.progress import Progress, RunningTrial
 from aes_lipi.results.reading import load_reads
 from aes_lipi.results.store import ResultStore
+
+LOOK_INTERVAL_S = 1.0
+WRITE_INTERVAL_S = 5.0
 
 
 class Runner(Protocol):
@@ -143,3 +150,61 @@ def _replaying(job: Job, directory: str | Path) -> Job:
             "has the same bits in every run; only asynchronous trials are replayed"
         )
     return replace(job, replay=load_reads(directory, job.id, job.variant.epochs))
+
+
+def progress_of(state: StudyState, claim: str, now: float) -> Progress:
+    """What `progress.json` says of a study, under the token of its driver's claim."""
+    return Progress(
+        claim=claim,
+        generations_per_second=state.generations_per_second(now),
+        generations_left=state.generations_left,
+        running=tuple(_running(state.trials[trial]) for trial in tuple(state.under_way)),
+    )
+
+
+def _running(trial: TrialProgress) -> RunningTrial:
+    return RunningTrial(
+        variant=trial.id.variant,
+        label=trial.label,
+        trial=trial.id.trial,
+        generations=trial.generations,
+        epochs=trial.epochs,
+        mean_L1=trial.mean_L1,
+    )
+
+
+@contextmanager
+def published(store: ResultStore, claim: str, state: StudyState) -> Iterator[None]:
+    """Keep a study's `progress.json` while a block runs.
+
+    What cannot be written is left out: no study ends for that.
+
+    Args:
+        store: the study's folder.
+        claim: token of the driver's claim on it.
+        state: of the study; whoever changes it need not know of this.
+    """
+    ended = threading.Event()
+    arguments = (store, claim, state, ended)
+    publisher = threading.Thread(target=_publish, args=arguments, name="progress", daemon=True)
+    publisher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        publisher.join()
+        with suppress(UserError):  # nobody believes it once its driver is gone
+            store.remove_progress()
+
+
+def _publish(store: ResultStore, claim: str, state: StudyState, ended: threading.Event) -> None:
+    """Write what has changed now and then, until the end."""
+    known, written = progress_of(state, claim, time.monotonic()), float("-inf")
+    while not ended.wait(LOOK_INTERVAL_S):
+        now = time.monotonic()
+        progress = progress_of(state, claim, now)
+        if progress == known or now - written < WRITE_INTERVAL_S:
+            continue
+        known, written = progress, now
+        with suppress(UserError):  # the next one may get through
+            store.write_progress(progress)

@@ -10,7 +10,7 @@ from aes_lipi.coevolution.topology import neighbourhoods
 from aes_lipi.config import Variant
 from aes_lipi.config.variant import DATA_FIELDS
 from aes_lipi.errors import UserError
-from aes_lipi.execution.job import Job
+from aes_lipi.execution.messages import Job
 
 ENGINE_FIELDS = (
     *DATA_FIELDS,

@@ -12,48 +12,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from aes_lipi.execution.events import (
-    Action,
-    Began,
-    Blocked,
-    Commit,
-    Event,
-    GiveUp,
-    Heard,
-    Leave,
-    Opened,
-    Placed,
-    Queued,
-    Remarked,
-    Replace,
-    Retry,
-    RoomLost,
-    Say,
-    ShutdownAsked,
-    Start,
-    Started,
-    Stop,
-    Tick,
-    WriteCheckpoint,
-    WriteFailure,
-    Written,
-)
-from aes_lipi.execution.job import (
-    Checkpointed,
-    Computed,
-    Failed,
-    Leaving,
-    Lost,
-    Reached,
-    Refused,
-)
-from aes_lipi.execution.retries import MOST_LOSSES, divided, wait_s
-from aes_lipi.execution.rooms import Rooms, Waiting
+from aes_lipi.execution import messages
+from aes_lipi.execution.rooms import MOST_LOSSES, Rooms, Waiting, divided, wait_s
 from aes_lipi.results.trial_files import TrialId
 
 GRACE_S = 20.0
 """In which trials are written down before the process is stopped; batch systems give thirty
 seconds or more."""
+
+SETTLED_AFTER_S = 2.0
+"""Before that, a speed would be a guess."""
 
 PATIENCE_S = 30.0
 """Without a word of a cluster, after which the user is told what is waited for."""
@@ -149,7 +117,22 @@ class StudyState:
         """The rooms in which trials run."""
         return self._rooms.busy
 
-    def handle(self, event: Event, now: float) -> list[Action]:
+    @property
+    def generations_left(self) -> int:
+        """Generations of all trials that are still to be done."""
+        return sum(each.epochs - each.done for each in tuple(self.trials.values()))
+
+    def generations_per_second(self, now: float) -> float | None:
+        """Generations a second that this run has done; None as long as nobody can know.
+
+        Args:
+            now: seconds of the clock of `handle`.
+        """
+        elapsed = 0.0 if self.first_news is None else now - self.first_news
+        here = sum(each.done - each.before for each in tuple(self.trials.values()))
+        return None if elapsed < SETTLED_AFTER_S or here <= 0 else here / elapsed
+
+    def handle(self, event: messages.Event, now: float) -> list[messages.Action]:
         """Take in what has happened, and say what is to be done about it, in this order.
 
         Args:
@@ -158,46 +141,46 @@ class StudyState:
         """
         if self._stopped:
             return []
-        if not isinstance(event, Tick | Placed):
+        if not isinstance(event, messages.Tick | messages.Placed):
             self._heard_at = now
         actions = self._take(event, now)
         if self._leave_by is None:
-            actions += [Start(room, trials) for room, trials in self._rooms.fill(now)]
+            actions += [messages.Start(room, trials) for room, trials in self._rooms.fill(now)]
         elif not self._rooms.any_runs or now > self._leave_by:
-            actions.append(Stop())
-        self._stopped = any(isinstance(action, Stop) for action in actions)
+            actions.append(messages.Stop())
+        self._stopped = any(isinstance(action, messages.Stop) for action in actions)
         return actions
 
-    def _take(self, event: Event, now: float) -> list[Action]:
-        actions: list[Action] = []
+    def _take(self, event: messages.Event, now: float) -> list[messages.Action]:
+        actions: list[messages.Action] = []
         match event:
-            case Began(committed):
+            case messages.Began(committed):
                 self.committed = committed
-            case Queued(stacks, kind):
+            case messages.Queued(stacks, kind):
                 self._rooms.queue(kind, map(Waiting, stacks))
-            case Opened(room, kind):
+            case messages.Opened(room, kind):
                 self._rooms.open(room, kind)
-            case Started():
+            case messages.Started():
                 actions += self._started(event)
-            case Heard(trial) if self._rooms.runs(trial):
+            case messages.Heard(trial) if self._rooms.runs(trial):
                 actions += self._hear(event, now)
-            case RoomLost(room) if room in self._rooms:
+            case messages.RoomLost(room) if room in self._rooms:
                 actions += self._lose_room(event, now)
-            case Written(trial, error):
+            case messages.Written(trial, error):
                 self._settle(trial, error)
-            case Placed(nodes, cpus):
+            case messages.Placed(nodes, cpus):
                 self.cluster = nodes, cpus
-            case Remarked(text):
-                actions.append(Say(text))
-            case Blocked(text):
-                actions.append(Stop(text))
-            case ShutdownAsked() if self._leave_by is None:
+            case messages.Remarked(text):
+                actions.append(messages.Say(text))
+            case messages.Blocked(text):
+                actions.append(messages.Stop(text))
+            case messages.ShutdownAsked() if self._leave_by is None:
                 actions += self._shut_down(now)
-            case Tick():
+            case messages.Tick():
                 actions += self._complain(now)
         return actions
 
-    def _started(self, event: Started) -> list[Action]:
+    def _started(self, event: messages.Started) -> list[messages.Action]:
         before = self.trials[event.trial]
         first = before.starts == 0
         self.under_way[event.trial] = None
@@ -209,42 +192,45 @@ class StudyState:
             mean_L1=event.mean_L1,
             starts=before.starts + 1,
         )
-        return [Say(_goes_on(now))] if first and event.generations else []
+        return [messages.Say(_goes_on(now))] if first and event.generations else []
 
-    def _hear(self, event: Heard, now: float) -> list[Action]:
+    def _hear(self, event: messages.Heard, now: float) -> list[messages.Action]:
         """Take in what a trial says."""
         trial, progress = event.trial, self.trials[event.trial]
-        actions: list[Action] = []
+        actions: list[messages.Action] = []
         match event.message:
-            case Reached(generations):
+            case messages.Reached(generations):
                 self.trials[trial] = replace(progress, generations=generations)
                 self.first_news = now if self.first_news is None else self.first_news
-            case Checkpointed(t) as checkpoint:
+            case messages.Checkpointed(t) as checkpoint:
                 at = replace(progress, generations=t, saved=t, mean_L1=event.mean_L1)
                 self.trials[trial] = at
-                actions.append(WriteCheckpoint(trial, checkpoint))
-            case Computed(files):
-                actions += [Commit(trial, files), *self._leave(trial)]
-            case Failed() as failed:
-                actions += [WriteFailure(trial, failed), *self._leave(trial)]
-            case Leaving():
+                actions.append(messages.WriteCheckpoint(trial, checkpoint))
+            case messages.Computed(files):
+                actions += [messages.Commit(trial, files), *self._leave(trial)]
+            case messages.Failed() as failed:
+                actions += [messages.WriteFailure(trial, failed), *self._leave(trial)]
+            case messages.Leaving():
                 actions += self._move(trial)
-            case Lost(generations, reason):
+            case messages.Lost(generations, reason):
                 actions += self._lose_cells(trial, generations, reason, now)
-            case Refused(text):
-                actions.append(Stop(text))
+            case messages.Refused(text):
+                actions.append(messages.Stop(text))
         return actions
 
-    def _leave(self, trial: TrialId, *, moves: bool = False) -> list[Action]:
+    def _leave(self, trial: TrialId, *, moves: bool = False) -> list[messages.Action]:
         """A trial runs no more where it ran."""
         left = self._rooms.leave(trial, moves=moves)
-        return [] if left is None else [Replace(left)]
+        return [] if left is None else [messages.Replace(left)]
 
-    def _move(self, trial: TrialId) -> list[Action]:
+    def _move(self, trial: TrialId) -> list[messages.Action]:
         """A trial is written down and has stopped: it goes on elsewhere, unless all is to stop."""
         if self._leave_by is not None:
             return self._leave(trial)
-        return [Say(f"{_name(self.trials[trial])}: {MOVES}"), *self._leave(trial, moves=True)]
+        return [
+            messages.Say(f"{_name(self.trials[trial])}: {MOVES}"),
+            *self._leave(trial, moves=True),
+        ]
 
     def _settle(self, trial: TrialId, error: str | None) -> None:
         """How a trial ended is written down."""
@@ -255,21 +241,27 @@ class StudyState:
 
     # Losses
 
-    def _lose_room(self, event: RoomLost, now: float) -> list[Action]:
+    def _lose_room(self, event: messages.RoomLost, now: float) -> list[messages.Action]:
         """Run the trials of a lost room again, or give them up; those that left it lose nothing."""
         kind, trials = self._rooms.close(event.room)
         if self._leave_by is not None:
             return []
         if not event.again:
-            given_up = [GiveUp(trial, event.reason, event.details) for trial in trials]
-            return [Replace(event.room), *given_up]
+            given_up = [messages.GiveUp(trial, event.reason, event.details) for trial in trials]
+            return [messages.Replace(event.room), *given_up]
         error = self._lost_too_often(event.reason)
         again, ends = self._count_losses(trials, error, event.details)
         after_s, parts = self._retries(again)
         self._rooms.put_first(kind, [Waiting(part, now + after_s) for part in parts])
-        return [Replace(event.room), *ends, *(Retry(part, after_s) for part in parts)]
+        return [
+            messages.Replace(event.room),
+            *ends,
+            *(messages.Retry(part, after_s) for part in parts),
+        ]
 
-    def _lose_cells(self, trial: TrialId, kept: int, reason: str, now: float) -> list[Action]:
+    def _lose_cells(
+        self, trial: TrialId, kept: int, reason: str, now: float
+    ) -> list[messages.Action]:
         """Let a trial go on in its room, where so many generations are kept, or give it up."""
         if self._leave_by is not None:
             return self._leave(trial)
@@ -277,19 +269,21 @@ class StudyState:
         error = f"RuntimeError: its cells were lost again and again: {reason}"
         again, ends = self._count_losses((trial,), error, "")
         if not again:
-            return [Replace(self._rooms.close_of(trial)), *ends]
+            return [messages.Replace(self._rooms.close_of(trial)), *ends]
         after_s, _ = self._retries(again)
         self._rooms.rest(trial, now + after_s)
-        return [Retry(again, after_s)]
+        return [messages.Retry(again, after_s)]
 
     def _count_losses(
         self, trials: Sequence[TrialId], error: str, details: str
-    ) -> tuple[tuple[TrialId, ...], list[GiveUp]]:
+    ) -> tuple[tuple[TrialId, ...], list[messages.GiveUp]]:
         """Those of some lost trials that are tried again, and what is done of the others."""
         for trial in trials:
             self.trials[trial] = self.trials[trial].lost()
         again = tuple(each for each in trials if self.trials[each].losses < MOST_LOSSES)
-        return again, [GiveUp(each, error, details) for each in trials if each not in again]
+        return again, [
+            messages.GiveUp(each, error, details) for each in trials if each not in again
+        ]
 
     def _retries(self, trials: tuple[TrialId, ...]) -> tuple[float, list[tuple[TrialId, ...]]]:
         """The wait before lost trials are started again, and those that are started together."""
@@ -306,18 +300,18 @@ class StudyState:
 
     # The end, and the time until then
 
-    def _shut_down(self, now: float) -> list[Action]:
+    def _shut_down(self, now: float) -> list[messages.Action]:
         """Start nothing more, and let what runs be written down."""
         self._leave_by = now + GRACE_S
         self._rooms.forget_waiting()
-        return [Leave(room) for room in self._rooms.busy]
+        return [messages.Leave(room) for room in self._rooms.busy]
 
-    def _complain(self, now: float) -> list[Action]:
+    def _complain(self, now: float) -> list[messages.Action]:
         """If nothing moves on a cluster, say what is waited for."""
         if self.cluster is None or not self.is_busy or now - self._heard_at <= PATIENCE_S:
             return []
         self._heard_at = now
-        return [Say(WAITS)]
+        return [messages.Say(WAITS)]
 
 
 def _name(trial: TrialProgress) -> str:

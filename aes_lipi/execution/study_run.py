@@ -10,45 +10,25 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from aes_lipi.errors import UserError
+from aes_lipi.execution import messages
 from aes_lipi.execution.endings import failure, processor_name
-from aes_lipi.execution.events import (
-    Action,
-    Began,
-    Blocked,
-    Commit,
-    Event,
-    GiveUp,
-    Heard,
-    Leave,
-    Queued,
-    Remarked,
-    Replace,
-    Retry,
-    Start,
-    Started,
-    Stop,
-    WriteCheckpoint,
-    WriteFailure,
-    Written,
-)
-from aes_lipi.execution.job import Checkpointed, Failed, Job, Message
 from aes_lipi.execution.study import StudyState, TrialProgress
 from aes_lipi.results.checkpoint import Identity, digest_of_reads, glance, identify, software
 from aes_lipi.results.store import ResultStore
 from aes_lipi.results.trial_files import TrialId
 
-Watch = Callable[[StudyState, Event, Sequence[Action], float], None]
+Watch = Callable[[StudyState, messages.Event, Sequence[messages.Action], float], None]
 """Is told of every event once it is handled, of what is to be done about it, and of the time."""
 
 
 class Pool(Protocol):
     """Rooms in which trials run."""
 
-    def start(self, room: int, jobs: Sequence[Job]) -> None:
+    def start(self, room: int, jobs: Sequence[messages.Job]) -> None:
         """Start trials beside each other."""
         ...
 
-    def replace(self, room: int) -> Sequence[Event]:
+    def replace(self, room: int) -> Sequence[messages.Event]:
         """End what is left of a room; another in its place opens, now or later."""
         ...
 
@@ -67,7 +47,7 @@ class Stock:
         failed: trials that failed before and are not to be run again.
     """
 
-    todo: list[Job]
+    todo: list[messages.Job]
     committed: int
     failed: int
 
@@ -93,19 +73,19 @@ class StudyRun:
         self.state = StudyState(
             TrialProgress(job.id, job.label, job.variant.epochs) for job in stock.todo
         )
-        self.tell(Began(stock.committed))
+        self.tell(messages.Began(stock.committed))
 
-    def begin(self, pool: Pool, stacks: Iterable[Sequence[Job]], kind: int = 0) -> None:
+    def begin(self, pool: Pool, stacks: Iterable[Sequence[messages.Job]], kind: int = 0) -> None:
         """Let stacks of trials wait for the rooms of a pool."""
         self._pool = pool
-        self.tell(Queued(tuple(tuple(job.id for job in stack) for stack in stacks), kind))
+        self.tell(messages.Queued(tuple(tuple(job.id for job in stack) for stack in stacks), kind))
 
-    def hear(self, trial: TrialId, message: Message) -> None:
+    def hear(self, trial: TrialId, message: messages.Message) -> None:
         """Take in what a trial says; see `tell`."""
-        loss = _glance(message.content)[1] if isinstance(message, Checkpointed) else None
-        self.tell(Heard(trial, message, loss))
+        loss = _glance(message.content)[1] if isinstance(message, messages.Checkpointed) else None
+        self.tell(messages.Heard(trial, message, loss))
 
-    def tell(self, event: Event) -> None:
+    def tell(self, event: messages.Event) -> None:
         """Take in what has happened, and do what is to be done about it.
 
         Raises:
@@ -119,12 +99,12 @@ class StudyRun:
             if self._watch is not None:
                 self._watch(self.state, each, actions, now)
             for action in actions:
-                if isinstance(action, Stop):
+                if isinstance(action, messages.Stop):
                     raise KeyboardInterrupt if action.error is None else UserError(action.error)
                 try:
                     events.extend(self._do(action, now))
                 except UserError as error:
-                    events.append(Blocked(str(error)))
+                    events.append(messages.Blocked(str(error)))
                     break
 
     def timeout_s(self, at_most: float) -> float:
@@ -133,46 +113,46 @@ class StudyRun:
         self._due = [due for due in self._due if due > now]
         return min([at_most, *(due - now for due in self._due)])
 
-    def _do(self, action: Action, now: float) -> list[Event]:
+    def _do(self, action: messages.Action, now: float) -> list[messages.Event]:
         """Do what is to be done; what has happened then."""
         match action:
-            case Start(room, trials):
+            case messages.Start(room, trials):
                 return self._start(room, [self._jobs[trial] for trial in trials])
-            case Retry(_, after_s):
+            case messages.Retry(_, after_s):
                 self._due.append(now + after_s)
-            case Replace(room):
+            case messages.Replace(room):
                 return list(self._pool_of_rooms.replace(room))
-            case Leave(room):
+            case messages.Leave(room):
                 self._pool_of_rooms.leave(room)
-            case WriteCheckpoint(trial, checkpoint):
+            case messages.WriteCheckpoint(trial, checkpoint):
                 self._store.write_checkpoint(trial, checkpoint.generations, checkpoint.content)
-            case Commit(trial, files):
+            case messages.Commit(trial, files):
                 self._store.commit(trial, files)
-                return [Written(trial, None)]
-            case WriteFailure(trial, failed):
+                return [messages.Written(trial, None)]
+            case messages.WriteFailure(trial, failed):
                 return self._fail(trial, failed)
-            case GiveUp(trial, error, details):
+            case messages.GiveUp(trial, error, details):
                 ended = failure(self._jobs[trial], error, details or error, datetime.now(UTC))
                 return self._fail(trial, ended)
         return []
 
-    def _fail(self, trial: TrialId, failed: Failed) -> list[Event]:
+    def _fail(self, trial: TrialId, failed: messages.Failed) -> list[messages.Event]:
         self._store.record_failure(trial, failed.row)
-        return [Written(trial, failed.error)]
+        return [messages.Written(trial, failed.error)]
 
-    def _start(self, room: int, jobs: Sequence[Job]) -> list[Event]:
+    def _start(self, room: int, jobs: Sequence[messages.Job]) -> list[messages.Event]:
         """Start trials from their newest checkpoints."""
-        happened: list[Event] = []
+        happened: list[messages.Event] = []
         resumed = []
         for job in jobs:
             content, remarks = self._newest(job)
-            happened += [Remarked(line) for line in remarks]
-            happened.append(Started(job.id, *_glance(content)))
+            happened += [messages.Remarked(line) for line in remarks]
+            happened.append(messages.Started(job.id, *_glance(content)))
             resumed.append(replace(job, checkpoint=content))
         self._pool_of_rooms.start(room, resumed)
         return happened
 
-    def _newest(self, job: Job) -> tuple[bytes | None, list[str]]:
+    def _newest(self, job: messages.Job) -> tuple[bytes | None, list[str]]:
         """The newest checkpoint of a trial that is whole, and what the user should know of it."""
         remarks = []
         for path, content in self._store.checkpoints(job.id):
@@ -185,7 +165,7 @@ class StudyRun:
                 return content, [*remarks, *self._whence(job, identity)]
         return None, remarks
 
-    def _whence(self, job: Job, identity: Identity) -> list[str]:
+    def _whence(self, job: messages.Job, identity: Identity) -> list[str]:
         """What to say of a trial that another processor began, when it goes on here first."""
         if self.state.trials[job.id].starts or identity.processor == processor_name():
             return []
@@ -209,7 +189,7 @@ def _glance(checkpoint: bytes | None) -> tuple[int, float | None]:
         return 0, None
 
 
-def _check_fits(identity: Identity, job: Job) -> None:
+def _check_fits(identity: Identity, job: messages.Job) -> None:
     """Whether a trial can go on from a checkpoint with the same bits.
 
     Raises:

@@ -27,8 +27,7 @@ from aes_lipi.config.study import CheckpointInterval
 from aes_lipi.errors import UserError
 from aes_lipi.execution.endings import conclude, failed, processor_name
 from aes_lipi.execution.inputs import inputs_of, prepare
-from aes_lipi.execution.job import Checkpointed, Job, Leaving, Message, Reached, Refused
-from aes_lipi.execution.shutdown import Notice, never
+from aes_lipi.execution.messages import Checkpointed, Job, Leaving, Message, Reached, Refused
 from aes_lipi.results.checkpoint import Checkpoint, decode_checkpoint, encode_checkpoint
 
 LARGEST_SHARE = 0.05
@@ -39,8 +38,11 @@ ENGINE_LOST = (
     "written down"
 )
 
-Provide = Callable[[Variant], Setup]
+_Provide = Callable[[Variant], Setup]
 """Gives what a variant's trials share."""
+
+_Notice = Callable[[], bool]
+"""Tells whether notice was given."""
 
 
 def from_files(variant: Variant) -> Setup:
@@ -53,7 +55,7 @@ def from_files(variant: Variant) -> Setup:
 
 
 def run_trials(
-    jobs: Sequence[Job], provide: Provide = from_files, notice: Notice = never
+    jobs: Sequence[Job], provide: _Provide = from_files, notice: _Notice = lambda: False
 ) -> Generator[tuple[Job, Message], None, None]:
     """Run trials side by side in this process, each from its checkpoint if it has one.
 
@@ -100,29 +102,11 @@ def _left(running: Iterable[_Trial]) -> Iterator[tuple[Job, Message]]:
         yield trial.job, Leaving()
 
 
-def _with_one_engine(jobs: Sequence[Job], provide: Provide) -> list[Setup]:
+def _with_one_engine(jobs: Sequence[Job], provide: _Provide) -> list[Setup]:
     """What each trial's cells share, with the first one's engine."""
     known = {variant: provide(variant) for variant in dict.fromkeys(job.variant for job in jobs)}
     engine = known[jobs[0].variant].engine
     return [replace(known[job.variant], engine=engine) for job in jobs]
-
-
-def _told(
-    trials: Sequence[_Trial], executor: InProcess, notice: Notice
-) -> Iterator[tuple[Job, Message]]:
-    """What trials say until all of them have ended, or left after a notice."""
-    running = dict(enumerate(trials))
-    starts, schedules = [each.state for each in trials], [each.schedule for each in trials]
-    for k, news in evolve(starts, schedules, executor):
-        for message in running[k].heard(news):
-            yield running[k].job, message
-        if running[k].has_ended:
-            del running[k]
-        elif notice():
-            for trial in running.values():
-                yield trial.job, trial.written_down()
-                yield trial.job, Leaving()
-            return
 
 
 class _Trial:

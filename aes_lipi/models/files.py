@@ -13,7 +13,7 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -151,14 +151,14 @@ def _is_committed(file: Path, study: Path) -> bool:
     return (study / "trials" / Path(*place.parts[1:])).with_suffix(".parquet").exists()
 
 
-def models_digest(files: Sequence[Path]) -> str:
-    """SHA-256 over the contents of model files in their order, in hexadecimal digits.
+def models_digest(path: Path) -> str:
+    """SHA-256 over the contents of `model_files` in their order, in hexadecimal digits.
 
     Raises:
         UserError: a file cannot be read; give saved models.
     """
     digest = hashlib.sha256()
-    for file in files:
+    for file in model_files(path):
         try:
             _check_file(file)
             with file.open("rb") as stream:

@@ -18,7 +18,7 @@ from aes_lipi.coevolution.state import Setup
 from aes_lipi.config import Variant, load_preset, resolve_study
 from aes_lipi.engine.protocol import Trained, TrainTask
 from aes_lipi.execution.inputs import prepare
-from aes_lipi.execution.workers import one_thread_per_process
+from aes_lipi.execution.process import one_thread_per_process
 from benchmarks.settings import Setting
 
 POPULATIONS = (5, 10, 20, 40)

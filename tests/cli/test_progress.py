@@ -10,18 +10,19 @@ from rich.console import Console
 
 from aes_lipi.cli.progress import LiveProgress, PlainProgress, StudyProgress, summary_line, tallies
 from aes_lipi.config import Study
-from aes_lipi.execution.events import (
+from aes_lipi.execution.messages import (
     Began,
     Event,
     Heard,
     Opened,
     Placed,
     Queued,
+    Reached,
     Remarked,
     Started,
     Written,
+    jobs_of,
 )
-from aes_lipi.execution.job import Reached, jobs_of
 from aes_lipi.execution.study import StudyState, TrialProgress
 
 

@@ -16,7 +16,7 @@ from studies import Killer, Listener, assert_same_study, run_study
 
 from aes_lipi.config import CheckpointInterval, Study, StudyFile, parse_interval, resolve_study
 from aes_lipi.errors import UserError
-from aes_lipi.execution import retries, study_run
+from aes_lipi.execution import rooms, study_run
 from aes_lipi.execution.local import LocalRunner
 from aes_lipi.execution.run import Summary
 from aes_lipi.execution.run import run_study as run_on
@@ -203,7 +203,7 @@ def test_a_killed_worker_costs_what_was_done_since_the_checkpoint(
 def test_a_trial_that_kills_its_worker_again_and_again_has_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retries, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(rooms, "FIRST_WAIT_S", 0.01)
     killer = Killer(kills=10**6)
     study = tiny_study(trials=2, epochs=100_000).model_copy(update={"checkpoint_interval": "never"})
     assert run_study(study, tmp_path, jobs=2, observer=killer) == Summary(0, 2)

@@ -11,8 +11,8 @@ from event_logs import Recorder, replay
 from helpers import tiny_study
 from studies import Killer, run_study
 
-from aes_lipi.execution import retries
-from aes_lipi.execution.events import Retry, RoomLost, Start, Written
+from aes_lipi.execution import rooms
+from aes_lipi.execution.messages import Retry, RoomLost, Start, Written
 from aes_lipi.execution.run import Summary
 
 LOGS = Path(__file__).parent / "logs"
@@ -48,6 +48,6 @@ def test_the_logs_are_of_both_placements_and_of_this_machine() -> None:
 def test_a_log_of_a_study_that_waited_otherwise_does_not_fit(
     log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retries, "FIRST_WAIT_S", 0.4)
+    monkeypatch.setattr(rooms, "FIRST_WAIT_S", 0.4)
     with pytest.raises(AssertionError, match=log.name):
         replay(log)

@@ -11,11 +11,23 @@ from helpers import tiny_study
 from studies import Listener, names, run_study
 
 from aes_lipi.errors import UserError
-from aes_lipi.execution import progress
-from aes_lipi.execution.events import Event, Heard, Opened, Queued, RoomLost, Started, Tick, Written
-from aes_lipi.execution.job import Checkpointed, Failed, Reached, jobs_of
-from aes_lipi.execution.progress import SETTLED_AFTER_S, progress_of, published
-from aes_lipi.execution.study import StudyState, TrialProgress
+from aes_lipi.execution import run
+from aes_lipi.execution.messages import (
+    Checkpointed,
+    Event,
+    Failed,
+    Heard,
+    Opened,
+    Queued,
+    Reached,
+    RoomLost,
+    Started,
+    Tick,
+    Written,
+    jobs_of,
+)
+from aes_lipi.execution.run import progress_of, published
+from aes_lipi.execution.study import SETTLED_AFTER_S, StudyState, TrialProgress
 from aes_lipi.results.progress import Progress, read_progress
 from aes_lipi.results.store import ResultStore
 
@@ -73,8 +85,8 @@ def test_the_speed_is_of_what_this_run_did() -> None:
 
 @pytest.fixture
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "LOOK_INTERVAL_S", 0.001)
-    monkeypatch.setattr(progress, "WRITE_INTERVAL_S", 0.01)
+    monkeypatch.setattr(run, "LOOK_INTERVAL_S", 0.001)
+    monkeypatch.setattr(run, "WRITE_INTERVAL_S", 0.01)
 
 
 def wait_for(store: ResultStore, is_so: Callable[[Progress], bool]) -> None:

@@ -28,7 +28,8 @@ from aes_lipi.config.variant import METHODS_WITHOUT_AMOUNT, PruneMethod, PruneSc
 from aes_lipi.engine.protocol import Trained, TrainTask
 from aes_lipi.engine.torch import TorchEngine
 from aes_lipi.errors import UserError
-from aes_lipi.execution.job import (
+from aes_lipi.execution.local import LocalRunner
+from aes_lipi.execution.messages import (
     Checkpointed,
     Computed,
     Failed,
@@ -38,7 +39,6 @@ from aes_lipi.execution.job import (
     Refused,
     jobs_of,
 )
-from aes_lipi.execution.local import LocalRunner
 from aes_lipi.execution.run import Summary
 from aes_lipi.execution.run import run_study as run_on
 from aes_lipi.execution.stacks import (

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import pytest
 
-from aes_lipi.execution.events import (
+from aes_lipi.execution.messages import (
     Action,
     Began,
     Blocked,
+    Checkpointed,
     Commit,
+    Computed,
     Event,
+    Failed,
     GiveUp,
     Heard,
     Leave,
+    Leaving,
+    Lost,
     Opened,
     Placed,
     Queued,
+    Reached,
+    Refused,
     Remarked,
     Replace,
     Retry,
@@ -30,16 +37,7 @@ from aes_lipi.execution.events import (
     WriteFailure,
     Written,
 )
-from aes_lipi.execution.job import (
-    Checkpointed,
-    Computed,
-    Failed,
-    Leaving,
-    Lost,
-    Reached,
-    Refused,
-)
-from aes_lipi.execution.retries import MOST_LOSSES, divided, wait_s
+from aes_lipi.execution.rooms import MOST_LOSSES, divided, wait_s
 from aes_lipi.execution.study import GRACE_S, MOVES, PATIENCE_S, WAITS, StudyState, TrialProgress
 from aes_lipi.results.trial_files import TrialFiles, TrialId
 

@@ -21,9 +21,8 @@ from aes_lipi.data.dataset import DataPurpose, data_stream
 from aes_lipi.data.load import load_dataset
 from aes_lipi.data.plugged import dataset_of
 from aes_lipi.errors import UserError
-from aes_lipi.execution.digests import check_unchanged, with_digests
 from aes_lipi.execution.dry_run import check_feasible
-from aes_lipi.execution.inputs import architecture_of, prepare
+from aes_lipi.execution.inputs import architecture_of, check_unchanged, prepare, with_digests
 from aes_lipi.execution.run import Summary
 from aes_lipi.extension import load
 from aes_lipi.pruning.operators import OPERATOR, OPERATORS

@@ -18,7 +18,7 @@ from aes_lipi.data.load import file_digest
 from aes_lipi.errors import UserError
 from aes_lipi.io.files import encode_json
 from aes_lipi.models import Model, load_model, save_model
-from aes_lipi.models.files import model_files, models_digest
+from aes_lipi.models.files import models_digest
 from aes_lipi.results.status import study_status
 from aes_lipi.results.storage import LocalStorage
 from aes_lipi.results.store import ResultStore
@@ -28,7 +28,7 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "data": read_matrix,
     "digest": file_digest,
     "model": load_model,
-    "models": lambda path: models_digest(model_files(path)),
+    "models": models_digest,
     "results": load_results,
     "status": study_status,
     "store": lambda path: ResultStore(path).holds(prepared_study()),

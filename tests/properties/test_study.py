@@ -8,15 +8,21 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from aes_lipi.execution.events import (
+from aes_lipi.execution.messages import (
     Action,
     Blocked,
+    Checkpointed,
     Commit,
+    Computed,
     Event,
+    Failed,
     GiveUp,
     Heard,
+    Leaving,
+    Lost,
     Opened,
     Queued,
+    Reached,
     Replace,
     Retry,
     RoomLost,
@@ -29,8 +35,7 @@ from aes_lipi.execution.events import (
     WriteFailure,
     Written,
 )
-from aes_lipi.execution.job import Checkpointed, Computed, Failed, Leaving, Lost, Reached
-from aes_lipi.execution.retries import FIRST_WAIT_S, LONGEST_WAIT_S, MOST_LOSSES
+from aes_lipi.execution.rooms import FIRST_WAIT_S, LONGEST_WAIT_S, MOST_LOSSES
 from aes_lipi.execution.study import GRACE_S, StudyState, TrialProgress
 from aes_lipi.results.trial_files import TrialFiles, TrialId
 

@@ -21,7 +21,7 @@ from aes_lipi.config.study import NEVER, CheckpointInterval
 from aes_lipi.errors import UserError
 from aes_lipi.execution.endings import conclude, failed, processor_name
 from aes_lipi.execution.inputs import Inputs, SetupCache
-from aes_lipi.execution.job import (
+from aes_lipi.execution.messages import (
     Checkpointed,
     Computed,
     Job,

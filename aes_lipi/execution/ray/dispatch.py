@@ -11,8 +11,16 @@ import ray
 from ray.exceptions import RayError, WorkerCrashedError
 
 from aes_lipi.errors import UserError
-from aes_lipi.execution.events import Blocked, Event, Opened, Placed, Remarked, RoomLost, Tick
-from aes_lipi.execution.job import Job
+from aes_lipi.execution.messages import (
+    Blocked,
+    Event,
+    Job,
+    Opened,
+    Placed,
+    Remarked,
+    RoomLost,
+    Tick,
+)
 from aes_lipi.execution.ray.capacity import capacity_now, cpus_now, living_nodes
 from aes_lipi.execution.ray.faults import cause_of, is_lost
 from aes_lipi.execution.ray.nodes import NodeCheck, NodeFacts

@@ -10,7 +10,7 @@ from functools import cache
 from ray.util.metrics import Counter, Gauge, Histogram
 
 from aes_lipi.coevolution.records import Record
-from aes_lipi.execution.job import Job
+from aes_lipi.execution.messages import Job
 
 _TAGS = ("study", "variant")
 _SECONDS = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0]

@@ -19,8 +19,8 @@ import ray
 from aes_lipi._version import __version__
 from aes_lipi.errors import UserError
 from aes_lipi.execution.endings import processor_name
+from aes_lipi.execution.process import one_thread_per_process
 from aes_lipi.execution.ray.capacity import living_nodes
-from aes_lipi.execution.workers import one_thread_per_process
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,8 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from aes_lipi.config import Variant
 from aes_lipi.data.load import data_key
-from aes_lipi.execution.events import Event, Opened
 from aes_lipi.execution.inputs import inputs_of
-from aes_lipi.execution.job import Job
+from aes_lipi.execution.messages import Event, Job, Opened
 from aes_lipi.execution.ray.actors import RemoteTrialDriver
 from aes_lipi.execution.ray.capacity import Capacity
 from aes_lipi.execution.ray.connection import ClusterOptions

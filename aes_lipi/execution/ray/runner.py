@@ -10,8 +10,7 @@ from ray.exceptions import RayTaskError
 from aes_lipi.config import Variant
 from aes_lipi.errors import UserError
 from aes_lipi.execution.dry_run import check_feasible
-from aes_lipi.execution.events import Placed
-from aes_lipi.execution.job import Job
+from aes_lipi.execution.messages import Job, Placed
 from aes_lipi.execution.ray.capacity import (
     Capacity,
     capacity_now,

@@ -14,7 +14,7 @@ from aes_lipi.coevolution.state import Setup
 from aes_lipi.config import Variant
 from aes_lipi.engine.auto import choose_device
 from aes_lipi.execution.inputs import Inputs, SetupCache, architecture_of, prepare_with
-from aes_lipi.execution.job import Job, Leaving, Reached, Said, now_and_then
+from aes_lipi.execution.messages import Job, Leaving, Reached, Said, now_and_then
 from aes_lipi.execution.ray.forecast import Costs, costs_of, seconds_per_cell
 from aes_lipi.execution.ray.metrics import TrialMetrics
 from aes_lipi.execution.ray.nodes import (

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import ray
 
+from aes_lipi.execution.process import one_thread_per_process
 from aes_lipi.execution.ray.connection import INLINE_BYTES
-from aes_lipi.execution.workers import one_thread_per_process
 
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")

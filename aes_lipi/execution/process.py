@@ -1,0 +1,62 @@
+"""What this process may use, and the notice that it will soon be stopped; without numpy.
+
+Batch systems and clouds give notice (SIGTERM). Who runs trials in this process may mind it: they
+are written down first, and then it ends.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "TORCHINDUCTOR_COMPILE_THREADS",
+)
+
+
+def one_thread_per_process() -> None:
+    """Ask numerical libraries that this process and its children load later for one thread."""
+    for variable in THREAD_VARIABLES:
+        os.environ[variable] = "1"
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+_given = threading.Event()
+_minded = threading.Event()
+
+
+def give_notice() -> bool:
+    """Give notice to this process; False if nobody minds it, or it was given before."""
+    if not _minded.is_set() or _given.is_set():
+        return False
+    _given.set()
+    return True
+
+
+def was_given() -> bool:
+    """Whether notice was given to this process."""
+    return _given.is_set()
+
+
+@contextmanager
+def minded() -> Iterator[None]:
+    """Mind a notice while a block runs."""
+    _given.clear()
+    _minded.set()
+    try:
+        yield
+    finally:
+        _minded.clear()
+        _given.clear()
