@@ -8,17 +8,18 @@ holder, and all that it takes is a store that lists what was written: local disk
 anew at a folder after a write of its own) and today's object stores, without the kernel's locks,
 links or conditional requests, which not all of them have.
 
-A claim is stale if its process is gone. On the same machine that is known: no such process id, or
-one that started at another time. A claim of another machine is stale when its last sign of life
-lies `STALE_AFTER_S` behind the new claim's, both by the clock of whatever keeps the files, and no
-other comes while the new driver watches for `WATCH_S` of its own; so neither machines whose clocks
-differ nor a clock that jumps, anywhere, let a living driver seem dead. Removing a stale claim
-cannot hit a live one: no name is used twice.
+A claim is stale if its process is gone. On the same machine the kernel says so: no such process id,
+or one that started at another time. Where that cannot be seen (another user's process under
+`hidepid`, another machine, boot or namespace of process ids), a claim is stale when its last sign
+of life lies `STALE_AFTER_S` behind the new claim's, both by the clock of whatever keeps the files,
+and no other comes while the new driver watches for `WATCH_S` of its own; so neither machines whose
+clocks differ nor a clock that jumps, anywhere, let a living driver seem dead. Removing a stale
+claim cannot hit a live one: no name is used twice.
 
-What this does not promise: a driver on another machine that was stopped for longer than that, and
-goes on later, finds its claim gone before its next commit, and gives up; only if it is stopped in
-the middle of a commit can a file of it still arrive. The digests in the trial's marker tell
-readers, and the same command runs that trial again.
+What this does not promise: a driver that is seen by its signs of life alone, was stopped for longer
+than that, and goes on later, finds its claim gone before its next commit, and gives up; only if it
+is stopped in the middle of a commit can a file of it still arrive. The digests in the trial's
+marker tell readers, and the same command runs that trial again.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 from aes_lipi.errors import UserError
 from aes_lipi.io.files import decode_json, encode_json
-from aes_lipi.results.processes import Process, this_process
+from aes_lipi.results.processes import Existence, Process, this_process
 from aes_lipi.results.storage import Entry, Storage
 
 HEARTBEAT_S = 20.0
@@ -84,17 +85,28 @@ class Lock:
         Args:
             age_s: since its last sign of life.
         """
-        if not self.process.is_local():
-            return age_s > STALE_AFTER_S
         if self.process == this_process():
             return self.token not in _own_tokens
-        return not self.process.is_running()
+        existence = self._existence()
+        return age_s > STALE_AFTER_S if existence == "unknown" else existence == "gone"
+
+    def is_known_gone(self) -> bool:
+        """Whether its driver is gone for certain, and not only silent."""
+        return self._existence() == "gone" or self.process == this_process()
+
+    def _existence(self) -> Existence:
+        return self.process.existence() if self.process.is_local() else "unknown"
 
     def whose(self) -> str:
         """The driver, for messages."""
         if not self.is_readable:
             return f"an unknown driver ({self.name} cannot be read)"
         return f"process {self.process.pid} on {self.process.host}"
+
+
+def _clock() -> float:
+    """Seconds, of sleep of the machine too where that is counted."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 @dataclass
@@ -111,25 +123,35 @@ class HeldLock:
     lock: Lock
     stale: tuple[str, ...] = ()
     _ended: threading.Event = field(default_factory=threading.Event)
+    _beaten: float = field(default_factory=_clock)
+    _longest_silence_s: float = 0.0
 
     def check(self) -> None:
         """Make sure that nobody else has taken the folder over.
 
         Raises:
-            UserError: somebody has, since this driver gave no sign of life for long.
+            UserError: this driver's claim is gone; run the same command again later.
         """
         if self.storage.read(self.lock.name, _LONGEST) is None:
             raise UserError(
-                f"{self.storage.shown}: another driver has taken over, since this one was stopped "
-                f"for more than {STALE_AFTER_S:.0f} seconds; run the same command again later"
+                f"{self.storage.shown}: this driver's claim on it is gone, and another may have "
+                f"taken over: {self._why_gone()}; run the same command again later"
             )
+
+    def _why_gone(self) -> str:
+        silence = max(self._longest_silence_s, _clock() - self._beaten)
+        if silence > STALE_AFTER_S:
+            return f"this one gave no sign of life for {silence:.0f} seconds"
+        return f"{self.lock.name} was removed by somebody, though this one gave signs of life"
 
     def keep_alive(self) -> None:
         """Give a sign of life now and then, until released."""
         while not self._ended.wait(HEARTBEAT_S):
             with suppress(UserError):  # the next one may get through
+                self._longest_silence_s = max(self._longest_silence_s, _clock() - self._beaten)
                 if not self.storage.refresh(self.lock.name, self.lock.content()):
                     return
+                self._beaten = _clock()
 
     def release(self) -> None:
         """End the signs of life."""
@@ -168,8 +190,8 @@ def locked(storage: Storage) -> Iterator[HeldLock]:
 def lock_on(storage: Storage) -> tuple[Lock, bool] | None:
     """The lock on a folder, as somebody sees it who wants none, and whether its driver lives.
 
-    A driver on another machine is taken to live until its last sign of life lies `STALE_AFTER_S`
-    behind this machine's clock: who puts no file down has no other to compare with.
+    A driver that cannot be seen from here is taken to live until its last sign of life lies
+    `STALE_AFTER_S` behind this machine's clock: who puts no file down has no other to compare with.
 
     Raises:
         UserError: the folder cannot be read.
@@ -201,9 +223,9 @@ def _acquire(storage: Storage, own: Lock) -> HeldLock:
 
 
 def _others(storage: Storage, own: Lock, stale: list[str]) -> tuple[list[Lock], dict[Entry, Lock]]:
-    """Claims of others: those that live, and by their files those of machines that are silent.
+    """Claims of others: those that live, and by their files those that are silent.
 
-    Those of processes of this machine that are gone are removed, and named in `stale`.
+    Those of processes that are known to be gone are removed, and named in `stale`.
     """
     entries = {entry.name: entry for entry in storage.children() if is_lock(entry.name)}
     if own.name not in entries:
@@ -220,7 +242,7 @@ def _others(storage: Storage, own: Lock, stale: list[str]) -> tuple[list[Lock], 
             continue
         if not other.is_stale(now - entry.modified):
             living.append(other)
-        elif other.process.is_local():
+        elif other.is_known_gone():
             storage.remove(name)
             stale.append(other.whose())
         else:
@@ -252,15 +274,16 @@ def _read(storage: Storage, entry: Entry) -> Lock | None:
     document = decode_json(content) or {}
     with suppress(KeyError, TypeError):
         process = Process(**document["process"])
-        known = all(isinstance(value, str) for value in (process.host, process.machine))
-        if known and type(process.pid) is int and isinstance(process.started, str):
+        texts = (process.host, process.machine, process.started)
+        known = all(isinstance(value, str) for value in texts) and document.get("token") == token
+        if known and type(process.pid) is int and process.pid > 0:
             return Lock(token, process, document.get("holding") is True)
     return Lock(token, _UNKNOWN, holding=True)
 
 
 def _refusal(storage: Storage, other: Lock) -> UserError:
     patience = "wait for it, or stop it"
-    if not other.process.is_local():
+    if not other.process.is_local() or other.process.existence() == "unknown":
         patience += (
             f" (once it is gone, its claim ends within {STALE_AFTER_S + WATCH_S:.0f} seconds)"
         )

@@ -1,4 +1,10 @@
-"""Which process on which machine: enough to tell whether it still runs."""
+"""Which process on which machine: enough to tell whether it still runs, as far as that is known.
+
+What the kernel says of a process id (`kill` with no signal) holds for processes of other users,
+too: there is none, or there is one. Whether it is still the same one, `/proc` says, if this user
+may see that process there (`hidepid=2` hides those of others) and it is the `/proc` of this
+process's own process ids.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +12,11 @@ import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 _DEAD_STATES = frozenset("ZXx")  # proc(5): zombie, dead
+
+Existence = Literal["runs", "gone", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -16,11 +25,11 @@ class Process:
 
     Attributes:
         host: name of the machine.
-        machine: a boot of the machine and a namespace of process ids; only within it can a
-            process id be looked up.
+        machine: a boot of the machine, and namespaces of process ids and of clocks; only within
+            them can a process id be looked up.
         pid: process id.
         started: when it started, in the kernel's count since the boot: a process id is given
-            again, but not with the same start.
+            again, but not with the same start. Empty where that is not known.
     """
 
     host: str
@@ -32,9 +41,18 @@ class Process:
         """Whether its process id means something here."""
         return self.machine == _machine()
 
-    def is_running(self) -> bool:
-        """Whether a local process still runs."""
-        return _start_of(self.pid) == self.started
+    def existence(self) -> Existence:
+        """Whether a local process still runs; unknown if nobody here can tell.
+
+        One that this user may neither see nor signal is unknown, and never gone: the kernel would
+        say so.
+        """
+        if not _exists(self.pid):
+            return "gone"
+        known = _start_of(self.pid) if self.started else None
+        if known is None:
+            return "unknown"
+        return "runs" if known == self.started else "gone"
 
 
 def this_process() -> Process:
@@ -45,25 +63,36 @@ def this_process() -> Process:
 def _machine() -> str:
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
-        return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
+        spaces = "/".join(_namespace(kind) for kind in ("pid", "time"))
     except OSError:  # no Linux
         return socket.gethostname()
+    return f"{boot}/{spaces}"
+
+
+def _namespace(kind: str) -> str:
+    try:
+        return str(Path(f"/proc/self/ns/{kind}").readlink())
+    except FileNotFoundError:  # a kernel without
+        return ""
 
 
 def _start_of(pid: int) -> str | None:
-    """When a process started; None if there is none."""
+    """When a process started; empty if it has ended and waits to be buried, None if not known."""
     try:
+        if str(os.getpid()) != str(Path("/proc/self").readlink()):
+            return None  # the ids there are those of another namespace
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        return None if fields[0] in _DEAD_STATES else fields[19]
+        return "" if fields[0] in _DEAD_STATES else fields[19]
     except (OSError, IndexError):
-        return "" if not Path("/proc/self/stat").exists() and _answers(pid) else None
+        return None
 
 
-def _answers(pid: int) -> bool:
+def _exists(pid: int) -> bool:
+    """Whether the kernel knows a process id; it says so of other users' processes, too."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
-    except (OSError, OverflowError):
+    except OSError:
         return True
     return True

@@ -28,6 +28,7 @@ TESTS = Path(__file__).resolve().parents[1]
 DRIVER = [sys.executable, str(TESTS / "results" / "driver.py")]
 ELSEWHERE = Process("node7", "another boot/pid:[1]", 4242, "1")
 TOKEN = "0123456789abcdef" * 2
+ALL = Lock(TOKEN, replace(this_process(), pid=-1)).content()  # what a signal to it would reach
 
 
 @pytest.fixture(autouse=True)
@@ -213,7 +214,16 @@ def test_a_clock_that_jumps_lets_no_living_driver_seem_dead(
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"[]", b"\xff\xfe", b'{"process": 3}', b"[" * 4000, b'{"process": {"host": 1}}'],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"\xff\xfe",
+        b'{"process": 3}',
+        b"[" * 4000,
+        b'{"process": {"host": 1}}',
+        ALL,
+    ],
 )
 def test_a_claim_that_cannot_be_read_holds_until_it_is_old(content: bytes, tmp_path: Path) -> None:
     path = put_down(tmp_path, Lock(TOKEN, ELSEWHERE))
@@ -260,9 +270,32 @@ def test_a_driver_that_lost_its_claim_commits_nothing(tmp_path: Path) -> None:
         store.open(study)
         [path] = tmp_path.glob("claim-*.json")
         path.unlink()
-        with pytest.raises(UserError, match="another driver has taken over"):
+        with pytest.raises(UserError, match=f"{path.name} was removed by somebody, though this"):
             store.commit(first, prepared_files(first))
         assert names(tmp_path) == {"study.json"}
+
+
+def test_a_driver_that_was_silent_for_long_says_for_how_long(tmp_path: Path) -> None:
+    with locked(LocalStorage(tmp_path)) as held:
+        held._beaten -= STALE_AFTER_S + 10
+        (tmp_path / held.lock.name).unlink()
+        with pytest.raises(UserError, match=r"this one gave no sign of life for 13\d seconds; run"):
+            held.check()
+
+
+def test_a_process_that_cannot_be_told_apart_is_judged_by_its_signs_of_life(tmp_path: Path) -> None:
+    """As one that this user may not see, or that noted no start."""
+    unseen = replace(this_process(), pid=os.getppid(), started="")
+    path = put_down(tmp_path, Lock(TOKEN, unseen, holding=True), STALE_AFTER_S - 10)
+    with (
+        pytest.raises(UserError, match="its claim ends within"),
+        locked(LocalStorage(tmp_path)),
+    ):
+        pass
+    assert path.exists()
+    os.utime(path, (1, 1))
+    with locked(LocalStorage(tmp_path)):
+        assert not path.exists()
 
 
 def test_a_claims_file_says_who_and_where(tmp_path: Path) -> None:
