@@ -23,9 +23,7 @@ from aes_lipi.coevolution.records import Record, in_order
 from aes_lipi.coevolution.result import judge, last_pairs
 from aes_lipi.coevolution.schedule import Schedule
 from aes_lipi.coevolution.state import Setup, TrialState
-from aes_lipi.config import Variant
-from aes_lipi.config.presets import describe
-from aes_lipi.config.variant import DATA_FIELDS
+from aes_lipi.config import DATA_FIELDS, Variant, describe
 from aes_lipi.data.dataset import DataPurpose, Dataset, data_stream
 from aes_lipi.data.scaling import MinMax
 from aes_lipi.errors import UserError, nearest, printable

@@ -16,10 +16,9 @@ from aes_lipi.execution.run import Summary
 from aes_lipi.execution.run import run_study as run_on
 from aes_lipi.execution.study import StudyState, TrialProgress
 from aes_lipi.execution.study_run import Watch
-from aes_lipi.results.checkpoint_files import CHECKPOINTS
 from aes_lipi.results.object_storage import open_storage
 from aes_lipi.results.reading import load_results
-from aes_lipi.results.trial_files import FOLDERS, TrialId
+from aes_lipi.results.trial_files import CHECKPOINTS, FOLDERS, TrialId
 
 TIMING_COLUMNS = ("wall_time_s", "started_at", "host", "processor")
 """Columns that say when, where and how long: all that may differ between runs of the same study."""

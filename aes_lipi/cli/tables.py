@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from aes_lipi.execution.run import Summary
     from aes_lipi.reproduction.findings import Findings
     from aes_lipi.reproduction.plan import ReproductionPlan
-    from aes_lipi.results.progress import RunningTrial
+    from aes_lipi.results.description import RunningTrial
     from aes_lipi.results.status import Driver, Status
 
 _PLAIN_WIDTH = 120

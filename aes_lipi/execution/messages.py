@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aes_lipi.coevolution.state import Reads
-from aes_lipi.config import Study, Variant
-from aes_lipi.config.study import NEVER, CheckpointInterval
+from aes_lipi.config import NEVER, CheckpointInterval, Study, Variant
 from aes_lipi.results.trial_files import TrialFiles, TrialId
 
 

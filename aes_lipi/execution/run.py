@@ -20,8 +20,8 @@ from aes_lipi.execution.inputs import with_digests
 from aes_lipi.execution.messages import Job, Remarked, jobs_of
 from aes_lipi.execution.study import StudyState, TrialProgress
 from aes_lipi.execution.study_run import Stock, StudyRun, Watch
+from aes_lipi.results.description import Progress, RunningTrial
 from aes_lipi.results.inventory import Inventory, skipped_lines
-from aes_lipi.results.progress import Progress, RunningTrial
 from aes_lipi.results.reading import load_reads
 from aes_lipi.results.store import ResultStore
 

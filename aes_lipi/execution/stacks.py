@@ -7,8 +7,7 @@ from itertools import pairwise
 
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.coevolution.topology import neighbourhoods
-from aes_lipi.config import Variant
-from aes_lipi.config.variant import DATA_FIELDS
+from aes_lipi.config import DATA_FIELDS, Variant
 from aes_lipi.errors import UserError
 from aes_lipi.execution.messages import Job
 

@@ -3,7 +3,7 @@
 All that is decided about the trials of a study is decided here: which runs next, how often one that
 is lost is tried again and after which wait, when a stack is cut into smaller ones, what becomes of
 trials when the process is to stop. There is no clock, process, file or Ray in it; those who have
-them (`execution/local.py`, `execution/ray/dispatch.py`) turn what they see into events, and do
+them (`execution/local.py`, `execution/ray/pool.py`) turn what they see into events, and do
 what they are told. How far a study is, for `progress.json` and the terminal, is read from it, too.
 """
 

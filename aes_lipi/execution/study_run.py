@@ -13,7 +13,7 @@ from aes_lipi.errors import UserError
 from aes_lipi.execution import messages
 from aes_lipi.execution.endings import failure, processor_name
 from aes_lipi.execution.study import StudyState, TrialProgress
-from aes_lipi.results.checkpoint import Identity, digest_of_reads, glance, identify, software
+from aes_lipi.results.checkpoint import Identity, glance, identify
 from aes_lipi.results.store import ResultStore
 from aes_lipi.results.trial_files import TrialId
 
@@ -158,7 +158,7 @@ class StudyRun:
         for path, content in self._store.checkpoints(job.id):
             try:
                 identity = identify(content)
-                _check_fits(identity, job)
+                identity.check_of(job.id, job.replay)
             except ValueError as error:
                 remarks.append(f"passed over {path}: {error}")
             else:
@@ -187,18 +187,3 @@ def _glance(checkpoint: bytes | None) -> tuple[int, float | None]:
         return (0, None) if checkpoint is None else glance(checkpoint)
     except ValueError:  # the trial itself will say so
         return 0, None
-
-
-def _check_fits(identity: Identity, job: messages.Job) -> None:
-    """Whether a trial can go on from a checkpoint with the same bits.
-
-    Raises:
-        ValueError: the checkpoint is of another trial, of other reads, or of other versions of the
-            packages.
-    """
-    if (identity.variant, identity.trial) != (job.id.variant, job.trial):
-        raise ValueError(f"is of variant={identity.variant} trial={identity.trial:04d}")
-    if identity.replay != digest_of_reads(job.replay):
-        raise ValueError("is of a trial that repeats other reads, or none")
-    if identity.software != software():
-        raise ValueError(f"was written by {identity.software}, and this is {software()}")

@@ -22,8 +22,7 @@ from aes_lipi.coevolution.evolution import (
 )
 from aes_lipi.coevolution.schedule import Schedule
 from aes_lipi.coevolution.state import Held, Setup, TrialState
-from aes_lipi.config import Variant
-from aes_lipi.config.study import CheckpointInterval
+from aes_lipi.config import CheckpointInterval, Variant
 from aes_lipi.errors import UserError
 from aes_lipi.execution.endings import conclude, failed, processor_name
 from aes_lipi.execution.inputs import inputs_of, prepare

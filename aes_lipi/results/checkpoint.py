@@ -27,12 +27,16 @@ from aes_lipi.coevolution.records import RecordLog, in_order
 from aes_lipi.coevolution.schedule import Schedule
 from aes_lipi.coevolution.state import Held, Reads, TrialState
 from aes_lipi.config import Variant
-from aes_lipi.results.checkpoint_records import (
+from aes_lipi.results.checkpoint_tensors import (
+    Tensors,
     newest_mean_l1,
     records_from_tensors,
     records_to_tensors,
+    states_from_tensors,
+    states_to_tensors,
+    take,
 )
-from aes_lipi.results.checkpoint_states import Tensors, states_from_tensors, states_to_tensors, take
+from aes_lipi.results.trial_files import TrialId
 
 CHECKPOINT_FORMAT: Literal[2] = 2
 _KEY = "aes_lipi"
@@ -87,15 +91,33 @@ class Identity(BaseModel):
     wall_time_s: Annotated[float, Field(ge=0)]
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
+    def check_of(self, trial: TrialId, replay: Reads | None) -> None:
+        """Make sure that a trial can go on from the checkpoint with the same bits.
+
+        Args:
+            trial: which.
+            replay: the reads that it repeats.
+
+        Raises:
+            ValueError: the checkpoint is of another trial, of other reads, or of other versions of
+                the packages.
+        """
+        if (self.variant, self.trial) != (trial.variant, trial.trial):
+            raise ValueError(f"is of variant={self.variant} trial={self.trial:04d}")
+        if self.replay != _digest_of_reads(replay):
+            raise ValueError("is of a trial that repeats other reads, or none")
+        if self.software != _software():
+            raise ValueError(f"was written by {self.software}, and this is {_software()}")
+
 
 @cache
-def software() -> str:
+def _software() -> str:
     """The packages that decide bits, with their versions."""
     others = " ".join(f"{name} {version(name)}" for name in ("numpy", "numba", "torch"))
     return f"aes_lipi {__version__} {others}"
 
 
-def digest_of_reads(replay: Reads | None) -> str:
+def _digest_of_reads(replay: Reads | None) -> str:
     """What tells the reads that a trial repeats from others; empty if it repeats none."""
     if replay is None:
         return ""
@@ -125,9 +147,9 @@ def encode_checkpoint(
         variant=variant.id,
         trial=state.trial,
         generations=state.generations,
-        software=software(),
+        software=_software(),
         processor=processor,
-        replay=digest_of_reads(replay),
+        replay=_digest_of_reads(replay),
         started_at=checkpoint.started_at.timestamp(),
         wall_time_s=checkpoint.wall_time_s,
         sha256="0" * 64,

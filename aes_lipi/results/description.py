@@ -1,4 +1,8 @@
-"""What a study's folder was made for, and how another study differs from it."""
+"""What a folder's study says of itself: what it was made for, and what its driver is at.
+
+`study.json` tells studies apart, and how another one differs. `progress.json` is of use only as
+long as its driver lives, and nobody but `aes-lipi status` reads it.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,12 @@ import itertools
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aes_lipi.config import ID_FORMAT, Study
-from aes_lipi.errors import printable
+from aes_lipi.errors import UserError, printable
 from aes_lipi.io.files import decode_json, encode_json
 from aes_lipi.results.storage import Storage
 
@@ -49,7 +55,7 @@ def describe_study(study: Study) -> bytes:
             "name": study.name,
             "description": study.description,
             "trials": study.trials,
-            "variants": variants_of(study),
+            "variants": _variants_of(study),
         }
     )
 
@@ -63,7 +69,7 @@ def stored_description(storage: Storage) -> bytes | None:
     return storage.read(STUDY_FILE, _LONGEST)
 
 
-def variants_of(study: Study) -> Variants:
+def _variants_of(study: Study) -> Variants:
     """A study's variants as they are described, by id."""
     return {
         variant.id: {"name": study.label(variant), **variant.model_dump(mode="json")}
@@ -79,7 +85,7 @@ def read_variants(content: bytes) -> Variants | None:
     return variants
 
 
-def version_clause(content: bytes) -> str | None:
+def _version_clause(content: bytes) -> str | None:
     """Which version wrote a `study.json`, if its ids are not those of this one; else None."""
     found = (decode_json(content) or {}).get("format")
     if found == ID_FORMAT:
@@ -100,7 +106,39 @@ def read_study_description(content: bytes) -> StudyDescription | None:
     return StudyDescription(name, trials, variants)
 
 
-def difference(known: Variants, asked: Variants) -> str:
+def check_same_study(storage: Storage, content: bytes, study: Study) -> None:
+    """Make sure that a folder was made for a study.
+
+    Args:
+        storage: the folder.
+        content: of its `study.json`.
+        study: what is asked for.
+
+    Raises:
+        UserError: the folder was made for another study, or by another version; the line says how
+            they differ and what to do.
+    """
+    known, asked = read_variants(content), _variants_of(study)
+    if known is None:
+        raise UserError(
+            f"{storage.shown}/{STUDY_FILE}: not a study description; choose another "
+            "--output_dir, or --fresh to start again"
+        )
+    other_version = _version_clause(content)
+    if other_version is not None:
+        raise UserError(
+            f"{storage.shown}: {other_version}; choose another --output_dir, or --fresh "
+            "to remove its results and start again"
+        )
+    if known.keys() != asked.keys():
+        raise UserError(
+            f"{storage.shown}: holds a different study ({_difference(known, asked)}); "
+            "choose another --output_dir, or --fresh to remove its results and start again, or "
+            "run it with the settings it was made with"
+        )
+
+
+def _difference(known: Variants, asked: Variants) -> str:
     """How the variants asked for differ from those known, field by field, in a line."""
     gone = {key: value for key, value in known.items() if key not in asked}
     new = {key: value for key, value in asked.items() if key not in known}
@@ -156,3 +194,86 @@ def _only(verb: str, variants: Variants) -> list[str]:
 
 def _count(number: int) -> str:
     return f"{number} variant{'' if number == 1 else 's'}"
+
+
+PROGRESS_FILE = "progress.json"
+_LONGEST_PROGRESS = 16 * 1024 * 1024  # bytes; a running trial takes some two hundred
+
+_Count = Annotated[int, Field(ge=0)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class RunningTrial(_Strict):
+    """A trial on its way.
+
+    Attributes:
+        variant: id of its variant.
+        label: name of its variant.
+        trial: its number.
+        generations: that it has behind it.
+        epochs: generations of a whole trial.
+        mean_L1: mean over its cells when it was written down last; None if it was not measured.
+    """
+
+    variant: str
+    label: str
+    trial: _Count
+    generations: _Count
+    epochs: _Count
+    mean_L1: float | None = None  # noqa: N815 - the column's name for it
+
+
+class Progress(_Strict):
+    """What a driver knows beyond its study's files.
+
+    Attributes:
+        format: version of the file's layout.
+        claim: token of the driver's claim; of no other driver is this true.
+        generations_per_second: of all trials together; None before that can be known.
+        generations_left: of all trials that the driver is to run.
+        running: the trials on their way, in the order in which they started.
+    """
+
+    format: Literal[1] = 1
+    claim: str
+    generations_per_second: Annotated[float, Field(gt=0)] | None
+    generations_left: _Count
+    running: tuple[RunningTrial, ...]
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Time that the rest will take; None before that can be known."""
+        rate = self.generations_per_second
+        return None if rate is None else self.generations_left / rate
+
+    def encoded(self) -> bytes:
+        """The content of `progress.json`.
+
+        Raises:
+            UserError: a label cannot be written.
+        """
+        return encode_json(self.model_dump())
+
+
+def read_progress(storage: Storage) -> Progress | None:
+    """What a folder's `progress.json` says; None if there is none, or it is not one of ours.
+
+    Raises:
+        UserError: the folder cannot be read.
+    """
+    content = storage.read(PROGRESS_FILE, _LONGEST_PROGRESS)
+    try:
+        return None if content is None else Progress.model_validate_json(content)
+    except ValidationError:
+        return None
+
+
+def holds_progress(storage: Storage) -> bool:
+    """Whether a folder has a `progress.json` that a driver wrote."""
+    try:
+        return read_progress(storage) is not None
+    except UserError:  # a link, say, or a folder
+        return False

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Literal
 
 from aes_lipi.errors import UserError
-from aes_lipi.results.checkpoint_files import CHECKPOINTS, CheckpointFiles
 from aes_lipi.results.description import (
     STUDY_FILE,
     StudyDescription,
@@ -29,7 +28,15 @@ from aes_lipi.results.inventory import (
 from aes_lipi.results.lock import Lock, lock_on
 from aes_lipi.results.object_storage import open_storage
 from aes_lipi.results.storage import Storage
-from aes_lipi.results.trial_files import FOLDERS, MARKERS, TrialId, stored_marker, trial_of
+from aes_lipi.results.trial_files import (
+    CHECKPOINTS,
+    FOLDERS,
+    MARKERS,
+    CheckpointFiles,
+    TrialId,
+    stored_marker,
+    trial_of,
+)
 
 _MADE_LATER = ("report", "exports")  # by other commands, into the folder
 _SHOWN = 3

@@ -10,17 +10,16 @@ from pathlib import Path
 
 from aes_lipi.errors import UserError
 from aes_lipi.io.files import TEMPORARY_PREFIX
-from aes_lipi.results.checkpoint_files import CheckpointFiles
-from aes_lipi.results.description import STUDY_FILE
+from aes_lipi.results.description import PROGRESS_FILE, STUDY_FILE, holds_progress
 from aes_lipi.results.lock import is_lock, locked
 from aes_lipi.results.object_storage import open_storage
-from aes_lipi.results.progress import PROGRESS_FILE, holds_progress
 from aes_lipi.results.storage import Storage
 from aes_lipi.results.trial_files import (
     FAILURES,
     FOLDERS,
     MARKERS,
     RESULTS,
+    CheckpointFiles,
     Marker,
     TrialId,
     stored_marker,

@@ -14,14 +14,16 @@ import pyarrow as pa
 from aes_lipi.errors import UserError
 from aes_lipi.results.description import (
     STUDY_FILE,
+    Progress,
+    RunningTrial,
     StudyDescription,
+    read_progress,
     read_study_description,
     stored_description,
 )
 from aes_lipi.results.inventory import Inventory, take_inventory
 from aes_lipi.results.lock import lock_on
 from aes_lipi.results.object_storage import open_storage
-from aes_lipi.results.progress import Progress, RunningTrial, read_progress
 from aes_lipi.results.reading import read_each
 from aes_lipi.results.storage import Storage
 from aes_lipi.results.trial_files import TrialId

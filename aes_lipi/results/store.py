@@ -19,28 +19,25 @@ from pathlib import Path
 
 from aes_lipi.config import Study
 from aes_lipi.errors import UserError
-from aes_lipi.results.checkpoint_files import CheckpointFiles
 from aes_lipi.results.description import (
+    PROGRESS_FILE,
     STUDY_FILE,
+    Progress,
+    check_same_study,
     describe_study,
-    difference,
-    read_variants,
     stored_description,
-    variants_of,
-    version_clause,
 )
 from aes_lipi.results.inventory import Inventory, is_own, remove_results, take_inventory
 from aes_lipi.results.lock import HeldLock, locked
 from aes_lipi.results.object_storage import open_storage
-from aes_lipi.results.progress import PROGRESS_FILE, Progress, encode_progress
 from aes_lipi.results.schema import failures_schema
 from aes_lipi.results.trial_files import (
     FAILURES,
     MARKERS,
+    CheckpointFiles,
     Row,
     TrialFiles,
     TrialId,
-    make_marker,
     parquet,
     stored_marker,
 )
@@ -79,24 +76,7 @@ class ResultStore:
             )
         if content is None or fresh:
             return False
-        known, asked = read_variants(content), variants_of(study)
-        if known is None:
-            raise UserError(
-                f"{self.storage.shown}/{STUDY_FILE}: not a study description; choose another "
-                "--output_dir, or --fresh to start again"
-            )
-        other_version = version_clause(content)
-        if other_version is not None:
-            raise UserError(
-                f"{self.storage.shown}: {other_version}; choose another --output_dir, or --fresh "
-                "to remove its results and start again"
-            )
-        if known.keys() != asked.keys():
-            raise UserError(
-                f"{self.storage.shown}: holds a different study ({difference(known, asked)}); "
-                "choose another --output_dir, or --fresh to remove its results and start again, or "
-                "run it with the settings it was made with"
-            )
+        check_same_study(self.storage, content, study)
         return True
 
     @contextmanager
@@ -159,7 +139,7 @@ class ResultStore:
             self.storage.remove(trial.path(MARKERS))
             for folder, content in files.contents().items():
                 self.storage.write(trial.path(folder), content)
-            self.storage.write(trial.path(MARKERS), make_marker(trial, files))
+            self.storage.write(trial.path(MARKERS), files.marker(trial))
         self.storage.remove(trial.path(FAILURES))
         self._known_checkpoints().remove(trial)
 
@@ -212,7 +192,7 @@ class ResultStore:
             UserError: as `commit`.
         """
         self._check_lock()
-        self.storage.write(PROGRESS_FILE, encode_progress(progress))
+        self.storage.write(PROGRESS_FILE, progress.encoded())
 
     def remove_progress(self) -> None:
         """Remove what a driver wrote of itself.

@@ -1,18 +1,24 @@
-"""A trial's files, and the marker that commits them: written last, it says what they hold."""
+"""A trial's files: those of one that is done, with the marker that commits them, and checkpoints.
+
+The marker is written last and says what the others hold. Of a trial on its way the last two
+checkpoints are kept, until it is committed:
+checkpoints/variant=<id>/trial=<nnnn>/generation=<gggggggg>.safetensors
+"""
 
 from __future__ import annotations
 
 import hashlib
 import io
+import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from aes_lipi.io.files import decode_json, encode_json
+from aes_lipi.io.files import TEMPORARY_PREFIX, decode_json, encode_json
 from aes_lipi.results.schema import generations_schema, trials_schema
 from aes_lipi.results.storage import Storage
 
@@ -70,6 +76,21 @@ class TrialFiles:
         """The contents by folder, in the order of writing."""
         return {"models": self.model, "generations": self.generations, "trials": self.trial}
 
+    def marker(self, trial: TrialId) -> bytes:
+        """The content of the marker of a trial whose files are written."""
+        facts = {
+            folder: asdict(_facts(trial.path(folder), content))
+            for folder, content in self.contents().items()
+        }
+        return encode_json(
+            {
+                "format": _MARKER_FORMAT,
+                "variant": trial.variant,
+                "trial": trial.trial,
+                "files": facts,
+            }
+        )
+
 
 def trial_files(row: Row, generations: Sequence[Row], model: bytes) -> TrialFiles:
     """Encode a finished trial.
@@ -123,17 +144,6 @@ Marker = Mapping[str, FileFacts]
 """What a trial's files hold, by folder."""
 
 
-def make_marker(trial: TrialId, files: TrialFiles) -> bytes:
-    """The content of the marker of a trial whose files are written."""
-    facts = {
-        folder: asdict(_facts(trial.path(folder), content))
-        for folder, content in files.contents().items()
-    }
-    return encode_json(
-        {"format": _MARKER_FORMAT, "variant": trial.variant, "trial": trial.trial, "files": facts}
-    )
-
-
 def _read_marker(content: bytes | None, trial: TrialId) -> Marker | None:
     """What a marker says; None if there is none, or the content is not this trial's marker."""
     document = decode_json(content)
@@ -177,3 +187,96 @@ def _read_facts(facts: Any) -> FileFacts | None:
         and isinstance(facts["sha256"], str)
     )
     return FileFacts(**facts) if fits else None
+
+
+CHECKPOINTS = "checkpoints"
+_KEPT = 2
+
+_TRIAL = rf"{CHECKPOINTS}/variant=(v[0-9a-f]{{10}})/trial=([0-9]{{4}})"
+_CHECKPOINT = re.compile(rf"{_TRIAL}/generation=[0-9]{{8}}\.safetensors")
+_HALF_WRITTEN = re.compile(rf"{_TRIAL}/{re.escape(TEMPORARY_PREFIX)}[0-9a-f]{{32}}")
+
+
+class CheckpointFiles:
+    """The checkpoints in a study's folder.
+
+    Args:
+        storage: the folder.
+
+    Raises:
+        UserError: the folder cannot be read; mend its permissions.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._paths: dict[TrialId, list[str]] = {}
+        self._sizes: dict[str, int] = {}
+        for entry in storage.files(CHECKPOINTS):
+            found = _CHECKPOINT.fullmatch(entry.name)
+            if found is not None and entry.size <= _most_bytes():
+                self._sizes[entry.name] = entry.size
+                self._paths.setdefault(TrialId(found[1], int(found[2])), []).append(entry.name)
+
+    def trials(self) -> list[TrialId]:
+        """All trials that have some."""
+        return sorted(self._paths)
+
+    def paths(self, trial: TrialId) -> list[str]:
+        """The places of a trial's checkpoints, in order of generations."""
+        return list(self._paths.get(trial, ()))
+
+    def write(self, trial: TrialId, generations: int, content: bytes) -> None:
+        """Write one down; of older ones all but the last are removed.
+
+        Args:
+            trial: whose.
+            generations: that its ring has behind it.
+            content: of the file.
+
+        Raises:
+            UserError: the folder cannot be written.
+        """
+        path = (
+            f"{CHECKPOINTS}/variant={trial.variant}/trial={trial.trial:04d}/"
+            f"generation={generations:08d}.safetensors"
+        )
+        self._storage.write(path, content)
+        self._sizes[path] = len(content)
+        known = self._paths.setdefault(trial, [])
+        later = [each for each in known if each > path]  # of a course that was given up
+        earlier = [each for each in known if each < path]
+        for old in [*later, *earlier[: 1 - _KEPT]]:
+            self._storage.remove(old)
+            del self._sizes[old]
+        self._paths[trial] = [*earlier[1 - _KEPT :], path]
+
+    def newest_first(self, trial: TrialId) -> Iterator[tuple[str, bytes]]:
+        """A trial's checkpoints: place and content of the file.
+
+        Raises:
+            UserError: one cannot be read.
+        """
+        for path in reversed(self.paths(trial)):
+            content = self._storage.read(path, self._sizes[path])
+            if content is not None:
+                yield path, content
+
+    def remove(self, trial: TrialId) -> None:
+        """Remove a trial's checkpoints.
+
+        Raises:
+            UserError: a file cannot be removed; mend the folder's permissions.
+        """
+        for path in self._paths.pop(trial, ()):
+            self._storage.remove(path)
+            del self._sizes[path]
+
+    def half_written(self) -> list[str]:
+        """Files that a killed driver was writing."""
+        entries = self._storage.files(CHECKPOINTS)
+        return [entry.name for entry in entries if _HALF_WRITTEN.fullmatch(entry.name)]
+
+
+def _most_bytes() -> int:
+    """No checkpoint is larger than half of the memory that its ring must fit into."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2

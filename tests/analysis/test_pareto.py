@@ -18,7 +18,7 @@ from aes_lipi.analysis.pareto import CANDIDATE_COLUMNS, read_candidates
 from aes_lipi.coevolution.records import pareto_front
 from aes_lipi.config import Study
 from aes_lipi.errors import UserError
-from aes_lipi.results.trial_files import TrialFiles, TrialId, make_marker
+from aes_lipi.results.trial_files import TrialFiles, TrialId
 
 NAN = np.nan
 LOSSES = np.array([[0.5, 0.4], [NAN, NAN], [0.1, 0.3]])  # three generations of two cells
@@ -177,7 +177,7 @@ def recommit_without(folder: Path, trial: TrialId, column: str) -> None:
     contents = [
         (folder / trial.path(table)).read_bytes() for table in ("generations", "models", "trials")
     ]
-    (folder / trial.path("committed")).write_bytes(make_marker(trial, TrialFiles(*contents)))
+    (folder / trial.path("committed")).write_bytes(TrialFiles(*contents).marker(trial))
 
 
 def test_only_the_columns_of_candidates_are_unpacked(

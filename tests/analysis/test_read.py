@@ -117,7 +117,6 @@ def test_a_failure_that_another_directory_mended_is_none(tmp_path: Path) -> None
 def test_a_table_without_its_keys_is_damaged(tmp_path: Path) -> None:
     """Committed by a writer that forgot the cells: it is not read as something else."""
     from aes_lipi.results.trial_files import (  # noqa: PLC0415
-        make_marker,
         trial_files,
     )
 
@@ -127,7 +126,7 @@ def test_a_table_without_its_keys_is_damaged(tmp_path: Path) -> None:
     files = trial_files({"variant_name": "x"}, [{"generation": 0}], model=b"")
     for folder, content in files.contents().items():
         (tmp_path / trial.path(folder)).write_bytes(content)
-    (tmp_path / trial.path("committed")).write_bytes(make_marker(trial, files))
+    (tmp_path / trial.path("committed")).write_bytes(files.marker(trial))
     data = read_measurements(tmp_path)
     assert len(data.trials) == 0
     assert "other content" in data.skipped[0]

@@ -22,9 +22,8 @@ from aes_lipi.coevolution.schedule import Schedule
 from aes_lipi.coevolution.state import TrialState
 from aes_lipi.execution.inputs import prepare
 from aes_lipi.results.checkpoint import Checkpoint, decode_checkpoint, encode_checkpoint, identify
-from aes_lipi.results.checkpoint_files import CheckpointFiles
 from aes_lipi.results.storage import LocalStorage
-from aes_lipi.results.trial_files import TrialId
+from aes_lipi.results.trial_files import CheckpointFiles, TrialId
 from benchmarks.trial import random_exponential
 
 GENERATIONS = 400

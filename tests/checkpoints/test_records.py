@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aes_lipi.coevolution.records import Record
-from aes_lipi.results.checkpoint_records import (
+from aes_lipi.results.checkpoint_tensors import (
     newest_mean_l1,
     records_from_tensors,
     records_to_tensors,

@@ -28,9 +28,9 @@ from aes_lipi.cli import main
 from aes_lipi.cli.app import app
 from aes_lipi.config import Study
 from aes_lipi.errors import UserError
+from aes_lipi.results.description import Progress, RunningTrial
 from aes_lipi.results.lock import STALE_AFTER_S, Lock
 from aes_lipi.results.processes import Process
-from aes_lipi.results.progress import Progress, RunningTrial
 from aes_lipi.results.store import ResultStore
 
 ROOT = Path(__file__).resolve().parents[2]

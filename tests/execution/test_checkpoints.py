@@ -22,10 +22,11 @@ from aes_lipi.execution.run import Summary
 from aes_lipi.execution.run import run_study as run_on
 from aes_lipi.execution.study import TrialProgress
 from aes_lipi.execution.trial import CheckpointTimer
-from aes_lipi.results.checkpoint_files import CheckpointFiles
+from aes_lipi.results import checkpoint
 from aes_lipi.results.inventory import clean
 from aes_lipi.results.reading import load_results
 from aes_lipi.results.storage import LocalStorage
+from aes_lipi.results.trial_files import CheckpointFiles
 
 EPOCHS = 30
 
@@ -128,7 +129,7 @@ def test_other_versions_of_the_packages_begin_anew(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     interrupted(tmp_path, 21)
-    monkeypatch.setattr(study_run, "software", lambda: "aes_lipi 99")
+    monkeypatch.setattr(checkpoint, "_software", lambda: "aes_lipi 99")
     heard = Stop()
     run_study(study_of(), tmp_path, observer=heard)
     assert heard.resumptions == []

@@ -28,7 +28,7 @@ from aes_lipi.execution.messages import (
 )
 from aes_lipi.execution.run import progress_of, published
 from aes_lipi.execution.study import SETTLED_AFTER_S, StudyState, TrialProgress
-from aes_lipi.results.progress import Progress, read_progress
+from aes_lipi.results.description import Progress, read_progress
 from aes_lipi.results.store import ResultStore
 
 STUDY = tiny_study(trials=2)

@@ -34,7 +34,7 @@ from aes_lipi.errors import UserError
 from aes_lipi.models import Model, Place, load_model, load_recorded
 from aes_lipi.models.files import model_bytes
 from aes_lipi.results import checkpoint as checkpoints
-from aes_lipi.results import description, lock, progress, trial_files
+from aes_lipi.results import description, lock, trial_files
 from aes_lipi.results.checkpoint import Checkpoint, decode_checkpoint, encode_checkpoint, identify
 from aes_lipi.results.inventory import clean
 from aes_lipi.results.processes import Process
@@ -318,33 +318,30 @@ def documents_target() -> Target:
     claim = lock.Lock(uuid.uuid4().hex, Process("host", "machine", 7, "1"))
     path = folder / claim.name
     study = prepared_study(rng_seed=[1, 2])
-    asked = description.variants_of(study)
 
     def read(content: bytes) -> None:
         trial_files._read_marker(content, _TRIAL)
         description.read_study_description(content)
-        (folder / progress.PROGRESS_FILE).write_bytes(content)
-        progress.read_progress(storage)
-        known = description.read_variants(content)
-        if known is not None and known.keys() != asked.keys():
-            raise UserError(description.difference(known, asked))
+        (folder / description.PROGRESS_FILE).write_bytes(content)
+        description.read_progress(storage)
         path.write_bytes(content)
         other = lock._read(storage, Entry(claim.name, len(content), 0.0))
         if other is not None and not other.is_stale(0.0):
             raise lock._refusal(storage, other)
+        description.check_same_study(storage, content, study)
 
     facts = {
         folder: asdict(trial_files.FileFacts(_TRIAL.path(folder), 1, 2, "0" * 64))
         for folder in ("models", "generations", "trials")
     }
     marker = {"format": 1, "variant": _TRIAL.variant, "trial": _TRIAL.trial, "files": facts}
-    running = progress.RunningTrial(variant="v", label="x", trial=1, generations=2, epochs=3)
-    said = progress.Progress(
+    running = description.RunningTrial(variant="v", label="x", trial=1, generations=2, epochs=3)
+    said = description.Progress(
         claim=claim.token, generations_per_second=0.5, generations_left=1, running=(running,)
     )
     seeds = [
         *(claim.content(), description.describe_study(study), json.dumps(marker).encode()),
-        progress.encode_progress(said),
+        said.encoded(),
     ]
 
     def mutate(content: bytes, rng: random.Random) -> bytes:

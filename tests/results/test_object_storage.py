@@ -26,10 +26,10 @@ from aes_lipi.errors import UserError
 from aes_lipi.execution.run import Summary
 from aes_lipi.export import export
 from aes_lipi.models import load_model
+from aes_lipi.results.description import Progress, RunningTrial
 from aes_lipi.results.inventory import clean
 from aes_lipi.results.lock import STALE_AFTER_S, locked
 from aes_lipi.results.object_storage import _ObjectStorage, open_storage
-from aes_lipi.results.progress import Progress, RunningTrial
 from aes_lipi.results.reading import load_results
 from aes_lipi.results.status import Counts, Driver, study_status
 from aes_lipi.results.storage import join, place_of

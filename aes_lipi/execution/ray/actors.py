@@ -16,8 +16,7 @@ from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.coevolution.evolution import InProcess, StepsLost, TrialFailed, evolve, first_states
 from aes_lipi.coevolution.schedule import Schedule
 from aes_lipi.coevolution.state import Setup, Step, TrialState, Version
-from aes_lipi.config import Variant
-from aes_lipi.config.study import NEVER, CheckpointInterval
+from aes_lipi.config import NEVER, CheckpointInterval, Variant
 from aes_lipi.errors import UserError
 from aes_lipi.execution.endings import conclude, failed, processor_name
 from aes_lipi.execution.inputs import Inputs, SetupCache

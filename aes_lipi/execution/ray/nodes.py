@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -124,18 +123,6 @@ class DrainNotice:
         except Exception:  # a cluster that does not answer gives no notice
             return False
         return any(node in draining for node in self._nodes())
-
-
-def lasting(notice: Callable[[], bool]) -> Callable[[], bool]:
-    """The same for many who ask: once given to one of them, it is given to all."""
-    given = threading.Event()
-
-    def was_given() -> bool:
-        if not given.is_set() and notice():
-            given.set()
-        return given.is_set()
-
-    return was_given
 
 
 def this_node() -> str:

@@ -20,11 +20,10 @@ from aes_lipi.execution.ray.capacity import (
     shared_cpu,
 )
 from aes_lipi.execution.ray.connection import ClusterOptions
-from aes_lipi.execution.ray.dispatch import Dispatch
 from aes_lipi.execution.ray.faults import cause_of
 from aes_lipi.execution.ray.forecast import Costs, choose_cells_per_actor
 from aes_lipi.execution.ray.nodes import NodeCheck, facts_of_this_node
-from aes_lipi.execution.ray.pool import Lane, Layout, StoredInputs, as_options
+from aes_lipi.execution.ray.pool import ClusterPool, Lane, Layout, StoredInputs, as_options
 from aes_lipi.execution.ray.tasks import RemoteRoom, RemoteTiming
 from aes_lipi.execution.stacks import can_stack, check_trials_per_worker, stacks_of
 from aes_lipi.execution.study_run import StudyRun
@@ -74,7 +73,7 @@ class ClusterRunner:
                 Lane(kinds[each], each, self._options, self._inputs, len(stacks[each]))
                 for each in layouts
             ]
-            pool = Dispatch(lanes, nodes, study)
+            pool = ClusterPool(lanes, nodes, study)
             for layout in layouts:
                 study.begin(pool, stacks[layout], kinds[layout])
             pool.run()

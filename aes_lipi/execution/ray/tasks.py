@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -21,7 +22,6 @@ from aes_lipi.execution.ray.nodes import (
     DrainNotice,
     NodeFacts,
     facts_of_this_node,
-    lasting,
     memory_share,
     this_node,
     use_only_what_is_ours,
@@ -64,7 +64,7 @@ def run_whole_trials(
     metrics = {job.id: TrialMetrics(job) for job in jobs}
     reached: dict[TrialId, int] = {}
     leaving = False
-    notice = lasting(DrainNotice(lambda: {this_node()}))
+    notice = _lasting(DrainNotice(lambda: {this_node()}))
     for job, message in now_and_then(run_trials(jobs, provide, notice), PROGRESS_INTERVAL_S):
         if isinstance(message, Reached):
             now = message.generations
@@ -74,6 +74,18 @@ def run_whole_trials(
         yield job.id, message
     if leaving:
         time.sleep(STAY_S)  # a drained node without work ends at once, and its objects with it
+
+
+def _lasting(notice: Callable[[], bool]) -> Callable[[], bool]:
+    """The same for many who ask: once given to one of them, it is given to all."""
+    given = threading.Event()
+
+    def was_given() -> bool:
+        if not given.is_set() and notice():
+            given.set()
+        return given.is_set()
+
+    return was_given
 
 
 RemoteTrials: Any = ray.remote(max_retries=0, num_returns="streaming")(run_whole_trials)
