@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import itertools
 import os
 import signal
 import threading
@@ -116,8 +117,18 @@ def assert_same_course(study: Study) -> None:
             np.testing.assert_allclose(ours[name], theirs[name], rtol=TOLERANCE, err_msg=name)
 
 
-@pytest.mark.parametrize("cell_evaluation", sorted(CELL_EVALUATIONS))
-@pytest.mark.parametrize("environment", sorted(ENVIRONMENTS))
+def _pairs() -> list[Any]:
+    """Every environment with every cell evaluation; each of them once in a quick test."""
+    environments, rules = sorted(ENVIRONMENTS), sorted(CELL_EVALUATIONS)
+    longest = max(len(environments), len(rules))
+    quick = {(environments[k % len(environments)], rules[k % len(rules)]) for k in range(longest)}
+    return [
+        pair if pair in quick else pytest.param(*pair, marks=pytest.mark.slow)
+        for pair in itertools.product(environments, rules)
+    ]
+
+
+@pytest.mark.parametrize(("environment", "cell_evaluation"), _pairs())
 def test_a_stack_of_all_operators_comes_to_what_single_models_come_to(
     environment: str, cell_evaluation: str
 ) -> None:
@@ -302,6 +313,7 @@ def test_a_study_has_the_same_bits_however_many_trials_are_together(
     assert_same_study(alone, tmp_path / "s")
 
 
+@pytest.mark.slow
 def test_killed_workers_cost_no_trial_and_no_bit(alone: Path, tmp_path: Path) -> None:
     killer = Killer(3)
     assert run_beside(tmp_path / "s", 2, 2, killer) == Summary(6, 0)
@@ -321,7 +333,7 @@ class _Interrupts(Listener):
             os.kill(os.getpid(), self._by)
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_an_interrupted_stack_goes_on_from_its_checkpoints(
     jobs: int, alone: Path, tmp_path: Path
 ) -> None:

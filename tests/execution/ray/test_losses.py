@@ -31,7 +31,7 @@ A_CELL_PER_ACTOR = ClusterOptions(cells_per_actor=1, trials_at_a_time=1)
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Path]:
-    study = tiny_study(trials=1, epochs=600, prune_method="random", record_interval=50)
+    study = tiny_study(trials=1, epochs=120, prune_method="random", record_interval=50)
     directory = tmp_path_factory.mktemp("undisturbed") / "study"
     run_here(study, directory)
     return study, directory
@@ -42,7 +42,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Path]:
     [
         ("CellActor", A_CELL_PER_ACTOR),
         pytest.param("TrialDriver", A_CELL_PER_ACTOR, marks=pytest.mark.slow),
-        ("run_whole_trials", ClusterOptions(placement="trial")),
+        pytest.param(
+            *("run_whole_trials", ClusterOptions(placement="trial")), marks=pytest.mark.slow
+        ),
     ],
     ids=["a cell", "a driver of a trial", "a trial's task"],
 )
@@ -54,7 +56,7 @@ def test_a_killed_worker_costs_no_trial_and_no_bit(
     tmp_path: Path,
 ) -> None:
     study, directory = undisturbed
-    killer = WorkerKiller(three_nodes, name, kills=2 if name == "CellActor" else 1, every=5)
+    killer = WorkerKiller(three_nodes, name, kills=1, every=5)
     assert run_study(study, tmp_path / "s", ClusterRunner(options), killer) == Summary(1, 0)
     assert killer.killed
     assert_same_study(directory, tmp_path / "s")
@@ -95,6 +97,7 @@ def test_a_lost_node_costs_no_trial_and_no_bit(
         three_nodes.cluster.remove_node(node)
 
 
+@pytest.mark.slow
 def test_asynchronous_cells_go_on_after_a_loss_and_can_be_replayed(
     three_nodes: NodeProcesses, tmp_path: Path
 ) -> None:
@@ -132,7 +135,7 @@ def test_a_slow_cell_holds_nobody_up(three_nodes: NodeProcesses, tmp_path: Path)
 def _command(study_file: Path, output: Path, address: str) -> list[str]:
     return [
         *(sys.executable, "-m", "aes_lipi", "run", "--config", str(study_file)),
-        *("--output_dir", str(output), "--address", address, "--cells_per_actor", "1"),
+        *("--output_dir", str(output), "--address", address, "--cells_per_actor", "2"),
     ]
 
 
@@ -209,9 +212,9 @@ BY_TRIAL = ClusterRunner(ClusterOptions(placement="trial"))
     ("settings", "first", "then"),
     [
         pytest.param({"prune_method": "random"}, BY_CELL, HERE, marks=pytest.mark.slow),
-        ({"prune_method": "random"}, HERE, BY_CELL),
+        ({"prune_method": "random"}, HERE, BY_PAIRS),
         pytest.param({"prune_method": "random"}, BY_TRIAL, BY_PAIRS, marks=pytest.mark.slow),
-        ({"update_order": "asynchronous"}, BY_CELL, HERE),
+        pytest.param({"update_order": "asynchronous"}, BY_CELL, HERE, marks=pytest.mark.slow),
         pytest.param(
             {"optimizer_state": "cell", "update_order": "synchronous"},
             *(BY_PAIRS, BY_CELL),
@@ -232,7 +235,7 @@ def test_a_trial_goes_on_elsewhere_from_its_checkpoint(
     three_nodes: NodeProcesses,
     tmp_path: Path,
 ) -> None:
-    study = tiny_study(trials=1, epochs=400, record_interval=100, **settings)
+    study = tiny_study(trials=1, epochs=150, record_interval=50, **settings)
     study = study.model_copy(update={"checkpoint_interval": 7})
     stops = _Interrupter(tmp_path / "s")
     with pytest.raises(KeyboardInterrupt):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -28,10 +29,17 @@ def bits(rng):
     return rng.random((40, 6)) < 0.5
 """
 PLACEMENTS = {
-    "cell": ["--cells_per_actor", "1", "--cell_resources", "CPU=0.25"],
     "trial": ["--placement", "trial"],
+    "cell": ["--cells_per_actor", "2", "--cell_resources", "CPU=0.25"],
     "chosen": [],
 }
+
+
+def quickly(*names: str) -> list[Any]:
+    """All placements; others than these in slow tests."""
+    return [
+        name if name in names else pytest.param(name, marks=pytest.mark.slow) for name in PLACEMENTS
+    ]
 
 
 def run(folder: Path, out: str, schedule: str, *arguments: str, path: Path | None = None) -> str:
@@ -54,7 +62,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("placement", PLACEMENTS)
+@pytest.mark.parametrize("placement", quickly("cell"))
 def test_the_bits_are_those_of_one_process(
     placement: str, folder: Path, three_nodes: NodeProcesses
 ) -> None:
@@ -65,7 +73,7 @@ def test_the_bits_are_those_of_one_process(
     assert generations["n_pruned_encoder"].max() > 0
 
 
-@pytest.mark.parametrize("placement", PLACEMENTS)
+@pytest.mark.parametrize("placement", quickly("trial"))
 def test_a_plug_in_that_fails_on_the_way_is_told_in_one_line(
     placement: str, folder: Path, three_nodes: NodeProcesses
 ) -> None:
@@ -76,7 +84,7 @@ def test_a_plug_in_that_fails_on_the_way_is_told_in_one_line(
     assert not (folder / f"{placement}_fails" / "failures").exists()
 
 
-@pytest.mark.parametrize("placement", PLACEMENTS)
+@pytest.mark.parametrize("placement", quickly("cell"))
 def test_workers_that_have_another_file_refuse_it(
     placement: str, folder: Path, three_nodes: NodeProcesses, tmp_path: Path
 ) -> None:

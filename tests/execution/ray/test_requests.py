@@ -133,6 +133,7 @@ def test_what_an_autoscaler_may_start_counts(
     assert capacity_now().total("CPU") == 6
 
 
+@pytest.mark.slow
 def test_a_part_of_a_gpu_is_reserved_where_there_is_one(
     three_nodes: NodeProcesses, tmp_path: Path
 ) -> None:
@@ -149,8 +150,8 @@ def test_a_part_of_a_gpu_is_reserved_where_there_is_one(
 
 
 def test_a_study_shows_in_the_metrics_of_ray(three_nodes: NodeProcesses, tmp_path: Path) -> None:
-    study = tiny_study(trials=1, epochs=100)
-    run_study(study, tmp_path / "s", ClusterRunner(ClusterOptions(cells_per_actor=1)))
+    study = tiny_study(trials=1, epochs=50)
+    run_study(study, tmp_path / "s", ClusterRunner(ClusterOptions(cells_per_actor=2)))
     expected = ("generations", "min_replacement_loss", "exchange_s")
     missing, until = set(expected), time.monotonic() + 30
     while missing and time.monotonic() < until:
@@ -207,7 +208,10 @@ def _run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProc
     )
 
 
-QUICK = ("--rq", "quickstart", "--trials", "1", "--epochs", "2")
+QUICK = (
+    *("--rq", "quickstart", "--trials", "1", "--epochs", "2"),
+    *("--prune_method", "random", "--population_size", "2"),
+)
 
 
 def test_the_command_finds_the_cluster_and_says_where_it_runs(

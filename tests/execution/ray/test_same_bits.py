@@ -22,7 +22,7 @@ from aes_lipi.results.reading import load_results
 pytestmark = pytest.mark.xdist_group("ray")
 
 SETTINGS: dict[str, Any] = {
-    "cell_evaluation": ["lipi_simple", "epoch-node", "all_vs_all"],
+    "cell_evaluation": ["lipi_simple", "all_vs_all"],
     "prune_method": "activation",
     "prune_probability": 0.5,
     "pruned_weights": "frozen",
@@ -39,14 +39,14 @@ PLACEMENTS = {
 def in_one_process(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Path]:
     study = tiny_study(trials=1, epochs=5, population_size=4, **SETTINGS)
     directory = tmp_path_factory.mktemp("one") / "study"
-    assert run_here(study, directory) == Summary(3, 0)
+    assert run_here(study, directory) == Summary(2, 0)
     return study, directory
 
 
 @pytest.mark.parametrize(
     "placement",
     [
-        pytest.param(name, marks=pytest.mark.slow) if name.startswith("two") else name
+        name if name.startswith(("whole", "two")) else pytest.param(name, marks=pytest.mark.slow)
         for name in PLACEMENTS
     ],
 )
@@ -58,7 +58,7 @@ def test_a_study_has_the_same_bits_wherever_its_cells_are(
 ) -> None:
     study, directory = in_one_process
     runner = ClusterRunner(PLACEMENTS[placement])
-    assert run_study(study, tmp_path / "cluster", runner) == Summary(3, 0)
+    assert run_study(study, tmp_path / "cluster", runner) == Summary(2, 0)
     assert_same_study(directory, tmp_path / "cluster")
 
 
@@ -77,7 +77,8 @@ def test_settings_that_travel_with_the_cells(
     study = tiny_study(trials=1, epochs=4, prune_method="random", **settings)
     run_here(study, tmp_path / "one")
     resources = (("CPU", 0.5),)
-    options = ClusterOptions(cells_per_actor=1, resources=resources)
+    pairs = study.variants[0].population_size % 2 == 0
+    options = ClusterOptions(cells_per_actor=2 if pairs else 1, resources=resources)
     assert run_study(study, tmp_path / "cells", ClusterRunner(options)) == Summary(1, 0)
     assert_same_study(tmp_path / "one", tmp_path / "cells")
 
@@ -109,14 +110,14 @@ def test_asynchronous_cells_are_replayed_exactly(
     three_nodes: NodeProcesses, tmp_path: Path
 ) -> None:
     study = tiny_study(
-        trials=1, epochs=30, population_size=6, update_order="asynchronous", prune_method="random"
+        trials=1, epochs=20, population_size=3, update_order="asynchronous", prune_method="random"
     )
     free = ClusterRunner(ClusterOptions(cells_per_actor=1))
     assert run_study(study, tmp_path / "free", free) == Summary(1, 0)
     generations = load_results(tmp_path / "free").generations
-    assert (generations["read_generations"].map(max) < 30).all()
+    assert (generations["read_generations"].map(max) < 20).all()
     assert (generations["read_generations"].map(len) == 3).all()
-    again = ClusterRunner(ClusterOptions(cells_per_actor=2))
+    again = ClusterRunner(ClusterOptions(cells_per_actor=3))
     run_study(study, tmp_path / "again", again, replay=tmp_path / "free")
     assert_same_study(tmp_path / "free", tmp_path / "again")
     run_study(study, tmp_path / "here", LocalRunner(1), replay=tmp_path / "free")

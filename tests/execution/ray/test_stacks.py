@@ -60,6 +60,15 @@ def in_one_process(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+def test_a_stack_has_the_bits_of_one_process(three_nodes: NodeProcesses, tmp_path: Path) -> None:
+    study = tiny_study(engine="torch", prune_method="random")
+    runner = ClusterRunner(ClusterOptions(placement="trial", trials_per_worker=2))
+    assert run_study(study, tmp_path / "s", runner) == Summary(2, 0)
+    run_here(study, tmp_path / "one")
+    assert_same_study(tmp_path / "one", tmp_path / "s")
+
+
+@pytest.mark.slow
 def test_stacks_run_beside_single_trials_and_change_no_bit(
     three_nodes: NodeProcesses, in_one_process: Path, tmp_path: Path
 ) -> None:
@@ -103,6 +112,7 @@ class _Drains(Listener):
         self.moved += "its node is about to go" in text
 
 
+@pytest.mark.slow
 def test_a_notice_moves_a_stack_to_another_node_at_no_cost(
     three_nodes: NodeProcesses, tmp_path: Path
 ) -> None:
@@ -150,6 +160,7 @@ def test_a_cluster_without_a_gpu_refuses_to_train_on_one(
     assert not (tmp_path / "s").exists()
 
 
+@pytest.mark.slow
 def test_a_gpu_that_torch_does_not_find_is_one_line(
     three_nodes: NodeProcesses, tmp_path: Path
 ) -> None:
