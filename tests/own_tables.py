@@ -12,7 +12,8 @@ from helpers import TINY
 
 from aes_lipi.arrays import Float32
 from aes_lipi.config import Study, StudyFile, Variant, resolve_study
-from aes_lipi.data import Dataset, load, load_dataset
+from aes_lipi.data import Dataset, load_dataset
+from aes_lipi.data.load import file_source
 from aes_lipi.data.scaling import learn_scaling, unit_interval
 from aes_lipi.data.source import Source
 from aes_lipi.errors import UserError
@@ -62,7 +63,7 @@ def load_file(path: Path, **settings: Any) -> Dataset:
 
 def read_matrix(path: Path, scale: str = "none") -> Float32:
     """The rows of a file in their order, scaled by all of them."""
-    source = load._source(path)
+    source = file_source(path)
     assert isinstance(source, Source)
     return unit_interval(source, learn_scaling(source) if scale == "minmax" else None)
 

@@ -1,5 +1,6 @@
 """Configuration: frozen, validated values. A study is variants, a variant is settings."""
 
+from aes_lipi.config.defaults import SEPARATORS
 from aes_lipi.config.presets import (
     describe,
     expanded,
@@ -27,6 +28,7 @@ __all__ = [
     "LABELLED_BY_VALUE",
     "NEVER",
     "OPERATOR_FIELDS",
+    "SEPARATORS",
     "CheckpointInterval",
     "Study",
     "StudyFile",

@@ -83,6 +83,7 @@ def known_name(field: str, name: object, built_in: Iterable[str]) -> str:
 
 _CLUSTERING_NAME = re.compile(r"(?:binary_clustering_)?([0-9]{1,9})_([0-9]{1,9})_([0-9]{1,9})")
 _CLUSTERING_FIELDS = ("n_clusters", "n_examples_per_cluster", "n_dim")
+_COMPRESSED = frozenset({".gz", ".gzip", ".bz2", ".xz", ".zst", ".zip"})
 _ALONE: Mapping[str, Any] = {
     "population_size": 1,
     "radius": 0,
@@ -117,6 +118,35 @@ def resolve_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
+SEPARATORS: Mapping[str, str] = {
+    "comma": ",",
+    "semicolon": ";",
+    "tab": "\t",
+    "pipe": "|",
+    "space": " ",
+}
+"""What separates the columns of a text file, by name."""
+
+
+def separator_name(given: Any) -> str:
+    """The one spelling of a separator: its name, or the character where it has none.
+
+    Raises:
+        ValueError: neither a name nor one character that no number holds.
+    """
+    text = {"\\t": "\t", "\\s+": " ", r"\|": "|"}.get(str(given), str(given))
+    if text == "auto" or text in SEPARATORS:
+        return text
+    names = {character: name for name, character in SEPARATORS.items()}
+    if text in names:
+        return names[text]
+    if len(text) != 1 or not text.isascii() or not text.isprintable() or text.isalnum():
+        text = ""
+    if text == "" or text in "+-.\"'#":
+        raise ValueError(f"give auto, {', '.join(SEPARATORS)}, or one other character")
+    return text
+
+
 def dependent_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
     """What the fields of a variant that depend on others would be, had they been left out.
 
@@ -147,7 +177,9 @@ def _resolve_sizes(settings: dict[str, Any]) -> None:
 
 
 def _resolve_file(settings: dict[str, Any]) -> None:
-    settings["dataset_name"] = Path(str(settings["data"])).stem
+    path = Path(str(settings["data"]))
+    inner = Path(path.stem) if path.suffix.lower() in _COMPRESSED else path
+    settings["dataset_name"] = inner.stem
     _refuse_sizes(settings, "leave it out with --data")
 
 

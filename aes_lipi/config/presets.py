@@ -22,6 +22,7 @@ _MAX_VARIANTS = 10_000
 _MAX_COMBINATIONS = 10 * _MAX_VARIANTS  # several may come to the same variant
 _LISTED_FIELDS = frozenset({"hidden_sizes"})
 _PATH_FIELDS = frozenset({"data", "ann_path"})
+_WHOLE_FIELDS = _LISTED_FIELDS | _PATH_FIELDS | {"separator"}
 _PLACEHOLDER = re.compile(r"\$(?:\w+|\{[^}]*\})|^~[^/]*")
 
 _MAX_STUDY_FILE_BYTES = 1_000_000
@@ -209,7 +210,7 @@ def resolve_study(name: str, file: StudyFile, overrides: Mapping[str, Any]) -> S
 
 
 def _listed(field: str, value: Any) -> Any:
-    if isinstance(value, str) and "," in value and field not in _LISTED_FIELDS | _PATH_FIELDS:
+    if isinstance(value, str) and "," in value and field not in _WHOLE_FIELDS:
         return [part.strip() for part in value.split(",") if part.strip()]
     return value
 

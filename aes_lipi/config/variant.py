@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationInfo,
@@ -20,7 +21,12 @@ from pydantic import (
     model_validator,
 )
 
-from aes_lipi.config.defaults import dependent_defaults, known_name, resolve_defaults
+from aes_lipi.config.defaults import (
+    dependent_defaults,
+    known_name,
+    resolve_defaults,
+    separator_name,
+)
 
 ID_FORMAT = 2
 """Part of every variant's id. Whoever changes a field's default, or what a value means, raises it:
@@ -58,7 +64,7 @@ BUILT_IN: Mapping[str, tuple[str, ...]] = {
 
 DATA_FIELDS = (
     *("dataset_name", "n_clusters", "n_examples_per_cluster", "n_dim", "noise_probability"),
-    *("test_noise", "dataset_seed", "data", "data_digest", "scale"),
+    *("test_noise", "dataset_seed", "data", "data_digest", "header", "separator", "scale"),
     *("test_fraction", "validation_fraction"),
 )
 """What the data set depends on."""
@@ -129,10 +135,19 @@ class Variant(BaseModel):
     )
     dataset_seed: _Seed = _setting(1, "Data", "Seed of the generated data, or of a file's split.")
     data: str | None = _setting(
-        None, "Data", "A matrix of values in [0, 1]: Parquet, CSV, .npy or .npz."
+        None, "Data", "A matrix of values in [0, 1]: text as CSV, Parquet, .npy or .npz."
     )
     data_digest: str | None = _setting(
         None, "Data", "SHA-256 of that file, or of the rows of your own function; filled in."
+    )
+    header: Literal["auto", "yes", "no"] = _setting(
+        "auto", "Data", "Whether the first line of a text file names its columns."
+    )
+    separator: Annotated[str, BeforeValidator(separator_name)] = _setting(
+        "auto",
+        "Data",
+        "What separates the columns of a text file: comma, semicolon, tab, pipe, space (as much as "
+        "there is), or another character.",
     )
     scale: Literal["none", "minmax"] = _setting(
         "none", "Data", "Scaling of the columns of a file, learned on its training rows."

@@ -5,6 +5,7 @@ Nothing is ever unpickled.
 
 from __future__ import annotations
 
+import itertools
 import struct
 import tokenize
 import warnings
@@ -13,6 +14,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.npyio import NpzFile
 
-from aes_lipi.arrays import Array, Float32
+from aes_lipi.arrays import Array, Float32, Float64
 from aes_lipi.data.dataset import Dataset
 from aes_lipi.data.source import (
     BLOCK_VALUES,
@@ -28,6 +30,7 @@ from aes_lipi.data.source import (
     Source,
     array_source,
     float64_block,
+    left_out_index,
     quoted,
     unreadable,
 )
@@ -36,6 +39,7 @@ from aes_lipi.io.files import write_atomically
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from pyarrow.parquet import ParquetFile
 
 _NUMBERS_WANTED = "save a 2-D array of real numbers, such as float32"
 _ARRAY_ERRORS = (
@@ -46,12 +50,15 @@ _ZIP_ERRORS = (
     *(*_ARRAY_ERRORS, LookupError, RuntimeError),
     *(zipfile.BadZipFile, zlib.error, struct.error),
 )
+_LABELS = 200
+"""Values by which an index is told."""
 
 
 def parquet_source(path: Path) -> Source:
-    """Look into a Parquet file whose columns are numbers or truth values.
+    """Look into a Parquet file whose columns are numbers, truth values, or lists of as many.
 
-    An index that pandas stored with the table is left out.
+    A list is a column for each of its values, `name[0]` and so on. An index that pandas stored with
+    the table is left out, whoever wrote the file again.
 
     Raises:
         UserError: the file cannot be read, or a column holds something else; drop it.
@@ -65,50 +72,179 @@ def parquet_source(path: Path) -> Source:
         unreadable(label, "a Parquet file", *errors),
         parquet.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file,
     ):
-        names = _data_columns(file.schema_arrow, label)
+        fields, index = _fields(file, label)
         n_rows = file.metadata.num_rows
-    width = max(1, BLOCK_VALUES // max(1, n_rows))
+    names = [name for field in fields for name in field.column_names]
 
     def blocks() -> Iterator[Block]:
         with (
             unreadable(label, "a Parquet file", *errors),
             parquet.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file,
         ):
-            for start in range(0, len(names), width):
-                wanted = names[start : start + width]
-                table = file.read(wanted, use_threads=False)
-                columns = slice(start, start + len(wanted))
-                yield slice(0, n_rows), columns, float64_block([table[name] for name in wanted])
+            start = 0
+            for group in _groups(fields, n_rows):
+                columns = slice(start, start := start + sum(field.width for field in group))
+                if group[0].is_list:
+                    for rows, block in _lists(file, label, group[0]):
+                        yield rows, columns, block
+                else:
+                    table = file.read([field.name for field in group], use_threads=False)
+                    block = float64_block([table[field.name] for field in group])
+                    yield slice(0, n_rows), columns, block
 
-    return Source(label, n_rows, len(names), blocks, tuple(names))
+    return Source(label, n_rows, len(names), blocks, tuple(names), index=index)
 
 
-def _data_columns(schema: pa.Schema, label: str) -> list[str]:
-    """Names of the columns that hold data.
+@dataclass(frozen=True)
+class _Field:
+    """A column of a Parquet file.
+
+    Attributes:
+        name: of the column.
+        width: how many columns of the matrix it is.
+        is_list: whether its values are lists.
+    """
+
+    name: str
+    width: int = 1
+    is_list: bool = False
+
+    @property
+    def column_names(self) -> list[str]:
+        """Of the matrix."""
+        return [f"{self.name}[{k}]" for k in range(self.width)] if self.is_list else [self.name]
+
+
+def _groups(fields: Sequence[_Field], n_rows: int) -> Iterator[Sequence[_Field]]:
+    """Columns to be read together: lists alone, others as many as fit into a block."""
+    width = max(1, BLOCK_VALUES // max(1, n_rows))
+    for is_list, alike in itertools.groupby(fields, key=lambda field: field.is_list):
+        group = list(alike)
+        step = 1 if is_list else width
+        for start in range(0, len(group), step):
+            yield group[start : start + step]
+
+
+def _fields(file: ParquetFile, label: str) -> tuple[list[_Field], tuple[str, ...]]:
+    """The columns that hold data, and the names of those that are an index.
 
     Raises:
         UserError: a column does not hold numbers, or two have the same name.
     """
-    import pyarrow as pa  # noqa: PLC0415
-
-    index = _pandas_index(schema)
-    fields = [field for field in schema if field.name not in index]
-    for field in fields:
-        kind = field.type
-        tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_null)
-        if not any(test(kind) for test in tests):
-            raise UserError(
-                f"{label}, column {quoted(field.name)}: holds {printable(kind)}, not numbers; "
-                "drop the column or encode it as numbers"
-            )
-    names = [field.name for field in fields]
+    schema = file.schema_arrow
+    names = [field.name for field in schema]
     for name, count in Counter(names).items():
         if count > 1:
             raise UserError(
                 f"{label}, column {quoted(name)}: {count} columns have this name; "
                 "rename or drop all but one"
             )
-    return names
+    stored = _pandas_index(schema)
+    kept = [name for name in names if name not in stored]
+    left_out = left_out_index(kept, lambda j: _first_values(file, kept[j]))
+    index = [*(name for name in names if name in stored), *(kept[j] for j in left_out)]
+    fields = [_field(file, label, name) for name in kept if name not in index]
+    return fields, tuple(index)
+
+
+def _field(file: ParquetFile, label: str, name: str) -> _Field:
+    """A column that holds data.
+
+    Raises:
+        UserError: it holds something else; drop it.
+    """
+    import pyarrow as pa  # noqa: PLC0415
+
+    kind = file.schema_arrow.field(name).type
+    inner = kind
+    while _is_list(inner):
+        inner = inner.value_type
+    tests = (
+        *(pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_null),
+        pa.types.is_decimal,
+    )
+    if not any(test(inner) for test in tests):
+        raise UserError(
+            f"{label}, column {quoted(name)}: holds {printable(kind)}, not numbers; "
+            "drop the column or encode it as numbers"
+        )
+    if not _is_list(kind):
+        return _Field(name)
+    if file.metadata.num_rows == 0:
+        return _Field(name, 0, is_list=True)
+    first = next(file.iter_batches(1, columns=[name], use_threads=False)).column(0)
+    return _Field(name, _flat(first, f"{label}, column {quoted(name)}", 0)[1], is_list=True)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    import pyarrow as pa  # noqa: PLC0415
+
+    tests = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    return any(test(kind) for test in tests)
+
+
+def _lists(file: ParquetFile, label: str, field: _Field) -> Iterator[tuple[slice, Float64]]:
+    """The rows of a column of lists, a part at a time.
+
+    Raises:
+        UserError: a list is missing, or has more or fewer values than the first.
+    """
+    place = f"{label}, column {quoted(field.name)}"
+    height = max(1, BLOCK_VALUES // max(1, field.width))
+    row = 0
+    for batch in file.iter_batches(height, columns=[field.name], use_threads=False):
+        values, width = _flat(batch.column(0), place, row)
+        if width != field.width:
+            raise _unequal(place, row, width, field.width)
+        yield slice(row, row + len(batch)), float64_block([values]).reshape(-1, width)
+        row += len(batch)
+
+
+def _flat(lists: pa.Array, place: str, row: int) -> tuple[pa.Array, int]:
+    """The values of lists, one after another, and how many each holds.
+
+    Raises:
+        UserError: a list is missing, or has more or fewer values than the first.
+    """
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.compute as pc  # noqa: PLC0415
+
+    n_rows, width = len(lists), 1
+    while _is_list(lists.type):
+        if lists.null_count:
+            missing = row + int(np.argmax(np.asarray(lists.is_null()))) // width
+            raise UserError(f"{place}, row {missing + 1}: a list is missing; drop the row")
+        if pa.types.is_fixed_size_list(lists.type):
+            size = lists.type.list_size
+        else:
+            sizes = np.asarray(pc.list_value_length(lists))
+            size = int(sizes[0]) if len(sizes) else 0
+            if (sizes != size).any():
+                bad = int(np.argmax(sizes != size))
+                raise _unequal(place, row + bad // width, int(sizes[bad]), size)
+        lists, width = lists.flatten(), width * size
+    if width < 1 or len(lists) != n_rows * width:
+        raise UserError(f"{place}: holds lists without values; drop the column")
+    return lists, width
+
+
+def _unequal(place: str, row: int, n: int, expected: int) -> UserError:
+    return UserError(
+        f"{place}, row {row + 1}: a list of {n} values where the first has {expected}; give all "
+        "as many"
+    )
+
+
+def _first_values(file: ParquetFile, name: str) -> list[object]:
+    """Of a column, as many as an index is told by."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    kind = file.schema_arrow.field(name).type
+    is_label = pa.types.is_integer(kind) or pa.types.is_string(kind)
+    if not is_label or file.metadata.num_rows == 0:
+        return []
+    batch = next(file.iter_batches(_LABELS, columns=[name], use_threads=False))
+    return list(batch.column(0).to_pylist())
 
 
 def _pandas_index(schema: pa.Schema) -> frozenset[str]:
@@ -185,10 +321,10 @@ def _told(label: str, kind: str, *errors: type[Exception]) -> Iterator[None]:
 
 
 def _matrix(label: str, values: Array) -> Array:
-    """The same, if it is a matrix of real numbers."""
+    """The same, if it is a matrix of real numbers, or one of rows that have more dimensions."""
     if values.dtype.kind not in "fiub":
         raise UserError(f"{label}: holds values of type {values.dtype}; {_NUMBERS_WANTED}")
-    if values.ndim != 2:
+    if values.ndim < 2:
         raise UserError(
             f"{label}: holds an array of {values.ndim} dimensions, shape "
             f"{printable(values.shape)}, where a matrix of rows and columns is needed; reshape "

@@ -26,6 +26,7 @@ class Dataset:
         validation: the same, shape (n_validation, n_dim).
         columns: the names of the columns, where they have names.
         scaling: how the columns came to lie in [0, 1], where they did not before.
+        read: what was read of a user's file, in one line.
     """
 
     name: str
@@ -34,11 +35,19 @@ class Dataset:
     validation: Float32
     columns: tuple[str, ...] | None = field(default=None, kw_only=True)
     scaling: MinMax | None = field(default=None, kw_only=True)
+    read: str = field(default="", kw_only=True)
 
     @property
     def n_dim(self) -> int:
         """Width of a row."""
         return int(self.train.shape[1])
+
+    @property
+    def n_constant(self) -> int:
+        """Columns that are the same in all training rows."""
+        if self.scaling is not None:
+            return int((self.scaling.low == self.scaling.high).sum())
+        return int((self.train.min(axis=0) == self.train.max(axis=0)).sum())
 
     @property
     def splits(self) -> tuple[Float32, Float32, Float32]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import stat
 from collections.abc import Hashable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from aes_lipi.config import DATA_FIELDS, Variant
@@ -12,13 +11,12 @@ from aes_lipi.data.binary_clustering import BinaryClustering, generate
 from aes_lipi.data.columnar import npy_source, npz_sources, parquet_source
 from aes_lipi.data.csv import csv_source
 from aes_lipi.data.dataset import DataPurpose, Dataset, data_stream
+from aes_lipi.data.files import data_file, file_digest
 from aes_lipi.data.scaling import Rows, learn_scaling, unit_interval
-from aes_lipi.data.source import Source, quoted, reason, unreadable
+from aes_lipi.data.source import Source, quoted, summary
 from aes_lipi.errors import UserError
 
 _SPLITS = ("train", "test", "validation")
-_READERS = {".parquet": parquet_source, ".csv": csv_source, ".npy": npy_source}
-_EXTENSIONS = (*_READERS, ".npz")
 
 
 def load_dataset(variant: Variant) -> Dataset:
@@ -62,31 +60,50 @@ def clustering_of(variant: Variant) -> BinaryClustering:
 def _load_file(path: Path, variant: Variant) -> Dataset:
     """Read a matrix from a file and split its rows by seed; see `split_source`.
 
-    The data set is named after the file, without its extension. An `.npz` file that holds arrays
+    An `.npz` file that holds arrays
     named train, test and validation, as `save` writes it, is taken as it is split there.
 
     Args:
-        path: a Parquet, CSV, `.npy` or `.npz` file.
+        path: text, Parquet, `.npy` or `.npz`.
         variant: how it is split and scaled.
 
     Raises:
         UserError: the file cannot be read, holds something else than a matrix of such values, or
             has too few rows to split; one line names the file, the place and the remedy.
     """
-    source = _source(path)
+    source = file_source(path, variant.header, variant.separator)
     if isinstance(source, Source):
-        return split_source(source, path.stem, variant)
-    return already_split(source, path.stem, variant)
+        sources, dataset = [source], split_source(source, variant.dataset_name, variant)
+    else:
+        sources = [source[each] for each in _SPLITS]
+        dataset = already_split(source, variant.dataset_name, variant)
+    return replace(dataset, read=summary(path.name, sources, dataset.n_constant))
 
 
-def _source(path: Path) -> Source | dict[str, Source]:
-    """The matrix of a file, or those of its splits."""
-    _check_file(path)
-    extension = path.suffix.lower()
-    if extension != ".npz":
-        return _READERS[extension](path)
-    sources = npz_sources(path)
-    return sources if len(sources) > 1 else next(iter(sources.values()))
+def file_source(
+    path: Path, header: str = "auto", separator: str = "auto"
+) -> Source | dict[str, Source]:
+    """The matrix of a file, or those of its splits.
+
+    Args:
+        path: of the file.
+        header: see `dialect.look_at`.
+        separator: the same.
+
+    Raises:
+        UserError: the file cannot be read, or `header` or `separator` are given and it is no text;
+            leave them out.
+    """
+    file = data_file(path)
+    if file.format == "text":
+        return csv_source(file, header, separator)
+    for flag, value in (("header", header), ("separator", separator)):
+        if value != "auto":
+            raise UserError(f"{quoted(path)}: is no text; leave out --{flag}")
+    if file.format == "npz":
+        sources = npz_sources(path)
+        return sources if len(sources) > 1 else next(iter(sources.values()))
+    return npy_source(path) if file.format == "npy" else parquet_source(path)
 
 
 def split_source(source: Source, name: str, variant: Variant) -> Dataset:
@@ -141,16 +158,6 @@ def already_split(sources: Mapping[str, Source], name: str, variant: Variant) ->
     return Dataset(name, train, test, validation, scaling=scaling)
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file's content, in hexadecimal digits.
-
-    Raises:
-        UserError: the file cannot be read; check the path.
-    """
-    with unreadable(quoted(path), "a file", OSError, ValueError), path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def _order(source: Source, variant: Variant) -> tuple[Rows, int, int]:
     """The rows in the order train, test, validation, and the sizes of the first two.
 
@@ -172,27 +179,3 @@ def _order(source: Source, variant: Variant) -> tuple[Rows, int, int]:
         )
     order = data_stream(variant.dataset_seed, DataPurpose.FILE_SPLIT).permutation(source.n_rows)
     return order, n_train, n_test
-
-
-def _check_file(path: Path) -> None:
-    """Refuse what is no file that could be read.
-
-    Raises:
-        UserError: the file is missing, empty, or of an unknown extension.
-    """
-    label = quoted(path)
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        raise UserError(f"{label}: there is no such file; check the path") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{label}: {reason(error)}; check the path") from error
-    if stat.S_ISDIR(status.st_mode):
-        raise UserError(f"{label}: is a directory; name one file in it")
-    if path.suffix.lower() not in _EXTENSIONS:
-        known = ", ".join(_EXTENSIONS)
-        raise UserError(f"{label}: unknown extension {path.suffix!r}; convert it to one of {known}")
-    if not stat.S_ISREG(status.st_mode):
-        raise UserError(f"{label}: is not a regular file; copy its content into one")
-    if status.st_size == 0:
-        raise UserError(f"{label}: the file is empty; write it again")

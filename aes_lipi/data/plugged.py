@@ -12,7 +12,8 @@ import numpy as np
 from aes_lipi.arrays import Array
 from aes_lipi.config import Variant
 from aes_lipi.data.dataset import DataPurpose, Dataset, data_stream
-from aes_lipi.data.load import already_split, file_digest, load_dataset, split_source
+from aes_lipi.data.files import file_digest
+from aes_lipi.data.load import already_split, load_dataset, split_source
 from aes_lipi.data.source import array_source
 from aes_lipi.errors import UserError
 from aes_lipi.extension import Kind, Plugin, called, load, settled

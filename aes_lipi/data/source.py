@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from aes_lipi.arrays import Array, Float64
-from aes_lipi.errors import UserError
+from aes_lipi.errors import UserError, printable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,6 +35,8 @@ class Source:
         blocks: reads the matrix in blocks that cover it; missing values are NaN.
         column_names: as the file gives them, if it does.
         rows_counted: how errors say what row 1 is, where that is in doubt.
+        index: names of the columns that are left out as an index of the rows.
+        taken: what is said of the format, where it is not the commonest.
 
     Raises:
         UserError: the table has no rows or no columns; add some.
@@ -44,6 +48,8 @@ class Source:
     blocks: Callable[[], Iterator[Block]]
     column_names: tuple[str, ...] | None = None
     rows_counted: str = ""
+    index: tuple[str, ...] = ()
+    taken: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.n_columns < 1:
@@ -62,24 +68,28 @@ def array_source(label: str, values: Array) -> Source:
 
     Args:
         label: what errors call it.
-        values: real numbers of any type, shape (rows, columns).
+        values: real numbers of any type, shape (rows, columns), or of more dimensions, which are
+            laid out in C order.
     """
-    n_rows, n_columns = values.shape
+    n_rows, n_columns = len(values), math.prod(values.shape[1:])
     height = max(1, BLOCK_VALUES // max(1, n_columns))
 
     def blocks() -> Iterator[Block]:
         for start in range(0, n_rows, height):
             rows = slice(start, min(start + height, n_rows))
             with np.errstate(invalid="ignore"):  # some NaN warn when they are converted
-                yield rows, slice(0, n_columns), values[rows].astype(np.float64)
+                block = values[rows].reshape(-1, n_columns).astype(np.float64)
+                yield rows, slice(0, n_columns), block
 
-    return Source(label, n_rows, n_columns, blocks)
+    shape = " x ".join(map(str, values.shape[1:]))
+    taken = (f"each row {shape} values",) if values.ndim > 2 else ()
+    return Source(label, n_rows, n_columns, blocks, taken=taken)
 
 
 def float64_block(columns: Sequence[pa.Array | pa.ChunkedArray]) -> Float64:
     """Arrow's columns of numbers and truth values as float64, shape (rows, columns).
 
-    Nulls are NaN.
+    Nulls are NaN; decimals are read as Python reads their digits.
     """
     import pyarrow as pa  # noqa: PLC0415 - slow to import
 
@@ -87,9 +97,72 @@ def float64_block(columns: Sequence[pa.Array | pa.ChunkedArray]) -> Float64:
     for j, column in enumerate(columns):
         if pa.types.is_boolean(column.type) or pa.types.is_null(column.type):
             column = column.cast(pa.uint8())  # noqa: PLW2901
+        elif pa.types.is_decimal(column.type):
+            column = column.cast(pa.string()).cast(pa.float64())  # noqa: PLW2901
         with np.errstate(invalid="ignore"):  # some NaN warn when they are converted
             block[:, j] = column.to_numpy(zero_copy_only=False)
     return block
+
+
+_RESERVED = re.compile(r"__index_level_\d+__")
+_UNNAMED = re.compile(r"\s*|Unnamed: \d+(\.\d+)*(_level_\d+)?")
+
+
+def left_out_index(names: Sequence[str], cells: Callable[[int], Sequence[object]]) -> list[int]:
+    """Places of the columns that pandas, or R, wrote as an index of the rows.
+
+    They have a name that pandas keeps for it; or, at the front, none, and texts or different whole
+    numbers.
+
+    Args:
+        names: of the columns.
+        cells: the first cells of a column, by its place.
+    """
+    found = [j for j, name in enumerate(names) if _RESERVED.fullmatch(name)]
+    for j, name in enumerate(names):
+        if not _UNNAMED.fullmatch(name) or not _labels_rows(cells(j)):
+            break
+        found.append(j)
+    return sorted(found)
+
+
+def _labels_rows(cells: Sequence[object]) -> bool:
+    texts = [str(cell).strip() for cell in cells]
+    if not texts or not all(texts):
+        return False
+    if all(text.isascii() and text.isdigit() for text in texts):
+        return len(set(texts)) == len(texts)
+    return not any(_is_number(text) for text in texts)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def summary(name: str, sources: Sequence[Source], n_constant: int) -> str:
+    """What was read, in one line.
+
+    Args:
+        name: of the file.
+        sources: its one matrix, or those of its splits.
+        n_constant: columns that are the same in all training rows.
+    """
+    first, n_rows = sources[0], sum(source.n_rows for source in sources)
+    n, names = first.n_columns, first.column_names
+    columns = f"{n:,} column{'' if n == 1 else 's'}"
+    if names is None:
+        columns += " without names"
+    else:
+        columns += f" named {printable(names[0])}" + (f"..{printable(names[-1])}" if n > 1 else "")
+    listed = ", ".join(quoted(each) if each.strip() else "without a name" for each in first.index)
+    index = f"index left out ({listed})" if first.index else "no index"
+    rows = f"{n_rows:,} row{'' if n_rows == 1 else 's'}"
+    said = [rows, columns, index, f"{n_constant:,} constant", *first.taken]
+    return f"{printable(name, 200)}: {', '.join(said)}"
 
 
 @contextmanager

@@ -35,6 +35,7 @@ OTHER_VALUES: dict[str, Any] = {
     "latent_size": 3,
     "ann_path": "models",
     "grid_rows": 2,
+    "separator": "tab",
     "gradual_start": 0.25,
 }
 REGISTRIES: dict[str, set[str]] = {

@@ -73,7 +73,7 @@ def written(path: Path, table: pa.Table) -> Path:
     [
         (["x", "y"], "string"),
         ([{"p": 1}, {"p": 2}], "struct<p: int64>"),
-        ([[1], [2]], "list<element: int64>"),
+        ([["x"], ["y"]], "list<element: string>"),
         ([b"x", b"y"], "binary"),
         (pd.to_datetime(["2024-01-01", "2024-01-02"]), "timestamp[us]"),
         (pd.Categorical(["x", "y"]), "dictionary<values=string, indices=int8, ordered=0>"),
@@ -160,7 +160,6 @@ def npy_of_shape(rows: int) -> bytes:
     [
         (np.float32(1.0), "0 dimensions, shape ()"),
         (np.ones(5), "1 dimensions, shape (5,)"),
-        (np.ones((2, 3, 4)), "3 dimensions, shape (2, 3, 4)"),
     ],
 )
 def test_npy_that_is_no_matrix(tmp_path: Path, array: Any, expected: str) -> None:

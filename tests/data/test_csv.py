@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from own_tables import problem, read_matrix
 
 from aes_lipi.data.csv import csv_source
+from aes_lipi.data.files import DataFile
 from aes_lipi.errors import UserError
 
 
@@ -26,7 +27,7 @@ from aes_lipi.errors import UserError
         '"a\nb",c\n0.5,1\n0,.25\n',
         "1,\u00e4\n0.5,1\n0,.25",
         "a,b\r0.5,1\r0,.25\r",
-        '"a","a"\n+0.5,1\n-0.0,.25',
+        '"a","A"\n+0.5,1\n-0.0,.25',
     ],
 )
 def test_csv_dialects(tmp_path: Path, text: str) -> None:
@@ -97,12 +98,6 @@ def test_csv_cell_that_is_not_a_number(tmp_path: Path, text: str, place: str, ce
     )
 
 
-@pytest.mark.parametrize("text", ["a;b\n1;0\n", "a\tb\n1\t0\n", "a;b\n0,5;1\n"])
-def test_csv_of_other_separators(tmp_path: Path, text: str) -> None:
-    message = problem(written_csv(tmp_path, text))
-    assert "separate columns with commas" in message or "give every row as many" in message
-
-
 @pytest.mark.parametrize("text", ["a\ntrue\n0.5\n", "a\n1\ntrue\n", "a\ntrue\nyes\n"])
 def test_csv_column_that_mixes_truth_values(tmp_path: Path, text: str) -> None:
     message = problem(written_csv(tmp_path, text))
@@ -123,15 +118,6 @@ def test_csv_cell_that_is_empty(tmp_path: Path, text: str, place: str) -> None:
     assert problem(written_csv(tmp_path, text)).startswith(f"{place}: a missing value")
 
 
-def test_csv_with_an_index_that_pandas_wrote(tmp_path: Path) -> None:
-    path = tmp_path / "x.csv"
-    pd.DataFrame({"a": [0.5], "b": [1.0]}).to_csv(path)
-    assert problem(path) == (
-        ", column 1: has no name in the header; name it or drop it "
-        "(pandas writes no index with to_csv(..., index=False))"
-    )
-
-
 @pytest.mark.parametrize("text", ["\n\n\n", "\ufeff"])
 def test_csv_of_blank_lines(tmp_path: Path, text: str) -> None:
     assert problem(written_csv(tmp_path, text)) == ": holds no rows; add data to it"
@@ -147,7 +133,7 @@ def test_csv_of_a_header_only(tmp_path: Path, text: str) -> None:
 def test_csv_of_another_encoding(tmp_path: Path, encoding: str) -> None:
     message = problem(written_csv(tmp_path, "größe\n1\n".encode(encoding)))
     assert "cannot be read ('utf-8' codec can't decode" in message
-    assert message.endswith("really is a CSV file in UTF-8")
+    assert message.endswith("really is a text file in UTF-8, such as CSV")
 
 
 def test_csv_with_an_endless_cell(tmp_path: Path) -> None:
@@ -187,7 +173,7 @@ def test_numbers_are_read_as_python_reads_them(
     folder = tmp_path_factory.mktemp("numbers")
     texts = [form(value) for value in values for form in (repr, "{:.17e}".format, "{:.40f}".format)]
     path = written_csv(folder, "".join(f"{text}\n" for text in texts))
-    [(_, _, block)] = csv_source(path).blocks()
+    [(_, _, block)] = csv_source(DataFile(path, "text")).blocks()
     assert block[:, 0].tobytes() == np.array([float(text) for text in texts]).tobytes()
 
 
