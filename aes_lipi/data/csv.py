@@ -133,15 +133,15 @@ def _explained(dialect: Dialect) -> Iterator[None]:
 
 
 def _row(dialect: Dialect, line: int) -> str:
-    """The file and a row of it, given the line that Arrow counted."""
+    """A row of data, given the line that Arrow counted."""
     return f"row {line - dialect.n_lines_above}{dialect.rows_counted}"
 
 
 def _ragged_row(dialect: Dialect, line: int, n_values: int) -> UserError:
     expected = "the first row" if dialect.names is None else "the header"
     return UserError(
-        f"{quoted(dialect.file.path)}, {_row(dialect, line)}: has {n_values} values where {expected} "
-        f"has {dialect.n_fields}; give every row as many"
+        f"{quoted(dialect.file.path)}, {_row(dialect, line)}: has {n_values} values where "
+        f"{expected} has {dialect.n_fields}; give every row as many"
     )
 
 
@@ -157,6 +157,6 @@ def _no_number(dialect: Dialect, place: int, line: int, cell: str) -> UserError:
     if dialect.names is not None:
         named = quoted(dialect.names[dialect.columns.index(place)])
     return UserError(
-        f"{quoted(dialect.file.path)}, column {named}, {_row(dialect, line)}: {quoted(cell)} is not "
-        f"a number; {remedy}"
+        f"{quoted(dialect.file.path)}, column {named}, {_row(dialect, line)}: {quoted(cell)} is "
+        f"not a number; {remedy}"
     )
