@@ -14,7 +14,7 @@ from prepared import prepared_study, run_prepared, trial_ids
 
 from aes_lipi import load_results
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
-from aes_lipi.data.load import file_digest
+from aes_lipi.data.files import file_digest
 from aes_lipi.errors import UserError
 from aes_lipi.io.files import encode_json
 from aes_lipi.models import Model, load_model, save_model
