@@ -55,6 +55,34 @@ class Task:
     encoder: int | None = None
     decoder: int | None = None
 
+    def batch(self, purpose: Purpose) -> Int32:
+        """The training rows on which a cell evaluates for selection, or for replacement."""
+        address = self.plan.address
+        return random_batch(rows_of_cell(self.setup, address), self.setup.variant, address, purpose)
+
+    @property
+    def observes(self) -> bool:
+        """Whether activation statistics are gathered in this generation.
+
+        They cover the training batches and, as one batch each, the evaluations of the offspring: at
+        selection, encoder and decoder of the winner with each other, and at replacement where that
+        comes before pruning (`lipi_simple` and the baseline).
+
+        On the ring they are those of one generation, so only one with a prune event needs them; in
+        the canonical baseline they run from one prune event to the next.
+        """
+        variant = self.setup.variant
+        method = variant.prune_method
+        needed = method != "None" and load(OPERATOR, method).needs == "statistics"
+        return needed and (self.plan.prune or variant.is_canonical)
+
+    def winner_of(self, matrix: Float64) -> Offspring:
+        """The tournament's winner, taken as a pair; with the statistics that the cell carries."""
+        losses = reduce_losses(matrix, self.setup)
+        winner = tournament(losses, self.plan.contestants)
+        cell = replace(self.cell, pair=self.neighbourhood[winner])
+        return Offspring(self, cell, winner, float(losses.min()), matrix)
+
 
 @dataclass(frozen=True)
 class Offspring:
@@ -91,6 +119,102 @@ class Offspring:
         """Of the cell's generation."""
         return self.task.plan.address
 
+    def pass_of_winner(self) -> TrainTask:
+        """One pass of the selected pair over the cell's rows."""
+        rows = _pass_of(self.task)
+        alone = np.zeros(len(rows), dtype=np.int32)
+        rates = np.full(len(rows), self.task.plan.learning_rate)
+        moments = _moments_at_start(self)
+        return TrainTask(
+            encoders=(self.cell.pair.encoder,),
+            decoders=(self.cell.pair.decoder,),
+            updates=Updates(rows, alone, alone, rates),
+            encoder_moments=moments and (moments[0],),
+            decoder_moments=moments and (moments[1],),
+            noise=_training_noise(self),
+            observe=self.task.observes,
+        )
+
+    def pass_with_partners(self) -> TrainTask:
+        """One pass of the selected pair, with random partners of the neighbourhood (`epoch-node`).
+
+        Per batch two updates: the encoder with a partner, then a partner with the decoder.
+        """
+        task, address = self.task, self.address
+        rows, members = _pass_of(task), len(task.neighbourhood)
+        n_updates = 2 * len(rows)
+        partners = address.stream(Purpose.OPPONENTS).integers(
+            members, size=(len(rows), 2), dtype=np.int32
+        )
+        encoders = np.full(n_updates, self.winner, dtype=np.int32)
+        decoders = np.full(n_updates, self.winner, dtype=np.int32)
+        decoders[0::2], encoders[1::2] = partners[:, 0], partners[:, 1]
+        rates = np.full(n_updates, task.plan.learning_rate)
+        moments = _moments_of_members(self)
+        return TrainTask(
+            encoders=tuple(pair.encoder for pair in task.neighbourhood),
+            decoders=tuple(pair.decoder for pair in task.neighbourhood),
+            updates=Updates(np.repeat(rows, 2, axis=0), encoders, decoders, rates),
+            encoder_moments=moments and moments[0],
+            decoder_moments=moments and moments[1],
+            noise=_training_noise(self),
+            observe=task.observes,
+        )
+
+    def with_trained(self, trained: Trained) -> Offspring:
+        """Take the trained networks in, as candidates where there is more than one of them.
+
+        Statistics of the evaluation at selection are the winner's, and of no other candidate.
+        """
+        alone = len(trained.encoders) == 1
+        candidates = []
+        for k in range(len(trained.encoders)):
+            is_winner = alone or k == self.winner
+            known = self.cell if is_winner else Cell(self.cell.pair)
+            candidates.append(
+                Cell(
+                    Pair(trained.encoders[k], trained.decoders[k]),
+                    _item(trained.encoder_moments, k),
+                    _item(trained.decoder_moments, k),
+                    _add(known.encoder_statistics, _item(trained.encoder_statistics, k)),
+                    _add(known.decoder_statistics, _item(trained.decoder_statistics, k)),
+                )
+            )
+        if alone:
+            return replace(self, cell=candidates[0])
+        return replace(self, candidates=tuple(candidates))
+
+    def with_observed(self, seen: Activations) -> Offspring:
+        """Add an evaluation of the pair on one batch to its activation statistics."""
+        size, cell = self.setup.variant.batch_size, self.cell
+        encoder, decoder = (
+            ActivationStatistics.of_batch(each, size) for each in (seen.encoder, seen.decoder)
+        )
+        with_both = replace(
+            cell,
+            encoder_statistics=_add(cell.encoder_statistics, encoder),
+            decoder_statistics=_add(cell.decoder_statistics, decoder),
+        )
+        return replace(self, cell=with_both)
+
+    def with_best(self, matrix: Float64) -> Offspring:
+        """The trained pair, or the best of the candidates, with its loss at replacement.
+
+        Args:
+            matrix: losses of the trained encoders with the trained decoders, shape (E, D).
+        """
+        losses = reduce_losses(matrix, self.setup)
+        if not self.candidates:
+            return replace(self, min_replacement_loss=float(losses[0]))
+        best = int(np.nanargmin(losses)) if np.isfinite(losses).any() else self.winner
+        return replace(
+            self,
+            cell=self.candidates[best],
+            candidates=(),
+            winner=best,
+            min_replacement_loss=float(losses[best]),
+        )
+
 
 # Which training rows a cell sees, and when
 
@@ -110,12 +234,6 @@ def random_batch(rows: Int32, variant: Variant, address: Address, purpose: Purpo
     """One batch of distinct rows, int32, shape (min(batch_size, rows),)."""
     size = min(variant.batch_size, len(rows))
     return address.stream(purpose).choice(rows, size, replace=False)
-
-
-def batch_of(task: Task, purpose: Purpose) -> Int32:
-    """The training rows on which a cell evaluates for selection, or for replacement."""
-    address = task.plan.address
-    return random_batch(rows_of_cell(task.setup, address), task.setup.variant, address, purpose)
 
 
 def shuffled_pass(rows: Int32, variant: Variant, rng: np.random.Generator) -> Int32:
@@ -170,61 +288,6 @@ def tournament(losses: Float64, contestants: Sequence[int]) -> int:
     return winner
 
 
-def winner_of(task: Task, matrix: Float64) -> Offspring:
-    """The tournament's winner, taken as a pair; with the statistics that the cell carries."""
-    losses = reduce_losses(matrix, task.setup)
-    winner = tournament(losses, task.plan.contestants)
-    cell = replace(task.cell, pair=task.neighbourhood[winner])
-    return Offspring(task, cell, winner, float(losses.min()), matrix)
-
-
-# Training (step 4)
-
-
-def pass_of_winner(offspring: Offspring) -> TrainTask:
-    """One pass of the selected pair over the cell's rows."""
-    rows = _pass_of(offspring.task)
-    alone = np.zeros(len(rows), dtype=np.int32)
-    rates = np.full(len(rows), offspring.task.plan.learning_rate)
-    moments = _moments_at_start(offspring)
-    return TrainTask(
-        encoders=(offspring.cell.pair.encoder,),
-        decoders=(offspring.cell.pair.decoder,),
-        updates=Updates(rows, alone, alone, rates),
-        encoder_moments=moments and (moments[0],),
-        decoder_moments=moments and (moments[1],),
-        noise=_training_noise(offspring),
-        observe=observes(offspring.task),
-    )
-
-
-def pass_with_partners(offspring: Offspring) -> TrainTask:
-    """One pass of the selected pair, with random partners of the neighbourhood (`epoch-node`).
-
-    Per batch two updates: the encoder with a partner, then a partner with the decoder.
-    """
-    task, address = offspring.task, offspring.address
-    rows, members = _pass_of(task), len(task.neighbourhood)
-    n_updates = 2 * len(rows)
-    partners = address.stream(Purpose.OPPONENTS).integers(
-        members, size=(len(rows), 2), dtype=np.int32
-    )
-    encoders = np.full(n_updates, offspring.winner, dtype=np.int32)
-    decoders = np.full(n_updates, offspring.winner, dtype=np.int32)
-    decoders[0::2], encoders[1::2] = partners[:, 0], partners[:, 1]
-    rates = np.full(n_updates, task.plan.learning_rate)
-    moments = _moments_of_members(offspring)
-    return TrainTask(
-        encoders=tuple(pair.encoder for pair in task.neighbourhood),
-        decoders=tuple(pair.decoder for pair in task.neighbourhood),
-        updates=Updates(np.repeat(rows, 2, axis=0), encoders, decoders, rates),
-        encoder_moments=moments and moments[0],
-        decoder_moments=moments and moments[1],
-        noise=_training_noise(offspring),
-        observe=observes(task),
-    )
-
-
 def _moments_at_start(offspring: Offspring) -> tuple[Moments, Moments] | None:
     """Optimiser state of encoder and decoder at the start; None for a new Adam at every step."""
     cell, state = offspring.cell, offspring.setup.variant.optimizer_state
@@ -244,10 +307,8 @@ def _moments_of_members(
     if own is None:
         return None
     architecture, members = offspring.setup.architecture, range(len(offspring.task.neighbourhood))
-    encoder, decoder = (
-        Moments.zero(architecture.encoder.size),
-        Moments.zero(architecture.decoder.size),
-    )
+    encoder = Moments.zero(architecture.encoder.size)
+    decoder = Moments.zero(architecture.decoder.size)
     return (
         tuple(own[0] if k == offspring.winner else encoder for k in members),
         tuple(own[1] if k == offspring.winner else decoder for k in members),
@@ -261,66 +322,6 @@ def _training_noise(offspring: Offspring) -> np.random.Generator | None:
     return offspring.address.stream(Purpose.TRAINING_NOISE)
 
 
-def with_trained(offspring: Offspring, trained: Trained) -> Offspring:
-    """Take the trained networks in, as candidates where there is more than one of them.
-
-    Statistics of the evaluation at selection are the winner's, and of no other candidate.
-    """
-    alone = len(trained.encoders) == 1
-    candidates = []
-    for k in range(len(trained.encoders)):
-        is_winner = alone or k == offspring.winner
-        known = offspring.cell if is_winner else Cell(offspring.cell.pair)
-        candidates.append(
-            Cell(
-                Pair(trained.encoders[k], trained.decoders[k]),
-                _item(trained.encoder_moments, k),
-                _item(trained.decoder_moments, k),
-                _add(known.encoder_statistics, _item(trained.encoder_statistics, k)),
-                _add(known.decoder_statistics, _item(trained.decoder_statistics, k)),
-            )
-        )
-    if alone:
-        return replace(offspring, cell=candidates[0])
-    return replace(offspring, candidates=tuple(candidates))
-
-
-# Activation statistics
-
-
-def observes(task: Task) -> bool:
-    """Whether activation statistics are gathered in this generation.
-
-    They cover the training batches and, as one batch each, the evaluations of the offspring: at
-    selection, encoder and decoder of the winner with each other, and at replacement where that
-    comes before pruning (`lipi_simple` and the baseline).
-
-    On the ring they are those of one generation, so only one with a prune event needs them; in the
-    canonical baseline they run from one prune event to the next.
-    """
-    variant = task.setup.variant
-    method = variant.prune_method
-    needed = method != "None" and load(OPERATOR, method).needs == "statistics"
-    return needed and (task.plan.prune or variant.is_canonical)
-
-
-def with_observed(offspring: Offspring, seen: Activations) -> Offspring:
-    """Add an evaluation of the pair on one batch to its activation statistics."""
-    size, cell = offspring.setup.variant.batch_size, offspring.cell
-    encoder, decoder = (
-        ActivationStatistics.of_batch(seen.encoder, size),
-        ActivationStatistics.of_batch(seen.decoder, size),
-    )
-    return replace(
-        offspring,
-        cell=replace(
-            cell,
-            encoder_statistics=_add(cell.encoder_statistics, encoder),
-            decoder_statistics=_add(cell.decoder_statistics, decoder),
-        ),
-    )
-
-
 def _item(items: tuple[T, ...] | None, k: int) -> T | None:
     return None if items is None else items[k]
 
@@ -331,26 +332,3 @@ def _add(
     if known is None or more is None:
         return known or more
     return known.merged(more)
-
-
-# Replacement (step 5)
-
-
-def with_best(offspring: Offspring, matrix: Float64) -> Offspring:
-    """The trained pair, or the best of the candidates, with its loss at replacement.
-
-    Args:
-        offspring: after training.
-        matrix: losses of the trained encoders with the trained decoders, shape (E, D).
-    """
-    losses = reduce_losses(matrix, offspring.setup)
-    if not offspring.candidates:
-        return replace(offspring, min_replacement_loss=float(losses[0]))
-    best = int(np.nanargmin(losses)) if np.isfinite(losses).any() else offspring.winner
-    return replace(
-        offspring,
-        cell=offspring.candidates[best],
-        candidates=(),
-        winner=best,
-        min_replacement_loss=float(losses[best]),
-    )

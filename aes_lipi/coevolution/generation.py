@@ -14,18 +14,7 @@ from dataclasses import dataclass, replace
 
 from aes_lipi.arrays import Int32
 from aes_lipi.autoencoders.network import Network, Pair
-from aes_lipi.coevolution.cell import (
-    Offspring,
-    Task,
-    batch_of,
-    observes,
-    pass_of_winner,
-    pass_with_partners,
-    winner_of,
-    with_best,
-    with_observed,
-    with_trained,
-)
+from aes_lipi.coevolution.cell import Offspring, Task
 from aes_lipi.coevolution.measure import DivergenceError, caught, recorded
 from aes_lipi.coevolution.records import Record
 from aes_lipi.coevolution.state import Cell
@@ -53,13 +42,13 @@ class CellEvaluation:
 
 
 CELL_EVALUATIONS = {
-    "lipi_simple": CellEvaluation(pass_of_winner),
+    "lipi_simple": CellEvaluation(Offspring.pass_of_winner),
     "lipi_simple_pte": CellEvaluation(
-        pass_of_winner, prunes_first=True, observes_replacement=False
+        Offspring.pass_of_winner, prunes_first=True, observes_replacement=False
     ),
-    "epoch-node": CellEvaluation(pass_with_partners, observes_replacement=False),
-    "all_vs_all": CellEvaluation(pass_with_partners),
-    "ann_canonical": CellEvaluation(pass_of_winner),
+    "epoch-node": CellEvaluation(Offspring.pass_with_partners, observes_replacement=False),
+    "all_vs_all": CellEvaluation(Offspring.pass_with_partners),
+    "ann_canonical": CellEvaluation(Offspring.pass_of_winner),
 }
 """`lipi_simple` is "Lipi-AE-S". In `epoch-node` the best of the trained sub-population goes on, and
 it alone is pruned. `all_vs_all` is that of a neighbourhood of one, in which an encoder and a
@@ -78,13 +67,17 @@ def generation(tasks: Sequence[Task]) -> list[tuple[Cell, Record] | DivergenceEr
         stack is shared out evenly.
     """
     started, engine = time.perf_counter(), tasks[0].setup.engine
-    batches = [batch_of(task, Purpose.SELECTION_BATCH) for task in tasks]
-    neighbourhoods = [_neighbourhood(*each) for each in zip(tasks, batches, strict=True)]
+    batches = [task.batch(Purpose.SELECTION_BATCH) for task in tasks]
+    neighbourhoods = [
+        _every_pair(task.neighbourhood, batch) for task, batch in zip(tasks, batches, strict=True)
+    ]
     matrices = engine.loss_matrices(neighbourhoods)
-    offspring = [winner_of(task, matrix) for task, matrix in zip(tasks, matrices, strict=True)]
-    offspring = _observed(offspring, batches, [observes(task) for task in tasks], engine)
+    offspring = [task.winner_of(matrix) for task, matrix in zip(tasks, matrices, strict=True)]
+    offspring = _observed(offspring, batches, [task.observes for task in tasks], engine)
     trained = engine.train([_evaluation_of(each).training(each) for each in offspring])
-    offspring = [with_trained(*each) for each in zip(offspring, trained, strict=True)]
+    offspring = [
+        each.with_trained(networks) for each, networks in zip(offspring, trained, strict=True)
+    ]
     early = [_evaluation_of(each).prunes_first for each in offspring]
     offspring = _pruned(offspring, early, engine)
     offspring = _evaluated(offspring, engine)
@@ -103,10 +96,10 @@ def _evaluation_of(offspring: Offspring) -> CellEvaluation:
     return CELL_EVALUATIONS[offspring.setup.variant.cell_evaluation]
 
 
-def _neighbourhood(task: Task, batch: Int32) -> EvaluateTask:
-    """Every encoder of a neighbourhood with every decoder, on one batch."""
-    encoders = tuple(pair.encoder for pair in task.neighbourhood)
-    decoders = tuple(pair.decoder for pair in task.neighbourhood)
+def _every_pair(pairs: Sequence[Pair], batch: Int32) -> EvaluateTask:
+    """Every encoder with every decoder, on one batch."""
+    encoders = tuple(pair.encoder for pair in pairs)
+    decoders = tuple(pair.decoder for pair in pairs)
     return EvaluateTask(encoders, decoders, batch)
 
 
@@ -120,28 +113,24 @@ def _observed(
     observing = [k for k, each in enumerate(wanted) if each]
     asked = [ActivationsTask(offspring[k].cell.pair, batches[k]) for k in observing]
     seen = dict(zip(observing, engine.activations(asked), strict=True)) if asked else {}
-    return [with_observed(each, seen[k]) if k in seen else each for k, each in enumerate(offspring)]
+    return [each.with_observed(seen[k]) if k in seen else each for k, each in enumerate(offspring)]
 
 
 def _evaluated(offspring: Sequence[Offspring], engine: Engine) -> list[Offspring]:
     """The loss of what was trained on one training batch, and the best of it: step 5."""
-    batches = [batch_of(each.task, Purpose.REPLACEMENT_BATCH) for each in offspring]
+    batches = [each.task.batch(Purpose.REPLACEMENT_BATCH) for each in offspring]
     wanted = [
-        observes(each.task) and _evaluation_of(each).observes_replacement for each in offspring
+        each.task.observes and _evaluation_of(each).observes_replacement for each in offspring
     ]
     observed = _observed(offspring, batches, wanted, engine)
     trained = [each.candidates or (each.cell,) for each in observed]
     matrices = engine.loss_matrices(
         [
-            EvaluateTask(
-                tuple(cell.pair.encoder for cell in cells),
-                tuple(cell.pair.decoder for cell in cells),
-                batch,
-            )
+            _every_pair([cell.pair for cell in cells], batch)
             for cells, batch in zip(trained, batches, strict=True)
         ]
     )
-    return [with_best(each, matrix) for each, matrix in zip(observed, matrices, strict=True)]
+    return [each.with_best(matrix) for each, matrix in zip(observed, matrices, strict=True)]
 
 
 def _pruned(offspring: Sequence[Offspring], now: Sequence[bool], engine: Engine) -> list[Offspring]:

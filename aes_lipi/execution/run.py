@@ -19,7 +19,7 @@ from aes_lipi.errors import UserError
 from aes_lipi.execution.inputs import with_digests
 from aes_lipi.execution.messages import Job, Remarked, jobs_of
 from aes_lipi.execution.study import StudyState, TrialProgress
-from aes_lipi.execution.study_run import Stock, StudyRun, Watch
+from aes_lipi.execution.study_run import StudyRun, Watch
 from aes_lipi.results.description import Progress, RunningTrial
 from aes_lipi.results.inventory import Inventory, skipped_lines
 from aes_lipi.results.reading import load_reads
@@ -67,6 +67,21 @@ class Summary:
     failed: int
 
 
+@dataclass(frozen=True)
+class _Stock:
+    """What there is to do of a study, and how much is done.
+
+    Attributes:
+        todo: trials to run.
+        committed: trials whose results are there.
+        failed: trials that failed before and are not to be run again.
+    """
+
+    todo: list[Job]
+    committed: int
+    failed: int
+
+
 def run_study(
     study: Study,
     directory: str | Path,
@@ -102,13 +117,13 @@ def run_study(
     if store.holds(study, fresh):
         stock = _stock(jobs, store.inventory(), retry_failed)
         if not stock.todo:
-            return _summary(StudyRun(store, stock, watch), stock)
+            return _summary(StudyRun(store, stock.todo, stock.committed, watch), stock)
     with store.locked() as held:
         removed = store.open(study, fresh)
         inventory = store.inventory()
         stock = _stock(jobs, inventory, retry_failed)
         store.drop_checkpoints(inventory.committed)
-        run = StudyRun(store, stock, watch)
+        run = StudyRun(store, stock.todo, stock.committed, watch)
         for line in _remarks(removed, held.stale, inventory):
             run.tell(Remarked(line))
         if stock.todo:
@@ -117,16 +132,16 @@ def run_study(
     return _summary(run, stock)
 
 
-def _summary(run: StudyRun, stock: Stock) -> Summary:
+def _summary(run: StudyRun, stock: _Stock) -> Summary:
     return Summary(run.state.committed, stock.failed + run.state.failed)
 
 
-def _stock(jobs: Sequence[Job], inventory: Inventory, retry_failed: bool) -> Stock:
+def _stock(jobs: Sequence[Job], inventory: Inventory, retry_failed: bool) -> _Stock:
     ours = {job.id for job in jobs}
     committed = ours & inventory.committed.keys()
     failed = set() if retry_failed else ours & inventory.failed - committed
     todo = [job for job in jobs if job.id not in committed | failed]
-    return Stock(todo, len(committed), len(failed))
+    return _Stock(todo, len(committed), len(failed))
 
 
 def _remarks(removed: int, stale: Sequence[str], inventory: Inventory) -> list[str]:

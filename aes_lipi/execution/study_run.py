@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -37,43 +37,35 @@ class Pool(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Stock:
-    """What there is to do of a study, and how much is done.
-
-    Attributes:
-        todo: trials to run.
-        committed: trials whose results are there.
-        failed: trials that failed before and are not to be run again.
-    """
-
-    todo: list[messages.Job]
-    committed: int
-    failed: int
-
-
 class StudyRun:
     """A study that has its folder: its state, and what is done there.
 
     Args:
         store: the folder.
-        stock: what there is to do.
+        todo: trials to run.
+        committed: how many trials have their results there.
         watch: is told of every event.
 
     Attributes:
         state: decides.
     """
 
-    def __init__(self, store: ResultStore, stock: Stock, watch: Watch | None = None) -> None:
+    def __init__(
+        self,
+        store: ResultStore,
+        todo: Sequence[messages.Job],
+        committed: int,
+        watch: Watch | None = None,
+    ) -> None:
         self._store = store
         self._watch = watch
-        self._jobs = {job.id: job for job in stock.todo}
+        self._jobs = {job.id: job for job in todo}
         self._pool: Pool | None = None
         self._due: list[float] = []
         self.state = StudyState(
-            TrialProgress(job.id, job.label, job.variant.epochs) for job in stock.todo
+            TrialProgress(job.id, job.label, job.variant.epochs) for job in todo
         )
-        self.tell(messages.Began(stock.committed))
+        self.tell(messages.Began(committed))
 
     def begin(self, pool: Pool, stacks: Iterable[Sequence[messages.Job]], kind: int = 0) -> None:
         """Let stacks of trials wait for the rooms of a pool."""

@@ -14,7 +14,7 @@ import yaml
 
 from aes_lipi.errors import UserError
 
-MOST_PER_CPU = 1000
+_MOST_PER_CPU = 1000
 """Actors that may share a processor."""
 
 
@@ -38,6 +38,46 @@ class Capacity:
         """How many requests fit at the same time."""
         return sum(_times(node, request) for node in self.nodes)
 
+    def check_possible(self, request: Mapping[str, float], n_actors: int, what: str) -> None:
+        """Refuse a request that this cluster can never meet.
+
+        Args:
+            request: of one actor or task.
+            n_actors: how many of them must be there at the same time.
+            what: the request in words.
+
+        Raises:
+            UserError: the cluster can never meet the request; ask for less, or give it larger
+                nodes.
+        """
+        if self.open_ended:
+            return
+        fits = self.slots(request)
+        asked = ", ".join(f"{amount:g} {name}" for name, amount in request.items() if amount)
+        if fits == 0:
+            largest = ", ".join(
+                f"{max((node.get(name, 0.0) for node in self.nodes), default=0):g} {name}"
+                for name in request
+            )
+            raise UserError(
+                f"--cell_resources: {what} asks for {asked}, more than any node has (at most "
+                f"{largest}); ask for less, or add such a node"
+            )
+        if fits < n_actors:
+            raise UserError(
+                f"--cell_resources: {n_actors} actors of {asked} each must run at the same time, "
+                f"and the cluster holds {fits}; ask for less, hold more --cells_per_actor, or use "
+                "--placement trial"
+            )
+
+    def shared_cpu(self, n_actors: int, others: Mapping[str, float]) -> float:
+        """The CPU share of each of so many actors: a whole one, or the largest 1/m that all get."""
+        for m in range(1, _MOST_PER_CPU + 1):
+            share = math.floor(1e4 / m) / 1e4
+            if self.slots({**others, "CPU": share}) >= n_actors:
+                return share
+        return 1.0
+
 
 def _times(node: Mapping[str, float], request: Mapping[str, float]) -> int:
     """How many times a request fits on a node."""
@@ -46,13 +86,13 @@ def _times(node: Mapping[str, float], request: Mapping[str, float]) -> int:
         for name, amount in request.items()
         if amount > 0
     ]
-    return min(fits, default=MOST_PER_CPU)
+    return min(fits, default=_MOST_PER_CPU)
 
 
 def capacity_now() -> Capacity:
     """The nodes that are there, and those that the autoscaler may start."""
     alive = [node["Resources"] for node in living_nodes()]
-    to_come = nodes_to_come(len(alive) - 1)
+    to_come = _nodes_to_come(len(alive) - 1)
     return Capacity((*alive, *(to_come or ())), open_ended=to_come is None)
 
 
@@ -67,60 +107,16 @@ def cpus_now() -> float:
     return float(sum(node["Resources"].get("CPU", 0.0) for node in living_nodes()))
 
 
-def check_possible(
-    request: Mapping[str, float], n_actors: int, capacity: Capacity, what: str
-) -> None:
-    """Refuse a request that this cluster can never meet.
+_Resources = dict[str, float]
 
-    Args:
-        request: of one actor or task.
-        n_actors: how many of them must be there at the same time.
-        capacity: of the cluster.
-        what: the request in words.
-
-    Raises:
-        UserError: the cluster can never meet the request; ask for less, or give it larger nodes.
-    """
-    if capacity.open_ended:
-        return
-    fits = capacity.slots(request)
-    asked = ", ".join(f"{amount:g} {name}" for name, amount in request.items() if amount)
-    if fits == 0:
-        largest = ", ".join(
-            f"{max((node.get(name, 0.0) for node in capacity.nodes), default=0):g} {name}"
-            for name in request
-        )
-        raise UserError(
-            f"--cell_resources: {what} asks for {asked}, more than any node has (at most "
-            f"{largest}); ask for less, or add such a node"
-        )
-    if fits < n_actors:
-        raise UserError(
-            f"--cell_resources: {n_actors} actors of {asked} each must run at the same time, and "
-            f"the cluster holds {fits}; ask for less, hold more --cells_per_actor, or use "
-            "--placement trial"
-        )
-
-
-def shared_cpu(n_actors: int, others: Mapping[str, float], capacity: Capacity) -> float:
-    """The CPU share of each of so many actors: a whole one, or the largest 1/m that all get."""
-    for m in range(1, MOST_PER_CPU + 1):
-        share = math.floor(1e4 / m) / 1e4
-        if capacity.slots({**others, "CPU": share}) >= n_actors:
-            return share
-    return 1.0
-
-
-Resources = dict[str, float]
-
-BOOTSTRAP_CONFIG = "ray_bootstrap_config.yaml"
+_BOOTSTRAP_CONFIG = "ray_bootstrap_config.yaml"
 """Where `ray up` leaves the cluster's configuration in the home directory of its head."""
 
-DEFAULT_MAX_WORKERS = 2
-MOST_NODES = 10_000
+_DEFAULT_MAX_WORKERS = 2
+_MOST_NODES = 10_000
 
 
-def nodes_to_come(n_workers: int) -> list[Resources] | None:
+def _nodes_to_come(n_workers: int) -> list[_Resources] | None:
     """Nodes that may be started beyond those that are there.
 
     Args:
@@ -148,20 +144,20 @@ def _bootstrap_config() -> Any:
     if head not in (here, "127.0.0.1"):
         return None
     try:
-        text = (Path.home() / BOOTSTRAP_CONFIG).read_text(encoding="utf-8")
+        text = (Path.home() / _BOOTSTRAP_CONFIG).read_text(encoding="utf-8")
         return yaml.safe_load(text)
     except (OSError, ValueError, yaml.YAMLError):
         return None
 
 
-def _allowed(config: dict[str, Any]) -> list[Resources]:
+def _allowed(config: dict[str, Any]) -> list[_Resources]:
     """All workers of a configuration, the largest first."""
-    at_most = int(config.get("max_workers", DEFAULT_MAX_WORKERS))
+    at_most = int(config.get("max_workers", _DEFAULT_MAX_WORKERS))
     workers = [
         {name: float(amount) for name, amount in kind["resources"].items()}
         for name, kind in config["available_node_types"].items()
         if name != config.get("head_node_type")
-        for _ in range(min(int(kind.get("max_workers", at_most)), MOST_NODES))
+        for _ in range(min(int(kind.get("max_workers", at_most)), _MOST_NODES))
     ]
     workers.sort(key=lambda resources: resources.get("CPU", 0.0), reverse=True)
     return workers[:at_most]

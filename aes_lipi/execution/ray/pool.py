@@ -38,10 +38,10 @@ from aes_lipi.execution.ray.nodes import NodeCheck, NodeFacts
 from aes_lipi.execution.ray.tasks import RemoteTrials, RemoteTrialsOnGpu
 from aes_lipi.execution.study_run import StudyRun
 
-MOST_ON_TRUST = 8
+_MOST_ON_TRUST = 8
 """Places where nobody knows how far the cluster will grow."""
 
-QUEUED_PER_SLOT = 2
+_QUEUED_PER_SLOT = 2
 """Trial tasks submitted for each that can run, so that a worker need not wait for its next."""
 
 
@@ -57,15 +57,20 @@ class Layout:
     n_actors: int
     resources: tuple[tuple[str, float], ...]
 
+    @property
+    def request(self) -> dict[str, float]:
+        """What each of them reserves, by name."""
+        return dict(self.resources)
 
-def as_options(resources: dict[str, float]) -> dict[str, Any]:
-    """A request as the options of a task."""
-    others = {name: n for name, n in resources.items() if name not in ("CPU", "GPU")}
-    return {
-        "num_cpus": resources.get("CPU", 0.0),
-        "num_gpus": resources.get("GPU", 0.0),
-        "resources": others,
-    }
+    @property
+    def options(self) -> dict[str, Any]:
+        """The same as the options of a task."""
+        request = self.request
+        return {
+            "num_cpus": request.pop("CPU", 0.0),
+            "num_gpus": request.pop("GPU", 0.0),
+            "resources": request,
+        }
 
 
 class StoredInputs:
@@ -82,7 +87,7 @@ class StoredInputs:
         return self._references[key]
 
 
-class ActorGroup:
+class _ActorGroup:
     """The actors of a ring, and the driver that leads them, trial after trial.
 
     They are a placement group, so that they are there all or not at all: groups that each hold a
@@ -146,12 +151,12 @@ class Lane:
     ) -> None:
         self.kind = kind
         self._layout = layout
-        self._resources = dict(layout.resources)
+        self._resources = layout.request
         self._inputs = inputs
         self._window = options.window
         self._wanted = min(n_stacks, options.trials_at_a_time or n_stacks)
         self.forming: dict[Any, int] = {}
-        self._groups: dict[int, ActorGroup | None] = {}
+        self._groups: dict[int, _ActorGroup | None] = {}
         self._streams: dict[int, Any] = {}
 
     def grow(self, capacity: Capacity, numbers: Iterator[int]) -> list[Event]:
@@ -163,9 +168,9 @@ class Lane:
         """
         slots = capacity.slots(self._resources) // max(1, self._layout.n_actors)
         if capacity.open_ended:
-            slots = max(slots + 1, MOST_ON_TRUST)  # what waits is what an autoscaler goes by
+            slots = max(slots + 1, _MOST_ON_TRUST)  # what waits is what an autoscaler goes by
         if not self._layout.n_actors:
-            slots *= QUEUED_PER_SLOT
+            slots *= _QUEUED_PER_SLOT
         missing = max(1, min(self._wanted, slots)) - len(self._groups)
         return [event for _ in range(missing) for event in self._open(next(numbers))]
 
@@ -174,7 +179,7 @@ class Lane:
         self._groups[room] = None
         if not self._layout.n_actors:
             return [Opened(room, self.kind)]
-        self._groups[room] = group = ActorGroup(
+        self._groups[room] = group = _ActorGroup(
             self._layout.n_actors, self._resources, self._window
         )
         self.forming[group.ready] = room
@@ -207,9 +212,7 @@ class Lane:
             self._streams[room] = group.run(jobs[0], inputs, k)
             return
         on_gpu = self._resources.get("GPU", 0.0) > 0
-        task = (RemoteTrialsOnGpu if on_gpu else RemoteTrials).options(
-            **as_options(self._resources)
-        )
+        task = (RemoteTrialsOnGpu if on_gpu else RemoteTrials).options(**self._layout.options)
         mine = (self._resources.get(name, 0.0) for name in ("CPU", "GPU"))
         self._streams[room] = task.remote(tuple(jobs), inputs, *mine)
 
@@ -231,7 +234,7 @@ class Lane:
             self._end(room)
 
 
-WAIT_S = 1.0
+_WAIT_S = 1.0
 LOOK_INTERVAL_S = 5.0
 
 
@@ -293,7 +296,7 @@ class ClusterPool:
         """What has something to say: streams with their rooms, and groups of actors that live."""
         rooms = {self._lane_of(room).stream(room): room for room in self._study.state.busy_rooms}
         watched = [*rooms, *(ready for lane in self._lanes for ready in lane.forming)]
-        timeout_s = self._study.timeout_s(WAIT_S)
+        timeout_s = self._study.timeout_s(_WAIT_S)
         if not watched:
             time.sleep(timeout_s)
             return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import ray
 from ray.exceptions import RayTaskError
@@ -14,16 +15,14 @@ from aes_lipi.execution.messages import Job, Placed
 from aes_lipi.execution.ray.capacity import (
     Capacity,
     capacity_now,
-    check_possible,
     cpus_now,
     living_nodes,
-    shared_cpu,
 )
 from aes_lipi.execution.ray.connection import ClusterOptions
 from aes_lipi.execution.ray.faults import cause_of
 from aes_lipi.execution.ray.forecast import Costs, choose_cells_per_actor
 from aes_lipi.execution.ray.nodes import NodeCheck, facts_of_this_node
-from aes_lipi.execution.ray.pool import ClusterPool, Lane, Layout, StoredInputs, as_options
+from aes_lipi.execution.ray.pool import ClusterPool, Lane, Layout, StoredInputs
 from aes_lipi.execution.ray.tasks import RemoteRoom, RemoteTiming
 from aes_lipi.execution.stacks import can_stack, check_trials_per_worker, stacks_of
 from aes_lipi.execution.study_run import StudyRun
@@ -64,7 +63,7 @@ class ClusterRunner:
         nodes = NodeCheck(facts_of_this_node())
         batches = self._by_layout(jobs, capacity)
         beside: dict[bool | Layout, list[Layout]] = {}
-        for layout in sorted(batches, key=lambda each: "GPU" not in dict(each.resources)):
+        for layout in sorted(batches, key=lambda each: "GPU" not in each.request):
             beside.setdefault(layout.n_actors == 0 or layout, []).append(layout)
         kinds = {layout: kind for kind, layout in enumerate(batches)}
         for layouts in beside.values():
@@ -95,7 +94,6 @@ class ClusterRunner:
         self, jobs: Sequence[Job], layout: Layout, capacity: Capacity
     ) -> list[tuple[Job, ...]]:
         """Trials by themselves, and stacks of trials of one variant where an engine makes them."""
-        request = dict(layout.resources)
         stacks: list[tuple[Job, ...]] = []
         together: dict[Variant, list[Job]] = {}
         for job in jobs:
@@ -104,8 +102,10 @@ class ClusterRunner:
             else:
                 stacks.append((job,))
         for variant, of_variant in together.items():
-            most = self._options.trials_per_worker or self._room(variant, request)
-            n_tasks = min(max(1, capacity.slots(request)), self._options.trials_at_a_time or 2**20)
+            most = self._options.trials_per_worker or self._room(variant, layout)
+            n_tasks = min(
+                max(1, capacity.slots(layout.request)), self._options.trials_at_a_time or 2**20
+            )
             stacks += stacks_of(of_variant, {variant: most}, n_tasks)
         return stacks
 
@@ -115,16 +115,11 @@ class ClusterRunner:
         on_gpu = asked is None and variant.device == "cuda"
         return can_stack(variant) and (on_gpu or (asked or 1) > 1)
 
-    def _room(self, variant: Variant, request: dict[str, float]) -> int:
+    def _room(self, variant: Variant, layout: Layout) -> int:
         """Trials of a variant that a task's GPU can train side by side."""
-        question = RemoteRoom.options(**as_options(request)).remote(
-            variant, self._inputs.reference(variant), request.get("GPU", 0.0)
-        )
-        try:
-            room: int = ray.get(question)
-        except RayTaskError as error:
-            raise cause_of(error) from None
-        return room
+        inputs, gpus = self._inputs.reference(variant), layout.request.get("GPU", 0.0)
+        task = RemoteRoom.options(**layout.options)
+        return int(_answer(task.remote(variant, inputs, gpus)))
 
     def _cells_per_actor(self, variant: Variant, trials: int, capacity: Capacity) -> int:
         """Cells that one actor holds, or 0 for the whole ring inside a task."""
@@ -147,13 +142,9 @@ class ClusterRunner:
         """What a generation costs, measured once for variants that train alike."""
         alike = variant.model_copy(update={"prune_method": "None", "rng_seed": 0, "epochs": 1})
         if alike not in self._costs:
-            request = dict(self._layout(variant, 0, capacity).resources)
-            timing = RemoteTiming.options(**as_options(request))
+            timing = RemoteTiming.options(**self._layout(variant, 0, capacity).options)
             answer = timing.remote(variant, self._inputs.reference(variant))
-            try:
-                self._costs[alike] = ray.get(answer)
-            except RayTaskError as error:
-                raise cause_of(error) from None
+            self._costs[alike] = _answer(answer)
         return self._costs[alike]
 
     def _layout(self, variant: Variant, n_actors: int, capacity: Capacity) -> Layout:
@@ -166,10 +157,22 @@ class ClusterRunner:
         if variant.device == "cuda" and "GPU" not in request:
             request["GPU"] = 1.0
         if "CPU" not in request:
-            request["CPU"] = shared_cpu(max(1, n_actors), request, capacity)
+            request["CPU"] = capacity.shared_cpu(max(1, n_actors), request)
         what = "a cell actor" if n_actors else "a trial task"
-        check_possible(request, max(1, n_actors), capacity, what)
+        capacity.check_possible(request, max(1, n_actors), what)
         return Layout(n_actors, tuple(sorted(request.items())))
+
+
+def _answer(asked: Any) -> Any:
+    """What a task answers.
+
+    Raises:
+        Exception: what the task raised, out of Ray's wrapping.
+    """
+    try:
+        return ray.get(asked)
+    except RayTaskError as error:
+        raise cause_of(error) from None
 
 
 def _groups_of(variant: Variant, cells_per_actor: int) -> int:

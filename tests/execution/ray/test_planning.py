@@ -16,7 +16,7 @@ from aes_lipi.coevolution.state import Version
 from aes_lipi.coevolution.topology import neighbourhoods
 from aes_lipi.config import Variant
 from aes_lipi.errors import UserError
-from aes_lipi.execution.ray.capacity import Capacity, check_possible, shared_cpu
+from aes_lipi.execution.ray.capacity import Capacity
 from aes_lipi.execution.ray.connection import find_cluster, parse_resources
 from aes_lipi.execution.ray.forecast import (
     Costs,
@@ -119,14 +119,14 @@ def test_what_a_cluster_holds() -> None:
     assert TWO_NODES.slots({"CPU": 0.1}) == 40
     assert TWO_NODES.slots({"CPU": 0.5, "GPU": 0.25}) == 4
     assert TWO_NODES.slots({"GPU": 2}) == 0
-    check_possible({"CPU": 2.0}, 2, TWO_NODES, "a cell actor")
+    TWO_NODES.check_possible({"CPU": 2.0}, 2, "a cell actor")
     with pytest.raises(UserError, match="3 actors of 2 CPU each"):
-        check_possible({"CPU": 2.0}, 3, TWO_NODES, "a cell actor")
+        TWO_NODES.check_possible({"CPU": 2.0}, 3, "a cell actor")
 
 
 @pytest.mark.parametrize(("n_actors", "share"), [(1, 1.0), (4, 1.0), (5, 0.5), (10, 0.3333)])
 def test_actors_share_processors_evenly(n_actors: int, share: float) -> None:
-    assert shared_cpu(n_actors, {}, TWO_NODES) == share
+    assert TWO_NODES.shared_cpu(n_actors, {}) == share
     assert TWO_NODES.slots({"CPU": share}) >= n_actors
 
 
