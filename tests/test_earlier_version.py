@@ -11,7 +11,7 @@ import pytest
 from studies import run_study
 from typer.testing import CliRunner
 
-from aes_lipi.cli.app import app
+from aes_lipi.cli.commands import app
 from aes_lipi.config import ID_FORMAT, Study, load_preset, resolve_study
 from aes_lipi.errors import UserError
 from aes_lipi.models import load_model

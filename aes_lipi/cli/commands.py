@@ -1,46 +1,69 @@
-"""The commands `analyse`, `export` and `reproduce`."""
+"""The commands of `aes-lipi`: what is done with a study besides running it."""
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aes_lipi.cli.running import RunOptions, one_thread, run_all
+from aes_lipi.cli.run import CLUSTER, RETRY, TOKENS, flag, make_app, one_thread, run_app
 from aes_lipi.config import expanded
-from aes_lipi.errors import UserError
+from aes_lipi.errors import UserError, printable
 from aes_lipi.results.storage import is_address, join
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-def analyse_command(
+    from aes_lipi.export import Exported
+    from aes_lipi.results.health import Finding
+
+_DIR = typer.Argument(metavar="DIR", help="The --output_dir of a study.")
+_REPORT_DIR = "Where to write; by default report/ in the study's folder, or report/ here."
+_POOLED = "Add the table that takes every cell for itself, as the published figures do."
+_CAPACITY = (
+    "Pick the recorded model of lowest validation loss with at most this share of its parameters "
+    "not zero; with --compact, of its parameters left."
+)
+_INCREASE = (
+    "Pick the smallest recorded model whose validation loss is at most this share above the "
+    "study's lowest: 0.01 is one per cent."
+)
+_QUICK = (
+    "Scaled down: fewer, shorter trials. Ends within 15 minutes on two cores, and the page says "
+    "what it can and cannot show."
+)
+_FIGURES = "Figures and controls, such as best_of_lipi,control_canonical_walk; by default all."
+_PRESETS_DIR = "Folder in which every preset has its own, and the page is written."
+_JSON = flag("--json", "Print one JSON object, for programs.")
+
+app = make_app("Coevolution of autoencoders that are pruned while they train.")
+app.add_typer(run_app)
+_command = partial(app.command, context_settings=TOKENS)
+
+
+@app.callback()
+def _commands() -> None:
+    """Coevolution of autoencoders that are pruned while they train."""
+
+
+@_command("analyse")
+def _analyse(
     directories: Annotated[
         list[str],
         typer.Argument(metavar="DIR...", help="The --output_dir of a study, or of several."),
     ],
     *,
-    report_dir: Annotated[
-        Path | None,
-        typer.Option(
-            "--report_dir",
-            metavar="DIR",
-            help="Where to write; by default report/ in the study's folder, or report/ here.",
-        ),
-    ] = None,
+    report_dir: Annotated[Path | None, flag("--report_dir", _REPORT_DIR, "DIR")] = None,
     formats: Annotated[
-        str, typer.Option("--formats", help="Of the figures' files: svg, pdf, png, with commas.")
+        str, flag("--formats", "Of the figures' files: svg, pdf, png, with commas.")
     ] = "svg,pdf,png",
-    pooled_cells: Annotated[
-        bool,
-        typer.Option(
-            "--pooled_cells",
-            help="Add the table that takes every cell for itself, as the published figures do.",
-        ),
-    ] = False,
-    alpha: Annotated[
-        float, typer.Option("--alpha", help="Error rate of a family of tests.")
-    ] = 0.05,
+    pooled_cells: Annotated[bool, flag("--pooled_cells", _POOLED)] = False,
+    alpha: Annotated[float, flag("--alpha", "Error rate of a family of tests.")] = 0.05,
 ) -> None:
     """Write a study's report: tables, tests and figures in one page, and as files beside it.
 
@@ -59,50 +82,100 @@ def analyse_command(
     print(f"report: {report.page}")
 
 
-if TYPE_CHECKING:
-    from aes_lipi.export import Exported
+@_command("clean")
+def _clean(
+    directory: Annotated[str, _DIR],
+) -> None:
+    """Remove half-written files, files of uncommitted trials and stale claims of a study.
+
+    Only files that a study makes are removed, and none while a driver is at work. Committed trials
+    stay.
+    """
+    from aes_lipi.results.inventory import clean  # noqa: PLC0415 - slow to import
+
+    cleaned = clean(directory)
+    for path, why in cleaned.removed.items():
+        print(f"removed {path} ({why})")
+    for whose in cleaned.claims:
+        print(f"removed the claim of {whose}, which is gone")
+    for line in cleaned.kept:
+        print(f"{line}; kept: run the study again to mend them")
+    total = len(cleaned.removed) + len(cleaned.claims)
+    print(f"removed {total} {'file' if total == 1 else 'files'}" if total else "nothing to remove")
 
 
-def export_command(
-    directory: Annotated[str, typer.Argument(metavar="DIR", help="The --output_dir of a study.")],
+_MARKS = {"well": "", "note": "note", "problem": "PROBLEM"}
+
+
+@_command("doctor")
+def _doctor(
+    directory: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[DIR|s3://BUCKET/DIR]", help="The --output_dir of a study, to look at, too."
+        ),
+    ] = None,
+    *,
+    as_json: Annotated[bool, _JSON] = False,
+) -> int:
+    """Show what this machine has and what will be used, and whether a study's folder is well.
+
+    Nothing is changed, and no network is asked but for the folder. What is missing and not needed,
+    a GPU or Ray, is no problem. Exit code 1 if there is a problem; each is told with its remedy.
+    """
+    from aes_lipi.execution.machine import inspect_machine, machine_findings  # noqa: PLC0415 - slow
+    from aes_lipi.execution.ray.installation import inspect_ray, ray_findings  # noqa: PLC0415
+    from aes_lipi.results.health import folder_findings, inspect_folder  # noqa: PLC0415
+
+    folder = inspect_folder(directory) if directory is not None else None
+    machine, ray = inspect_machine(), inspect_ray()
+    found = [*machine_findings(machine), *ray_findings(ray)]
+    found += folder_findings(folder) if folder is not None else []
+    problems = sum(each.state == "problem" for each in found)
+    if as_json:
+        document = {"well": not problems, "findings": [asdict(each) for each in found]}
+        print(json.dumps({**document, "machine": asdict(machine), "ray": asdict(ray)}, indent=2))
+    else:
+        _print_findings(found)
+        print(f"{problems} problem{'' if problems == 1 else 's'}" if problems else "all is well")
+    return 1 if problems else 0
+
+
+def _print_findings(found: Sequence[Finding]) -> None:
+    from rich.markup import escape  # noqa: PLC0415 - slow to import
+    from rich.table import Table  # noqa: PLC0415
+
+    from aes_lipi.cli.tables import console  # noqa: PLC0415
+
+    table = Table(box=None, show_header=False)
+    for each in found:
+        remedy = f" -> {each.remedy}" if each.remedy else ""
+        table.add_row(each.subject, _MARKS[each.state], escape(printable(each.said + remedy, None)))
+    console().print(table)
+
+
+@_command("export")
+def _export(
+    directory: Annotated[str, _DIR],
     *,
     variant: Annotated[
-        str | None,
-        typer.Option(metavar="ID|NAME", help="Variant to choose from; by default all."),
+        str | None, flag("--variant", "Variant to choose from; by default all.", "ID|NAME")
     ] = None,
     trial: Annotated[
-        int | None, typer.Option(min=0, help="Trial to choose from; by default all.")
+        int | None, flag("--trial", "Trial to choose from; by default all.", least=0)
     ] = None,
-    target_capacity: Annotated[
-        float | None,
-        typer.Option(
-            "--target_capacity",
-            metavar="SHARE",
-            help="Pick the recorded model of lowest validation loss with at most this share of its "
-            "parameters not zero; with --compact, of its parameters left.",
-        ),
-    ] = None,
+    target_capacity: Annotated[float | None, flag("--target_capacity", _CAPACITY, "SHARE")] = None,
     max_loss_increase: Annotated[
-        float | None,
-        typer.Option(
-            "--max_loss_increase",
-            metavar="SHARE",
-            help="Pick the smallest recorded model whose validation loss is at most this share "
-            "above the study's lowest: 0.01 is one per cent.",
-        ),
+        float | None, flag("--max_loss_increase", _INCREASE, "SHARE")
     ] = None,
     compact: Annotated[
-        bool,
-        typer.Option("--compact", help="Take out what pruning made dead: a smaller model."),
+        bool, flag("--compact", "Take out what pruning made dead: a smaller model.")
     ] = False,
     format_name: Annotated[
-        str, typer.Option("--format", metavar="safetensors|onnx|torch", help="Of the files.")
+        str, flag("--format", "Of the files.", "safetensors|onnx|torch")
     ] = "safetensors",
     output_dir: Annotated[
-        str | None,
-        typer.Option(
-            "--output_dir", metavar="DIR", help="Where to write; by default DIR/exports/..."
-        ),
+        str | None, flag("--output_dir", "Where to write; by default DIR/exports/...", "DIR")
     ] = None,
 ) -> None:
     """Write a trained model for use without aes_lipi, with a model card.
@@ -132,8 +205,8 @@ def _print_exported(done: Exported) -> None:
     from rich.table import Table  # noqa: PLC0415
 
     from aes_lipi.cli.tables import console  # noqa: PLC0415
-    from aes_lipi.export.card import cost_table  # noqa: PLC0415
-    from aes_lipi.export.checks import varying_values  # noqa: PLC0415
+    from aes_lipi.export.exporting import cost_table  # noqa: PLC0415
+    from aes_lipi.export.package import varying_values  # noqa: PLC0415
 
     choice = done.choice
     where = "" if choice.place is None else f", generation {choice.place.generation}"
@@ -170,48 +243,22 @@ def _losses_of(done: Exported) -> str:
     return f"{line}, test L1 {choice.test_L1:.4f}"
 
 
-def reproduce_command(
+@_command("reproduce")
+def _reproduce(
     *,
-    quick: Annotated[
-        bool,
-        typer.Option(
-            "--quick",
-            help="Scaled down: fewer, shorter trials. Ends within 15 minutes on two cores, and the "
-            "page says what it can and cannot show.",
-        ),
-    ] = False,
-    figures: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME,...",
-            help="Figures and controls, such as best_of_lipi,control_canonical_walk; by default "
-            "all.",
-        ),
-    ] = None,
-    output_dir: Annotated[
-        str,
-        typer.Option(
-            "--output_dir",
-            metavar="DIR",
-            help="Folder in which every preset has its own, and the page is written.",
-        ),
-    ] = "results",
+    quick: Annotated[bool, flag("--quick", _QUICK)] = False,
+    figures: Annotated[str | None, flag("--figures", _FIGURES, "NAME,...")] = None,
+    output_dir: Annotated[str, flag("--output_dir", _PRESETS_DIR, "DIR")] = "results",
     read_only: Annotated[
-        bool, typer.Option("--read_only", help="Run nothing: judge the trials that are there.")
+        bool, flag("--read_only", "Run nothing: judge the trials that are there.")
     ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry_run", help="Show what would run, and run nothing.")
-    ] = False,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry_failed", help="Also run trials that failed before.")
-    ] = False,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Trials at a time.")] = None,
+    dry_run: Annotated[bool, flag("--dry_run", "Show what would run, and run nothing.")] = False,
+    retry_failed: Annotated[bool, flag("--retry_failed", RETRY)] = False,
+    jobs: Annotated[int | None, flag("--jobs", "Trials at a time.", least=1)] = None,
     local: Annotated[
-        bool, typer.Option("--local", help="On this machine, even if there is a Ray cluster.")
+        bool, flag("--local", "On this machine, even if there is a Ray cluster.")
     ] = False,
-    address: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT|auto|local", help="Ray cluster to run on.")
-    ] = None,
+    address: Annotated[str | None, flag("--address", "Ray cluster to run on.", CLUSTER)] = None,
 ) -> None:
     """Run, go on with or read the studies behind the published figures, and judge every claim.
 
@@ -221,9 +268,9 @@ def reproduce_command(
     """
     one_thread()
     from aes_lipi.cli.tables import print_plan, print_reproduction  # noqa: PLC0415 - rich is slow
-    from aes_lipi.reproduction.findings import find  # noqa: PLC0415 - pandas is slow to import
     from aes_lipi.reproduction.page import main_table, write_page  # noqa: PLC0415
     from aes_lipi.reproduction.plan import full_plan, quick_plan  # noqa: PLC0415
+    from aes_lipi.reproduction.verdicts import find  # noqa: PLC0415 - pandas is slow to import
 
     if is_address(output_dir):
         raise UserError(f"--output_dir {output_dir}: the page is written to a folder here")
@@ -235,6 +282,8 @@ def reproduce_command(
         return
     failed = 0
     if not read_only:
+        from aes_lipi.cli.running import RunOptions, run_all  # noqa: PLC0415
+
         options = RunOptions(local=local, address=address, jobs=jobs, retry_failed=retry_failed)
         studies = [each.study for each in plan.studies]
         failed = run_all(studies, [each.location for each in plan.studies], options)
@@ -244,3 +293,31 @@ def reproduce_command(
     print(f"reproduction: {page}")
     if failed:
         raise typer.Exit(1)
+
+
+@_command("status")
+def _status(
+    directory: Annotated[
+        str,
+        typer.Argument(
+            metavar="DIR|s3://BUCKET/DIR", help="The --output_dir of a study, wherever it runs."
+        ),
+    ],
+    *,
+    as_json: Annotated[bool, _JSON] = False,
+) -> None:
+    """Show how a study stands: trials done, running, failed and pending, losses, and who runs it.
+
+    The folder is read, at any moment and from any machine, and nothing is written. What it says of
+    running trials is at most a few seconds old.
+    """
+    from aes_lipi.results.status import study_status  # noqa: PLC0415 - pyarrow is slow to import
+
+    found = study_status(directory)
+    if as_json:
+        running = [each.model_dump() for each in found.running]
+        print(json.dumps({**asdict(found), "running": running}, indent=2, allow_nan=False))
+    else:
+        from aes_lipi.cli.tables import print_status  # noqa: PLC0415 - rich is slow to import
+
+        print_status(found)

@@ -22,7 +22,8 @@ def main(program: str = "aes-lipi") -> None:
     """
     import typer  # noqa: PLC0415 - importing the package must not import it
 
-    from aes_lipi.cli.app import app, run_app, with_switch_values  # noqa: PLC0415
+    from aes_lipi.cli.commands import app  # noqa: PLC0415
+    from aes_lipi.cli.run import run_app, with_switch_values  # noqa: PLC0415
 
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _leave)

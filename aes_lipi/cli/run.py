@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from pydantic.fields import FieldInfo
 
-from aes_lipi.cli.running import RunOptions, one_thread, run_all
 from aes_lipi.config import (
     DATA_FIELDS,
     Study,
@@ -28,130 +32,73 @@ _DEFAULT_RESULTS = Path("results")
 _DEFAULT_DATA = Path("data")
 _NAMING_FIELDS = ("dataset_name", "n_clusters", "n_examples_per_cluster", "n_dim")
 
-_STUDY, _DO, _HOW = "Study", "Instead of running", "Execution"
+_CREATE = "Write the paper's data sets, or the one that the data flags describe, to --output_dir."
+_OUTPUT = "Folder of the results, here or in an object store: results/NAME."
+_JOBS = (
+    "Trials at a time: as many as there are cores, or as the cluster holds. On a GPU: processes "
+    "that share it, with many trials each."
+)
+_LOCAL = "On this machine alone, even if there is a Ray cluster."
+_ADDRESS = (
+    "Ray cluster to run on: by default the one of RAY_ADDRESS or of this machine, if any. `local` "
+    "starts Ray here."
+)
+_PLACEMENT = "On a cluster: every cell an actor (default), or whole rings inside trial tasks."
+_CELLS = (
+    "Cells that one actor holds: a divisor of the ring, or chosen from the measured generation "
+    "time."
+)
+_RESOURCES = "What each cell actor (or each trial task) reserves on the cluster."
+_TRIALS = (
+    "On a GPU: trials that are trained side by side in one process, as many as its memory holds."
+)
+_REPLAY = "Results of an asynchronous run of the same study: repeat what its cells read."
+_FRESH = "Remove the results that --output_dir holds, and start again."
+
+CLUSTER = "HOST:PORT|auto|local"
+RETRY = "Also run trials that failed before."
 
 
-def run_command(
+def flag(
+    name: str,
+    text: str,
+    metavar: str | None = None,
     *,
-    rq: Annotated[
-        str | None, typer.Option("--rq", help="Name of a preset.", rich_help_panel=_STUDY)
-    ] = None,
-    all_rqs: Annotated[
-        bool, typer.Option("--all_rqs", help="Run all presets.", rich_help_panel=_STUDY)
-    ] = False,
-    config: Annotated[
-        Path | None, typer.Option(help="A study of your own, in YAML.", rich_help_panel=_STUDY)
-    ] = None,
-    show_list: Annotated[
-        bool, typer.Option("--list", help="Show all presets.", rich_help_panel=_DO)
-    ] = False,
-    dry_run: Annotated[
-        bool,
-        typer.Option("--dry_run", help="Show the trials and run nothing.", rich_help_panel=_DO),
-    ] = False,
-    create_data: Annotated[
-        bool,
-        typer.Option(
-            "--create_data",
-            help="Write the paper's data sets, or the one that the data flags describe, to "
-            "--output_dir.",
-            rich_help_panel=_DO,
-        ),
-    ] = False,
-    output_dir: Annotated[
-        str | None,
-        typer.Option(
-            "--output_dir",
-            metavar="DIR|s3://BUCKET/DIR",
-            help="Folder of the results, here or in an object store: results/NAME.",
-            rich_help_panel=_HOW,
-        ),
-    ] = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Trials at a time: as many as there are cores, or as the cluster holds. On a "
-            "GPU: processes that share it, with many trials each.",
-            rich_help_panel=_HOW,
-        ),
-    ] = None,
-    local: Annotated[
-        bool,
-        typer.Option(
-            "--local",
-            help="On this machine alone, even if there is a Ray cluster.",
-            rich_help_panel=_HOW,
-        ),
-    ] = False,
-    address: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HOST:PORT|auto|local",
-            help="Ray cluster to run on: by default the one of RAY_ADDRESS or of this machine, if "
-            "any. `local` starts Ray here.",
-            rich_help_panel=_HOW,
-        ),
-    ] = None,
-    placement: Annotated[
-        str | None,
-        typer.Option(
-            metavar="cell|trial",
-            help="On a cluster: every cell an actor (default), or whole rings inside trial tasks.",
-            rich_help_panel=_HOW,
-        ),
-    ] = None,
-    cells_per_actor: Annotated[
-        str | None,
-        typer.Option(
-            "--cells_per_actor",
-            metavar="NUMBER|auto",
-            help="Cells that one actor holds: a divisor of the ring, or chosen from the measured "
-            "generation time.",
-            rich_help_panel=_HOW,
-        ),
-    ] = None,
+    panel: str | None = None,
+    least: int | None = None,
+) -> Any:
+    """An option of a command, spelt as it is given."""
+    return typer.Option(name, help=text, metavar=metavar, rich_help_panel=panel, min=least)
+
+
+_study = partial(flag, panel="Study")
+_instead = partial(flag, panel="Instead of running")
+_how = partial(flag, panel="Execution")
+
+
+def _run(
+    *,
+    rq: Annotated[str | None, _study("--rq", "Name of a preset.")] = None,
+    all_rqs: Annotated[bool, _study("--all_rqs", "Run all presets.")] = False,
+    config: Annotated[Path | None, _study("--config", "A study of your own, in YAML.")] = None,
+    show_list: Annotated[bool, _instead("--list", "Show all presets.")] = False,
+    dry_run: Annotated[bool, _instead("--dry_run", "Show the trials and run nothing.")] = False,
+    create_data: Annotated[bool, _instead("--create_data", _CREATE)] = False,
+    output_dir: Annotated[str | None, _how("--output_dir", _OUTPUT, "DIR|s3://BUCKET/DIR")] = None,
+    jobs: Annotated[int | None, _how("--jobs", _JOBS, least=1)] = None,
+    local: Annotated[bool, _how("--local", _LOCAL)] = False,
+    address: Annotated[str | None, _how("--address", _ADDRESS, CLUSTER)] = None,
+    placement: Annotated[str | None, _how("--placement", _PLACEMENT, "cell|trial")] = None,
+    cells_per_actor: Annotated[str | None, _how("--cells_per_actor", _CELLS, "NUMBER|auto")] = None,
     cell_resources: Annotated[
-        str | None,
-        typer.Option(
-            "--cell_resources",
-            metavar="CPU=1,GPU=0.25",
-            help="What each cell actor (or each trial task) reserves on the cluster.",
-            rich_help_panel=_HOW,
-        ),
+        str | None, _how("--cell_resources", _RESOURCES, "CPU=1,GPU=0.25")
     ] = None,
     trials_per_worker: Annotated[
-        str | None,
-        typer.Option(
-            "--trials_per_worker",
-            metavar="NUMBER|auto",
-            help="On a GPU: trials that are trained side by side in one process, as many as its "
-            "memory holds.",
-            rich_help_panel=_HOW,
-        ),
+        str | None, _how("--trials_per_worker", _TRIALS, "NUMBER|auto")
     ] = None,
-    replay: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DIR",
-            help="Results of an asynchronous run of the same study: repeat what its cells read.",
-            rich_help_panel=_HOW,
-        ),
-    ] = None,
-    retry_failed: Annotated[
-        bool,
-        typer.Option(
-            "--retry_failed", help="Also run trials that failed before.", rich_help_panel=_HOW
-        ),
-    ] = False,
-    fresh: Annotated[
-        bool,
-        typer.Option(
-            "--fresh",
-            help="Remove the results that --output_dir holds, and start again.",
-            rich_help_panel=_HOW,
-        ),
-    ] = False,
+    replay: Annotated[str | None, _how("--replay", _REPLAY, "DIR")] = None,
+    retry_failed: Annotated[bool, _how("--retry_failed", RETRY)] = False,
+    fresh: Annotated[bool, _how("--fresh", _FRESH)] = False,
     **fields: str | None,
 ) -> None:
     """Run a study, or go on with it: trials whose results are there are not run again.
@@ -171,6 +118,8 @@ def run_command(
             _print_trials(studies)
             return
         one_thread()
+        from aes_lipi.cli.running import RunOptions, run_all  # noqa: PLC0415 - numpy is slow
+
         options = RunOptions(
             local=local,
             address=address,
@@ -185,6 +134,13 @@ def run_command(
         )
         if run_all(studies, folders, options):
             raise typer.Exit(1)
+
+
+def one_thread() -> None:
+    """Before numpy is imported, which reads how many threads it may use only once."""
+    from aes_lipi.execution.process import one_thread_per_process  # noqa: PLC0415
+
+    one_thread_per_process()
 
 
 def _studies(
@@ -274,3 +230,114 @@ def _written(directory: Path, study: Study) -> list[Path]:
         save(dataset, path)
         paths.append(path)
     return paths
+
+
+_NO_FLAG = frozenset({"data_digest", "ann_digest", "plugins_digest"})
+_INTERVAL_HELP = (
+    "How often a trial on its way is written down, so that a killed run goes on from there: every "
+    "so many generations, or a time as in 30s or 5min, or never. [default: 30s]"
+)
+
+
+def _field_parameters() -> list[inspect.Parameter]:
+    """A text option for every field of `Variant`, and for those of the study around them.
+
+    Values are taken as text, with commas for a list to sweep, and validated by the configuration.
+    """
+    hints = typing.get_type_hints(Variant)
+    parameters = [
+        _option("trials", ["--trials"], "INTEGER", "Replicates of every variant.", "Study"),
+        _option(
+            *("checkpoint_interval", ["--checkpoint_interval"]),
+            *("GENERATIONS|TIME|never", _INTERVAL_HELP, "Execution"),
+        ),
+    ]
+    for name, field in Variant.model_fields.items():
+        if name in _NO_FLAG:
+            continue
+        extra = field.json_schema_extra
+        group = str(extra["group"]) if isinstance(extra, dict) else "Other"
+        flags = [f"--{name}", "--seed"] if name == "rng_seed" else [f"--{name}"]
+        parameters.append(_option(name, flags, _metavar(hints[name]), _help(field), group))
+    return parameters
+
+
+def _option(
+    name: str, flags: list[str], metavar: str, description: str, panel: str
+) -> inspect.Parameter:
+    option = typer.Option(*flags, metavar=metavar, help=description, rich_help_panel=panel)
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[str | None, option],
+    )
+
+
+def _help(field: FieldInfo) -> str:
+    default = "" if field.default is None else f" [default: {field.default}]"
+    return f"{field.description}{default}"
+
+
+def _metavar(hint: Any) -> str:
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        hint, *others = [part for part in typing.get_args(hint) if part is not type(None)]
+        if others:  # names of users' own
+            return f"{_metavar(hint)}|MODULE:NAME"
+        origin = typing.get_origin(hint)
+    if origin is typing.Literal:
+        return "|".join(typing.get_args(hint))
+    if origin is tuple:
+        return "WIDTHS"
+    return {bool: "true|false", int: "INTEGER", float: "NUMBER"}.get(hint, "TEXT")
+
+
+def _with_field_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command whose last parameter is `**fields` a flag for every field."""
+    signature = inspect.signature(command, eval_str=True)
+    own = [
+        parameter
+        for parameter in signature.parameters.values()
+        if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+    ]
+    merged = [*own, *_field_parameters()]
+    command.__signature__ = signature.replace(parameters=merged)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in merged}
+    return command
+
+
+def with_switch_values(arguments: Sequence[str]) -> list[str]:
+    """Let a yes-or-no field stand alone: `--store_all_nodes` means `--store_all_nodes true`."""
+    hints = typing.get_type_hints(Variant)
+    switches = {f"--{name}" for name, hint in hints.items() if hint is bool}
+    completed: list[str] = []
+    for position, argument in enumerate(arguments):
+        completed.append(argument)
+        following = arguments[position + 1] if position + 1 < len(arguments) else "--"
+        if _normalise(argument) in switches and following.startswith("-"):
+            completed.append("true")
+    return completed
+
+
+def _normalise(token: str) -> str:
+    """Flags may be written with hyphens or underscores; leading hyphens stay."""
+    stem = token.lstrip("-")
+    return token[: len(token) - len(stem)] + stem.replace("-", "_")
+
+
+TOKENS = {"token_normalize_func": _normalise, "help_option_names": ["--help", "-h"]}
+
+
+def make_app(help_text: str | None) -> typer.Typer:
+    """A program of commands, whose flags may be written with hyphens or underscores."""
+    return typer.Typer(
+        help=help_text,
+        add_completion=False,
+        context_settings=TOKENS,
+        pretty_exceptions_enable=False,
+    )
+
+
+run_app = make_app(None)
+run_app.command("run", context_settings=TOKENS)(_with_field_flags(_run))

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from aes_lipi.analysis.report.views import Grid
     from aes_lipi.execution.run import Summary
-    from aes_lipi.reproduction.findings import Findings
     from aes_lipi.reproduction.plan import ReproductionPlan
+    from aes_lipi.reproduction.verdicts import Findings
     from aes_lipi.results.description import RunningTrial
     from aes_lipi.results.status import Driver, Status
 
@@ -126,10 +126,10 @@ def print_status(status: Status) -> None:
             row = (f"  trial {trial.trial}", "", "", "", "", generation, _loss(trial.mean_L1))
             table.add_row(*row, style="dim")
     console().print(table)
-    print(status_line(status))
+    print(_status_line(status))
 
 
-def status_line(status: Status) -> str:
+def _status_line(status: Status) -> str:
     """Trials, speed, time left, and who runs the study."""
     trials = status.trials
     parts = [f"{trials.committed} of {trials.total} trials"]

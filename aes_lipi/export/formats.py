@@ -1,14 +1,24 @@
-"""The formats that a model is exported in, and the first of them: safetensors."""
+"""The formats that a model is exported in: safetensors and torch, and the table of them all."""
 
 from __future__ import annotations
 
+import io
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
-from aes_lipi.autoencoders.network import Network, Pair
+from aes_lipi.arrays import Float32, Floats
+from aes_lipi.autoencoders.network import Activation, Network, NetworkLayout, Pair
+from aes_lipi.export.onnx import onnx_package
 from aes_lipi.export.package import Package
 from aes_lipi.models import Model, model_bytes
+from aes_lipi.models.model import row_errors
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 _FILE = "model.safetensors"
 
@@ -64,20 +74,112 @@ def _safetensors(model: Model) -> Package:
     )
 
 
-def _onnx(model: Model) -> Package:
-    from aes_lipi.export.onnx import onnx_package  # noqa: PLC0415 - an optional dependency
+_TORCH_FILE = "model.pt"
+_LOW, _HIGH = "scaling.low", "scaling.high"
 
-    return onnx_package(model)
+_LOAD = """\
+from collections import OrderedDict
+
+import torch
+from torch import nn
+
+weights = torch.load("model.pt", weights_only=True){scaling}
+
+
+def network(part, last):
+    shapes = [w.shape for name, w in weights.items() if name.startswith(part) and w.ndim == 2]
+    layers = [each for n_out, n_in in shapes for each in (nn.Linear(n_in, n_out), nn.ReLU())]
+    return nn.Sequential(*layers[:-1], last)
+
+
+encoder, decoder = network("encoder", nn.{code}()), network("decoder", nn.Sigmoid())
+model = nn.Sequential(OrderedDict(encoder=encoder, decoder=decoder))
+model.load_state_dict(weights)
+{use}
+"""
+_TORCH_AS_THEY_ARE = """\
+code = model.encoder(rows)  # rows: float32, (rows, columns), in [0, 1]
+reconstruction = model.decoder(code)
+score = (rows - reconstruction).abs().mean(1)  # of each row: high if it is strange"""
+_TORCH_SCALED = """\
+scaled = (rows - low) / torch.where(high > low, high - low, torch.inf)  # rows: in their own units
+scaled = scaled + (rows != low) * (high == low)  # what was constant in training, and is not now
+inside = torch.clip(scaled, 0, 1) * (high > low)
+code = model.encoder(inside.float())
+decoded = model.decoder(code)
+reconstruction = low + (high - low) * decoded
+score = (scaled - decoded).abs().mean(1)  # of each row: high if it is strange"""
+_POP = '\nlow, high = weights.pop("scaling.low"), weights.pop("scaling.high")'
+_LAST: Mapping[Activation, str] = {"relu": "ReLU", "sigmoid": "Sigmoid", "linear": "Identity"}
+"""Of a layer by its activation: the module of `torch.nn`."""
 
 
 def _torch(model: Model) -> Package:
-    from aes_lipi.export.torch import torch_package  # noqa: PLC0415 - torch is slow to import
+    """`encoder.<k>.weight` and so on, the keys of `nn.Sequential`s; float64 bounds of a scaling."""
+    import torch  # noqa: PLC0415 - slow to import
+    from torch import nn  # noqa: PLC0415
 
-    return torch_package(model)
+    architecture, pair = model.architecture, model.pair
+    module = nn.Sequential(
+        OrderedDict(
+            encoder=_sequential(architecture.encoder, pair.encoder.genome),
+            decoder=_sequential(architecture.decoder, pair.decoder.genome),
+        )
+    )
+    weights: dict[str, torch.Tensor] = dict(module.state_dict())
+    if model.scaling is not None:
+        weights |= {_LOW: torch.tensor(model.scaling.low), _HIGH: torch.tensor(model.scaling.high)}
+    content = io.BytesIO()
+    torch.save(weights, content)
+    return Package(
+        files={_TORCH_FILE: content.getvalue()},
+        whole=_TORCH_FILE,
+        runtime=f"torch {torch.__version__}",
+        encode=lambda rows: _run(module[0], model, rows),
+        reconstruct=lambda rows: model.units.from_network(_run(module, model, rows)),
+        score=lambda rows: row_errors(model.units.scaled(rows), _run(module, model, rows)),
+        usage=_usage(model),
+    )
+
+
+def _sequential(layout: NetworkLayout, genome: Float32) -> nn.Sequential:
+    """Dense layers and activations in turn, with a genome's weights."""
+    import torch  # noqa: PLC0415
+    from torch import nn  # noqa: PLC0415
+
+    parts: list[nn.Module] = []
+    for k, layer in enumerate(layout.layers):
+        linear = nn.Linear(layer.n_in, layer.n_out)
+        linear.load_state_dict(
+            {
+                "weight": torch.from_numpy(layout.weight(genome, k).copy()),
+                "bias": torch.from_numpy(layout.bias(genome, k).copy()),
+            }
+        )
+        parts += [linear, getattr(nn, _LAST[layer.activation])()]
+    return nn.Sequential(*parts)
+
+
+def _run(module: nn.Module, model: Model, rows: Floats) -> Floats:
+    import torch  # noqa: PLC0415
+
+    with torch.inference_mode():
+        result: Floats = module(torch.from_numpy(model.units.to_network(rows))).numpy()
+    return result
+
+
+def _usage(model: Model) -> str:
+    scaled = model.scaling is not None
+    code = _LAST[model.architecture.encoder.layers[-1].activation]
+    return _LOAD.format(
+        scaling=_POP if scaled else "",
+        code=code,
+        use=_TORCH_SCALED if scaled else _TORCH_AS_THEY_ARE,
+    )
 
 
 FORMATS: Mapping[str, Callable[[Model], Package]] = {
     "safetensors": _safetensors,
-    "onnx": _onnx,
+    "onnx": onnx_package,
     "torch": _torch,
 }

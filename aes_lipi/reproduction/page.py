@@ -31,11 +31,9 @@ from aes_lipi.analysis.figures.style import (
 from aes_lipi.analysis.report.views import Grid, number, pairs_grid
 from aes_lipi.config import expanded
 from aes_lipi.io.files import write_text_atomically
-from aes_lipi.reproduction.evidence import Estimate, FigureFinding, Point, SeriesFinding
-from aes_lipi.reproduction.findings import Findings
-from aes_lipi.reproduction.pairs import JudgedPair
+from aes_lipi.reproduction.evidence import Estimate, FigureFinding, JudgedPair, Point, SeriesFinding
 from aes_lipi.reproduction.plan import ReproductionPlan
-from aes_lipi.reproduction.verdicts import ClaimVerdict, ControlVerdict
+from aes_lipi.reproduction.verdicts import ClaimVerdict, ControlVerdict, Findings
 from aes_lipi.results.storage import place_of
 from aes_lipi.templates import render
 

@@ -1,25 +1,32 @@
-"""What our trials say of the published claims, and of what the controls ask."""
+"""What our trials say of the published figures and claims, and of what the controls ask."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from aes_lipi.analysis.tables import Sample
 from aes_lipi.config import Variant
-from aes_lipi.reproduction.evidence import Estimate, PlanResults, estimate
-from aes_lipi.reproduction.pairs import (
+from aes_lipi.reproduction.evidence import (
+    Estimate,
+    FigureFinding,
     JudgedPair,
+    PlanResults,
     Relation,
     compared,
+    estimate,
+    find_figure,
     lowest,
+    read_results,
     too_few,
 )
-from aes_lipi.reproduction.published import BestClaim, Claim, Control, ReferenceName
+from aes_lipi.reproduction.plan import PlannedStudy, ReproductionPlan, ScaledDown
+from aes_lipi.reproduction.published import BestClaim, Claim, Control, Paper, ReferenceName
+from aes_lipi.results.storage import place_of
 
-ClaimOutcome = Literal["holds", "contradicted", "not shown", "too few trials", "not run"]
+_ClaimOutcome = Literal["holds", "contradicted", "not shown", "too few trials", "not run"]
 """What becomes of a claim.
 
 It `holds` if every pair of its family is shown to differ as claimed, and is `contradicted` if one
@@ -46,13 +53,13 @@ class ClaimVerdict:
     name: str
     sentence: str
     figure: str
-    outcome: ClaimOutcome
+    outcome: _ClaimOutcome
     explanation: str
     note: str
     pairs: tuple[JudgedPair, ...]
 
 
-def judge_claim(claim: Claim, results: PlanResults) -> ClaimVerdict:
+def _judge_claim(claim: Claim, results: PlanResults) -> ClaimVerdict:
     """Test a claim on the losses in the last generation, the trial being the unit.
 
     Args:
@@ -85,7 +92,7 @@ def _family(claim: Claim, results: PlanResults) -> tuple[JudgedPair, ...]:
     return compared(family, published.source.reading_error)
 
 
-def _outcome(relations: Sequence[Relation]) -> ClaimOutcome:
+def _outcome(relations: Sequence[Relation]) -> _ClaimOutcome:
     if not relations or "not run" in relations:
         return "not run"
     if "greater" in relations:
@@ -95,7 +102,7 @@ def _outcome(relations: Sequence[Relation]) -> ClaimOutcome:
     return "too few trials" if "too few trials" in relations else "not shown"
 
 
-def _explanation(claim: Claim, outcome: ClaimOutcome, pairs: Sequence[JudgedPair]) -> str:
+def _explanation(claim: Claim, outcome: _ClaimOutcome, pairs: Sequence[JudgedPair]) -> str:
     if not pairs:
         return f"{claim.figure} is not part of this reproduction"
     if outcome == "not run":
@@ -114,7 +121,7 @@ def _without_trials(pairs: Sequence[JudgedPair]) -> list[str]:
     return list(dict.fromkeys(label for label, n in sides if not n))
 
 
-ControlOutcome = Literal[
+_ControlOutcome = Literal[
     "reached", "as near", "in part", "not reached", "not shown", "too few trials", "not run"
 ]
 """How far the control gets from the reference that it is a change of (the origin) to the other one.
@@ -147,7 +154,7 @@ class ControlAnswer:
 
     series: str
     label: str
-    answer: ControlOutcome
+    answer: _ControlOutcome
     statement: str
     share: float
     own: Estimate
@@ -199,7 +206,7 @@ class _Case:
         return [(self.own, self.references[name]) for name in _REFERENCES]
 
 
-def judge_control(control: Control, results: PlanResults) -> ControlVerdict:
+def _judge_control(control: Control, results: PlanResults) -> ControlVerdict:
     """Compare a control's losses in the last generation with the baseline's and the ring's.
 
     Args:
@@ -265,7 +272,7 @@ def _answered(case: _Case, rows: Mapping[ReferenceName, JudgedPair], n_pairs: in
 
 def _answer(
     control: Control, relations: Mapping[ReferenceName, Relation], *, falls: bool
-) -> ControlOutcome:
+) -> _ControlOutcome:
     """How far a control gets, if its loss falls (or rises) on the way."""
     for nothing in ("not run", "too few trials"):
         if nothing in relations.values():
@@ -291,10 +298,10 @@ def _ends(
     return f"ends at {own.mean:.3f}, {others}; it is {compared_to}"
 
 
-def _conclusion(control: Control, answer: ControlOutcome, part: float) -> str:
+def _conclusion(control: Control, answer: _ControlOutcome, part: float) -> str:
     share = f"{part:.0%}"
     goal, start = _PLACES[control.towards], _PLACES[control.origin]
-    conclusions: Mapping[ControlOutcome, str] = {
+    conclusions: Mapping[_ControlOutcome, str] = {
         "reached": f"it reaches the loss of {goal}",
         "as near": f"it leaves {start}, and is not told apart from {goal}, {share} of the way",
         "in part": f"it goes {share} of the way from {start} to {goal}",
@@ -302,3 +309,106 @@ def _conclusion(control: Control, answer: ControlOutcome, part: float) -> str:
         "not shown": f"whether it leaves {start} towards {goal} is not shown",
     }
     return conclusions[answer]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that a page or a table of a reproduction says.
+
+    Attributes:
+        source: of the published values.
+        scale: how far our trials are scaled down; None if they are not.
+        scope: what the trials can and cannot show, in a few sentences.
+        figures: those that were asked for and are run.
+        claims: those about figures that were asked for.
+        controls: those that were asked for.
+        missing: lines that say what is not there (yet): figures that are left out, trials that are
+            not run or have failed.
+        skipped: lines that say which trials were passed over, and why.
+    """
+
+    source: Paper
+    scale: ScaledDown | None
+    scope: str
+    figures: tuple[FigureFinding, ...]
+    claims: tuple[ClaimVerdict, ...]
+    controls: tuple[ControlVerdict, ...]
+    missing: tuple[str, ...]
+    skipped: tuple[str, ...]
+
+
+def find(plan: ReproductionPlan) -> Findings:
+    """Read what the plan's studies have so far, and judge it.
+
+    Raises:
+        UserError: a place refuses to be read.
+    """
+    results, published = read_results(plan), plan.published
+    figures = [each for each in published.figures if each.name in plan.asked]
+    claims = [each for each in published.claims if each.figure in plan.asked]
+    controls = [each for each in published.controls if each.name in plan.asked]
+    run = [figure for figure in figures if figure.name in plan.variants]
+    return Findings(
+        source=published.source,
+        scale=plan.scale,
+        scope=_scope(plan),
+        figures=tuple(find_figure(figure, results) for figure in run),
+        claims=tuple(_judge_claim(claim, results) for claim in claims),
+        controls=tuple(_judge_control(control, results) for control in controls),
+        missing=(*_left_out(plan), *_missing_trials(results)),
+        skipped=results.skipped,
+    )
+
+
+def _scope(plan: ReproductionPlan) -> str:
+    source, scale = plan.published.source, plan.scale
+    test = (
+        "The trial is the unit, trials of the same number are paired, and a claim's p-values are "
+        "adjusted together (Holm). A median difference below "
+        f"{source.reading_error:g}, to which the figures were read, does not count as one. What is "
+        "not shown is not thereby shown to be equal. Samples that do not overlap have a "
+        "probability of 0 or 1 and an interval without width: the bootstrap knows nothing else."
+    )
+    if scale is None:
+        return test
+    parts = [
+        f"Scaled down: {scale.trials} trials of {scale.epochs} generations in rings of "
+        f"{scale.population_size} cells, where the published figures have {source.trials} of "
+        f"{source.epochs} in rings of {source.population_size}; of the controls, only what is not "
+        "pruned. With so few trials only large differences can be shown, and losses of smaller "
+        "rings need not agree with the published ones."
+    ]
+    if scale.epochs < source.epochs:
+        parts.append(
+            "Schedules and cuts of the learning rate stretch over the generations that there are: "
+            "our last generation stands beside the published last one."
+        )
+    return " ".join([*parts, test])
+
+
+def _left_out(plan: ReproductionPlan) -> Iterator[str]:
+    """What was asked for and is not run."""
+    for name in plan.asked:
+        if name not in plan.variants:
+            yield f"{name}: left out when scaled down, unless it is named"
+
+
+def _missing_trials(results: PlanResults) -> Iterator[str]:
+    for planned in results.plan.studies:
+        yield from _of_study(planned, results)
+
+
+def _of_study(planned: PlannedStudy, results: PlanResults) -> Iterator[str]:
+    """What is not there of one study."""
+    study, place = planned.study, place_of(planned.location)
+    committed = {each.id: len(results.trials.get(each.id, ())) for each in study.variants}
+    failed = {each.id: results.failed.get(each.id, 0) for each in study.variants}
+    if not any((*committed.values(), *failed.values())):
+        yield f"{study.name}: not run (no trials of it in {place})"
+        return
+    for variant in study.variants:
+        n, n_failed = committed[variant.id], failed[variant.id]
+        if n < study.trials:
+            because = f", {n_failed} failed" if n_failed else ""
+            what = ", ".join(dict.fromkeys((study.name, study.label(variant))))
+            yield f"{what}: {n} of {study.trials} trials{because} ({place})"

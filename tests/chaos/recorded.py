@@ -14,20 +14,20 @@ def run(log: Path) -> None:
     """Run the command line."""
     from event_logs import Recorder  # noqa: PLC0415
 
-    from aes_lipi.cli import main, progress  # noqa: PLC0415
+    from aes_lipi.cli import main, running  # noqa: PLC0415
     from aes_lipi.config import Study  # noqa: PLC0415
 
     record = Recorder(log)
 
-    class RecordedProgress(progress.PlainProgress):
+    class RecordedProgress(running.PlainProgress):
         def __call__(self, state: Any, event: Any, actions: Any, now: float) -> None:
             record(state, event, actions, now)
             super().__call__(state, event, actions, now)
 
-    def progress_for(study: Study) -> progress.StudyProgress:
+    def progress_for(study: Study) -> running.StudyProgress:
         return RecordedProgress(study)
 
-    progress.progress_for = progress_for
+    running.progress_for = progress_for
     main()
 
 

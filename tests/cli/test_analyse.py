@@ -9,7 +9,7 @@ import pytest
 from made_up import commit_made_up, made_up_study
 from typer.testing import CliRunner
 
-from aes_lipi.cli.app import app
+from aes_lipi.cli.commands import app
 from aes_lipi.errors import UserError
 from aes_lipi.reproduction import plan
 from aes_lipi.reproduction.plan import ScaledDown

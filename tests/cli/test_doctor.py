@@ -11,7 +11,7 @@ import pytest
 from prepared import prepared_study, run_prepared, trial_ids
 from typer.testing import CliRunner
 
-from aes_lipi.cli.app import app
+from aes_lipi.cli.commands import app
 from aes_lipi.execution import machine
 
 ROOT = Path(__file__).resolve().parents[2]

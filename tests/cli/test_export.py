@@ -14,7 +14,7 @@ from studies import run_study
 from typer.testing import CliRunner
 
 from aes_lipi.analysis.pareto import read_candidates
-from aes_lipi.cli.app import app
+from aes_lipi.cli.commands import app
 from aes_lipi.errors import UserError
 
 

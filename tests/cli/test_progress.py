@@ -8,7 +8,7 @@ import pytest
 from helpers import tiny_study
 from rich.console import Console
 
-from aes_lipi.cli.progress import LiveProgress, PlainProgress, StudyProgress, summary_line, tallies
+from aes_lipi.cli.running import LiveProgress, PlainProgress, StudyProgress, summary_line, tallies
 from aes_lipi.config import Study
 from aes_lipi.execution.messages import (
     Began,

@@ -25,7 +25,7 @@ from studies import names
 from typer.testing import CliRunner
 
 from aes_lipi.cli import main
-from aes_lipi.cli.app import app
+from aes_lipi.cli.commands import app
 from aes_lipi.config import Study
 from aes_lipi.errors import UserError
 from aes_lipi.results.description import Progress, RunningTrial

@@ -24,9 +24,9 @@ from aes_lipi.data.scaling import MinMax
 from aes_lipi.errors import UserError
 from aes_lipi.export import FORMATS, Exported, export, write_model
 from aes_lipi.export.candidates import Choice
-from aes_lipi.export.card import _test_rows, model_card
-from aes_lipi.export.checks import largest_difference, rows_to_check, varying_values
+from aes_lipi.export.exporting import _model_card, _test_rows
 from aes_lipi.export.onnx import OPSET
+from aes_lipi.export.package import largest_difference, rows_to_check, varying_values
 from aes_lipi.models import Model, Place, load_model
 from aes_lipi.results.trial_files import TrialId
 
@@ -208,8 +208,8 @@ def test_columns_far_from_zero_keep_their_digits(tmp_path: Path) -> None:
 def test_where_the_data_are_gone_it_is_said_on_the_card(exports: Exports) -> None:
     done = exports["safetensors"]
     gone = replace(done, rows=replace(done.rows, is_real=False))
-    assert "**They were not compared on the data.**" not in model_card(done)
-    assert "**They were not compared on the data.**" in model_card(gone)
+    assert "**They were not compared on the data.**" not in _model_card(done)
+    assert "**They were not compared on the data.**" in _model_card(gone)
 
 
 def test_data_are_found_from_any_folder(
@@ -249,7 +249,7 @@ def test_the_card_says_what_test_rows_decided(
 def test_names_of_columns_stay_within_the_card_s_code(exports: Exports) -> None:
     done = exports["safetensors"]
     names = ("a`b", "c\nd", "e|f", *done.model.columns[3:]) if done.model.columns else ()
-    card = model_card(replace(done, model=replace(done.model, columns=names)))
+    card = _model_card(replace(done, model=replace(done.model, columns=names)))
     assert "Columns, in this order: `` a`b ``, `c?d`, `e|f`, `column 3`" in card
 
 
@@ -268,11 +268,11 @@ def test_values_of_the_code_that_are_the_same_for_all_rows_are_counted(exports: 
     model, size = done.model, done.model.architecture.latent_size
     code = np.ptp(model.encode(done.rows.values), axis=0) > 0
     told = f"All {size} values" if code.all() else f"**{code.sum()} of the {size} values"
-    assert told in model_card(done)
+    assert told in _model_card(done)
     genome = model.pair.encoder.genome.copy()
     model.architecture.encoder.bias(genome, 1)[0] = -1e6  # never rises above 0
     dead = replace(model, pair=replace(model.pair, encoder=Network(genome)))
     assert varying_values(dead, done.rows) == code[1:].sum()
-    assert f"**{code[1:].sum()} of the {size} values of the code vary**" in model_card(
+    assert f"**{code[1:].sum()} of the {size} values of the code vary**" in _model_card(
         replace(done, model=dead)
     )

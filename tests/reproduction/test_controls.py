@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from aes_lipi.reproduction.verdicts import ControlAnswer, ControlVerdict, judge_control
+from aes_lipi.reproduction.verdicts import ControlAnswer, ControlVerdict, _judge_control
 from reproduction.planted import Losses, around, results_of
 
 LOWER = "control_canonical_walk"
@@ -15,7 +15,7 @@ HIGHER = "control_ring_canonical_policy"
 def verdict(name: str, losses: Losses) -> ControlVerdict:
     results = results_of(losses)
     [control] = [each for each in results.plan.published.controls if each.name == name]
-    return judge_control(control, results)
+    return _judge_control(control, results)
 
 
 def answered(name: str, own: float, trials: int = 10) -> ControlAnswer:

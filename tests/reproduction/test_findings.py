@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from aes_lipi.reproduction.findings import find
 from aes_lipi.reproduction.plan import ScaledDown, full_plan, quick_plan
+from aes_lipi.reproduction.verdicts import find
 from aes_lipi.results.store import ResultStore
 from reproduction.planted import Losses, around, commit_losses
 

@@ -15,7 +15,7 @@ from prepared import (
 from studies import assert_same_study, names
 from typer.testing import CliRunner
 
-from aes_lipi.cli.app import app
+from aes_lipi.cli.commands import app
 from aes_lipi.errors import UserError
 from aes_lipi.results.inventory import clean
 from aes_lipi.results.reading import load_results
