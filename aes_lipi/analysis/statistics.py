@@ -243,12 +243,10 @@ def holm(p: Float64) -> Float64:
     Returns:
         shape (n,), NaN where p is.
     """
-    from statsmodels.stats.multitest import multipletests  # noqa: PLC0415 - slow to import
-
     adjusted = np.full(len(p), np.nan)
-    tested = ~np.isnan(p)
-    if tested.any():
-        adjusted[tested] = multipletests(p[tested], method="holm")[1]
+    order = np.argsort(p)[: np.count_nonzero(~np.isnan(p))]  # NaN comes last
+    steps = p[order] * np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1)
     return adjusted
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import pandas as pd
 from aes_lipi.analysis.pareto import Size, Tradeoff, read_candidates, tradeoffs
 from aes_lipi.errors import UserError
 from aes_lipi.models import Model, Place, load_model, load_recorded
+from aes_lipi.models.files import load_content
 from aes_lipi.results.object_storage import open_storage
 from aes_lipi.results.reading import load_results
 from aes_lipi.results.storage import is_address, place_of
@@ -193,10 +193,7 @@ def _loaded(location: str | Path, trial: TrialId, load: Callable[[Path], Model])
     content = open_storage(location).read(name)
     if content is None:
         raise UserError(f"{place_of(location)}/{name}: there is no such file; run the study again")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.safetensors"
-        path.write_bytes(content)
-        return load(path)
+    return load_content(content, load)
 
 
 def _matching(

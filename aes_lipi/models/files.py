@@ -13,6 +13,7 @@ import errno
 import hashlib
 import os
 import stat
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,6 +109,22 @@ def load_recorded(path: str | Path, place: Place) -> Model:
             "run the study with --store_recorded true, which keeps those that no other beats"
         )
     return model
+
+
+def load_content(content: bytes, load: Callable[[Path], Model] = load_model) -> Model:
+    """Read the content of a model's file, as it comes from an object store.
+
+    Args:
+        content: of the file.
+        load: reads a file.
+
+    Raises:
+        UserError: as `load` does.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.safetensors"
+        path.write_bytes(content)
+        return load(path)
 
 
 def _loaded(path: str | Path, read: Callable[[Path], T]) -> T:

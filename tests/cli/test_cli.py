@@ -15,8 +15,10 @@ from typing import get_args
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 from aes_lipi.cli import main
+from aes_lipi.cli.commands import app
 from aes_lipi.config import Variant
 from aes_lipi.config.variant import BUILT_IN
 
@@ -213,24 +215,16 @@ def test_create_data_writes_what_data_reads(typed: Callable[..., Typed], tmp_pat
         *(pytest.param(each, marks=pytest.mark.slow) for each in (signal.SIGTERM, signal.SIGKILL)),
     ],
 )
-def test_a_stopped_study_goes_on_where_it_stopped(deadly: signal.Signals, tmp_path: Path) -> None:
-    arguments = [
-        *("--rq", "quickstart", "--trials", "6", "--epochs", "300", *TINY),
-        *("--population_size", "3"),
-        *("--output_dir", str(tmp_path / "out"), "--jobs", "2"),
+def test_a_stopped_study_goes_on_where_it_stopped(
+    deadly: signal.Signals, typed: Callable[..., Typed], tmp_path: Path
+) -> None:
+    study = [
+        *("--rq", "quickstart", "--trials", "3", "--epochs", "150", *TINY),
+        *("--population_size", "3", "--output_dir", str(tmp_path / "out"), "--local"),
     ]
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "run.py"), *arguments],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-        cwd=ROOT,
-        start_new_session=True,
-    )
+    process = start(*study, "--jobs", "2")
     markers = tmp_path / "out" / "committed"
-    deadline = time.monotonic() + 120
-    while not list(markers.glob("*/*.json")) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_for(lambda: any(markers.glob("*/*.json")))
     process.send_signal(deadly)
     _, errors = process.communicate(timeout=60)
     if deadly == signal.SIGKILL:
@@ -239,53 +233,70 @@ def test_a_stopped_study_goes_on_where_it_stopped(deadly: signal.Signals, tmp_pa
         assert process.returncode == 130
         assert errors.splitlines()[-1].startswith("error: interrupted; run the same command again")
     assert "Traceback" not in errors
-    done = settled_count(markers)
-    assert 0 < done < 12
-    again = run_py(*arguments)
+    done = settled_count(markers) if deadly == signal.SIGKILL else committed(markers)
+    assert 0 < done < 6
+    again = typed(*study, "--jobs", "1")
     assert again.returncode == 0, again.stderr
-    assert f"{12 - done} trials to run, {done} done before" in again.stderr
-    assert len(pd.read_parquet(tmp_path / "out" / "trials")) == 12
+    assert f"{6 - done} trials to run, {done} done before" in again.stderr
+    assert len(pd.read_parquet(tmp_path / "out" / "trials")) == 6
     assert not list((tmp_path / "out").glob("claim-*"))
     assert not (tmp_path / "out" / "failures").exists()
 
 
-def test_two_command_lines_share_no_folder_and_fresh_starts_again(tmp_path: Path) -> None:
+def test_two_command_lines_share_no_folder_and_fresh_starts_again(
+    typed: Callable[..., Typed], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
     arguments = [
         *("--rq", "quickstart", "--trials", "1", "--epochs", "20000", *TINY, "--jobs", "1"),
-        *("--population_size", "3", "--output_dir", str(tmp_path / "out"), "--local"),
+        *("--population_size", "3", "--output_dir", str(out), "--local"),
     ]
-    with subprocess.Popen([sys.executable, str(ROOT / "run.py"), *arguments], cwd=ROOT) as first:
-        deadline = time.monotonic() + 60
-        while not list((tmp_path / "out").glob("study.json")):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        second = run_py(*arguments)
+    with start(*arguments) as first:
+        wait_for((out / "study.json").exists)
+        second = typed(*arguments)
         first.terminate()
     assert second.returncode == 2
     [line] = second.stderr.splitlines()
     assert f"in use by process {first.pid} on {socket.gethostname()}" in line
     changed = [*arguments, "--epochs", "2"]
-    refused = run_py(*changed)
+    refused = typed(*changed)
     assert refused.returncode == 2
     [line] = refused.stderr.splitlines()
     assert "epochs: 20000 there, 2 asked for" in line
-    assert run_py(*changed, "--fresh").returncode == 0
-    assert set(pd.read_parquet(tmp_path / "out" / "trials")["epochs"]) == {2}
-    cleaned = subprocess.run(
-        [sys.executable, "-m", "aes_lipi", "clean", str(tmp_path / "out")],
-        capture_output=True,
+    assert typed(*changed, "--fresh").returncode == 0
+    assert set(pd.read_parquet(out / "trials")["epochs"]) == {2}
+    cleaned = CliRunner().invoke(app, ["clean", str(out)])
+    assert cleaned.output == "nothing to remove\n"
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    """`run.py` in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "run.py"), *arguments],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
         text=True,
-        check=True,
         cwd=ROOT,
+        start_new_session=True,
     )
-    assert cleaned.stdout == "nothing to remove\n"
+
+
+def wait_for(reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def committed(markers: Path) -> int:
+    return len(list(markers.glob("*/*.json")))
 
 
 def settled_count(markers: Path) -> int:
     """Committed trials once the workers have noticed that their driver is gone."""
     count, same_since = -1, time.monotonic()
     while time.monotonic() - same_since < 3:
-        now = len(list(markers.glob("*/*.json")))
+        now = committed(markers)
         if now != count:
             count, same_since = now, time.monotonic()
         time.sleep(0.1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +25,7 @@ from aes_lipi.config import Variant
 from aes_lipi.data.load import load_dataset
 from aes_lipi.errors import UserError
 from aes_lipi.io.files import decode_json
-from aes_lipi.models.files import load_model
+from aes_lipi.models.files import load_content
 from aes_lipi.models.model import Model
 from aes_lipi.results.description import STUDY_FILE, StudyDescription, read_study_description
 from aes_lipi.results.inventory import Inventory
@@ -72,13 +71,10 @@ class StudySource:
         content = self.storage.read(facts.path)
         if content is None or not facts.match(content):
             return None
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "model.safetensors"
-            path.write_bytes(content)
-            try:
-                return load_model(path)
-            except UserError:
-                return None
+        try:
+            return load_content(content)
+        except UserError:
+            return None
 
 
 def open_source(location: str | Path) -> StudySource:
