@@ -123,14 +123,14 @@ def _doctor(
     Nothing is changed, and no network is asked but for the folder. What is missing and not needed,
     a GPU or Ray, is no problem. Exit code 1 if there is a problem; each is told with its remedy.
     """
-    from aes_lipi.execution.machine import inspect_machine, machine_findings  # noqa: PLC0415 - slow
+    from aes_lipi.execution.machine import inspect_machine  # noqa: PLC0415 - slow
     from aes_lipi.execution.ray.installation import inspect_ray, ray_findings  # noqa: PLC0415
-    from aes_lipi.results.health import folder_findings, inspect_folder  # noqa: PLC0415
+    from aes_lipi.results.health import inspect_folder  # noqa: PLC0415
 
     folder = inspect_folder(directory) if directory is not None else None
     machine, ray = inspect_machine(), inspect_ray()
-    found = [*machine_findings(machine), *ray_findings(ray)]
-    found += folder_findings(folder) if folder is not None else []
+    found = [*machine.findings(), *ray_findings(ray)]
+    found += folder.findings() if folder is not None else []
     problems = sum(each.state == "problem" for each in found)
     if as_json:
         document = {"well": not problems, "findings": [asdict(each) for each in found]}

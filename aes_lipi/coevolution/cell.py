@@ -78,7 +78,7 @@ class Task:
 
     def winner_of(self, matrix: Float64) -> Offspring:
         """The tournament's winner, taken as a pair; with the statistics that the cell carries."""
-        losses = reduce_losses(matrix, self.setup)
+        losses = _reduce_losses(matrix, self.setup)
         winner = tournament(losses, self.plan.contestants)
         cell = replace(self.cell, pair=self.neighbourhood[winner])
         return Offspring(self, cell, winner, float(losses.min()), matrix)
@@ -203,7 +203,7 @@ class Offspring:
         Args:
             matrix: losses of the trained encoders with the trained decoders, shape (E, D).
         """
-        losses = reduce_losses(matrix, self.setup)
+        losses = _reduce_losses(matrix, self.setup)
         if not self.candidates:
             return replace(self, min_replacement_loss=float(losses[0]))
         best = int(np.nanargmin(losses)) if np.isfinite(losses).any() else self.winner
@@ -267,7 +267,7 @@ SOLUTION_CONCEPTS: dict[str, Callable[[Float64], Float64]] = {
 """From losses of every encoder with every decoder, shape (E, D), to one per encoder, shape (E,)."""
 
 
-def reduce_losses(matrix: Float64, setup: Setup) -> Float64:
+def _reduce_losses(matrix: Float64, setup: Setup) -> Float64:
     """One loss per encoder, by the solution concept."""
     return SOLUTION_CONCEPTS[setup.variant.solution_concept](matrix)
 

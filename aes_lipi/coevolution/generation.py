@@ -27,7 +27,7 @@ from aes_lipi.randomness import Purpose
 
 
 @dataclass(frozen=True)
-class CellEvaluation:
+class _CellEvaluation:
     """What tells a cell evaluation from others.
 
     Attributes:
@@ -42,13 +42,13 @@ class CellEvaluation:
 
 
 CELL_EVALUATIONS = {
-    "lipi_simple": CellEvaluation(Offspring.pass_of_winner),
-    "lipi_simple_pte": CellEvaluation(
+    "lipi_simple": _CellEvaluation(Offspring.pass_of_winner),
+    "lipi_simple_pte": _CellEvaluation(
         Offspring.pass_of_winner, prunes_first=True, observes_replacement=False
     ),
-    "epoch-node": CellEvaluation(Offspring.pass_with_partners, observes_replacement=False),
-    "all_vs_all": CellEvaluation(Offspring.pass_with_partners),
-    "ann_canonical": CellEvaluation(Offspring.pass_of_winner),
+    "epoch-node": _CellEvaluation(Offspring.pass_with_partners, observes_replacement=False),
+    "all_vs_all": _CellEvaluation(Offspring.pass_with_partners),
+    "ann_canonical": _CellEvaluation(Offspring.pass_of_winner),
 }
 """`lipi_simple` is "Lipi-AE-S". In `epoch-node` the best of the trained sub-population goes on, and
 it alone is pruned. `all_vs_all` is that of a neighbourhood of one, in which an encoder and a
@@ -92,7 +92,7 @@ def generation(tasks: Sequence[Task]) -> list[tuple[Cell, Record] | DivergenceEr
     ]
 
 
-def _evaluation_of(offspring: Offspring) -> CellEvaluation:
+def _evaluation_of(offspring: Offspring) -> _CellEvaluation:
     return CELL_EVALUATIONS[offspring.setup.variant.cell_evaluation]
 
 

@@ -18,7 +18,7 @@ from aes_lipi.coevolution.state import Setup
 from aes_lipi.engine.protocol import Engine, EvaluateTask
 from aes_lipi.randomness import Address, Purpose
 
-RECORDED_MEMBERS = 16
+_RECORDED_MEMBERS = 16
 """The largest neighbourhood whose loss matrix is recorded: it grows with the square of that."""
 
 _WEIGHTS = np.dtype("<f4")
@@ -77,7 +77,7 @@ def _records(
     known = dict(zip(wanted, qualities, strict=True))
     found: list[tuple[Offspring, Record] | DivergenceError] = []
     for k, each in enumerate(offspring):
-        record = _record(each, test_losses.get(k), known.get(k, Quality()))
+        record = _record(each, test_losses.get(k), known.get(k, _Quality()))
         error = _not_finite_as_measured(record, each)
         found.append(error or (each, record))
     return found
@@ -110,7 +110,7 @@ def _on_test_batch(offspring: Offspring) -> EvaluateTask:
 
 
 @dataclass(frozen=True)
-class Quality:
+class _Quality:
     """The measures of one centre; see `Record`. None of a generation that is not recorded."""
 
     n_compact: int | None = None
@@ -122,7 +122,7 @@ class Quality:
     centre: bytes | None = None
 
 
-def _qualities(offspring: Sequence[Offspring], engine: Engine) -> list[Quality]:
+def _qualities(offspring: Sequence[Offspring], engine: Engine) -> list[_Quality]:
     """Measure centres on the training, test and validation rows, taken in order."""
     if not offspring:
         return []
@@ -137,9 +137,9 @@ def _qualities(offspring: Sequence[Offspring], engine: Engine) -> list[Quality]:
     ]
 
 
-def _quality(pair: Pair, losses: Sequence[Float64], setup: Setup) -> Quality:
+def _quality(pair: Pair, losses: Sequence[Float64], setup: Setup) -> _Quality:
     train, test, validation = losses
-    return Quality(
+    return _Quality(
         n_compact=n_compact(setup.architecture, pair),
         mean_L1=float(train.mean()),
         std_L1=float(train.std()),
@@ -172,12 +172,12 @@ def capacity(pair: Pair) -> float:
 
 def _selection_losses(offspring: Offspring) -> tuple[float, ...] | None:
     task = offspring.task
-    if not task.plan.record_quality or len(task.members) > RECORDED_MEMBERS:
+    if not task.plan.record_quality or len(task.members) > _RECORDED_MEMBERS:
         return None
     return tuple(offspring.selection_losses.ravel().tolist())
 
 
-def _record(offspring: Offspring, test_loss: float | None, quality: Quality) -> Record:
+def _record(offspring: Offspring, test_loss: float | None, quality: _Quality) -> Record:
     task, plan, pair = offspring.task, offspring.task.plan, offspring.cell.pair
     return Record(
         trial=plan.address.trial,
@@ -197,17 +197,11 @@ def _record(offspring: Offspring, test_loss: float | None, quality: Quality) -> 
         n_zero_encoder=pair.encoder.n_zero,
         n_zero_decoder=pair.decoder.n_zero,
         capacity=capacity(pair),
-        n_compact=quality.n_compact,
         test_loss=test_loss,
-        mean_L1=quality.mean_L1,
-        std_L1=quality.std_L1,
-        test_L1=quality.test_L1,
-        std_test_L1=quality.std_test_L1,
-        validation_L1=quality.validation_L1,
         read_generations=task.reads,
         staleness=plan.address.generation - 1 - min(task.reads),
         selection_losses=_selection_losses(offspring),
-        centre=quality.centre,
         diverged=offspring.diverged,
         wall_time_s=0.0,
+        **vars(quality),
     )

@@ -6,9 +6,9 @@ from aes_lipi.autoencoders.environments import ENVIRONMENT
 from aes_lipi.config import Study, Variant
 from aes_lipi.extension import load
 
-SECONDS_PER_WEIGHT_UPDATE = 4e-10
-SECONDS_PER_UPDATE = 5e-6
-FILE_ROWS, FILE_WIDTH = 1000, 1000
+_SECONDS_PER_WEIGHT_UPDATE = 4e-10
+_SECONDS_PER_UPDATE = 5e-6
+_FILE_ROWS, _FILE_WIDTH = 1000, 1000
 
 
 def estimated_seconds(study: Study) -> float:
@@ -20,13 +20,13 @@ def estimated_seconds(study: Study) -> float:
 
 
 def _trial_seconds(variant: Variant) -> float:
-    width = variant.n_dim or FILE_WIDTH
-    rows = (variant.n_clusters or 1) * (variant.n_examples_per_cluster or FILE_ROWS)
+    width = variant.n_dim or _FILE_WIDTH
+    rows = (variant.n_clusters or 1) * (variant.n_examples_per_cluster or _FILE_ROWS)
     batches = -(-round(rows * variant.cell_data_fraction) // variant.batch_size)
     environment = load(ENVIRONMENT, variant.environment)
     sizes = environment.hidden_sizes if variant.hidden_sizes is None else variant.hidden_sizes
     hidden = sizes[0] if sizes else variant.latent_size or environment.latent_size
-    per_update = SECONDS_PER_UPDATE + 2 * width * hidden * SECONDS_PER_WEIGHT_UPDATE
+    per_update = _SECONDS_PER_UPDATE + 2 * width * hidden * _SECONDS_PER_WEIGHT_UPDATE
     return variant.epochs * batches * _updates_per_batch(variant) * per_update
 
 

@@ -29,8 +29,7 @@ from aes_lipi.engine.protocol import Engine
 from aes_lipi.errors import UserError
 from aes_lipi.execution.stacks import engine_key, trials_that_fit
 from aes_lipi.extension import check_same_plugins, load, plugins_digest
-from aes_lipi.models import load_pairs
-from aes_lipi.models.files import models_digest
+from aes_lipi.models import load_pairs, models_digest
 
 
 def with_digests(study: Study) -> Study:
@@ -78,7 +77,7 @@ def check_unchanged(variant: Variant) -> None:
 
 
 DATASETS_KEPT = 2
-SETUPS_KEPT = 8
+_SETUPS_KEPT = 8
 
 SHARED_FROM = 2**25
 """Bytes; smaller data sets are read by every worker process."""
@@ -169,7 +168,7 @@ class SetupCache:
         """
         dataset = self.dataset(variant, provide)
         known = self._setups.pop(variant, None) or _setup(variant, dataset, self._setups.values())
-        while len(self._setups) >= SETUPS_KEPT:
+        while len(self._setups) >= _SETUPS_KEPT:
             del self._setups[next(iter(self._setups))]
         self._setups[variant] = known
         return known

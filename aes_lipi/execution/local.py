@@ -52,7 +52,7 @@ from aes_lipi.execution.study_run import StudyRun
 from aes_lipi.execution.trial import run_trials
 
 LOOK_INTERVAL_S = 0.5
-WORKERS_PER_GPU = 3
+_WORKERS_PER_GPU = 3
 """Processes that share a GPU: while one decides on its next steps, others keep it busy."""
 
 
@@ -104,9 +104,9 @@ class LocalRunner:
         variants = dict.fromkeys(job.variant for job in todo)
         on_gpu = {variant for variant in variants if _trains_on_gpu(variant)}
         n_workers = self._jobs or (
-            WORKERS_PER_GPU if len(on_gpu) == len(variants) else available_cores()
+            _WORKERS_PER_GPU if len(on_gpu) == len(variants) else available_cores()
         )
-        sharing = self._jobs or WORKERS_PER_GPU
+        sharing = self._jobs or _WORKERS_PER_GPU
         share = gpu_memory() // sharing if on_gpu and self._trials_per_worker is None else 0
         most = {variant: self._most(variant, variant in on_gpu, share) for variant in variants}
         return n_workers, stacks_of(todo, most, sharing if on_gpu else n_workers)
@@ -213,7 +213,7 @@ class _Workers:
 
 
 PROGRESS_INTERVAL_S = 0.25
-FOR_THE_DRIVER = (signal.SIGINT, signal.SIGTERM)
+_FOR_THE_DRIVER = (signal.SIGINT, signal.SIGTERM)
 """Signals that often come to all processes of a job; the driver tells its workers what to do."""
 
 
@@ -224,7 +224,7 @@ def _heritage() -> Iterator[None]:
     The driver's own environment is as before afterwards, and it hears what came meanwhile.
     """
     before = dict(os.environ)
-    heard = signal.pthread_sigmask(signal.SIG_BLOCK, FOR_THE_DRIVER)
+    heard = signal.pthread_sigmask(signal.SIG_BLOCK, _FOR_THE_DRIVER)
     one_thread_per_process()
     try:
         yield
@@ -294,9 +294,9 @@ def _work(connection: Connection, datasets: Mapping[Hashable, SharedDataset]) ->
     What comes while a trial runs is notice.
     """
     map_shared(datasets)
-    for each in FOR_THE_DRIVER:
+    for each in _FOR_THE_DRIVER:
         signal.signal(each, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, FOR_THE_DRIVER)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _FOR_THE_DRIVER)
     while True:
         try:
             stack: tuple[Job, ...] | None = connection.recv()

@@ -69,6 +69,19 @@ class MachineFacts:
     torch_error: str
     stores: tuple[str, ...]
 
+    def findings(self) -> list[Finding]:
+        """What of a machine will do and what will not, each problem with its remedy."""
+        return [
+            Finding("python", self.python),
+            Finding("aes_lipi", self.version),
+            *_of_packages(self),
+            _of_cores(self),
+            _of_memory(self),
+            _of_kernels(self),
+            _of_gpus(self),
+            Finding("object stores", ", ".join(self.stores) or "none"),
+        ]
+
 
 def inspect_machine() -> MachineFacts:
     """Look at this machine; no network is asked."""
@@ -102,20 +115,6 @@ def inspect_machine() -> MachineFacts:
         torch_error=(errors.splitlines() or ["it ended"])[-1] if asked.returncode else "",
         stores=tuple(stores),
     )
-
-
-def machine_findings(facts: MachineFacts) -> list[Finding]:
-    """What of a machine will do and what will not, each problem with its remedy."""
-    return [
-        Finding("python", facts.python),
-        Finding("aes_lipi", facts.version),
-        *_of_packages(facts),
-        _of_cores(facts),
-        _of_memory(facts),
-        _of_kernels(facts),
-        _of_gpus(facts),
-        Finding("object stores", ", ".join(facts.stores) or "none"),
-    ]
 
 
 def _group_limits(root: Path) -> tuple[float | None, int | None]:

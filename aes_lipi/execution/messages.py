@@ -119,8 +119,7 @@ class Refused:
     message: str
 
 
-Ending = Computed | Failed
-Message = Reached | Checkpointed | Leaving | Lost | Ending | Refused
+Message = Reached | Checkpointed | Leaving | Lost | Computed | Failed | Refused
 
 Said = tuple[TrialId, Message]
 """A message, and the trial that it is of."""

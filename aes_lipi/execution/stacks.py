@@ -11,7 +11,7 @@ from aes_lipi.config import DATA_FIELDS, Variant
 from aes_lipi.errors import UserError
 from aes_lipi.execution.messages import Job
 
-ENGINE_FIELDS = (
+_ENGINE_FIELDS = (
     *DATA_FIELDS,
     *("environment", "hidden_sizes", "latent_size", "batch_size", "engine", "device"),
 )
@@ -20,7 +20,7 @@ ENGINE_FIELDS = (
 
 def engine_key(variant: Variant) -> Hashable:
     """Equal for variants whose trials one engine can serve."""
-    return tuple(getattr(variant, name) for name in ENGINE_FIELDS)
+    return tuple(getattr(variant, name) for name in _ENGINE_FIELDS)
 
 
 def can_stack(variant: Variant) -> bool:

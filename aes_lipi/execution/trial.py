@@ -29,10 +29,10 @@ from aes_lipi.execution.inputs import inputs_of, prepare
 from aes_lipi.execution.messages import Checkpointed, Job, Leaving, Message, Reached, Refused
 from aes_lipi.results.checkpoint import Checkpoint, decode_checkpoint, encode_checkpoint
 
-LARGEST_SHARE = 0.05
+_LARGEST_SHARE = 0.05
 """Of a trial's time that checkpoints by the clock may take."""
 
-ENGINE_LOST = (
+_ENGINE_LOST = (
     "the GPU has failed ({}); run the same command again: trials go on from where they were last "
     "written down"
 )
@@ -44,7 +44,7 @@ _Notice = Callable[[], bool]
 """Tells whether notice was given."""
 
 
-def from_files(variant: Variant) -> Setup:
+def _from_files(variant: Variant) -> Setup:
     """Data and saved models as this machine's files hold them.
 
     Raises:
@@ -54,7 +54,7 @@ def from_files(variant: Variant) -> Setup:
 
 
 def run_trials(
-    jobs: Sequence[Job], provide: _Provide = from_files, notice: _Notice = lambda: False
+    jobs: Sequence[Job], provide: _Provide = _from_files, notice: _Notice = lambda: False
 ) -> Generator[tuple[Job, Message], None, None]:
     """Run trials side by side in this process, each from its checkpoint if it has one.
 
@@ -89,7 +89,7 @@ def run_trials(
     except UserError as error:
         yield jobs[0], Refused(str(error))
     except EngineLostError as error:
-        yield jobs[0], Refused(ENGINE_LOST.format(error))
+        yield jobs[0], Refused(_ENGINE_LOST.format(error))
     except Exception as error:
         yield from ((job, failed(job, error, started_at)) for job in jobs)
 
@@ -220,4 +220,4 @@ class CheckpointTimer:
         self._at = time.monotonic()
         if self._interval.seconds is not None:
             cost_s = self._at - self._begun
-            self._pause_s = max(self._interval.seconds, cost_s / LARGEST_SHARE)
+            self._pause_s = max(self._interval.seconds, cost_s / _LARGEST_SHARE)

@@ -6,6 +6,7 @@ from aes_lipi.models.files import (
     load_pairs,
     load_recorded,
     model_bytes,
+    models_digest,
     save_model,
 )
 from aes_lipi.models.model import Compaction, Ensemble, Model, describe_layers
@@ -20,5 +21,6 @@ __all__ = [
     "load_pairs",
     "load_recorded",
     "model_bytes",
+    "models_digest",
     "save_model",
 ]

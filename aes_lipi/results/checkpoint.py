@@ -38,7 +38,7 @@ from aes_lipi.results.checkpoint_tensors import (
 )
 from aes_lipi.results.trial_files import TrialId
 
-CHECKPOINT_FORMAT: Literal[2] = 2
+_CHECKPOINT_FORMAT: Literal[2] = 2
 _KEY = "aes_lipi"
 _MALFORMED = (
     *(SafetensorError, struct.error, LookupError, TypeError, RecursionError),
@@ -143,7 +143,7 @@ def encode_checkpoint(
         **records_to_tensors(sorted(state.records, key=in_order)),
     }
     identity = Identity(
-        format=CHECKPOINT_FORMAT,
+        format=_CHECKPOINT_FORMAT,
         variant=variant.id,
         trial=state.trial,
         generations=state.generations,

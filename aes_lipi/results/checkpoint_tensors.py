@@ -26,10 +26,10 @@ from aes_lipi.coevolution.state import Held, NetworkState, Part, Version, joined
 from aes_lipi.engine.protocol import Moments
 from aes_lipi.results.schema import records_schema
 
-NONE = -1
+_NONE = -1
 """In place of a count, where there is nothing to count."""
 
-PARTS: tuple[Part, ...] = ("pair", "encoder", "decoder")
+_PARTS: tuple[Part, ...] = ("pair", "encoder", "decoder")
 
 Tensors = Mapping[str, Array]
 
@@ -64,16 +64,16 @@ def take(
 def states_to_tensors(held: Mapping[Version, Held]) -> dict[str, Array]:
     """States as arrays.
 
-    `versions`, int64 (n, 3), are parts (the place in `PARTS`), numbers and ages. Of those that have
-    an encoder (`pair`, `encoder`), and of those that have a decoder, of P weights, U recorded nodes
-    and B batch slots, for `encoder` and `decoder` each, in the order of `versions`: `.genomes`
-    float32 (n, P); `.n_pruned` int64 (n,); `.frozen` uint8 (n,), 1 where there is a mask, and
-    `.masks` uint8 (those, P); `.steps` int64 (n,) of the optimiser, -1 where none is kept, and
-    `.first`, `.second` float32 (those, P); `.observed` uint8 (n,), 1 where activations were
-    gathered, and `.counts` float64 (those, B), `.means`, `.m2s` float64 (those, B, U).
+    `versions`, int64 (n, 3), are parts (their place in `_PARTS`), numbers and ages. Of those that
+    have an encoder (`pair`, `encoder`), and of those that have a decoder, of P weights, U recorded
+    nodes and B batch slots, for `encoder` and `decoder` each, in the order of `versions`:
+    `.genomes` float32 (n, P); `.n_pruned` int64 (n,); `.frozen` uint8 (n,), 1 where there is a
+    mask, and `.masks` uint8 (those, P); `.steps` int64 (n,) of the optimiser, -1 where none is
+    kept, and `.first`, `.second` float32 (those, P); `.observed` uint8 (n,), 1 where activations
+    were gathered, and `.counts` float64 (those, B), `.means`, `.m2s` float64 (those, B, U).
     """
     parts = [parts_of(state, version.part) for version, state in held.items()]
-    rows = [[PARTS.index(part), number, age] for part, number, age in held]
+    rows = [[_PARTS.index(part), number, age] for part, number, age in held]
     encoders, decoders = (
         [each[part] for each in parts if part in each] for part in ("encoder", "decoder")
     )
@@ -89,7 +89,7 @@ def _parts_to_tensors(name: str, parts: Sequence[NetworkState]) -> dict[str, Arr
     masks = [network.mask for network in networks if network.mask is not None]
     moments = [kept for _, kept, _ in parts if kept is not None]
     seen = [statistics for _, _, statistics in parts if statistics is not None]
-    steps = [NONE if kept is None else kept.steps for _, kept, _ in parts]
+    steps = [_NONE if kept is None else kept.steps for _, kept, _ in parts]
     tensors: dict[str, Array] = {
         "genomes": np.stack([network.genome for network in networks]),
         "n_pruned": np.array([network.n_pruned for network in networks], np.int64),
@@ -118,9 +118,9 @@ def states_from_tensors(
         ValueError: an array is missing, or its type or shape is not that of this architecture.
     """
     rows = take(tensors, "versions", np.int64, (None, 3)).tolist()
-    if not all(0 <= part < len(PARTS) for part, _, _ in rows):
+    if not all(0 <= part < len(_PARTS) for part, _, _ in rows):
         raise ValueError("versions: of parts that there are not")
-    versions = [Version(PARTS[part], number, age) for part, number, age in rows]
+    versions = [Version(_PARTS[part], number, age) for part, number, age in rows]
     encoders, decoders = (
         iter(
             _parts_from_tensors(
@@ -165,12 +165,12 @@ def _masks(tensors: Tensors, name: str, size: int, n: int) -> list[Array | None]
 
 def _moments(tensors: Tensors, name: str, size: int, n: int) -> list[Moments | None]:
     steps = take(tensors, f"{name}.steps", np.int64, (n,)).tolist()
-    kept = sum(count != NONE for count in steps)
+    kept = sum(count != _NONE for count in steps)
     if not kept:
         return [None] * n
     first = iter(take(tensors, f"{name}.first", np.float32, (kept, size)))
     second = iter(take(tensors, f"{name}.second", np.float32, (kept, size)))
-    return [None if s == NONE else Moments(next(first), next(second), s) for s in steps]
+    return [None if s == _NONE else Moments(next(first), next(second), s) for s in steps]
 
 
 def _statistics(

@@ -84,6 +84,10 @@ class FolderFacts:
     unneeded: Mapping[str, str]
     foreign: tuple[str, ...]
 
+    def findings(self) -> list[Finding]:
+        """What is well in a study's folder and what is not, each problem with its remedy."""
+        return [_of_study(self), _of_driver(self), *_of_trials(self), *_of_files(self)]
+
 
 def inspect_folder(location: str | Path) -> FolderFacts:
     """Look at everything in a study's folder; nothing is written.
@@ -110,11 +114,6 @@ def inspect_folder(location: str | Path) -> FolderFacts:
         unneeded=unneeded,
         foreign=_foreign(storage, unneeded),
     )
-
-
-def folder_findings(facts: FolderFacts) -> list[Finding]:
-    """What is well in a study's folder and what is not, each problem with its remedy."""
-    return [_of_study(facts), _of_driver(facts), *_of_trials(facts), *_of_files(facts)]
 
 
 def _of_study(facts: FolderFacts) -> Finding:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from aes_lipi.execution.machine import MachineFacts, _group_limits, machine_findings
+from aes_lipi.execution.machine import MachineFacts, _group_limits
 
 GOOD = MachineFacts(
     python="3.12.1",
@@ -32,13 +32,13 @@ GOOD = MachineFacts(
 
 def told(**changes: Any) -> list[tuple[str, str, str, str]]:
     """What is no longer said as of a good machine: subject, state, words and remedy."""
-    before = machine_findings(GOOD)
-    found = [each for each in machine_findings(replace(GOOD, **changes)) if each not in before]
+    before = GOOD.findings()
+    found = [each for each in replace(GOOD, **changes).findings() if each not in before]
     return [(each.subject, each.state, each.said, each.remedy) for each in found]
 
 
 def test_a_good_machine_has_nothing_to_mend() -> None:
-    found = {each.subject: each for each in machine_findings(GOOD)}
+    found = {each.subject: each for each in GOOD.findings()}
     assert {each.state for each in found.values()} == {"well"}
     assert found["packages"].said == "numpy 2.4.6, torch 2.13.0+cpu"
     assert found["cores"].said == "8 of a processor"

@@ -18,7 +18,7 @@ from prepared import (
 )
 
 from aes_lipi.errors import UserError
-from aes_lipi.results.health import Finding, folder_findings, inspect_folder
+from aes_lipi.results.health import Finding, inspect_folder
 from aes_lipi.results.lock import Lock
 from aes_lipi.results.processes import Process
 from aes_lipi.results.store import ResultStore
@@ -38,7 +38,7 @@ LEFT_OVER = ".writing-" + "0123456789abcdef" * 2
 
 def found(folder: Path) -> list[tuple[str, str, str]]:
     """What is not well: subject, state and words; each with a remedy."""
-    unwell = [each for each in folder_findings(inspect_folder(folder)) if each.state != "well"]
+    unwell = [each for each in inspect_folder(folder).findings() if each.state != "well"]
     assert all(each.remedy for each in unwell)
     return [(each.subject, each.state, each.said) for each in unwell]
 
@@ -57,7 +57,7 @@ def folder(whole: Path, tmp_path: Path) -> Path:
 
 def test_a_finished_study_is_well(folder: Path) -> None:
     (folder / "report").mkdir()
-    assert folder_findings(inspect_folder(folder)) == WELL
+    assert inspect_folder(folder).findings() == WELL
 
 
 def flip(path: Path) -> None:
@@ -121,7 +121,7 @@ def test_a_study_on_its_way_and_one_whose_driver_is_gone(folder: Path) -> None:
         store.open(more)
         store.write_checkpoint(trial_ids(more)[3], 2, prepared_checkpoint(2))
         (folder / LEFT_OVER).write_bytes(b"being written")
-        assert folder_findings(inspect_folder(folder)) == [
+        assert inspect_folder(folder).findings() == [
             WELL[0],
             Finding("driver", held.lock.whose()),
             Finding("trials", "3 of 4 committed"),

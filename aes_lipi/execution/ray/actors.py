@@ -57,7 +57,7 @@ from aes_lipi.results.checkpoint import Checkpoint, encode_checkpoint, identify
 from aes_lipi.results.trial_files import TrialId
 
 PROGRESS_INTERVAL_S = 0.5
-COPY_INTERVAL_S = 30.0
+_COPY_INTERVAL_S = 30.0
 """Between copies of the states that a lost node does not take, where no checkpoint is asked for."""
 
 
@@ -342,7 +342,7 @@ class _Course:
     def __init__(self, job: Job, start: TrialState[StateRef], notice: DrainNotice) -> None:
         self._epochs = job.variant.epochs
         asked = (
-            job.interval if job.interval != NEVER else CheckpointInterval(seconds=COPY_INTERVAL_S)
+            job.interval if job.interval != NEVER else CheckpointInterval(seconds=_COPY_INTERVAL_S)
         )
         self._timer = CheckpointTimer(asked, start.generations)
         self._before, self._pulse = start, time.perf_counter()

@@ -201,19 +201,19 @@ class _Simulation:
         heapq.heappush(self._events, (at, self._n_events, what, call))
 
 
-CALL_S, SEND_S = 0.0020, 0.0006
+_CALL_S, _SEND_S = 0.0020, 0.0006
 """Processor time of a call of a step beyond the step, at the actor and at the driver, for networks
 of the published size (tests/benchmarks/NOTES.md)."""
 
-SECONDS_PER_BYTE = 1.3e-9
+_SECONDS_PER_BYTE = 1.3e-9
 """Processor time of exchanging centres per byte of a pair's weights (tests/benchmarks/NOTES.md)."""
 
-DECIDE_S = 2e-5
+_DECIDE_S = 2e-5
 """Processor time of one cell's plan at the driver (tests/benchmarks/NOTES.md)."""
 
 SAMPLE_S = 0.2
-CELLS_TO_SIMULATE = 4000
-SIZES_TO_COMPARE = 8
+_CELLS_TO_SIMULATE = 4000
+_SIZES_TO_COMPARE = 8
 
 
 def seconds_per_cell(setup: Setup, clock: Callable[[], float] = time.perf_counter) -> float:
@@ -247,7 +247,7 @@ def costs_of(cell_s: float, pair_bytes: int) -> Costs:
         cell_s: seconds that one cell takes for a generation.
         pair_bytes: of its encoder and decoder.
     """
-    return Costs(cell_s, CALL_S + SECONDS_PER_BYTE * pair_bytes, SEND_S, DECIDE_S)
+    return Costs(cell_s, _CALL_S + _SECONDS_PER_BYTE * pair_bytes, _SEND_S, _DECIDE_S)
 
 
 def choose_cells_per_actor(
@@ -270,7 +270,7 @@ def choose_cells_per_actor(
         return n_cells
     share = max(1.0, processors // max(1, trials_waiting))
     n_steps = len(neighbourhoods(variant))
-    generations = max(2, min(20, CELLS_TO_SIMULATE // n_steps))
+    generations = max(2, min(20, _CELLS_TO_SIMULATE // n_steps))
 
     def forecast(k: int) -> float:
         if k == n_cells:
@@ -278,5 +278,5 @@ def choose_cells_per_actor(
         return seconds_per_generation(variant, k, share, costs, generations=generations)
 
     divisors = [k for k in range(1, n_cells + 1) if n_cells % k == 0]
-    every = -(-len(divisors) // SIZES_TO_COMPARE)
+    every = -(-len(divisors) // _SIZES_TO_COMPARE)
     return min({*divisors[::every], n_cells}, key=lambda k: (forecast(k), -k))

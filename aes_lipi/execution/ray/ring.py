@@ -91,7 +91,7 @@ class Groups:
 
     def split(self, made: Parcel) -> tuple[Parcel, Parcel]:
         """Cut new states into what other groups read and what else the own group starts from."""
-        edge = {v: centre_of(held) for v, held in made.items() if self.is_read_outside(v)}
+        edge = {v: _centre_of(held) for v, held in made.items() if self.is_read_outside(v)}
         rest = {v: h for v, h in made.items() if v not in edge or is_more_than_centre(h)}
         return edge, rest
 
@@ -101,7 +101,7 @@ def is_more_than_centre(held: Held) -> bool:
     return isinstance(held, Cell) and held.is_more_than_centre
 
 
-def centre_of(held: Held) -> Held:
+def _centre_of(held: Held) -> Held:
     """What others read of a state."""
     return Cell(held.pair) if isinstance(held, Cell) else held
 

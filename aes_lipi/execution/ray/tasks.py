@@ -31,7 +31,7 @@ from aes_lipi.execution.trial import run_trials
 from aes_lipi.results.trial_files import TrialId
 
 PROGRESS_INTERVAL_S = 0.5
-STAY_S = 120.0
+_STAY_S = 120.0
 
 
 @cache
@@ -73,7 +73,7 @@ def run_whole_trials(
         leaving = leaving or isinstance(message, Leaving)
         yield job.id, message
     if leaving:
-        time.sleep(STAY_S)  # a drained node without work ends at once, and its objects with it
+        time.sleep(_STAY_S)  # a drained node without work ends at once, and its objects with it
 
 
 def _lasting(notice: Callable[[], bool]) -> Callable[[], bool]:
