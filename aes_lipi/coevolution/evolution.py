@@ -23,7 +23,6 @@ from aes_lipi.coevolution.state import (
     Step,
     TrialState,
     Version,
-    after,
     joined,
     parts_of,
 )
@@ -171,7 +170,7 @@ class _Trial(Generic[H]):
                 self._early[at] = answer
         usable = self._usable()
         if usable:
-            self._state = after(self._state, usable, self._schedule.read_later)
+            self._state = self._state.after(usable, self._schedule.read_later)
             yield self._state
         if self._lost and not self.awaited:
             self._lost = False

@@ -279,33 +279,31 @@ class TrialState(Generic[H]):
             for (part, number), age in sorted(self.newest.items())
         }
 
+    def after(
+        self,
+        answers: Sequence[Answer[H]],
+        read_later: Callable[[TrialState[H]], Collection[Version]],
+    ) -> TrialState[H]:
+        """The state after steps, for which this one has all that they need.
 
-def after(
-    state: TrialState[H],
-    answers: Sequence[Answer[H]],
-    read_later: Callable[[TrialState[H]], Collection[Version]],
-) -> TrialState[H]:
-    """The state after steps.
-
-    Args:
-        state: before them, with all that they need.
-        answers: to steps, each after those it needs; none lost.
-        read_later: of a state, the versions that steps to come read; what is neither one of them
-            nor the newest of its network is dropped.
-    """
-    held, rates = dict(state.held), dict(state.rates)
-    for answer in answers:
-        step = answer.step
-        held.update(answer.made or {})
-        rates[step.rate, step.generation + 1] = step.next_rate
-    new = [answer.record for answer in answers if answer.record is not None]
-    whole = TrialState(state.trial, held, rates, state.records.extended(new))
-    newest, read = whole.newest, read_later(whole)
-    kept = {v: h for v, h in held.items() if newest[v.part, v.number] == v.age or v in read}
-    alone = whole.steps_per_generation == 1
-    needed = {
-        (who, t): rate
-        for (who, t), rate in rates.items()
-        if t > (newest.get(("pair", who), -1) if alone else whole.generations - 1)
-    }
-    return replace(whole, held=kept, rates=needed)
+        Args:
+            answers: to steps, each after those it needs; none lost.
+            read_later: of a state, the versions that steps to come read; what is neither one of
+                them nor the newest of its network is dropped.
+        """
+        held, rates = dict(self.held), dict(self.rates)
+        for answer in answers:
+            step = answer.step
+            held.update(answer.made or {})
+            rates[step.rate, step.generation + 1] = step.next_rate
+        new = [answer.record for answer in answers if answer.record is not None]
+        whole = TrialState(self.trial, held, rates, self.records.extended(new))
+        newest, read = whole.newest, read_later(whole)
+        kept = {v: h for v, h in held.items() if newest[v.part, v.number] == v.age or v in read}
+        alone = whole.steps_per_generation == 1
+        needed = {
+            (who, t): rate
+            for (who, t), rate in rates.items()
+            if t > (newest.get(("pair", who), -1) if alone else whole.generations - 1)
+        }
+        return replace(whole, held=kept, rates=needed)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext, SpawnProcess
@@ -40,7 +40,6 @@ from aes_lipi.execution.process import (
     available_cores,
     minded,
     one_thread_per_process,
-    was_given,
 )
 from aes_lipi.execution.stacks import (
     can_stack,
@@ -85,9 +84,9 @@ class LocalRunner:
     def run(self, jobs: Sequence[Job], study: StudyRun) -> None:
         """Run trials; see `Runner.run`."""
         n_workers, stacks = self._arranged(jobs)
-        with minded():
+        with minded() as was_given:
             if n_workers > 1 and len(stacks) > 1:
-                _in_workers(stacks, min(n_workers, len(stacks)), study)
+                _in_workers(stacks, min(n_workers, len(stacks)), study, was_given)
                 return
             here = _ThisProcess()
             study.begin(here, stacks)
@@ -151,7 +150,12 @@ class _ThisProcess:
         return []
 
 
-def _in_workers(stacks: Sequence[tuple[Job, ...]], n_workers: int, study: StudyRun) -> None:
+def _in_workers(
+    stacks: Sequence[tuple[Job, ...]],
+    n_workers: int,
+    study: StudyRun,
+    was_given: Callable[[], bool],
+) -> None:
     """Run trials in worker processes, each a room."""
     variants = {job.variant for stack in stacks for job in stack}
     compile_ahead(variants)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 THREAD_VARIABLES = (
@@ -45,18 +45,17 @@ def give_notice() -> bool:
     return True
 
 
-def was_given() -> bool:
-    """Whether notice was given to this process."""
-    return _given.is_set()
-
-
 @contextmanager
-def minded() -> Iterator[None]:
-    """Mind a notice while a block runs."""
+def minded() -> Iterator[Callable[[], bool]]:
+    """Mind a notice while a block runs.
+
+    Yields:
+        tells whether it was given.
+    """
     _given.clear()
     _minded.set()
     try:
-        yield
+        yield _given.is_set
     finally:
         _minded.clear()
         _given.clear()
