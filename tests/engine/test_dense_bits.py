@@ -157,15 +157,28 @@ def digest_here() -> str:
 def test_another_process_has_the_same_bits_whatever_libraries_are_told(
     mask: str, digest_here: str
 ) -> None:
+    assert _digest_elsewhere(_MASKS[mask]) == digest_here
+
+
+@pytest.mark.slow
+def test_a_process_that_compiles_has_the_bits_of_one_that_loads_the_cache(tmp_path: Path) -> None:
+    cache = {"NUMBA_CACHE_DIR": str(tmp_path)}
+    compiled = _digest_elsewhere(cache)
+    assert any(tmp_path.rglob("*.nbc"))
+    assert compiled == _digest_elsewhere(cache)
+
+
+def _digest_elsewhere(environment: dict[str, str]) -> str:
+    """Of the answers in a new process."""
     path = {"PYTHONPATH": os.pathsep.join([str(Path(dense_tasks.__file__).parent), *sys.path])}
     answer = subprocess.run(
         [sys.executable, dense_tasks.__file__],
         check=True,
         capture_output=True,
         text=True,
-        env={**os.environ, **path, **_MASKS[mask]},
+        env={**os.environ, **path, **environment},
     )
-    assert answer.stdout.strip() == digest_here
+    return answer.stdout.strip()
 
 
 _ABLE = {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe", "xsave", "sse4_2"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import product
 from typing import TypeVar
 
 import numpy as np
@@ -13,9 +12,9 @@ from aes_lipi.autoencoders.environments import Architecture, Environment, build_
 from aes_lipi.autoencoders.network import Layer, Network, Pair
 from aes_lipi.data.dataset import Dataset, Split
 from aes_lipi.engine.dense.kernels import run_batches
+from aes_lipi.engine.dense.layout import Batches, Networks, Statistics
 from aes_lipi.engine.dense.losses import CROSS_ENTROPY, L1
-from aes_lipi.engine.dense.memory import Memory, read_only
-from aes_lipi.engine.dense.records import Batches, Networks, Statistics
+from aes_lipi.engine.dense.memory import NOTHING_SEEN, Memory, read_only
 from aes_lipi.engine.protocol import (
     Activations,
     ActivationsTask,
@@ -29,6 +28,7 @@ from aes_lipi.engine.protocol import (
 )
 
 NOISE_FLOATS = 1 << 18
+NO_NOISE = read_only(np.empty((0, 0)))
 
 
 def fits(architecture: Architecture) -> bool:
@@ -110,101 +110,96 @@ class DenseEngine(OnHost):
 
     def loss_matrices(self, tasks: Sequence[EvaluateTask]) -> list[Float64]:
         """Loss of encoder i with decoder j, per task; see `Engine.loss_matrices`."""
-        return [self._loss_matrix(task) for task in tasks]
+        matrices = []
+        for task in tasks:
+            shape = len(task.encoders), len(task.decoders)
+            batches = _evaluation(task.rows[None], *shape, self._loss)
+            nets = self._memory.packed(_numbered(task))
+            matrices.append(self._perform(nets, batches, task.split).reshape(shape))
+        return matrices
 
     def batch_losses(self, pairs: Sequence[Pair], split: Split, measure: Measure) -> list[Float64]:
         """Loss or L1 of every batch, per pair; see `Engine.batch_losses`."""
-        loss = self._loss if measure == "loss" else L1
         n_rows = len(self._rows(split))
         rows = np.full(-(-n_rows // self._batch_size) * self._batch_size, -1, np.int32)
         rows[:n_rows] = np.arange(n_rows)
-        batches = _evaluation(rows.reshape(-1, self._batch_size), [(0, 1)], loss)
-        return [
-            self._losses(self._memory.packed((pair.encoder,), (pair.decoder,)), batches, split)
-            for pair in pairs
-        ]
+        loss = self._loss if measure == "loss" else L1
+        batches = _evaluation(rows.reshape(-1, self._batch_size), 1, 1, loss)
+        return [self._perform(self._packed(pair), batches, split) for pair in pairs]
 
     def activations(self, tasks: Sequence[ActivationsTask]) -> list[Activations]:
         """Recorded activations of every pair; see `Engine.activations`."""
         return [self._activations(task) for task in tasks]
 
     def _train(self, task: TrainTask) -> Trained:
+        memory, n = self._memory, len(task.encoders)
+        networks = _numbered(task)
         moments = _joined(task.encoder_moments, task.decoder_moments)
-        nets = self._memory.packed(task.encoders, task.decoders, moments)
-        batches = _training(task, self._loss)
-        n_networks, slots = len(nets.steps), batches.rows.shape[1]
-        seen = self._memory.statistics(n_networks if task.observe else 0, slots)
+        nets, batches = memory.packed(networks, moments), _training(task, self._loss)
+        seen = memory.statistics(len(nets.steps) if task.observe else 0, batches.rows.shape[1])
         for first, stop, noise in self._noise(batches.rows, task.noise):
-            self._perform(nets, batches, seen, np.empty(0), "train", noise, first, stop)
-        n = len(task.encoders)
-        networks = (*task.encoders, *task.decoders)
+            self._perform(nets, batches, "train", seen, noise, first, stop)
         trained = [
             network.with_genome(genome)
             for network, genome in zip(
-                networks, self._memory.unpacked(nets.values, nets, n), strict=True
+                networks.values(), memory.unpacked("values", networks), strict=True
             )
         ]
         kept: list[Moments] | None = None
         if moments is not None:
-            both = (self._memory.unpacked(part, nets, n) for part in (nets.first, nets.second))
-            kept = [Moments(m, v, int(t)) for m, v, t in zip(*both, nets.steps, strict=True)]
+            parts = (memory.unpacked(name, networks) for name in ("first", "second"))
+            steps = nets.steps[[*networks]].tolist()
+            kept = [Moments(*each) for each in zip(*parts, steps, strict=True)]
         return Trained(
             tuple(trained[:n]),
             tuple(trained[n:]),
             *_split(kept, n),
-            *_split(self._memory.observed(seen, n) if task.observe else None, n),
+            *_split(memory.observed(seen, networks) if task.observe else None, n),
         )
 
-    def _loss_matrix(self, task: EvaluateTask) -> Float64:
-        n_encoders, n_decoders = len(task.encoders), len(task.decoders)
-        pairs = list(product(range(n_encoders), range(n_encoders, n_encoders + n_decoders)))
-        batches = _evaluation(np.tile(task.rows, (len(pairs), 1)), pairs, self._loss)
-        batches.repeats[:] = np.arange(len(pairs)) % n_decoders > 0
-        nets = self._memory.packed(task.encoders, task.decoders)
-        return self._losses(nets, batches, task.split).reshape(n_encoders, n_decoders)
-
-    def _losses(self, nets: Networks, batches: Batches, split: Split) -> Float64:
-        losses = np.empty(len(batches.rows))
-        self._perform(nets, batches, self._memory.statistics(0, 0), losses, split)
-        return losses
-
     def _activations(self, task: ActivationsTask) -> Activations:
-        nets = self._memory.packed((task.pair.encoder,), (task.pair.decoder,))
-        parts: list[tuple[Float32, Float32]] = []
+        nets = self._packed(task.pair)
+        layout, parts = self._memory.layout, []
         for first in range(0, max(1, len(task.rows)), self._batch_size):
-            rows = task.rows[first : first + self._batch_size]
-            self._losses(nets, _evaluation(rows[None], [(0, 1)], self._loss), task.split)
-            values, capacity = self._memory.scratch.values, self._memory.scratch.capacity
-            nodes = [self._memory.packing.nodes(k, values, capacity, len(rows)) for k in (0, 1)]
-            parts.append((nodes[0], nodes[1]))
-        encoder, decoder = (np.concatenate(part) for part in zip(*parts, strict=True))
-        return Activations(encoder, decoder)
+            rows = task.rows[None, first : first + self._batch_size]
+            self._perform(nets, _evaluation(rows, 1, 1, self._loss), task.split)
+            scratch = self._memory.scratch
+            parts.append([layout.nodes(kind, scratch, rows.size) for kind in (0, 1)])
+        return Activations(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+    def _packed(self, pair: Pair) -> Networks:
+        return self._memory.packed({0: pair.encoder, 1: pair.decoder})
 
     def _perform(
         self,
         nets: Networks,
         batches: Batches,
-        seen: Statistics,
-        losses: Float64,
         split: Split,
-        noise: Float32 | None = None,
+        seen: Statistics = NOTHING_SEEN,
+        noise: Float32 = NO_NOISE,
         first: int = 0,
         stop: int | None = None,
-    ) -> None:
-        """Have the kernels take the batches `first` to `stop` of a list, by default all."""
+    ) -> Float64:
+        """Have the kernels take the batches `first` to `stop` of a list, by default all.
+
+        Returns:
+            the loss of each, where there is no training.
+        """
         self._memory.make_room(batches.rows.shape[1])
+        losses = np.empty(0 if batches.trains else len(batches.encoder))
         run_batches(
-            self._memory.packing.chain,
+            self._memory.layout.chain,
             nets,
             batches,
             self._memory.scratch,
             seen,
             losses,
             self._rows(split),
-            read_only(np.empty((0, 0)) if noise is None else noise),
+            noise,
             first,
-            len(batches.rows) if stop is None else stop,
+            len(batches.encoder) if stop is None else stop,
         )
+        return losses
 
     def _noise(
         self, rows: Int32, generator: np.random.Generator | None
@@ -212,16 +207,17 @@ class DenseEngine(OnHost):
         """The noise of all updates in order, a bounded piece at a time: first, stop, values."""
         width, n_updates = self._architecture.noise_width, len(rows)
         if generator is None or not width:
-            yield 0, n_updates, np.empty((0, width), np.float32)
+            yield 0, n_updates, NO_NOISE
             return
         piece = max(1, NOISE_FLOATS // (width * rows.shape[1]))
         for first in range(0, n_updates, piece):
             stop = min(first + piece, n_updates)
             n_rows = int((rows[first:stop] >= 0).sum())
-            yield first, stop, generator.standard_normal((n_rows, width), dtype=np.float32)
+            noise = generator.standard_normal((n_rows, width), dtype=np.float32)
+            yield first, stop, read_only(noise)
 
     def _rows(self, split: Split) -> Float32:
-        """LayerRows of a split as kernels expect them, seldom a copy."""
+        """Rows of a split as kernels expect them, seldom a copy."""
         if split not in self._splits:
             self._splits[split] = read_only(self._dataset.split(split))
         return self._splits[split]
@@ -243,13 +239,19 @@ def compile_kernels() -> None:
     )
 
 
+def _numbered(task: TrainTask | EvaluateTask) -> dict[int, Network]:
+    """The networks of a task, encoders first, by the numbers that kernels know them by."""
+    encoders = {2 * k: network for k, network in enumerate(task.encoders)}
+    return encoders | {2 * k + 1: network for k, network in enumerate(task.decoders)}
+
+
 def _training(task: TrainTask, loss: int) -> Batches:
     """The updates of a task in arrays of the kernels' own types."""
     updates = task.updates
     return Batches(
         rows=np.array(updates.rows, np.int32, order="C"),
-        encoder=np.array(updates.encoder, np.int64),
-        decoder=np.array(updates.decoder, np.int64) + len(task.encoders),
+        encoder=2 * np.array(updates.encoder, np.int64),
+        decoder=2 * np.array(updates.decoder, np.int64) + 1,
         rate=np.array(updates.learning_rate, np.float64),
         repeats=np.zeros(len(updates.rows), np.int64),
         trains=1,
@@ -259,21 +261,17 @@ def _training(task: TrainTask, loss: int) -> Batches:
     )
 
 
-def _evaluation(rows: Int32, pairs: Sequence[tuple[int, int]], loss: int) -> Batches:
-    """The loss of each pair of networks, or of one, on each batch of rows."""
-    chosen = np.empty((len(rows), 2), np.int64)
-    chosen[:] = pairs
-    encoder, decoder = chosen.T.copy()
+def _evaluation(rows: Int32, n_encoders: int, n_decoders: int, loss: int) -> Batches:
+    """The loss of every encoder with every decoder on one batch of rows, or of a pair on many."""
+    n_batches = max(len(rows), n_encoders * n_decoders)
+    encoder, decoder = np.divmod(np.arange(n_batches) % (n_encoders * n_decoders), n_decoders)
     return Batches(
-        rows=np.array(rows, np.int32, order="C"),
-        encoder=encoder,
-        decoder=decoder,
-        rate=np.zeros(len(rows)),
-        repeats=np.zeros(len(rows), np.int64),
-        trains=0,
+        rows=np.array(np.broadcast_to(rows, (n_batches, rows.shape[1])), np.int32, order="C"),
+        encoder=2 * encoder,
+        decoder=2 * decoder + 1,
+        rate=np.empty(0),
+        repeats=(decoder > 0).astype(np.int64),
         loss=loss,
-        kept=0,
-        observe=0,
     )
 
 

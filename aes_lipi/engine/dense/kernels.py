@@ -232,11 +232,11 @@ def run_batches(
     """Take the batches `first` to `stop` of a list: train on each, or find its loss.
 
     Args:
-        chain: see `records.Chain`.
-        nets: see `records.Networks`.
-        batches: see `records.Batches`.
-        scratch: see `records.Scratch`.
-        seen: see `records.Statistics`.
+        chain: see `layout.Chain`.
+        nets: see `layout.Networks`.
+        batches: see `layout.Batches`.
+        scratch: see `layout.Scratch`.
+        seen: see `layout.Statistics`.
         losses: where to write them, (S,), if there is no training.
         data: rows, float32, (n, n_dim), read-only.
         noise: standard normal values of these batches' rows, float32, (rows, noise_width), the

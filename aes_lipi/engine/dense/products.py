@@ -46,7 +46,7 @@ class AdamStep(NamedTuple):
 
 
 class LayerRows(NamedTuple):
-    """A layer's rows, each (rows, width), with their optimiser's state; see `records.Networks`."""
+    """A layer's rows, each (rows, width), with their optimiser's state; see `layout.Networks`."""
 
     values: Float32
     first: Float32

@@ -33,7 +33,14 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 # says.
 _njit: Any = numba.njit
 _config: Any = numba.config
-_PART = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+# Parts are inlined. Of a function that is called, the process that compiles would run the body that
+# was compiled alone, and one that loads the cache the body that was optimised with the rest.
+_PART = {
+    "error_model": "numpy",
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+    "forceinline": True,
+}
 _REORDERED = {"nsz", "contract", "reassoc"}
 
 
