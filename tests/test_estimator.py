@@ -66,10 +66,10 @@ Split = tuple[Matrix, Matrix]
 
 @pytest.fixture(scope="module")
 def digits() -> Split:
-    """1797 images of 8 x 8 pixels: to train on, and a quarter of them held out."""
+    """1797 images of 8 x 8 pixels: 600 to train on, and a quarter held out."""
     pixels = load_digits().data
     shuffled = pixels[np.random.default_rng(0).permutation(len(pixels))]
-    return shuffled[450:], shuffled[:450]
+    return shuffled[450:1050], shuffled[:450]
 
 
 @pytest.fixture(scope="module")
@@ -201,14 +201,14 @@ class TestAmongOthers:
 
     def test_in_a_search_in_two_processes(self) -> None:
         x = rows()
-        grid = {"latent_size": np.arange(1, 3), "hidden_sizes": [None, np.int64(5), (6, 4)]}
+        grid = {"latent_size": np.arange(1, 3), "hidden_sizes": [np.int64(5), (6, 4)]}
         searches = [
             GridSearchCV(a_ring(), grid, cv=2, n_jobs=n_jobs, error_score="raise").fit(x)
             for n_jobs in (1, 2)
         ]
         scores = [search.cv_results_["mean_test_score"] for search in searches]
         np.testing.assert_array_equal(*scores)
-        assert len(set(scores[0])) == 6
+        assert len(set(scores[0])) == 4
         assert searches[0].best_params_ == searches[1].best_params_
 
     def test_cloned(self) -> None:

@@ -12,6 +12,7 @@ from prepared import prepared_study, run_prepared, trial_ids
 from typer.testing import CliRunner
 
 from aes_lipi.cli.commands import app
+from aes_lipi.errors import UserError
 from aes_lipi.execution import machine
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,7 +70,6 @@ def test_without_ray_and_with_a_torch_that_is_broken_it_answers(tmp_path: Path) 
     assert told.stdout.splitlines()[-1] == "1 problem"
 
 
-def test_a_folder_without_a_study_has_code_2(tmp_path: Path) -> None:
-    told = doctor(tmp_path)
-    assert told.returncode == 2
-    assert told.stderr == f"error: {tmp_path}: holds no study; give the --output_dir of one\n"
+def test_a_folder_without_a_study_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"^{tmp_path}: holds no study; give the --output_dir of"):
+        CliRunner().invoke(app, ["doctor", str(tmp_path)], catch_exceptions=False)

@@ -73,7 +73,6 @@ def test_a_folder_that_cannot_be_written_is_told(study: Path, tmp_path: Path) ->
         typed("export", str(study), "--output_dir", str(tmp_path / "file" / "below"))
 
 
-@pytest.mark.timeout(600)
 def test_digits_become_a_model_of_less_than_half_the_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,7 +81,19 @@ def test_digits_become_a_model_of_less_than_half_the_size(
     digits = load_digits(as_frame=True).data
     digits.to_parquet("digits.parquet")
     run = ("run", "--local", "--data", "digits.parquet", "--scale", "minmax", "--latent_size", "16")
-    typed(*run, "--trials", "1", "--epochs", "60", "--jobs", "1", "--output_dir", "study")
+    typed(
+        *run,
+        "--trials",
+        "1",
+        "--epochs",
+        "20",
+        "--population_size",
+        "3",
+        "--jobs",
+        "1",
+        "--output_dir",
+        "study",
+    )
     shown = typed(
         *("export", "study", "--max_loss_increase", "0.2", "--compact", "--format", "onnx"),
         *("--output_dir", "small"),
