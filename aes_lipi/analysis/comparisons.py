@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import itertools
 import string
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from aes_lipi.analysis.statistics import PairTest, check_share, effect_of, holm, pair_test
+from aes_lipi.analysis.statistics import Effect, PairTest, check_share, effect_of, holm, pair_test
 from aes_lipi.analysis.tables import Sample
 from aes_lipi.arrays import Float64
 from aes_lipi.errors import UserError, printable
@@ -101,15 +102,6 @@ class Comparisons:
         return {sample.variant: found.get(sample.variant, "") for sample in self.samples}
 
 
-@dataclass(frozen=True)
-class _Bootstrap:
-    """How intervals are made."""
-
-    level: float
-    resamples: int
-    seed: int
-
-
 def compare(
     samples: Sequence[Sample],
     *,
@@ -141,16 +133,16 @@ def compare(
     """
     check_share("alpha", alpha)
     check_share("level", level)
-    _check_count("resamples", resamples)
-    _check_seed("seed", seed)
+    _check_least("resamples", resamples, 1)
+    _check_least("seed", seed, 0)
     if len(samples) > MAX_VARIANTS:
         raise UserError(
             f"{len(samples)} variants make too many pairs; choose {MAX_VARIANTS} at most"
         )
     by_id = {sample.variant: sample for sample in samples}
     family = _family(by_id, pairs)
-    bootstrap = _Bootstrap(level, resamples, seed)
-    rows = [_compared(by_id[a], by_id[b], paired, bootstrap) for a, b in family]
+    effect = partial(effect_of, level=level, resamples=resamples, seed=seed)
+    rows = [_compared(by_id[a], by_id[b], paired, effect) for a, b in family]
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     table["p_holm"] = holm(table["p"].to_numpy(dtype=np.float64))
     table["verdict"] = table["verdict"].where(table["p_holm"] <= alpha, "")
@@ -172,24 +164,19 @@ def _family(
     return family
 
 
-def _compared(a: Sample, b: Sample, paired: bool | None, bootstrap: _Bootstrap) -> dict[str, Any]:
+def _compared(
+    a: Sample, b: Sample, paired: bool | None, effect: Callable[..., Effect]
+) -> dict[str, Any]:
     """The row of one pair, without what depends on the family."""
     together = _share_trials(a, b) if paired is None else paired
     x, y = _paired_values(a, b) if together else (a.values, b.values)
-    effect = effect_of(
-        x,
-        y,
-        paired=together,
-        level=bootstrap.level,
-        resamples=bootstrap.resamples,
-        seed=bootstrap.seed,
-    )
+    apart = effect(x, y, paired=together)
     return {
         **{"a": a.variant, "b": b.variant, "label_a": a.label, "label_b": b.label},
         **{"n_a": len(x), "n_b": len(y), "median_a": _median(x), "median_b": _median(y)},
         **_tested(pair_test(x, y, paired=together)),
-        **{"a12": effect.a12, "a12_low": effect.low, "a12_high": effect.high},
-        "magnitude": effect.magnitude,
+        **{"a12": apart.a12, "a12_low": apart.low, "a12_high": apart.high},
+        "magnitude": apart.magnitude,
     }
 
 
@@ -228,24 +215,14 @@ def _median(values: Float64) -> float:
     return float(np.median(values)) if len(values) else float("nan")
 
 
-def _check_count(name: str, value: int) -> None:
-    """Refuse a number of repetitions that is none.
+def _check_least(name: str, value: int, least: int) -> None:
+    """Refuse a number that is too small.
 
     Raises:
-        UserError: the value is below 1; give 1 or more.
+        UserError: the value is below the least; give that or more.
     """
-    if value < 1:
-        raise UserError(f"{name}: must be 1 or more (got {value})")
-
-
-def _check_seed(name: str, value: int) -> None:
-    """Refuse a seed that is none.
-
-    Raises:
-        UserError: the value is below 0; give 0 or more.
-    """
-    if value < 0:
-        raise UserError(f"{name}: must be 0 or more (got {value})")
+    if value < least:
+        raise UserError(f"{name}: must be {least} or more (got {value})")
 
 
 _ALPHABET = string.ascii_lowercase + string.ascii_uppercase

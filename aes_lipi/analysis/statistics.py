@@ -92,7 +92,7 @@ def _wilcoxon_signed_rank(a: Float64, b: Float64) -> PairTest:
 
 
 @dataclass(frozen=True)
-class _Effect:
+class Effect:
     """How far two samples are apart.
 
     Attributes:
@@ -116,7 +116,7 @@ def effect_of(
     level: float = 0.95,
     resamples: int = 2000,
     seed: int = 1,
-) -> _Effect:
+) -> Effect:
     """The effect size of two samples and its interval.
 
     Between samples that do not overlap the interval is [0, 0] or [1, 1]: no resample of theirs
@@ -141,7 +141,7 @@ def effect_of(
             resamples=resamples,
             seed=seed,
         ).tolist()
-    return _Effect(effect, low, high, _magnitude(effect))
+    return Effect(effect, low, high, _magnitude(effect))
 
 
 def _a12(a: Float64, b: Float64) -> float:

@@ -115,7 +115,9 @@ def _run(
         studies = [_known_by_content(each) for each in _studies(rq, all_rqs, config, overrides)]
         folders = [_folder(study, output_dir, all_rqs) for study in studies]
         if dry_run:
-            _print_trials(studies)
+            from aes_lipi.cli.tables import print_trials  # noqa: PLC0415 - rich is slow to import
+
+            print_trials(studies)
             return
         one_thread()
         from aes_lipi.cli.running import RunOptions, run_all  # noqa: PLC0415 - numpy is slow
@@ -182,34 +184,26 @@ def _local_path(output_dir: str) -> Path:
 
 
 def _create_data(directory: Path, overrides: Mapping[str, str]) -> None:
+    from aes_lipi.data import create_paper_datasets  # noqa: PLC0415 - numpy is slow to import
+
     named = any(field in overrides for field in _NAMING_FIELDS)
     wanted = {field: value for field, value in overrides.items() if field in DATA_FIELDS}
     if "data" in wanted:
         raise UserError("--create_data: generates data; leave out --data")
     study = resolve_study("data", StudyFile(), wanted)
-    for path in _written(directory, study) if named else _papers(directory, study.variants[0]):
-        print(path)
+    if named:
+        paths = _written(directory, study)
+    else:
+        first = study.variants[0]
+        noise = first.noise_probability, first.test_noise
+        paths = create_paper_datasets(directory, first.dataset_seed, *noise)
+    print(*paths, sep="\n")
 
 
 def _print_presets(overrides: Mapping[str, str]) -> None:
     from aes_lipi.cli.tables import print_presets  # noqa: PLC0415 - rich is slow to import
 
     print_presets([resolve_study(name, load_preset(name), overrides) for name in list_presets()])
-
-
-def _print_trials(studies: list[Study]) -> None:
-    from aes_lipi.cli.tables import print_trials  # noqa: PLC0415 - rich is slow to import
-
-    print_trials(studies)
-
-
-def _papers(directory: Path, variant: Variant) -> list[Path]:
-    """Write the paper's four data sets, with the seed and the noise of the flags."""
-    from aes_lipi.data import create_paper_datasets  # noqa: PLC0415 - numpy is slow to import
-
-    return create_paper_datasets(
-        directory, variant.dataset_seed, variant.noise_probability, variant.test_noise
-    )
 
 
 def _written(directory: Path, study: Study) -> list[Path]:

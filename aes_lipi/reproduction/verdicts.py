@@ -355,7 +355,10 @@ def find(plan: ReproductionPlan) -> Findings:
         figures=tuple(find_figure(figure, results) for figure in run),
         claims=tuple(_judge_claim(claim, results) for claim in claims),
         controls=tuple(_judge_control(control, results) for control in controls),
-        missing=(*_left_out(plan), *_missing_trials(results)),
+        missing=(
+            *_left_out(plan),
+            *(line for each in plan.studies for line in _missing_trials(each, results)),
+        ),
         skipped=results.skipped,
     )
 
@@ -393,12 +396,7 @@ def _left_out(plan: ReproductionPlan) -> Iterator[str]:
             yield f"{name}: left out when scaled down, unless it is named"
 
 
-def _missing_trials(results: PlanResults) -> Iterator[str]:
-    for planned in results.plan.studies:
-        yield from _of_study(planned, results)
-
-
-def _of_study(planned: PlannedStudy, results: PlanResults) -> Iterator[str]:
+def _missing_trials(planned: PlannedStudy, results: PlanResults) -> Iterator[str]:
     """What is not there of one study."""
     study, place = planned.study, place_of(planned.location)
     committed = {each.id: len(results.trials.get(each.id, ())) for each in study.variants}
