@@ -19,7 +19,7 @@ from rich.table import Table
 
 from aes_lipi.cli.tables import duration
 from aes_lipi.config import Study
-from aes_lipi.errors import UserError
+from aes_lipi.errors import UserError, printable
 from aes_lipi.execution.messages import Action, Began, Event, Heard, Placed, Say, Written
 from aes_lipi.execution.study import StudyState, TrialProgress
 
@@ -249,7 +249,7 @@ class RunOptions:
 
     def _where(self) -> str | None:
         """The address of the cluster to use; None for this machine alone."""
-        from aes_lipi.execution.ray.connection import HERE, find_cluster  # noqa: PLC0415
+        from aes_lipi.execution.ray.address import HERE, Chosen, find_cluster  # noqa: PLC0415
 
         needs_cluster = any((self.placement, self.cells_per_actor, self.cell_resources))
         if self.local and (self.address is not None or needs_cluster):
@@ -257,8 +257,12 @@ class RunOptions:
                 "--local: runs without a cluster; leave out --address, --placement, "
                 "--cells_per_actor and --cell_resources"
             )
-        found = None if self.local else find_cluster(self.address)
-        return find_cluster(HERE) if found is None and needs_cluster else found
+        found = Chosen(None) if self.local else find_cluster(self.address)
+        if found.remark:
+            print(printable(found.remark, None), file=sys.stderr, flush=True)
+        if found.address is None and needs_cluster:
+            return find_cluster(HERE).address
+        return found.address
 
 
 @contextmanager

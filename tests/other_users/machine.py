@@ -104,14 +104,15 @@ class Machine:
         return path
 
     def processes(self, user: str) -> dict[int, str]:
-        """The processes of a user by the ids that they have here, and their command lines."""
+        """The living processes of a user by their ids here, and their command lines."""
         found = {}
         here = Path(f"/proc/{self.pid}/ns/pid").stat().st_ino
         for entry in Path("/proc").glob("[0-9]*"):
             try:
                 mine = (entry / "ns/pid").stat().st_ino == here
-                if mine and entry.stat().st_uid == UIDS[user]:
-                    found[int(entry.name)] = (entry / "cmdline").read_text().replace("\0", " ")
+                line = (entry / "cmdline").read_text().replace("\0", " ")
+                if mine and line and entry.stat().st_uid == UIDS[user]:  # the dead have none
+                    found[int(entry.name)] = line
             except OSError:
                 continue
         return found

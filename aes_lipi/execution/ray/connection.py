@@ -1,20 +1,24 @@
-"""The cluster that a user asks for: found and checked without ray, then connected to."""
+"""Being connected to a cluster that there is, or to a Ray of our own that others cannot reach."""
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
+import secrets
 import signal
-import socket
+import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from aes_lipi.errors import UserError
+from aes_lipi.execution.ray.address import HERE, system_temporary
+from aes_lipi.execution.ray.installation import inspect_ray, token_complaint
+from aes_lipi.io.ownership import folder_fault, seen, this_account
 
 Placement = Literal["cell", "trial"]
 
@@ -61,77 +65,6 @@ def parse_resources(text: str) -> tuple[tuple[str, float], ...]:
     return tuple(resources.items())
 
 
-HERE = "local"
-"""The address that starts Ray on this machine, for as long as the study runs."""
-
-CONNECT_TIMEOUT_S = 2.0
-
-
-def find_cluster(address: str | None = None) -> str | None:
-    """The address of the cluster to use, or None if there is none.
-
-    Looks at `address`, then at RAY_ADDRESS, then for a Ray that was started on this machine.
-
-    Raises:
-        UserError: nothing answers at the address that is given; start it, or use --local.
-    """
-    wanted = address or os.environ.get("RAY_ADDRESS")
-    if wanted is None:
-        return _running_here() if _ray_is_installed() else None
-    if not _ray_is_installed():
-        raise UserError(
-            f"Ray cluster {wanted}: ray is not installed here; install the extra: "
-            "pip install --constraint constraints.txt '.[cluster]'"
-        )
-    if wanted.startswith(("ray://", "http://", "https://")):
-        raise UserError(
-            f"--address {wanted}: give the address of the cluster's head as host:port, on one of "
-            "its nodes, or submit the command with ray submit or ray job submit"
-        )
-    if wanted == "auto":
-        wanted = _running_here() or ""
-        if not wanted:
-            raise UserError(
-                "--address auto: no Ray is running on this machine; start it, or leave the flag out"
-            )
-    if wanted != HERE and not _answers(wanted):
-        raise UserError(
-            f"Ray cluster {wanted}: nothing answers there (host:port of the head is expected); "
-            "start it, or use --local for this machine alone"
-        )
-    return wanted
-
-
-def _ray_is_installed() -> bool:
-    return importlib.util.find_spec("ray") is not None
-
-
-def _running_here() -> str | None:
-    """The Ray that `ray start` or `ray.init` left word of, if it still answers."""
-    temporary = os.environ.get("RAY_TMPDIR") or _system_temporary()
-    try:
-        address = (Path(temporary) / "ray" / "ray_current_cluster").read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        return None
-    return address if _answers(address) else None
-
-
-def _system_temporary() -> str:
-    return "/tmp" if Path("/tmp").is_dir() else tempfile.gettempdir()
-
-
-def _answers(address: str) -> bool:
-    """Whether something listens at host:port."""
-    host, colon, port = address.rpartition(":")
-    if not colon or not port.isdigit() or not 0 < int(port) < 2**16:
-        return False
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), CONNECT_TIMEOUT_S).close()
-    except OSError:
-        return False
-    return True
-
-
 INLINE_BYTES = 1_000_000
 """Objects up to this size travel inside calls: 247 KB of weights cost less so than through the
 object store (tests/benchmarks/NOTES.md)."""
@@ -145,7 +78,8 @@ def connected(address: str) -> Iterator[None]:
         address: host:port of its head, or `HERE` for a Ray of our own on this machine.
 
     Raises:
-        UserError: nothing answers there, or it refuses the token; the message says which.
+        UserError: nothing answers there, it refuses the token, or others may have that; the message
+            says which.
     """
     import ray  # noqa: PLC0415 - slow, and not needed to find out whether there is a cluster
 
@@ -154,29 +88,149 @@ def connected(address: str) -> Iterator[None]:
         return
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     os.environ.setdefault("RAY_max_direct_call_object_size", str(INLINE_BYTES))
-    try:
-        _connect(address)
+    joined = _started_here() if address == HERE else _joined(address)
+    with joined:
         for number, handler in handlers.items():  # Ray puts its own in their place
             signal.signal(number, handler)
+        yield
+
+
+@contextmanager
+def _joined(address: str) -> Iterator[None]:
+    """Be connected to a cluster that there is."""
+    import ray  # noqa: PLC0415
+
+    complaint = token_complaint(inspect_ray())
+    if complaint is not None:
+        raise UserError(f"Ray cluster {address}: {complaint.said}; {complaint.remedy}")
+    try:
+        _init(address, address)
         yield
     finally:
         ray.shutdown()
 
 
-def _connect(address: str) -> None:
+@contextmanager
+def _started_here() -> Iterator[None]:
+    """Have a Ray that nobody else can reach, and that ends with this process, however that ends.
+
+    It listens on the loopback address alone, has a token that only the environment of its own
+    processes holds, and keeps its sockets and logs in a folder that nobody else may enter.
+
+    Raises:
+        UserError: others may write where it would keep its files; choose another RAY_TMPDIR.
+    """
+    import ray  # noqa: PLC0415
+
+    folder = _own_folder()
+    variables = {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_TMPDIR": str(folder),
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # one node is all there is
+    }
+    reaper = _reaper(folder)
+    try:
+        with _one_node_only():
+            with _environment(variables):
+                _read_token_anew()
+                temporary = str(folder / "ray")  # which Ray opens to everybody
+                _init(HERE, "local", include_dashboard=False, _temp_dir=temporary)
+            yield
+    finally:
+        ray.shutdown()
+        _read_token_anew()
+        reaper.communicate()
+
+
+def _own_folder() -> Path:
+    """A new folder that nobody else may enter, where Ray's sockets may lie: its path is short."""
+    try:
+        place = system_temporary().resolve()
+        place.mkdir(parents=True, exist_ok=True)
+        complaint = folder_fault(seen(place), this_account())
+        if complaint is not None:
+            raise UserError(f"{place}: {complaint}; choose another folder as RAY_TMPDIR")
+        return Path(tempfile.mkdtemp(prefix="aes-lipi-", dir=place))
+    except OSError as error:
+        raise UserError(f"{error}; choose another folder as RAY_TMPDIR") from None
+
+
+def _reaper(folder: Path) -> subprocess.Popen[bytes]:
+    """The process that ends what is left of Ray once this one is done with it, or gone."""
+    script = Path(__file__).with_name("reaper.py")
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", str(script), str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # what ends this process' group does not end it
+    )
+
+
+@contextmanager
+def _one_node_only() -> Iterator[None]:
+    """Have Ray take the loopback address for this node's own, whatever network there is."""
+    from ray._private import ray_constants  # noqa: PLC0415
+
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Have environment variables for processes that start while a block runs."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
+
+
+def _read_token_anew() -> None:
+    """Have Ray look at RAY_AUTH_MODE and the token again, which it keeps from the first look."""
+    import ray  # noqa: PLC0415
+
+    raylet: Any = ray._raylet
+    raylet.Config.initialize("")
+    raylet.AuthenticationTokenLoader.instance().reset_cache()
+
+
+def _init(shown: str, address: str, **how: Any) -> None:
+    """Connect, or start Ray; what its parts print meanwhile is not for users.
+
+    Raises:
+        UserError: it cannot be done; the message says why.
+    """
     import ray  # noqa: PLC0415
 
     try:
-        if address == HERE:
-            ray.init(
-                address="local",
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
-        else:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        with _stderr_unheard():
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **how)
     except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
         reason = " ".join(str(error).split())[:200]
         hint = " (RAY_AUTH_MODE and the token must be the cluster's)" if "uth" in reason else ""
-        raise UserError(f"Ray cluster {address}: cannot connect: {reason}{hint}") from None
+        raise UserError(f"Ray cluster {shown}: cannot connect: {reason}{hint}") from None
+
+
+@contextmanager
+def _stderr_unheard() -> Iterator[None]:
+    """Let nothing that compiled code writes to the error stream be seen, while a block runs."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from aes_lipi.io.ownership import fault, seen, this_account
 from aes_lipi.results.health import Finding
 
 _TESTED = "2.60.0"
-_GENERATE = "ray get-auth-token --generate"
+_GENERATE = "(umask 077 && ray get-auth-token --generate > /dev/null)"
+_ANEW = "a new one"
+_OWN = "a Ray that --address local starts has one of its own"
 
 
 @dataclass(frozen=True)
@@ -24,14 +26,14 @@ class RayFacts:
         address: RAY_ADDRESS, of the cluster that studies run on; empty where it is not set.
         mode: RAY_AUTH_MODE: `token`, `disabled`, or empty where it is not set.
         token: where the token is: a path, or the environment; None if there is none.
-        readable: permissions of its file that others than its owner have; 0 of none.
+        fault: what speaks against its file, as that others may read it; None if nothing does.
     """
 
     version: str | None
     address: str
     mode: str
     token: str | None
-    readable: int
+    fault: str | None = None
 
 
 def inspect_ray(environment: Mapping[str, str] = os.environ) -> RayFacts:
@@ -43,11 +45,18 @@ def inspect_ray(environment: Mapping[str, str] = os.environ) -> RayFacts:
     mode = environment.get("RAY_AUTH_MODE", "").lower()
     known = (found, environment.get("RAY_ADDRESS", ""), mode)
     if environment.get("RAY_AUTH_TOKEN"):
-        return RayFacts(*known, "RAY_AUTH_TOKEN", 0)
+        return RayFacts(*known, "RAY_AUTH_TOKEN")
     path = Path(environment.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray/auth_token")
     if not path.is_file():
-        return RayFacts(*known, None, 0)
-    return RayFacts(*known, str(path), stat.S_IMODE(path.stat().st_mode) & 0o077)
+        return RayFacts(*known, None)
+    return RayFacts(*known, str(path), _fault_of_token(path.resolve()))
+
+
+def _fault_of_token(path: Path) -> str | None:
+    try:
+        return fault(seen(path), this_account(), secret=True)
+    except OSError as error:
+        return f"{path} cannot be looked at ({error.strerror})"
 
 
 def ray_findings(facts: RayFacts) -> list[Finding]:
@@ -61,14 +70,28 @@ def ray_findings(facts: RayFacts) -> list[Finding]:
     return [found, _of_token(facts)]
 
 
+def token_complaint(facts: RayFacts) -> Finding | None:
+    """What is wrong with the token that a cluster would be joined with; None if nothing is."""
+    if facts.mode != "token":
+        return None
+    if facts.token is None:
+        return Finding("ray token", "RAY_AUTH_MODE=token, and none is there", "problem", _GENERATE)
+    return None if facts.fault is None else _faulty(facts)
+
+
+def _faulty(facts: RayFacts) -> Finding:
+    remedy = f"chmod 600 {facts.token}, and {_ANEW} if others were there"
+    return Finding("ray token", f"{facts.fault}", "problem", remedy)
+
+
 def _of_token(facts: RayFacts) -> Finding:
     if facts.mode == "disabled":
-        return Finding("ray token", "RAY_AUTH_MODE=disabled: clusters let in whoever reaches them")
-    if facts.token is None and facts.mode == "token":
-        return Finding("ray token", "RAY_AUTH_MODE=token, and none is there", "problem", _GENERATE)
+        said = f"RAY_AUTH_MODE=disabled: clusters let in whoever reaches them; {_OWN}"
+        return Finding("ray token", said)
+    if facts.fault is not None:
+        return _faulty(facts)
     if facts.token is None:
-        return Finding("ray token", "none", "note", f"before the first cluster: {_GENERATE}")
-    if facts.readable:
-        said = f"others may read or change {facts.token}"
-        return Finding("ray token", said, "problem", f"chmod 600 {facts.token}")
-    return Finding("ray token", facts.token)
+        return token_complaint(facts) or Finding(
+            "ray token", f"none; {_OWN}", "note", f"before the first cluster: {_GENERATE}"
+        )
+    return Finding("ray token", f"{facts.token}; {_OWN}")

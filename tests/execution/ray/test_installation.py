@@ -10,26 +10,30 @@ from aes_lipi.execution.ray.installation import RayFacts, inspect_ray, ray_findi
 
 
 def test_without_ray_all_is_well() -> None:
-    [found] = ray_findings(RayFacts(None, "", "token", None, 0))
+    [found] = ray_findings(RayFacts(None, "", "token", None))
     assert (found.subject, found.state) == ("ray", "well")
 
 
 def test_another_version_than_was_tested_is_noted() -> None:
-    other, _ = ray_findings(RayFacts("2.99.0", "", "disabled", None, 0))
+    other, _ = ray_findings(RayFacts("2.99.0", "", "disabled", None))
     assert (other.state, "2.60.0" in other.remedy) == ("note", True)
-    tested, _ = ray_findings(RayFacts("2.60.0", "head:6379", "disabled", None, 0))
+    tested, _ = ray_findings(RayFacts("2.60.0", "head:6379", "disabled", None))
     assert (tested.state, tested.said) == ("well", "2.60.0; head:6379")
 
 
 @pytest.mark.parametrize(
     ("facts", "state", "remedy"),
     [
-        (RayFacts("2.60.0", "", "", "/token", 0), "well", ""),
-        (RayFacts("2.60.0", "", "disabled", None, 0), "well", ""),
-        (RayFacts("2.60.0", "", "token", "RAY_AUTH_TOKEN", 0), "well", ""),
-        (RayFacts("2.60.0", "", "", None, 0), "note", "ray get-auth-token --generate"),
-        (RayFacts("2.60.0", "", "token", None, 0), "problem", "ray get-auth-token --generate"),
-        (RayFacts("2.60.0", "", "", "/token", 0o040), "problem", "chmod 600 /token"),
+        (RayFacts("2.60.0", "", "", "/token"), "well", ""),
+        (RayFacts("2.60.0", "", "disabled", None), "well", ""),
+        (RayFacts("2.60.0", "", "token", "RAY_AUTH_TOKEN"), "well", ""),
+        (RayFacts("2.60.0", "", "", None), "note", "ray get-auth-token --generate"),
+        (RayFacts("2.60.0", "", "token", None), "problem", "ray get-auth-token --generate"),
+        (
+            RayFacts("2.60.0", "", "", "/token", "others may read /token"),
+            "problem",
+            "chmod 600 /token",
+        ),
     ],
 )
 def test_a_token_is_needed_and_nobody_elses(facts: RayFacts, state: str, remedy: str) -> None:
@@ -46,9 +50,12 @@ def test_the_token_is_found_where_ray_finds_it(
     path = tmp_path / ".ray/auth_token"
     path.parent.mkdir()
     path.touch(0o600)
-    assert (inspect_ray({}).token, inspect_ray({}).readable) == (str(path), 0)
+    assert (inspect_ray({}).token, inspect_ray({}).fault) == (str(path), None)
     path.chmod(0o644)
-    assert inspect_ray({}).readable == 0o044
+    assert inspect_ray({}).fault == f"others may read {path}"
+    path.chmod(0o600)
+    path.parent.chmod(0o777)
+    assert inspect_ray({}).fault == f"others may write in {path.parent}"
     assert inspect_ray({"RAY_AUTH_TOKEN": "x", "RAY_AUTH_MODE": "TOKEN"}).mode == "token"
     assert inspect_ray({"RAY_AUTH_TOKEN": "x"}).token == "RAY_AUTH_TOKEN"
     assert inspect_ray({"RAY_AUTH_TOKEN_PATH": str(tmp_path / "none")}).token is None

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-from pathlib import Path
-
 import pytest
 from helpers import tiny_variant
 from hypothesis import given, settings
@@ -17,7 +14,7 @@ from aes_lipi.coevolution.topology import neighbourhoods
 from aes_lipi.config import Variant
 from aes_lipi.errors import UserError
 from aes_lipi.execution.ray.capacity import Capacity
-from aes_lipi.execution.ray.connection import find_cluster, parse_resources
+from aes_lipi.execution.ray.connection import parse_resources
 from aes_lipi.execution.ray.forecast import (
     Costs,
     choose_cells_per_actor,
@@ -140,22 +137,3 @@ def test_flags() -> None:
     for wrong in ("", "0", "-1", "1.5", "²", "9" * 5000):
         with pytest.raises(UserError, match="--cells_per_actor"):
             number_or_auto("--cells_per_actor", wrong)
-
-
-def test_a_cluster_is_found_where_it_says_it_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
-    assert find_cluster() is None
-    with socket.create_server(("127.0.0.1", 0)) as head:
-        address = f"127.0.0.1:{head.getsockname()[1]}"
-        (tmp_path / "ray").mkdir()
-        (tmp_path / "ray" / "ray_current_cluster").write_text(address)
-        assert find_cluster() == address
-        assert find_cluster("auto") == address
-        monkeypatch.setenv("RAY_ADDRESS", "nowhere:99999")
-        with pytest.raises(UserError, match="nowhere:99999: nothing answers"):
-            find_cluster()
-        assert find_cluster(address) == address
-    monkeypatch.delenv("RAY_ADDRESS")
-    assert find_cluster() is None  # it left word, and has ended

@@ -1,0 +1,72 @@
+"""Ends a Ray that a driver started with the driver, however that ends; run as a script.
+
+`reaper.py FOLDER`: waits until its input is closed, which a driver that is killed does, too; then
+it kills what is left of the Ray whose temporary folder that is, and removes the folder. Ray ends
+its daemons itself, but not what those have started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Set
+from pathlib import Path
+
+_PATIENCE_S = 10.0
+_LOOK_INTERVAL_S = 0.05
+
+
+def reap(folder: str, spared: Set[int]) -> None:
+    """Kill the processes of a Ray, and remove its folder.
+
+    Args:
+        folder: that is its own.
+        spared: processes that are not.
+    """
+    deadline = time.monotonic() + _PATIENCE_S
+    while (found := _processes(folder) - spared) and time.monotonic() < deadline:
+        for pid in found:
+            with contextlib.suppress(OSError):  # it has ended
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(_LOOK_INTERVAL_S)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _processes(folder: str) -> set[int]:
+    """The processes that were started with a temporary folder, or have a file open in it."""
+    return {int(each.name) for each in Path("/proc").glob("[0-9]*") if _belongs(each, folder)}
+
+
+def _belongs(process: Path, folder: str) -> bool:
+    try:
+        if (process / "stat").read_bytes().rpartition(b") ")[2][:1] == b"Z":
+            return False
+        if f"RAY_TMPDIR={folder}".encode() in (process / "environ").read_bytes().split(b"\0"):
+            return True
+        return any(_is_in(each, folder) for each in (process / "fd").iterdir())
+    except OSError:  # another user's, or gone
+        return False
+
+
+def _is_in(descriptor: Path, folder: str) -> bool:
+    try:
+        return str(descriptor.readlink()).startswith(f"{folder}/")
+    except OSError:
+        return False
+
+
+def main() -> None:
+    """Wait for the driver's end, then reap."""
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
+    driver = os.getppid()
+    sys.stdin.buffer.read()
+    reap(sys.argv[1], {os.getpid(), driver})
+
+
+if __name__ == "__main__":
+    main()
