@@ -144,7 +144,7 @@ _LAYER = np.dtype(
 _LINE = 16  # floats of a cache line
 
 
-class Layout:
+class ChainLayout:
     """An architecture's layers laid out for the kernels.
 
     Attributes:

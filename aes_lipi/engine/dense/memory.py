@@ -9,7 +9,7 @@ import numpy as np
 from aes_lipi.arrays import Array, Float32, Int64
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.network import ActivationStatistics, Network
-from aes_lipi.engine.dense.layout import Layout, Networks, Scratch, Statistics, aligned_zeros
+from aes_lipi.engine.dense.layout import ChainLayout, Networks, Scratch, Statistics, aligned_zeros
 from aes_lipi.engine.dense.products import SAMPLES
 from aes_lipi.engine.protocol import Moments
 
@@ -26,7 +26,7 @@ class Memory:
     """
 
     def __init__(self, architecture: Architecture, batch_size: int) -> None:
-        self.layout = Layout(architecture)
+        self.layout = ChainLayout(architecture)
         self.scratch = self._new_scratch(batch_size)
         self._nodes = (architecture.encoder.n_nodes, architecture.decoder.n_nodes)
         self._sizes = (architecture.encoder.size, architecture.decoder.size)
@@ -115,7 +115,7 @@ class _Buffer:
         starts: where each of them starts, int64, (2 n_pairs,).
     """
 
-    def __init__(self, layout: Layout, n_pairs: int) -> None:
+    def __init__(self, layout: ChainLayout, n_pairs: int) -> None:
         self.n_pairs = n_pairs
         self.memory = aligned_zeros(n_pairs * sum(layout.sizes))
         sizes: Int64 = np.array(layout.sizes * n_pairs, np.int64)
