@@ -46,7 +46,7 @@ _QUEUED_PER_SLOT = 2
 
 
 @dataclass(frozen=True)
-class Layout:
+class TrialLayout:
     """How the trials of some variants are placed.
 
     Attributes:
@@ -144,7 +144,7 @@ class Lane:
     def __init__(
         self,
         kind: int,
-        layout: Layout,
+        layout: TrialLayout,
         options: ClusterOptions,
         inputs: StoredInputs,
         n_stacks: int,

@@ -22,7 +22,7 @@ from aes_lipi.execution.ray.connection import ClusterOptions
 from aes_lipi.execution.ray.faults import cause_of
 from aes_lipi.execution.ray.forecast import Costs, choose_cells_per_actor
 from aes_lipi.execution.ray.nodes import NodeCheck, facts_of_this_node
-from aes_lipi.execution.ray.pool import ClusterPool, Lane, Layout, StoredInputs
+from aes_lipi.execution.ray.pool import ClusterPool, Lane, StoredInputs, TrialLayout
 from aes_lipi.execution.ray.tasks import RemoteRoom, RemoteTiming
 from aes_lipi.execution.stacks import can_stack, check_trials_per_worker, stacks_of
 from aes_lipi.execution.study_run import StudyRun
@@ -62,7 +62,7 @@ class ClusterRunner:
         study.tell(Placed(len(living_nodes()), cpus_now()))
         nodes = NodeCheck(facts_of_this_node())
         batches = self._by_layout(jobs, capacity)
-        beside: dict[bool | Layout, list[Layout]] = {}
+        beside: dict[bool | TrialLayout, list[TrialLayout]] = {}
         for layout in sorted(batches, key=lambda each: "GPU" not in each.request):
             beside.setdefault(layout.n_actors == 0 or layout, []).append(layout)
         kinds = {layout: kind for kind, layout in enumerate(batches)}
@@ -77,13 +77,13 @@ class ClusterRunner:
                 study.begin(pool, stacks[layout], kinds[layout])
             pool.run()
 
-    def _by_layout(self, jobs: Sequence[Job], capacity: Capacity) -> dict[Layout, list[Job]]:
+    def _by_layout(self, jobs: Sequence[Job], capacity: Capacity) -> dict[TrialLayout, list[Job]]:
         """Trials that are placed alike."""
         cells = {
             variant: self._cells_per_actor(variant, len(jobs), capacity)
             for variant in dict.fromkeys(job.variant for job in jobs)
         }
-        batches: dict[Layout, list[Job]] = {}
+        batches: dict[TrialLayout, list[Job]] = {}
         for job in jobs:
             k = cells[job.variant]
             n_actors = job.variant.population_size // k if k else 0
@@ -91,7 +91,7 @@ class ClusterRunner:
         return batches
 
     def _stacked(
-        self, jobs: Sequence[Job], layout: Layout, capacity: Capacity
+        self, jobs: Sequence[Job], layout: TrialLayout, capacity: Capacity
     ) -> list[tuple[Job, ...]]:
         """Trials by themselves, and stacks of trials of one variant where an engine makes them."""
         stacks: list[tuple[Job, ...]] = []
@@ -115,7 +115,7 @@ class ClusterRunner:
         on_gpu = asked is None and variant.device == "cuda"
         return can_stack(variant) and (on_gpu or (asked or 1) > 1)
 
-    def _room(self, variant: Variant, layout: Layout) -> int:
+    def _room(self, variant: Variant, layout: TrialLayout) -> int:
         """Trials of a variant that a task's GPU can train side by side."""
         inputs, gpus = self._inputs.reference(variant), layout.request.get("GPU", 0.0)
         task = RemoteRoom.options(**layout.options)
@@ -147,7 +147,7 @@ class ClusterRunner:
             self._costs[alike] = _answer(answer)
         return self._costs[alike]
 
-    def _layout(self, variant: Variant, n_actors: int, capacity: Capacity) -> Layout:
+    def _layout(self, variant: Variant, n_actors: int, capacity: Capacity) -> TrialLayout:
         """What a variant's actors or tasks reserve.
 
         Raises:
@@ -160,7 +160,7 @@ class ClusterRunner:
             request["CPU"] = capacity.shared_cpu(max(1, n_actors), request)
         what = "a cell actor" if n_actors else "a trial task"
         capacity.check_possible(request, max(1, n_actors), what)
-        return Layout(n_actors, tuple(sorted(request.items())))
+        return TrialLayout(n_actors, tuple(sorted(request.items())))
 
 
 def _answer(asked: Any) -> Any:
