@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
@@ -418,6 +419,15 @@ class Variant(BaseModel):
             told.pop("ann_path", None)
         text = json.dumps([ID_FORMAT, told], sort_keys=True, separators=(",", ":"))
         return "v" + hashlib.sha256(text.encode()).hexdigest()[:10]
+
+    def portable(self) -> dict[str, Any]:
+        """The settings as they are written where results travel, as JSON has them.
+
+        Of a user's files they have the names alone: content is told by its digest.
+        """
+        named = {name: getattr(self, name) for name in ("data", "ann_path")}
+        names = {name: path and (Path(path).name or path) for name, path in named.items()}
+        return {**self.model_dump(mode="json"), **names}
 
     @property
     def added(self) -> dict[str, str]:

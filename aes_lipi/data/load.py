@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from aes_lipi.data.binary_clustering import BinaryClustering, generate
 from aes_lipi.data.columnar import npy_source, npz_sources, parquet_source
 from aes_lipi.data.csv import csv_source
 from aes_lipi.data.dataset import DataPurpose, Dataset, data_stream
+from aes_lipi.data.dialect import look_at
 from aes_lipi.data.files import data_file, file_digest
 from aes_lipi.data.scaling import Rows, learn_scaling, unit_interval
 from aes_lipi.data.source import Source, quoted, summary
@@ -104,6 +106,23 @@ def file_source(
         sources = npz_sources(path)
         return sources if len(sources) > 1 else next(iter(sources.values()))
     return npy_source(path) if file.format == "npy" else parquet_source(path)
+
+
+def settled_dialect(path: Path, header: str, separator: str) -> tuple[str, str]:
+    """The least that must be said of a text file for it to be read as it is by these two.
+
+    Raises:
+        UserError: the file cannot be read so.
+    """
+    file = data_file(path)
+    if file.format != "text":
+        return header, separator
+    wanted = look_at(file, header, separator)
+    for less in (("auto", "auto"), (header, "auto"), ("auto", separator)):
+        with suppress(UserError):
+            if look_at(file, *less) == wanted:
+                return less
+    return header, separator
 
 
 def split_source(source: Source, name: str, variant: Variant) -> Dataset:

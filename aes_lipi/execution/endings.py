@@ -86,7 +86,8 @@ def _model(job: Job, setup: Setup, pairs: Sequence[Pair], result: TrialResult) -
             "variant_name": job.label,
             "trial": job.trial,
             "cell": result.best_cell,
-            "settings": job.variant.model_dump(mode="json"),
+            "settings": job.variant.portable(),
+            **({"data_read": setup.dataset.read} if setup.dataset.read else {}),
             "aes_lipi_version": __version__,
         },
     )
@@ -125,6 +126,7 @@ def _trial_row(job: Job, setup: Setup, result: TrialResult) -> dict[str, Any]:
         "numpy_version": np.__version__,
         "torch_version": version("torch"),
         "processor": _computed_by(setup.engine),
+        "data_read": setup.dataset.read or None,
     }
 
 

@@ -22,7 +22,7 @@ from aes_lipi.autoencoders.network import Pair
 from aes_lipi.coevolution.state import Setup
 from aes_lipi.config import Study, Variant
 from aes_lipi.data.dataset import Dataset
-from aes_lipi.data.load import clustering_of, data_key
+from aes_lipi.data.load import clustering_of, data_key, settled_dialect
 from aes_lipi.data.plugged import data_digest, dataset_of
 from aes_lipi.engine.auto import choose_engine
 from aes_lipi.engine.protocol import Engine
@@ -43,7 +43,8 @@ def with_digests(study: Study) -> Study:
     data: dict[Hashable, str | None] = {}
     models: dict[str, str] = {}
     variants = []
-    for variant in study.variants:
+    for given in study.variants:
+        variant = _settled(given)
         key, path = data_key(variant), variant.ann_path
         if key not in data:
             data[key] = variant.data_digest or data_digest(variant)
@@ -57,6 +58,14 @@ def with_digests(study: Study) -> Study:
         }
         variants.append(variant.model_copy(update=digests))
     return study.model_copy(update={"variants": tuple(variants)})
+
+
+def _settled(variant: Variant) -> Variant:
+    """The same, its header and separator said only where that changes what is read."""
+    if variant.data is None or (variant.header, variant.separator) == ("auto", "auto"):
+        return variant
+    header, separator = settled_dialect(Path(variant.data), variant.header, variant.separator)
+    return variant.model_copy(update={"header": header, "separator": separator})
 
 
 def check_unchanged(variant: Variant) -> None:
@@ -226,7 +235,48 @@ def _provide(variant: Variant) -> Dataset:
     if data_key(variant) in _mappable:
         with suppress(OSError):
             return _mappable[data_key(variant)].mapped()
-    return dataset_of(variant)
+    dataset = dataset_of(variant)
+    _known[data_key(variant)] = DataFacts(len(dataset.train), dataset.n_dim, dataset.read)
+    return dataset
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What is kept of data when their rows are given up.
+
+    Attributes:
+        n_train: training rows.
+        n_dim: width of a row.
+        read: what was read of a user's file, in one line.
+    """
+
+    n_train: int
+    n_dim: int
+    read: str
+
+
+_known: dict[Hashable, DataFacts] = {}
+
+
+def data_facts(variant: Variant) -> DataFacts:
+    """What is known of a variant's data, which are read unless they were before.
+
+    Raises:
+        UserError: a file cannot be read or is unfit, or a plug-in cannot be had.
+    """
+    if data_key(variant) not in _known:
+        _at_hand(variant)
+    return _known[data_key(variant)]
+
+
+def data_read(variants: Iterable[Variant]) -> list[str]:
+    """What was read of users' files, a line each.
+
+    Raises:
+        UserError: a file cannot be read or is unfit.
+    """
+    lines = (data_facts(variant).read for variant in variants if variant.data is not None)
+    return list(dict.fromkeys(lines))
 
 
 _mappable: dict[Hashable, SharedDataset] = {}

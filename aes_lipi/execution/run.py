@@ -16,7 +16,7 @@ from typing import Protocol
 from aes_lipi.coevolution.schedule import runs_freely
 from aes_lipi.config import Study, Variant
 from aes_lipi.errors import UserError
-from aes_lipi.execution.inputs import with_digests
+from aes_lipi.execution.inputs import data_read, with_digests
 from aes_lipi.execution.messages import Job, Remarked, jobs_of
 from aes_lipi.execution.study import StudyState, TrialProgress
 from aes_lipi.execution.study_run import StudyRun, Watch
@@ -124,7 +124,8 @@ def run_study(
         stock = _stock(jobs, inventory, retry_failed)
         store.drop_checkpoints(inventory.committed)
         run = StudyRun(store, stock.todo, stock.committed, watch)
-        for line in _remarks(removed, held.stale, inventory):
+        read = data_read(study.variants) if stock.todo else []
+        for line in (*read, *_remarks(removed, held.stale, inventory)):
             run.tell(Remarked(line))
         if stock.todo:
             with published(store, held.lock.token, run.state):

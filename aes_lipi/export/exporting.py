@@ -23,6 +23,7 @@ from aes_lipi.export.package import (
 )
 from aes_lipi.io.files import write_bytes_atomically, write_text_atomically
 from aes_lipi.models import Model
+from aes_lipi.results.object_storage import open_storage
 from aes_lipi.results.storage import is_address, place_of
 from aes_lipi.templates import render
 
@@ -70,7 +71,7 @@ def export(
     small = choice.model.compacted() if compact else trained
     exported = replace(small, provenance=_provenance(choice))
     package = pack(exported)
-    rows = rows_to_check(choice.model)
+    rows = rows_to_check(choice.model, open_storage(location))
     difference = largest_difference(choice.model, exported, package, rows)
     before, after = costs([(trained, pack(trained)), (exported, package)], rows.values)
     done = Exported(
@@ -257,6 +258,8 @@ def _data(model: Model, rows: CheckedRows) -> list[str]:
     if data is not None:
         name = _code(Path(str(data)).name)
         lines = [f"File: {name}, SHA-256 {_code(settings.get('data_digest'))}."]
+    if "data_read" in model.provenance:
+        lines.append(f"Read as {_code(model.provenance['data_read'])}.")
     if data is not None and Path(str(data)).suffix.lower() != ".npz":
         lines.append(
             f"Rows were split by seed {settings.get('dataset_seed')}: "

@@ -17,6 +17,8 @@ from aes_lipi.config import Variant, describe
 from aes_lipi.data.load import load_dataset
 from aes_lipi.errors import UserError
 from aes_lipi.models import Model, describe_layers
+from aes_lipi.results.description import located
+from aes_lipi.results.storage import Storage
 
 
 @dataclass(frozen=True)
@@ -158,15 +160,15 @@ class CheckedRows:
     n_rows: tuple[int, int, int] | None = None
 
 
-def rows_to_check(model: Model) -> CheckedRows:
-    """Validation and test rows of the data that a model was trained on.
+def rows_to_check(model: Model, storage: Storage) -> CheckedRows:
+    """Validation and test rows of the data that a model of a study's folder was trained on.
 
     Where these are gone, rows drawn uniformly.
     """
     n_dim = model.architecture.n_dim
     try:
         settings = dict(model.provenance.get("settings") or {})
-        dataset = load_dataset(Variant.model_validate(settings))
+        dataset = load_dataset(located(storage, Variant.model_validate(settings)))
         values = np.concatenate([dataset.validation, dataset.test])[:_MOST_ROWS]
         problem = None if values.shape[1] == n_dim else "they have other columns now"
     except ValidationError as error:

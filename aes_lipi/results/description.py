@@ -14,12 +14,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from aes_lipi.config import ID_FORMAT, Study
+from aes_lipi.config import ID_FORMAT, Study, Variant
 from aes_lipi.errors import UserError, printable
 from aes_lipi.io.files import decode_json, encode_json
 from aes_lipi.results.storage import Storage
 
 STUDY_FILE = "study.json"
+LOCAL_FILE = "local.json"
+"""What means something on the driver's machine alone; nothing else has paths of it."""
+
 
 Variants = Mapping[str, Mapping[str, Any]]
 
@@ -60,6 +63,21 @@ def describe_study(study: Study) -> bytes:
     )
 
 
+def describe_places(study: Study) -> bytes:
+    """The content of `local.json`: where on this machine a study's data files are, by digest."""
+    places = {v.data_digest: v.data for v in study.variants if v.data and v.data_digest}
+    return encode_json({"data": places}) if places else b""
+
+
+def located(storage: Storage, variant: Variant) -> Variant:
+    """A variant of a study's folder, with the place of its data file where the folder knows it."""
+    places = (decode_json(storage.read(LOCAL_FILE, _LONGEST)) or {}).get("data")
+    place = places.get(variant.data_digest) if isinstance(places, dict) else None
+    if variant.data is None or not isinstance(place, str):
+        return variant
+    return variant.model_copy(update={"data": place})
+
+
 def stored_description(storage: Storage) -> bytes | None:
     """The content of a folder's `study.json`; None if there is none.
 
@@ -72,7 +90,7 @@ def stored_description(storage: Storage) -> bytes | None:
 def _variants_of(study: Study) -> Variants:
     """A study's variants as they are described, by id."""
     return {
-        variant.id: {"name": study.label(variant), **variant.model_dump(mode="json")}
+        variant.id: {"name": study.label(variant), **variant.portable()}
         for variant in study.variants
     }
 

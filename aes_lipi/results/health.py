@@ -11,6 +11,7 @@ from typing import Literal
 
 from aes_lipi.errors import UserError
 from aes_lipi.results.description import (
+    LOCAL_FILE,
     STUDY_FILE,
     StudyDescription,
     read_study_description,
@@ -195,7 +196,7 @@ def _faults(storage: Storage, inventory: Inventory) -> dict[str, str]:
 
 def _foreign(storage: Storage, unneeded: Mapping[str, str]) -> tuple[str, ...]:
     """What is in a study's folder, and among its files, that no command makes."""
-    known = {*FOLDERS, CHECKPOINTS, STUDY_FILE, *_MADE_LATER}
+    known = {*FOLDERS, CHECKPOINTS, STUDY_FILE, LOCAL_FILE, *_MADE_LATER}
     tops = [each.name for each in storage.children() if each.name not in known]
     among = [each.name for folder in FOLDERS for each in storage.files(folder)]
     found = [name for name in tops if not is_own(storage, name)]

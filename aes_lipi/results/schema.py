@@ -93,6 +93,7 @@ def _run_fields() -> list[pa.Field]:
         pa.field("started_at", pa.timestamp("us", tz="UTC")),
         pa.field("host", pa.string()),
         pa.field("processor", pa.string()),
+        pa.field("data_read", pa.string()),
     ]
 
 
@@ -120,8 +121,8 @@ def _arrow_type(hint: Any) -> pa.DataType:
 
 def settings_row(variant: Variant) -> dict[str, Any]:
     """A variant's settings as the values of their columns."""
-    values = variant.model_dump(mode="python")
+    values = variant.portable()
     return {
-        name: ",".join(map(str, value)) if isinstance(value, tuple) else value
+        name: ",".join(map(str, value)) if isinstance(value, list) else value
         for name, value in values.items()
     }

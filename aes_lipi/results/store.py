@@ -1,6 +1,7 @@
 """The folder of a study's results.
 
 study.json                                     what was asked for
+local.json                                     where data files are on the driver's machine
 models/variant=<id>/trial=<nnnn>.safetensors   the best pair
 generations/variant=<id>/trial=<nnnn>.parquet  a row per generation and cell
 trials/variant=<id>/trial=<nnnn>.parquet       one row
@@ -20,10 +21,12 @@ from pathlib import Path
 from aes_lipi.config import Study
 from aes_lipi.errors import UserError
 from aes_lipi.results.description import (
+    LOCAL_FILE,
     PROGRESS_FILE,
     STUDY_FILE,
     Progress,
     check_same_study,
+    describe_places,
     describe_study,
     stored_description,
 )
@@ -31,6 +34,7 @@ from aes_lipi.results.inventory import Inventory, is_own, remove_results, take_i
 from aes_lipi.results.lock import HeldLock, locked
 from aes_lipi.results.object_storage import open_storage
 from aes_lipi.results.schema import failures_schema
+from aes_lipi.results.storage import LocalStorage
 from aes_lipi.results.trial_files import (
     FAILURES,
     MARKERS,
@@ -112,6 +116,9 @@ class ResultStore:
         asked = describe_study(study)
         if known != asked:
             self.storage.write(STUDY_FILE, asked)
+        places = describe_places(study)
+        if isinstance(self.storage, LocalStorage) and places != self.storage.read(LOCAL_FILE):
+            self.storage.write(LOCAL_FILE, places) if places else self.storage.remove(LOCAL_FILE)
         return removed
 
     def inventory(self) -> Inventory:

@@ -8,15 +8,20 @@ import signal
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from helpers import TINY, tiny_study
+from own_tables import own_data, write_table
 from studies import run_study
 
 import aes_lipi
-from aes_lipi.config import Variant
+from aes_lipi.config import StudyFile, Variant, resolve_study
 from aes_lipi.data.load import load_dataset
 from aes_lipi.errors import UserError
-from aes_lipi.execution.inputs import architecture_of
+from aes_lipi.execution import run
+from aes_lipi.execution.inputs import architecture_of, with_digests
+from aes_lipi.execution.local import LocalRunner
+from aes_lipi.execution.messages import Remarked
 from aes_lipi.execution.run import Summary
 from aes_lipi.models import load_model
 from aes_lipi.models.files import model_files
@@ -126,3 +131,37 @@ def test_the_code_of_an_own_table_is_narrower_than_the_table(
     own = Variant(data="table.parquet", latent_size=given)
     assert architecture_of(own, n_dim).latent_size == expected
     assert architecture_of(Variant(latent_size=given), n_dim).latent_size == (given or 10)
+
+
+def test_settings_of_text_count_only_where_they_change_what_is_read(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).random((40, 4))
+    path = tmp_path / "rows.csv"
+
+    def settled(**flags: str) -> Variant:
+        study = resolve_study("x", StudyFile(settings={"data": str(path)}), flags)
+        return with_digests(study).variants[0]
+
+    pd.DataFrame(values, columns=list("abcd")).to_csv(path, index=False)
+    plain = settled()
+    for flags in ({"header": "yes"}, {"separator": ","}, {"header": "yes", "separator": "comma"}):
+        assert settled(**flags) == plain
+    pd.DataFrame(values, columns=[400, 500, 600, 700]).to_csv(path, index=False)
+    named, bare = settled(header="yes"), settled(header="no")
+    assert named == settled(header="yes", separator="comma")
+    assert named.id != bare.id
+    assert (named.header, named.separator) == ("yes", "auto")
+
+
+def test_a_study_says_what_it_reads_when_it_starts(tmp_path: Path) -> None:
+    write_table(tmp_path / "table.parquet")
+    said: list[str] = []
+
+    def watch(_: object, event: object, *__: object) -> None:
+        if isinstance(event, Remarked):
+            said.append(event.text)
+
+    study = own_data(tmp_path / "table.parquet", epochs=1)
+    line = "table.parquet: 120 rows, 7 columns named column 0..column 6, no index, 1 constant"
+    for number in range(2):  # the second time there is nothing to do
+        run.run_study(study, tmp_path / "out", LocalRunner(1), watch)
+        assert said == [line], number

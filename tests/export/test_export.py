@@ -18,16 +18,19 @@ from helpers import random_pair, tiny_study
 from own_tables import own_data
 from studies import run_study
 
+from aes_lipi.analysis.report import analyse
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
 from aes_lipi.autoencoders.network import Network, Pair
 from aes_lipi.data.scaling import MinMax
 from aes_lipi.errors import UserError
 from aes_lipi.export import FORMATS, Exported, export, write_model
 from aes_lipi.export.candidates import Choice
-from aes_lipi.export.exporting import _model_card, _test_rows
+from aes_lipi.export.exporting import _CARD, _model_card, _test_rows
 from aes_lipi.export.onnx import OPSET
 from aes_lipi.export.package import largest_difference, rows_to_check, varying_values
 from aes_lipi.models import Model, Place, load_model
+from aes_lipi.results.description import LOCAL_FILE
+from aes_lipi.results.object_storage import open_storage
 from aes_lipi.results.trial_files import TrialId
 
 Exports = Mapping[str, Exported]
@@ -129,25 +132,26 @@ def test_a_wrong_model_is_noticed_before_anything_is_written(study: Path) -> Non
         scaling=model.scaling,
         columns=model.columns,
     )
-    rows = rows_to_check(model)
+    rows = rows_to_check(model, open_storage(study))
     with pytest.raises(UserError, match="reconstructions differ"):
         largest_difference(model, wrong, FORMATS["safetensors"](wrong), rows)
 
 
 def test_rows_are_real_ones_where_the_data_are_at_hand(study: Path, table: Path) -> None:
     model = first_model(study)
-    rows = rows_to_check(model)
+    rows = rows_to_check(model, open_storage(study))
     assert rows.source == "36 validation and test rows"
     known = pd.read_parquet(table).to_numpy(np.float32)
     nearest = np.abs(rows.values[:, None] - known).sum(axis=2).argmin(axis=1)
     np.testing.assert_allclose(rows.values, known[nearest], rtol=1e-4, atol=1e-6)
 
 
-def test_without_the_data_rows_are_drawn_and_it_is_said() -> None:
+def test_without_the_data_rows_are_drawn_and_it_is_said(tmp_path: Path) -> None:
     architecture = build_architecture(ENVIRONMENTS["AutoencoderBinaryClustering"], 7, (4,), 3)
     settings = {"data": "/gone.parquet", "data_digest": "0" * 64}
     model = Model(architecture, random_pair(architecture, 0), provenance={"settings": settings})
-    assert "drawn at random, since the data are not at hand" in rows_to_check(model).source
+    rows = rows_to_check(model, open_storage(tmp_path))
+    assert "drawn at random, since the data are not at hand" in rows.source
 
 
 @pytest.mark.parametrize(
@@ -194,7 +198,8 @@ def test_columns_far_from_zero_keep_their_digits(tmp_path: Path) -> None:
     rows.to_parquet(tmp_path / "hard.parquet")
     run_study(own_data(tmp_path / "hard.parquet", epochs=2), tmp_path / "study")
     model = first_model(tmp_path / "study")
-    small, checked = model.compacted(), rows_to_check(model)
+    small = model.compacted()
+    checked = rows_to_check(model, open_storage(tmp_path / "study"))
     assert checked.is_real
     for pack in FORMATS.values():
         assert largest_difference(model, small, pack(small), checked) < 1e-5
@@ -220,7 +225,30 @@ def test_data_are_found_from_any_folder(
     monkeypatch.chdir(tmp_path / "here")
     run_study(own_data(Path("mine.parquet"), epochs=1), tmp_path / "study")
     monkeypatch.chdir(tmp_path)
-    assert rows_to_check(first_model(tmp_path / "study")).is_real
+    folder = tmp_path / "study"
+    assert rows_to_check(first_model(folder), open_storage(folder)).is_real
+    (folder / LOCAL_FILE).unlink()  # as in a copy of the folder elsewhere
+    assert not rows_to_check(first_model(folder), open_storage(folder)).is_real
+
+
+def test_no_path_of_this_machine_travels(
+    exports: Exports, study: Path, table: Path, tmp_path: Path
+) -> None:
+    told = str(table.parent).encode()
+    for path in study.rglob("*"):
+        if path.is_file():
+            assert (told in path.read_bytes()) == (path.name == LOCAL_FILE), path
+    for done in exports.values():
+        assert not any(told in path.read_bytes() for path in done.files)
+        assert "table.parquet: 120 rows, 7 columns named" in (done.folder / _CARD).read_text()
+    trials = pd.read_parquet(study / "trials")
+    assert set(trials["data"]) == {"table.parquet"}
+    assert trials["data_digest"].str.fullmatch("[0-9a-f]{64}").all()
+    start = "table.parquet: 120 rows, 7 columns named column 0..column 6, no index, 1 constant"
+    assert set(trials["data_read"]) == {start}
+    page = analyse(study, tmp_path / "report", formats=["svg"]).page.read_text()
+    assert start in page
+    assert told.decode() not in page
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,12 @@ from aes_lipi.errors import UserError
 from aes_lipi.io.files import decode_json
 from aes_lipi.models.files import load_content
 from aes_lipi.models.model import Model
-from aes_lipi.results.description import STUDY_FILE, StudyDescription, read_study_description
+from aes_lipi.results.description import (
+    STUDY_FILE,
+    StudyDescription,
+    located,
+    read_study_description,
+)
 from aes_lipi.results.inventory import Inventory
 from aes_lipi.results.reading import open_results
 from aes_lipi.results.storage import Storage
@@ -61,7 +66,7 @@ class StudySource:
             return None
         settings = {k: v for k, v in self.described.variants[variant].items() if k != "name"}
         try:
-            return Variant.model_validate(settings)
+            return located(self.storage, Variant.model_validate(settings))
         except ValidationError:
             return None
 
@@ -246,6 +251,7 @@ def what_was_run(sources: Sources, page_folder: Path) -> dict[str, Any]:
         "varying": _varying_grid(data),
         "settings": _shared_settings(data),
         "machines": _machines(data),
+        "data_read": sorted(data.trials["data_read"].dropna().unique()),
         "files": _file_links(data, sources.folders, page_folder),
     }
 
