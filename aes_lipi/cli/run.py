@@ -115,9 +115,7 @@ def _run(
         studies = [_known_by_content(each) for each in _studies(rq, all_rqs, config, overrides)]
         folders = [_folder(study, output_dir, all_rqs) for study in studies]
         if dry_run:
-            from aes_lipi.cli.tables import print_trials  # noqa: PLC0415 - rich is slow to import
-
-            print_trials(studies)
+            _dry_run(studies)
             return
         one_thread()
         from aes_lipi.cli.running import RunOptions, run_all  # noqa: PLC0415 - numpy is slow
@@ -143,6 +141,20 @@ def one_thread() -> None:
     from aes_lipi.execution.process import one_thread_per_process  # noqa: PLC0415
 
     one_thread_per_process()
+
+
+def _dry_run(studies: Sequence[Study]) -> None:
+    """Show the trials, once what a run would refuse is refused."""
+    from aes_lipi.cli.tables import print_trials  # noqa: PLC0415 - rich is slow to import
+    from aes_lipi.execution.dry_run import check_feasible  # noqa: PLC0415 - numpy is slow to import
+    from aes_lipi.execution.inputs import data_read  # noqa: PLC0415
+
+    for study in studies:
+        for variant in study.variants:
+            check_feasible(variant, here=False)
+    print_trials(studies)
+    for line in data_read([variant for study in studies for variant in study.variants]):
+        print(line)
 
 
 def _studies(

@@ -14,7 +14,7 @@ from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.network import ActivationStatistics, NetworkLayout, initial_genome
 from aes_lipi.coevolution.topology import neighbourhoods
 from aes_lipi.config import Variant
-from aes_lipi.engine.auto import check_engine
+from aes_lipi.engine.auto import check_engine, engine_name
 from aes_lipi.execution.inputs import architecture_on_hand
 from aes_lipi.extension import load
 from aes_lipi.models import load_pairs
@@ -40,6 +40,8 @@ def check_feasible(variant: Variant, here: bool = True) -> None:
         load_pairs(Path(variant.ann_path), architecture)
     if here:
         check_engine(variant, architecture)
+    else:
+        engine_name(variant, architecture)
 
 
 def _try_plugins(variant: Variant, architecture: Architecture) -> None:

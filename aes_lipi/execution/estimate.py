@@ -1,33 +1,69 @@
-"""How long a study will take, roughly, before it runs."""
+"""How long a study will take, roughly, before it runs: by what a step costs on this machine."""
 
 from __future__ import annotations
 
-from aes_lipi.autoencoders.environments import ENVIRONMENT
-from aes_lipi.config import Study, Variant
-from aes_lipi.extension import load
+import os
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
 
-_SECONDS_PER_WEIGHT_UPDATE = 4e-10
-_SECONDS_PER_UPDATE = 5e-6
-_FILE_ROWS, _FILE_WIDTH = 1000, 1000
+import numpy as np
+
+from aes_lipi._version import __version__
+from aes_lipi.coevolution.evolution import InProcess, evolve, first_states
+from aes_lipi.coevolution.schedule import Schedule
+from aes_lipi.coevolution.state import Setup
+from aes_lipi.config import Study, Variant
+from aes_lipi.data.dataset import Dataset
+from aes_lipi.errors import UserError
+from aes_lipi.execution.inputs import Inputs, architecture_of, data_facts, prepare_with
+from aes_lipi.io.files import decode_json, encode_json, write_bytes_atomically
+
+
+@dataclass(frozen=True)
+class StepCosts:
+    """Seconds that parts of training take on one core of this machine.
+
+    Attributes:
+        update: of every update.
+        weight: more for each weight.
+        product: more for each weight and row of the batch.
+        generation: of every cell in every generation.
+    """
+
+    update: float
+    weight: float
+    product: float
+    generation: float
 
 
 def estimated_seconds(study: Study) -> float:
     """Seconds that all trials of a study take one after another on one core.
 
-    A guess from the number of weight updates; a user's own data count as 1,000 x 1,000.
+    A guess from the number of updates, what each costs here, and the rows and columns of the data,
+    which are read where they are a user's.
+
+    Raises:
+        UserError: data of a user's cannot be had or are unfit.
     """
     return study.trials * sum(_trial_seconds(variant) for variant in study.variants)
 
 
 def _trial_seconds(variant: Variant) -> float:
-    width = variant.n_dim or _FILE_WIDTH
-    rows = (variant.n_clusters or 1) * (variant.n_examples_per_cluster or _FILE_ROWS)
+    if variant.n_dim is None:
+        facts = data_facts(variant)
+        rows, width = facts.n_train, facts.n_dim
+    else:
+        rows = (variant.n_clusters or 1) * (variant.n_examples_per_cluster or 1)
+        width = variant.n_dim
+    costs, weights = step_costs(), architecture_of(variant, width).n_parameters
     batches = -(-round(rows * variant.cell_data_fraction) // variant.batch_size)
-    environment = load(ENVIRONMENT, variant.environment)
-    sizes = environment.hidden_sizes if variant.hidden_sizes is None else variant.hidden_sizes
-    hidden = sizes[0] if sizes else variant.latent_size or environment.latent_size
-    per_update = _SECONDS_PER_UPDATE + 2 * width * hidden * _SECONDS_PER_WEIGHT_UPDATE
-    return variant.epochs * batches * _updates_per_batch(variant) * per_update
+    per_row = costs.product * min(variant.batch_size, rows)
+    per_update = costs.update + weights * (costs.weight + per_row)
+    updates = batches * _updates_per_batch(variant)
+    return variant.epochs * (updates * per_update + variant.population_size * costs.generation)
 
 
 def _updates_per_batch(variant: Variant) -> int:
@@ -36,3 +72,70 @@ def _updates_per_batch(variant: Variant) -> int:
     if variant.cell_evaluation == "all_vs_all":
         return 2 * cells**2
     return 2 * cells if variant.cell_evaluation == "epoch-node" else cells
+
+
+@cache
+def step_costs() -> StepCosts:
+    """What steps cost here: measured once on every machine, and kept in the user's cache folder."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    path = folder / "aes_lipi" / "step_costs.json"
+    with suppress(OSError, TypeError, ValueError):
+        known = (decode_json(path.read_bytes()) or {}).get(_machine())
+        if isinstance(known, dict) and all(0 <= float(cost) < 1 for cost in known.values()):
+            return StepCosts(**known)
+    measured = _measured()
+    with suppress(UserError, OSError):
+        write_bytes_atomically(path, encode_json({_machine(): asdict(measured)}))
+    return measured
+
+
+def _machine() -> str:
+    from aes_lipi.execution.endings import processor_name  # noqa: PLC0415 - slow to import
+
+    return f"{processor_name()}, {os.cpu_count()} cores, aes_lipi {__version__}"
+
+
+_SETTINGS = ((8, 4, 4, 8), (8, 4, 4, 128), (64, 32, 16, 256), (200, 30, 5, 100), (1000, 60, 16, 64))
+"""Columns, nodes of the hidden layer, rows of a batch, and rows."""
+
+_CELLS, _GENERATIONS, _ROUNDS = 2, 4, 5
+
+
+def _measured() -> StepCosts:
+    """Time generations of small rings, and find what each part of them costs."""
+    from scipy.optimize import nnls  # noqa: PLC0415 - slow to import
+
+    shares = []
+    for n_dim, hidden, batch, n_rows in _SETTINGS:
+        setup = _setup(n_dim, hidden, batch, n_rows)
+        took = _cell_seconds(setup)
+        updates, weights = n_rows // batch, setup.architecture.n_parameters
+        parts = [updates, updates * weights, updates * weights * batch, 1]
+        shares.append(np.array(parts) / took)
+    found, _ = nnls(np.array(shares), np.ones(len(shares)))
+    return StepCosts(*map(float, found))
+
+
+def _setup(n_dim: int, hidden: int, batch: int, n_rows: int) -> Setup:
+    variant = Variant(
+        engine="dense",
+        population_size=_CELLS,
+        epochs=_GENERATIONS,
+        batch_size=batch,
+        hidden_sizes=(hidden,),
+    )
+    rows = np.random.default_rng(0).random((n_rows, n_dim), dtype=np.float32)
+    return prepare_with(variant, Inputs(Dataset("made up", rows, rows[:batch], rows[:batch])))
+
+
+def _cell_seconds(setup: Setup) -> float:
+    """Seconds of a cell's generation: the least of some rounds, to which others only add."""
+    least = np.inf
+    for _ in range(_ROUNDS):
+        schedule = Schedule(setup.variant)
+        start = schedule.start(0, first_states(setup, 0, schedule.first_versions))
+        started = time.process_time()
+        for _ in evolve([start], [schedule], InProcess([setup])):
+            pass
+        least = min(least, time.process_time() - started)
+    return float(least) / (_CELLS * _GENERATIONS)

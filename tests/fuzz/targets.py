@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
@@ -13,6 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +109,7 @@ def parquet_of_values() -> list[bytes]:
     text = pa.table(
         {"a": ["x", "y"], "b": [[1], [2]], "c": pa.array(["x", "x"]).dictionary_encode()}
     )
+    lists = pa.table({"a": VALUES.tolist(), "d": [Decimal("0.25")] * 7, "Unnamed: 0": range(7)})
     return [
         parquet(table),
         parquet(table, compression="none", data_page_version="2.0"),
@@ -115,6 +118,8 @@ def parquet_of_values() -> list[bytes]:
         parquet(table.to_pandas().set_index("c").pipe(pa.Table.from_pandas)),
         parquet(rows, row_group_size=1000),
         parquet(text),
+        parquet(lists, row_group_size=3),
+        parquet(lists.set_column(0, "a", pa.FixedSizeListArray.from_arrays(VALUES.ravel(), 3))),
     ]
 
 
@@ -162,6 +167,9 @@ def csv_target() -> Target:
         *(b"a,b\n0.5,true\n1,false\n", b"0.5,1\n,0.25\n", b"0,1,2\n0.5,0.5,0.5\n1,0,1\n"),
         *(b'"a","b ""c"""\r\n1e-3,+.5\r\n\r\nnan,inf\r\n', "\ufeffgröße,😀\n0,1\n".encode()),
         *(b"a;b\n0,5;1\n", b"a\n" + b"0.25\n" * 50, b",".join([b"0"] * 200) + b"\n"),
+        *(b"# a b\n0.5  1\n 1 .5\n0 0\n# end\n", b",0,1\n0,.5,.5\n1,0,1\n2,1,0\n"),
+        *(b"400,500\n.5,.25\n.1,.3\n.2,.4\n", b"a,b\n.5,1,\n1,0,\n0,0,\n", b"a\tb\n1\t0\n"),
+        gzip.compress(b"a,b\n0.5,1\n1,0\n0,0\n"),
     )
     return _data_target(".csv", seeds, mutations.mutated)
 

@@ -1,0 +1,112 @@
+"""How long a study will take, and what a dry run refuses"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from aes_lipi.cli.run import run_app
+
+from aes_lipi.config import Study, StudyFile, resolve_study
+from aes_lipi.errors import UserError
+from aes_lipi.execution import estimate
+from aes_lipi.execution.estimate import StepCosts, estimated_seconds, step_costs
+from aes_lipi.execution.inputs import with_digests
+
+COSTS = StepCosts(update=1e-5, weight=1e-9, product=1e-9, generation=1e-3)
+
+
+@pytest.fixture
+def _known_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimate, "step_costs", lambda: COSTS)
+
+
+def study_of(path: Path, rows: int, columns: int, **settings: object) -> Study:
+    rng = np.random.default_rng(0)
+    pd.DataFrame(rng.random((rows, columns))).to_csv(path, index=False)
+    file = StudyFile(trials=1, settings={"data": str(path), "epochs": 10, **settings})
+    return with_digests(resolve_study("x", file, {}))
+
+
+@pytest.mark.usefixtures("_known_costs")
+def test_the_time_grows_with_the_rows_and_columns_of_the_file(tmp_path: Path) -> None:
+    sizes = [(100, 8), (1000, 8), (100, 80)]
+    studies = [study_of(tmp_path / f"{k}.csv", *size) for k, size in enumerate(sizes)]
+    few, many, wide = map(estimated_seconds, studies)
+    assert many - 0.1 == pytest.approx(10 * (few - 0.1), rel=0.05)  # but for 10 x 10 generations
+    assert wide > few
+    double = studies[0].model_copy(update={"trials": 2})
+    assert estimated_seconds(double) == pytest.approx(2 * few)
+
+
+@pytest.mark.usefixtures("_known_costs")
+def test_the_time_of_a_setting_by_hand(tmp_path: Path) -> None:
+    settings = {"hidden_sizes": [4], "latent_size": 2, "batch_size": 7, "population_size": 3}
+    study = study_of(tmp_path / "x.csv", 100, 8, **settings)
+    weights = (8 * 4 + 4) + (4 * 2 + 2) + (2 * 4 + 4) + (4 * 8 + 8)
+    update = 1e-5 + weights * (1e-9 + 7e-9)
+    assert estimated_seconds(study) == pytest.approx(10 * (3 * 10 * update + 3 * 1e-3))
+
+
+def test_costs_are_measured_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(estimate, "_measured", lambda: COSTS)
+    step_costs.cache_clear()
+    try:
+        assert step_costs() == COSTS
+        path = tmp_path / "aes_lipi" / "step_costs.json"
+        [kept] = json.loads(path.read_text()).values()
+        assert StepCosts(**kept) == COSTS
+        monkeypatch.setattr(estimate, "_measured", pytest.fail)
+        step_costs.cache_clear()
+        assert step_costs() == COSTS
+        monkeypatch.setattr(estimate, "_measured", lambda: COSTS)
+        for damaged in ("", "[]", "{", path.read_text().replace("update", "x")):
+            path.write_text(damaged)
+            step_costs.cache_clear()
+            assert step_costs() == COSTS
+    finally:
+        step_costs.cache_clear()
+
+
+def test_what_is_measured_is_above_nothing() -> None:
+    found = estimate._measured()
+    assert min(found.update, found.weight, found.product, found.generation) >= 0
+    assert 1e-5 < found.generation < 1
+    assert 1e-12 < found.weight + found.product < 1e-6
+
+
+@pytest.mark.usefixtures("_known_costs")
+@pytest.mark.parametrize(
+    ("content", "flags", "said"),
+    [
+        ("a,b,c\n" + "0.5,1,x\n" * 40, [], "'x' is not a number"),
+        ("a,b,c\n" + "0.5,1,\n" * 40, [], "a missing value"),
+        ("a,b,c\n" + "0.5,1,7\n" * 40, [], "outside \\[0, 1\\]; scale the columns with --scale"),
+        ("a,b,c\n0.5,1,0\n", [], "where each needs 1"),
+        ("400,500,600\n" + "0.5,1,0\n" * 40, [], "--header yes, or --header no"),
+        ("a,b,c\n" + "0.5,1,0\n" * 40, ["--engine", "dense", "--device", "cuda"], "dense"),
+    ],
+)
+def test_a_dry_run_refuses_what_the_run_would(
+    tmp_path: Path, content: str, flags: list[str], said: str
+) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(content)
+    with pytest.raises(UserError, match=said):
+        run_app(["--data", str(path), "--dry_run", *flags], standalone_mode=False)
+
+
+@pytest.mark.usefixtures("_known_costs")
+def test_a_dry_run_says_what_it_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("400,500,600\n" + "0.5,1,0\n0.25,0,1\n" * 40)
+    arguments = ["--data", str(path), "--dry_run", "--header", "yes", "--output_dir"]
+    run_app([*arguments, str(tmp_path / "out")], standalone_mode=False)
+    told = capsys.readouterr().out
+    assert "x.csv: 80 rows, 3 columns named 400..600, no index, 0 constant" in told
+    assert "on one core; nothing was run" in told
+    assert not (tmp_path / "out").exists()
