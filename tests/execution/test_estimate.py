@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from aes_lipi.cli.run import run_app
 
+from aes_lipi.cli.run import run_app
 from aes_lipi.config import Study, StudyFile, resolve_study
 from aes_lipi.errors import UserError
 from aes_lipi.execution import estimate
