@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from multiprocessing.connection import Connection, wait
@@ -180,8 +181,15 @@ class _Workers:
     def __init__(self, n_workers: int, datasets: Mapping[Hashable, SharedDataset]) -> None:
         self._datasets = datasets
         self._workers: list[_Worker] = []
-        for _ in range(n_workers):
-            self._workers.append(_Worker(datasets))
+        try:
+            for _ in range(n_workers):
+                self._workers.append(_Worker(datasets))
+        except OSError as error:
+            self.close()
+            raise UserError(
+                f"--jobs {n_workers}: so many processes cannot be started ({error.strerror}); give "
+                "fewer, or raise the limits (ulimit -n, ulimit -u)"
+            ) from None
 
     def start(self, room: int, jobs: Sequence[Job]) -> None:
         """See `Pool.start`."""
@@ -292,12 +300,21 @@ class _Worker:
         return f"ended with code {code}"
 
 
+def _end_with_driver() -> None:
+    """End this worker with its driver, whatever it is at: nobody wants its trials any more."""
+    driver = multiprocessing.parent_process()
+    if driver is not None:
+        driver.join()
+        os._exit(1)
+
+
 def _work(connection: Connection, datasets: Mapping[Hashable, SharedDataset]) -> None:
     """The life of a worker: run what comes through the pipe until it closes.
 
     What comes while a trial runs is notice.
     """
     map_shared(datasets)
+    threading.Thread(target=_end_with_driver, name="driver", daemon=True).start()
     for each in _FOR_THE_DRIVER:
         signal.signal(each, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _FOR_THE_DRIVER)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -119,13 +120,18 @@ def run_study(
         if not stock.todo:
             return _summary(StudyRun(store, stock.todo, stock.committed, watch), stock)
     with store.locked() as held:
-        removed = store.open(study, fresh)
-        inventory = store.inventory()
-        stock = _stock(jobs, inventory, retry_failed)
-        store.drop_checkpoints(inventory.committed)
-        run = StudyRun(store, stock.todo, stock.committed, watch)
+        if fresh:
+            store.holds(study, fresh)
+            inventory, stock = None, _Stock(jobs, 0, 0)
+        else:
+            store.open(study)
+            inventory = store.inventory()
+            stock = _stock(jobs, inventory, retry_failed)
+            store.drop_checkpoints(inventory.committed)
+        emptied = partial(store.open, study, fresh=True) if fresh else None
+        run = StudyRun(store, stock.todo, stock.committed, watch, emptied)
         read = data_read(study.variants) if stock.todo else []
-        for line in (*read, *_remarks(removed, held.stale, inventory)):
+        for line in (*read, *_remarks(held.stale, inventory)):
             run.tell(Remarked(line))
         if stock.todo:
             with published(store, held.lock.token, run.state):
@@ -145,12 +151,11 @@ def _stock(jobs: Sequence[Job], inventory: Inventory, retry_failed: bool) -> _St
     return _Stock(todo, len(committed), len(failed))
 
 
-def _remarks(removed: int, stale: Sequence[str], inventory: Inventory) -> list[str]:
+def _remarks(stale: Sequence[str], inventory: Inventory | None) -> list[str]:
     """What a user should know of the folder before the study goes on in it."""
     remarks = [f"took over from {whose}, which is gone" for whose in stale]
-    if removed:
-        remarks.append(f"removed {removed} files of earlier results, and none of others")
-    return remarks + [f"{line}; to be run again" for line in skipped_lines(inventory.skipped)]
+    skipped = {} if inventory is None else inventory.skipped
+    return remarks + [f"{line}; to be run again" for line in skipped_lines(skipped)]
 
 
 def _replaying(job: Job, directory: str | Path) -> Job:

@@ -45,6 +45,8 @@ class StudyRun:
         todo: trials to run.
         committed: how many trials have their results there.
         watch: is told of every event.
+        emptied: removes earlier results once nothing is left that could refuse the study, and says
+            how many files; None where they stay.
 
     Attributes:
         state: decides.
@@ -56,8 +58,10 @@ class StudyRun:
         todo: Sequence[messages.Job],
         committed: int,
         watch: Watch | None = None,
+        emptied: Callable[[], int] | None = None,
     ) -> None:
         self._store = store
+        self._emptied = emptied
         self._watch = watch
         self._jobs = {job.id: job for job in todo}
         self._pool: Pool | None = None
@@ -70,6 +74,11 @@ class StudyRun:
     def begin(self, pool: Pool, stacks: Iterable[Sequence[messages.Job]], kind: int = 0) -> None:
         """Let stacks of trials wait for the rooms of a pool."""
         self._pool = pool
+        if self._emptied is not None:
+            removed, self._emptied = self._emptied(), None
+            if removed:
+                said = f"removed {removed} files of earlier results, and none of others"
+                self.tell(messages.Remarked(said))
         self.tell(messages.Queued(tuple(tuple(job.id for job in stack) for stack in stacks), kind))
 
     def hear(self, trial: TrialId, message: messages.Message) -> None:

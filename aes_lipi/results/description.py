@@ -7,6 +7,7 @@ long as its driver lives, and nobody but `aes-lipi status` reads it.
 from __future__ import annotations
 
 import itertools
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ LOCAL_FILE = "local.json"
 
 Variants = Mapping[str, Mapping[str, Any]]
 
+_ID = re.compile(r"v[0-9a-f]{10}")
 _SHOWN = 3
 _LONGEST = 256 * 1024 * 1024  # bytes; of a study with the most variants there may be, a tenth
 _NEARBY = 20  # variants that are compared with each: sweeps keep their order
@@ -136,12 +138,7 @@ def check_same_study(storage: Storage, content: bytes, study: Study) -> None:
         UserError: the folder was made for another study, or by another version; the line says how
             they differ and what to do.
     """
-    known, asked = read_variants(content), _variants_of(study)
-    if known is None:
-        raise UserError(
-            f"{storage.shown}/{STUDY_FILE}: not a study description; choose another "
-            "--output_dir, or --fresh to start again"
-        )
+    known, asked = read_variants(content) or {}, _variants_of(study)
     other_version = _version_clause(content)
     if other_version is not None:
         raise UserError(
@@ -154,6 +151,12 @@ def check_same_study(storage: Storage, content: bytes, study: Study) -> None:
             "choose another --output_dir, or --fresh to remove its results and start again, or "
             "run it with the settings it was made with"
         )
+
+
+def is_study_description(content: bytes) -> bool:
+    """Whether a `study.json` is one of ours, of this version or an earlier one."""
+    described = read_study_description(content)
+    return described is not None and all(map(_ID.fullmatch, described.variants))
 
 
 def _difference(known: Variants, asked: Variants) -> str:

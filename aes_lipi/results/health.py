@@ -119,7 +119,7 @@ def inspect_folder(location: str | Path) -> FolderFacts:
 
 def _of_study(facts: FolderFacts) -> Finding:
     if facts.description is None:
-        remedy = "put the file back, or run the study's command again with --fresh"
+        remedy = "put the file back from a copy, or choose another --output_dir for new results"
         return Finding("study", f"{STUDY_FILE}: missing, or no description", "problem", remedy)
     n = len(facts.description.variants)
     return Finding("study", f"{facts.description.name}: {_count(n, 'variant')}")

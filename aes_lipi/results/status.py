@@ -146,7 +146,7 @@ def _description(storage: Storage) -> StudyDescription:
     if description is None:
         raise UserError(
             f"{storage.shown}/{STUDY_FILE}: not a study description; give the --output_dir of "
-            "another study, or start this one again with --fresh"
+            "another study, or put its file back from a copy"
         )
     return description
 

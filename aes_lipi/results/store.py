@@ -32,7 +32,7 @@ from aes_lipi.results.description import (
 )
 from aes_lipi.results.inventory import Inventory, is_own, remove_results, take_inventory
 from aes_lipi.results.lock import HeldLock, locked
-from aes_lipi.results.object_storage import open_storage
+from aes_lipi.results.own_files import check_ours, open_results
 from aes_lipi.results.schema import failures_schema
 from aes_lipi.results.storage import LocalStorage
 from aes_lipi.results.trial_files import (
@@ -58,7 +58,7 @@ class ResultStore:
     """
 
     def __init__(self, location: str | Path) -> None:
-        self.storage = open_storage(location)
+        self.storage = open_results(location)
         self._held: HeldLock | None = None
         self._checkpoints: CheckpointFiles | None = None
 
@@ -70,14 +70,15 @@ class ResultStore:
             fresh: whether it may be made from the folder of any study.
 
         Raises:
-            UserError: the folder holds another study (give another --output_dir, or --fresh), or
-                cannot be read.
+            UserError: the folder holds another study (give another --output_dir, or --fresh) or a
+                study.json that is not ours (move it away), or cannot be read.
         """
         content = stored_description(self.storage)
         if content is None and not self._is_vacant():
             raise UserError(
                 f"{self.storage.shown}: not empty and holds no study; choose another --output_dir"
             )
+        check_ours(self.storage, STUDY_FILE)
         if content is None or fresh:
             return False
         check_same_study(self.storage, content, study)

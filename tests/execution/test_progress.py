@@ -158,6 +158,7 @@ def test_a_progress_file_of_somebody_else_makes_no_study(tmp_path: Path) -> None
     (tmp_path / "progress.json").write_text('{"weight": 70}')
     with pytest.raises(UserError, match="not empty and holds no study"):
         run_study(STUDY, tmp_path)
+    (tmp_path / "progress.json").unlink()
     ResultStore(tmp_path).write_progress(progress_of(a_state(), TOKEN, 0.0))
     assert run_study(STUDY, tmp_path).committed == 2
     assert "progress.json" not in names(tmp_path)

@@ -77,7 +77,9 @@ def test_a_port_that_another_user_took_over_is_not_followed(
     os.chown(machine.path("/tmp/ray"), UIDS["ada"], UIDS["ada"])
     machine.path(WORD).unlink()
     machine.write("ada", WORD, "127.0.0.1:7801")
-    [line] = runs_here(machine, "/home/ada/two", RAY_ADDRESS="auto").splitlines()
+    code = "from aes_lipi.execution.ray.address import find_cluster; print(find_cluster())"
+    line = machine.run("ada", sys.executable, "-c", code, RAY_ADDRESS="auto").stdout
+    assert "address=None" in line
     assert f"a process of another user (uid {UIDS['bob']}) listens there" in line
     assert not [each for each in heard(trap) if "token" in each.lower()]
 

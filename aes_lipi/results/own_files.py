@@ -1,0 +1,91 @@
+"""The one check before a file of a results folder is replaced or removed: that it is ours.
+
+Most files of a study say so by name and place: nobody else calls a file after a variant's id, a
+claim's token or a temporary file's. `study.json` and `progress.json` are common names, so that
+what they hold decides.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aes_lipi.errors import UserError
+from aes_lipi.results.description import (
+    PROGRESS_FILE,
+    STUDY_FILE,
+    holds_progress,
+    is_study_description,
+    stored_description,
+)
+from aes_lipi.results.object_storage import open_storage
+from aes_lipi.results.storage import Entry, Storage
+
+
+class OwnFiles:
+    """A storage in which the files of others stay as they are; see `Storage`.
+
+    Args:
+        storage: that keeps the files.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    @property
+    def shown(self) -> str:
+        """See `Storage.shown`."""
+        return self._storage.shown
+
+    def read(self, name: str, limit: int | None = None) -> bytes | None:
+        """See `Storage.read`."""
+        return self._storage.read(name, limit)
+
+    def write(self, name: str, content: bytes) -> None:
+        """See `Storage.write`; refused where it would replace a file that is not ours."""
+        check_ours(self._storage, name)
+        self._storage.write(name, content)
+
+    def refresh(self, name: str, content: bytes) -> bool:
+        """See `Storage.refresh`."""
+        return self._storage.refresh(name, content)
+
+    def remove(self, name: str) -> None:
+        """See `Storage.remove`; refused where the file is not ours."""
+        check_ours(self._storage, name)
+        self._storage.remove(name)
+
+    def files(self, folder: str) -> list[Entry]:
+        """See `Storage.files`."""
+        return self._storage.files(folder)
+
+    def children(self) -> list[Entry]:
+        """See `Storage.children`."""
+        return self._storage.children()
+
+
+def open_results(location: str | Path) -> Storage:
+    """The folder of a study's results, in which the files of others stay as they are.
+
+    Raises:
+        UserError: as `open_storage`.
+    """
+    return OwnFiles(open_storage(location))
+
+
+def check_ours(storage: Storage, name: str) -> None:
+    """Refuse to replace or remove a file that does not say that it is ours.
+
+    Raises:
+        UserError: it does not; move it away, or choose another folder.
+    """
+    ours = True
+    if name == STUDY_FILE:
+        content = stored_description(storage)
+        ours = content is None or is_study_description(content)
+    elif name == PROGRESS_FILE:
+        ours = storage.read(name, 1) is None or holds_progress(storage)
+    if not ours:
+        raise UserError(
+            f"{storage.shown}/{name}: was not written by aes_lipi, or is damaged, and stays as it "
+            "is; move it away, or choose another --output_dir"
+        )

@@ -1,0 +1,105 @@
+"""Files that are not ours stay, bit for bit, and what a command refuses, it refuses first."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from helpers import tiny_study
+from studies import run_study
+
+from aes_lipi.config import Variant
+from aes_lipi.errors import UserError
+from aes_lipi.execution import run
+from aes_lipi.execution.local import LocalRunner
+from aes_lipi.execution.messages import Job
+from aes_lipi.execution.study_run import StudyRun
+from aes_lipi.results.inventory import clean
+
+STUDY = tiny_study(trials=2)
+OTHER = tiny_study(trials=2, epochs=2)
+THEIRS = {
+    "text": b"my study of the tides\n",
+    "another program's": b'{"study": "tides", "trials": 3, "variants": ["a", "b"]}',
+    "like ours": b'{"format": 1, "name": "t", "trials": 3, "variants": {"high": {}}}',
+    "none": b"",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A whole study."""
+    run_study(STUDY, tmp_path / "s")
+    return tmp_path / "s"
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    files = (each for each in folder.rglob("*") if each.is_file())
+    return {str(each.relative_to(folder)): each.read_bytes() for each in files}
+
+
+@pytest.mark.parametrize("theirs", THEIRS.values(), ids=THEIRS)
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_study_file_of_the_users_own_is_not_replaced(
+    theirs: bytes, fresh: bool, folder: Path
+) -> None:
+    (folder / "study.json").write_bytes(theirs)
+    before = everything(folder)
+    with pytest.raises(UserError, match=r"study\.json: was not written by aes_lipi.*move it away"):
+        run_study(OTHER, folder, fresh=fresh)
+    assert everything(folder) == before
+
+
+def test_a_progress_file_of_the_users_own_is_neither_replaced_nor_removed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "LOOK_INTERVAL_S", 0.001)
+    monkeypatch.setattr(run, "WRITE_INTERVAL_S", 0.001)
+    theirs = json.dumps({"weight": 70}).encode()
+    (folder / "progress.json").write_bytes(theirs)
+    assert run_study(OTHER, folder, fresh=True).committed == 2
+    assert (folder / "progress.json").read_bytes() == theirs
+    clean(folder)
+    assert (folder / "progress.json").read_bytes() == theirs
+
+
+class Refusing:
+    """A runner that finds out late that it cannot run."""
+
+    def check(self, variants: Sequence[Variant]) -> None:
+        return None
+
+    def run(self, jobs: Sequence[Job], study: StudyRun) -> None:
+        raise UserError("there is no room for this study")
+
+
+def test_what_the_runner_refuses_is_refused_before_anything_is_removed(folder: Path) -> None:
+    before = everything(folder)
+    with pytest.raises(UserError, match="there is no room for this study"):
+        run.run_study(OTHER, folder, Refusing(), fresh=True)
+    assert everything(folder) == before
+
+
+@pytest.fixture
+def few_descriptors() -> Iterator[None]:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = {int(each.name) for each in Path("/proc/self/fd").iterdir()}
+    free = [number for number in range(2 * len(taken) + 100) if number not in taken]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free[12], limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="descriptors are counted in /proc")
+def test_toofew_descriptors_are_told_in_one_line_before_anything_is_removed(
+    folder: Path, few_descriptors: None
+) -> None:
+    before = everything(folder)
+    many = tiny_study(trials=40)
+    with pytest.raises(UserError, match=r"--jobs 40: so many processes cannot be started .*ulimit"):
+        run.run_study(many, folder, LocalRunner(40), fresh=True)
+    assert everything(folder) == before
