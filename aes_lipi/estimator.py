@@ -46,6 +46,7 @@ SOUND: dict[str, Any] = {
     "learning_rate_policy": "constant",
     "optimizer_state": "cell",
     "final_cell": "best_on_validation",
+    "measurement": "sound",
     "lexicase_split": "validation",
     "schedule_horizon": "sound",
     "decrease_from": "probability",

@@ -33,9 +33,10 @@ class Purpose(IntEnum):
     PRUNE_DECODER = 11
     LEXICASE_ROWS = 12
     LEARNING_RATE = 13
-    TEST_BATCH = 14
+    TEST_BATCH = 14  # of earlier versions
     OPPONENTS = 15
     PAIR_ORDER = 16
+    MEASURED_ORDER = 17
 
 
 @dataclass(frozen=True)

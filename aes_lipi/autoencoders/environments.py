@@ -45,7 +45,7 @@ ENVIRONMENTS: dict[str, Environment] = {
     "AutoencoderBinaryClustering": Environment(),
     "AutoencoderBinaryClustering_Small": Environment(latent_size=2),
     "AutoencoderBinaryClustering_Large": Environment(hidden_sizes=(60, 30)),
-    "DenoisingAutoencoderBinaryClustering": Environment(input_noise=0.4),
+    "DenoisingAutoencoderBinaryClustering": Environment(),
     "VariationalAutoencoderBinaryClustering": Environment(variational=True, loss="negative_elbo"),
     "LinearCodeAutoencoder": Environment(linear_code=True),
 }

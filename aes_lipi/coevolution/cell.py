@@ -56,9 +56,15 @@ class Task:
     decoder: int | None = None
 
     def batch(self, purpose: Purpose) -> Int32:
-        """The training rows on which a cell evaluates for selection, or for replacement."""
-        address = self.plan.address
-        return random_batch(rows_of_cell(self.setup, address), self.setup.variant, address, purpose)
+        """The training rows on which a cell evaluates for selection, or for replacement.
+
+        Published, they are the first ones where rows are not shuffled (algorithm section 7).
+        """
+        variant, address = self.setup.variant, self.plan.address
+        rows = rows_of_cell(self.setup, address)
+        if variant.no_shuffle_data and variant.measurement == "published":
+            return rows[: variant.batch_size]
+        return random_batch(rows, variant, address, purpose)
 
     @property
     def observes(self) -> bool:
@@ -95,7 +101,6 @@ class Offspring:
         min_selection_loss: lowest reduced loss at selection.
         selection_losses: of every encoder of the neighbourhood (rows) with every decoder, at
             selection; shape (members, members).
-        candidates: the trained copies of which the best goes on; none where that is no question.
         min_replacement_loss: loss after training.
         diverged: whether the generation was undone, for what it came to was not finite.
     """
@@ -105,7 +110,6 @@ class Offspring:
     winner: int
     min_selection_loss: float
     selection_losses: Float64
-    candidates: tuple[Cell, ...] = ()
     min_replacement_loss: float = float("nan")
     diverged: bool = False
 
@@ -162,27 +166,17 @@ class Offspring:
         )
 
     def with_trained(self, trained: Trained) -> Offspring:
-        """Take the trained networks in, as candidates where there is more than one of them.
-
-        Statistics of the evaluation at selection are the winner's, and of no other candidate.
-        """
-        alone = len(trained.encoders) == 1
-        candidates = []
-        for k in range(len(trained.encoders)):
-            is_winner = alone or k == self.winner
-            known = self.cell if is_winner else Cell(self.cell.pair)
-            candidates.append(
-                Cell(
-                    Pair(trained.encoders[k], trained.decoders[k]),
-                    _item(trained.encoder_moments, k),
-                    _item(trained.decoder_moments, k),
-                    _add(known.encoder_statistics, _item(trained.encoder_statistics, k)),
-                    _add(known.decoder_statistics, _item(trained.decoder_statistics, k)),
-                )
-            )
-        if alone:
-            return replace(self, cell=candidates[0])
-        return replace(self, candidates=tuple(candidates))
+        """Take the trained pair in: the winner, always; trained partners are let go."""
+        k = 0 if len(trained.encoders) == 1 else self.winner
+        known = self.cell
+        cell = Cell(
+            Pair(trained.encoders[k], trained.decoders[k]),
+            _item(trained.encoder_moments, k),
+            _item(trained.decoder_moments, k),
+            _add(known.encoder_statistics, _item(trained.encoder_statistics, k)),
+            _add(known.decoder_statistics, _item(trained.decoder_statistics, k)),
+        )
+        return replace(self, cell=cell)
 
     def with_observed(self, seen: Activations) -> Offspring:
         """Add an evaluation of the pair on one batch to its activation statistics."""
@@ -196,24 +190,6 @@ class Offspring:
             decoder_statistics=_add(cell.decoder_statistics, decoder),
         )
         return replace(self, cell=with_both)
-
-    def with_best(self, matrix: Float64) -> Offspring:
-        """The trained pair, or the best of the candidates, with its loss at replacement.
-
-        Args:
-            matrix: losses of the trained encoders with the trained decoders, shape (E, D).
-        """
-        losses = _reduce_losses(matrix, self.setup)
-        if not self.candidates:
-            return replace(self, min_replacement_loss=float(losses[0]))
-        best = int(np.nanargmin(losses)) if np.isfinite(losses).any() else self.winner
-        return replace(
-            self,
-            cell=self.candidates[best],
-            candidates=(),
-            winner=best,
-            min_replacement_loss=float(losses[best]),
-        )
 
 
 # Which training rows a cell sees, and when

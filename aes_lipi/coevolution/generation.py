@@ -46,14 +46,15 @@ CELL_EVALUATIONS = {
     "lipi_simple_pte": _CellEvaluation(
         Offspring.pass_of_winner, prunes_first=True, observes_replacement=False
     ),
-    "epoch-node": _CellEvaluation(Offspring.pass_with_partners, observes_replacement=False),
+    "epoch-node": _CellEvaluation(Offspring.pass_with_partners),
     "all_vs_all": _CellEvaluation(Offspring.pass_with_partners),
     "ann_canonical": _CellEvaluation(Offspring.pass_of_winner),
 }
-"""`lipi_simple` is "Lipi-AE-S". In `epoch-node` the best of the trained sub-population goes on, and
-it alone is pruned. `all_vs_all` is that of a neighbourhood of one, in which an encoder and a
-decoder meet, and `ann_canonical` is the generation of a cell whose neighbourhood is itself; what
-else makes it the baseline (optimiser, learning rates, horizon of the schedules) are settings."""
+"""`lipi_simple` is "Lipi-AE-S". In `epoch-node` the tournament's winner is trained with partners
+that are drawn for every batch, and it alone goes on. `all_vs_all` is that of a neighbourhood of
+one, in which an encoder and a decoder meet, and `ann_canonical` is the generation of a cell whose
+neighbourhood is itself; what else makes it the baseline (optimiser, learning rates, horizon of the
+schedules) are settings."""
 
 
 def generation(tasks: Sequence[Task]) -> list[tuple[Cell, Record] | DivergenceError]:
@@ -117,20 +118,22 @@ def _observed(
 
 
 def _evaluated(offspring: Sequence[Offspring], engine: Engine) -> list[Offspring]:
-    """The loss of what was trained on one training batch, and the best of it: step 5."""
+    """The loss of the trained pairs on one training batch: step 5."""
     batches = [each.task.batch(Purpose.REPLACEMENT_BATCH) for each in offspring]
     wanted = [
         each.task.observes and _evaluation_of(each).observes_replacement for each in offspring
     ]
     observed = _observed(offspring, batches, wanted, engine)
-    trained = [each.candidates or (each.cell,) for each in observed]
     matrices = engine.loss_matrices(
         [
-            _every_pair([cell.pair for cell in cells], batch)
-            for cells, batch in zip(trained, batches, strict=True)
+            _every_pair([each.cell.pair], batch)
+            for each, batch in zip(observed, batches, strict=True)
         ]
     )
-    return [each.with_best(matrix) for each, matrix in zip(observed, matrices, strict=True)]
+    return [
+        replace(each, min_replacement_loss=float(matrix[0, 0]))
+        for each, matrix in zip(observed, matrices, strict=True)
+    ]
 
 
 def _pruned(offspring: Sequence[Offspring], now: Sequence[bool], engine: Engine) -> list[Offspring]:

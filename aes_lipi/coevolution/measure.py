@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from aes_lipi.arrays import Float64
+from aes_lipi.arrays import Float64, Int32
 from aes_lipi.autoencoders.compaction import n_compact
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.network import Network, Pair
-from aes_lipi.coevolution.cell import Offspring, random_batch
+from aes_lipi.coevolution.cell import Offspring
 from aes_lipi.coevolution.records import Record
 from aes_lipi.coevolution.state import Setup
 from aes_lipi.engine.protocol import Engine, EvaluateTask
@@ -94,19 +94,28 @@ def _not_finite_as_measured(record: Record, offspring: Offspring) -> DivergenceE
 
 
 def _test_losses(offspring: Sequence[Offspring], engine: Engine) -> dict[int, float]:
-    """The losses of new centres on one batch of test rows, where they are recorded."""
+    """The losses of new centres on test rows, where they are recorded.
+
+    Published, of the first batch of the split; sound, the mean over all its batches.
+    """
     wanted = [k for k, each in enumerate(offspring) if each.setup.variant.record_test_loss]
-    matrices = (
-        engine.loss_matrices([_on_test_batch(offspring[k]) for k in wanted]) if wanted else []
-    )
-    return {k: float(matrix[0, 0]) for k, matrix in zip(wanted, matrices, strict=True)}
+    first = [k for k in wanted if offspring[k].setup.variant.measurement == "published"]
+    whole = [k for k in wanted if offspring[k].setup.variant.measurement == "sound"]
+    found: dict[int, float] = {}
+    if first:
+        matrices = engine.loss_matrices([_on_first_test_batch(offspring[k]) for k in first])
+        found |= {k: float(matrix[0, 0]) for k, matrix in zip(first, matrices, strict=True)}
+    if whole:
+        losses = engine.batch_losses([offspring[k].cell.pair for k in whole], "test", "loss")
+        found |= {k: float(each.mean()) for k, each in zip(whole, losses, strict=True)}
+    return found
 
 
-def _on_test_batch(offspring: Offspring) -> EvaluateTask:
+def _on_first_test_batch(offspring: Offspring) -> EvaluateTask:
     setup, pair = offspring.setup, offspring.cell.pair
-    rows = np.arange(len(setup.dataset.test), dtype=np.int32)
-    batch = random_batch(rows, setup.variant, offspring.address, Purpose.TEST_BATCH)
-    return EvaluateTask((pair.encoder,), (pair.decoder,), batch, split="test")
+    n_rows = min(setup.variant.batch_size, len(setup.dataset.test))
+    rows = np.arange(n_rows, dtype=np.int32)
+    return EvaluateTask((pair.encoder,), (pair.decoder,), rows, split="test")
 
 
 @dataclass(frozen=True)
@@ -123,18 +132,45 @@ class _Quality:
 
 
 def _qualities(offspring: Sequence[Offspring], engine: Engine) -> list[_Quality]:
-    """Measure centres on the training, test and validation rows, taken in order."""
+    """Measure centres on the training, test and validation rows.
+
+    Published, batches of training rows are shuffled (algorithm section 7); else all are in order.
+    """
     if not offspring:
         return []
     pairs = [each.cell.pair for each in offspring]
     engine.fetch([each for pair in pairs for each in (pair.encoder, pair.decoder)])
-    train = engine.batch_losses(pairs, "train", "l1")
+    train = _training_losses(offspring, engine)
     test = engine.batch_losses(pairs, "test", "l1")
     validation = engine.batch_losses(pairs, "validation", "l1")
     return [
         _quality(each.cell.pair, losses, each.setup)
         for each, *losses in zip(offspring, train, test, validation, strict=True)
     ]
+
+
+def _training_losses(offspring: Sequence[Offspring], engine: Engine) -> list[Float64]:
+    """The L1 of every batch of training rows, per centre."""
+    orders = [_order_of(each) for each in offspring]
+    both = list(zip(offspring, orders, strict=True))
+    in_order = [each.cell.pair for each, order in both if order is None]
+    known = iter(engine.batch_losses(in_order, "train", "l1"))
+    return [
+        next(known)
+        if order is None
+        else engine.batch_losses([each.cell.pair], "train", "l1", order)[0]
+        for each, order in both
+    ]
+
+
+def _order_of(offspring: Offspring) -> Int32 | None:
+    """In which order training rows are measured on; None for their own."""
+    variant = offspring.setup.variant
+    if variant.measurement == "sound" or variant.no_shuffle_data:
+        return None
+    n_rows = len(offspring.setup.dataset.train)
+    shuffled = offspring.address.stream(Purpose.MEASURED_ORDER).permutation(n_rows)
+    return shuffled.astype(np.int32)
 
 
 def _quality(pair: Pair, losses: Sequence[Float64], setup: Setup) -> _Quality:
@@ -165,9 +201,14 @@ def pair_of(centre: bytes, architecture: Architecture) -> Pair:
 
 def capacity(pair: Pair) -> float:
     """The share of a pair's parameters that are not zero."""
-    networks: tuple[Network, ...] = (pair.encoder, pair.decoder)
-    n_parameters = sum(network.size for network in networks)
-    return 1.0 - sum(network.n_zero for network in networks) / n_parameters
+    networks = (pair.encoder, pair.decoder)
+    return 1.0 - sum(each.n_zero for each in networks) / sum(each.size for each in networks)
+
+
+def capacity_published(pair: Pair) -> float:
+    """The share of a pair's parameters that were not zero after its line's last prune event."""
+    networks = (pair.encoder, pair.decoder)
+    return 1.0 - sum(each.n_pruned for each in networks) / sum(each.size for each in networks)
 
 
 def _selection_losses(offspring: Offspring) -> tuple[float, ...] | None:
@@ -197,6 +238,7 @@ def _record(offspring: Offspring, test_loss: float | None, quality: _Quality) ->
         n_zero_encoder=pair.encoder.n_zero,
         n_zero_decoder=pair.decoder.n_zero,
         capacity=capacity(pair),
+        capacity_published=capacity_published(pair),
         test_loss=test_loss,
         read_generations=task.reads,
         staleness=plan.address.generation - 1 - min(task.reads),

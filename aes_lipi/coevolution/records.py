@@ -17,18 +17,20 @@ class Record:
 
     Losses are the environment's; `*_L1` are L1; None where not measured in this generation.
     `winner` is the place in the neighbourhood, and `winner_cell` the cell, of the member that the
-    new centre descends from: the tournament's winner, or in `epoch-node` the best of the
-    sub-population. `encoder` and `decoder` are the numbers of the networks that met where these go
-    their own ways (`all_vs_all`), and `cell` is then the pair's place in the order of its
-    generation; None elsewhere. `read_generations` says of every member of the neighbourhood which
-    generation's centre was read (-1 before the first), and `staleness` by how many generations the
-    oldest of them lies behind the cell's own. `selection_losses`, where quality is measured, are
-    those of every encoder of the neighbourhood with every decoder at selection (step 2), by
-    encoder, in the order of the neighbourhood; None in large neighbourhoods. `n_compact` is the
-    number of parameters that are left when what pruning made dead is taken out. `centre` holds the
-    new centre's weights, where the study stores those of recorded generations: float32,
-    little-endian, the encoder's and then the decoder's. Where a generation `diverged`, its plan and
-    losses are as they were, and winner, sizes and measures are of the state that the cell kept.
+    new centre descends from, the tournament's winner. `encoder` and `decoder` are the numbers of
+    the networks that met where these go their own ways (`all_vs_all`), and `cell` is then the
+    pair's place in the order of its generation; None elsewhere. `read_generations` says of every
+    member of the neighbourhood which generation's centre was read (-1 before the first), and
+    `staleness` by how many generations the oldest of them lies behind the cell's own. `capacity` is
+    the share of the parameters that are not zero now, `capacity_published` that of those that
+    `n_pruned_*` does not count: zero at the line's last prune event. `selection_losses`, where
+    quality is measured, are those of every encoder of the neighbourhood with every decoder at
+    selection (step 2), by encoder, in the order of the neighbourhood; None in large ones.
+    `n_compact` is the number of parameters that are left when what pruning made dead is taken out.
+    `centre` holds the new centre's weights, where the study stores those of recorded generations:
+    float32, little-endian, the encoder's and then the decoder's. Where a generation `diverged`, its
+    plan and losses are as they were, and winner, sizes and measures are of the state that the cell
+    kept.
     """
 
     trial: int
@@ -48,6 +50,7 @@ class Record:
     n_zero_encoder: int
     n_zero_decoder: int
     capacity: float
+    capacity_published: float
     n_compact: int | None
     test_loss: float | None
     mean_L1: float | None  # noqa: N815 - the field's name for it

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from aes_lipi.arrays import Float32
 from aes_lipi.autoencoders.network import Pair
-from aes_lipi.coevolution.measure import capacity
+from aes_lipi.coevolution.measure import capacity, capacity_published
 from aes_lipi.coevolution.records import Record
 from aes_lipi.coevolution.state import Cell, NetworkState, Setup, TrialState
 from aes_lipi.engine.protocol import ActivationsTask
@@ -21,7 +21,11 @@ Number = TypeVar("Number", int, float)
 
 @dataclass(frozen=True)
 class RetrievalMeasures:
-    """Do the highest outputs point at the row's ones? Means over test rows that have any one."""
+    """Do the highest outputs point at the ones? Means over test rows that have any one.
+
+    Sound, of each row, recall over min(k, ones of the row). Published, of the outputs of a whole
+    batch at once, recall over all its ones (algorithm section 7).
+    """
 
     recall_at_100: float
     recall_at_20: float
@@ -33,7 +37,8 @@ class TrialResult:
     """The results of a trial.
 
     Measures of the best cell: `test_loss` and `test_L1`, means over the batches of the test split;
-    `validation_L1`; `best_mean_L1` on the training rows; sizes; `capacity`; `n_compact`, the
+    `validation_L1`; `best_mean_L1` on the training rows; sizes; `capacity`, and by the published
+    definition `capacity_published` (see `Record`); `n_compact`, the
     parameters that are left when what pruning made dead is taken out. Means over all cells:
     `mean_L1`, `mean_test_L1`, `mean_capacity`. `n_diverged` counts the generations of cells that
     were undone because they diverged.
@@ -48,6 +53,8 @@ class TrialResult:
     mean_test_L1: float  # noqa: N815
     capacity: float
     mean_capacity: float
+    capacity_published: float
+    mean_capacity_published: float
     n_parameters: int
     n_compact: int
     n_zero_encoder: int
@@ -99,6 +106,8 @@ def judge(pairs: Sequence[Pair], records: Sequence[Record], setup: Setup) -> Tri
         mean_test_L1=float(np.mean([_known(each.test_L1) for each in last_records])),
         capacity=capacity(pair),
         mean_capacity=float(np.mean([each.capacity for each in last_records])),
+        capacity_published=capacity_published(pair),
+        mean_capacity_published=float(np.mean([each.capacity_published for each in last_records])),
         n_parameters=setup.architecture.n_parameters,
         n_compact=_known(record.n_compact),
         n_zero_encoder=pair.encoder.n_zero,
@@ -132,28 +141,44 @@ def _known(measure: Number | None) -> Number:
 
 
 def retrieval_measures(pair: Pair, setup: Setup) -> RetrievalMeasures:
-    """Rank each test row's dimensions by the decoder's output (algorithm section 7)."""
+    """Rank test rows' dimensions by the decoder's output (algorithm section 7)."""
     rows = np.arange(len(setup.dataset.test), dtype=np.int32)
     seen = setup.engine.activations([ActivationsTask(pair, rows, "test")])[0]
     scores = seen.decoder[:, setup.architecture.decoder.node_slices()[-1]]
     relevant = setup.dataset.test > 0.5
+    published = setup.variant.measurement == "published"
+    if published:
+        scores, relevant = (
+            _flattened(each, setup.variant.batch_size) for each in (scores, relevant)
+        )
     return RetrievalMeasures(
-        recall_at_100=recall(scores, relevant, 100),
-        recall_at_20=recall(scores, relevant, 20),
+        recall_at_100=recall(scores, relevant, 100, of_all=published),
+        recall_at_20=recall(scores, relevant, 20, of_all=published),
         ndcg_at_50=ndcg(scores, relevant, 50),
     )
 
 
-def recall(scores: Float32, relevant: npt.NDArray[np.bool_], k: int) -> float:
+def _flattened(values: npt.NDArray[Any], batch_size: int) -> npt.NDArray[Any]:
+    """Whole batches of rows, each in one row; the rows themselves, where they are fewer."""
+    size = min(batch_size, len(values))
+    n_batches = len(values) // size
+    return values[: n_batches * size].reshape(n_batches, -1)
+
+
+def recall(
+    scores: Float32, relevant: npt.NDArray[np.bool_], k: int, *, of_all: bool = False
+) -> float:
     """Relevant dimensions among the k of highest score, over min(k, relevant ones).
 
     Args:
         scores: higher is more likely relevant, shape (rows, dimensions).
         relevant: shape (rows, dimensions).
         k: length of the ranking; at most all dimensions are ranked.
+        of_all: over all relevant ones instead.
     """
     hits = _top(scores, relevant, k).sum(axis=1)
-    possible = np.minimum(relevant.sum(axis=1), k)
+    ones = relevant.sum(axis=1)
+    possible = ones if of_all else np.minimum(ones, k)
     return _mean_where(possible > 0, hits, possible)
 
 

@@ -29,7 +29,7 @@ from aes_lipi.config.defaults import (
     separator_name,
 )
 
-ID_FORMAT = 2
+ID_FORMAT = 3
 """Part of every variant's id. Whoever changes a field's default, or what a value means, raises it:
 an id must not stand for other settings, or other results, than it stood for before."""
 
@@ -41,7 +41,9 @@ EnvironmentName = Literal[
     "VariationalAutoencoderBinaryClustering",
     "LinearCodeAutoencoder",
 ]
-PruneMethod = Literal["None", "random", "activation", "activation_low", "lexicase", "magnitude"]
+PruneMethod = Literal[
+    "None", "random", "activation", "activation_low", "lexicase", "magnitude", "roulette"
+]
 PruneSchedule = Literal[
     "fixed",
     "increase",
@@ -178,6 +180,13 @@ class Variant(BaseModel):
         "Autoencoder",
         "Width of the code; by default the environment's, at most half of the columns of --data.",
     )
+    input_noise: Annotated[float, Field(ge=0, le=1_000)] | None = _setting(
+        None,
+        "Autoencoder",
+        "Standard deviation of the Gaussian noise on the input while training, the target stays "
+        "clean; by default the environment's: 0 in all built-in ones, the denoising one too "
+        "(published). 0.4 is a sound one for that.",
+    )
     identical_initial_networks: bool = _setting(
         False, "Autoencoder", "Every cell starts from the same weights."
     )
@@ -257,10 +266,11 @@ class Variant(BaseModel):
         "fixed", "Pruning", "Probability of a prune event over the generations."
     )
     prune_probability: _Fraction = _setting(0.5, "Pruning", "The schedules' p.")
-    prune_amount: _Fraction = _setting(
+    prune_amount: Annotated[float, Field(ge=0, lt=1)] = _setting(
         0.1,
         "Pruning",
-        "Share of every tensor's entries, or every layer's nodes, that random and magnitude prune.",
+        "Share of every tensor's entries, or every layer's nodes, that random, magnitude and "
+        "roulette prune.",
     )
     prune_unit: Literal["weight", "node", "hidden_node"] = _setting(
         "weight",
@@ -307,7 +317,15 @@ class Variant(BaseModel):
         100, "Recording", "Generations between recordings of mean_L1 and test_L1."
     )
     record_test_loss: bool = _setting(
-        True, "Recording", "Loss of every new centre on one test batch."
+        True, "Recording", "Loss of every new centre on test rows: test_loss."
+    )
+    measurement: Literal["published", "sound"] = _setting(
+        "published",
+        "Recording",
+        "What is measured on: test_loss on the first test batch, the batches of selection and "
+        "replacement on the first rows where they are not shuffled, std_L1 over shuffled batches, "
+        "retrieval of a flattened batch (published); or all test rows, drawn batches, batches in "
+        "order, retrieval by row (sound).",
     )
     retrieval_measures: bool = _setting(
         False, "Recording", "Recall at 100 and 20 and NDCG at 50 of the final model."

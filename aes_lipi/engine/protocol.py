@@ -167,8 +167,20 @@ class Engine(Protocol):
         """Per task the environment's loss of encoder i with decoder j, shape (E, D)."""
         ...
 
-    def batch_losses(self, pairs: Sequence[Pair], split: Split, measure: Measure) -> list[Float64]:
-        """Per pair the environment's loss, or the L1, of every batch of a split taken in order.
+    def batch_losses(
+        self,
+        pairs: Sequence[Pair],
+        split: Split,
+        measure: Measure,
+        order: Int32 | None = None,
+    ) -> list[Float64]:
+        """Per pair the environment's loss, or the L1, of every batch of a split.
+
+        Args:
+            pairs: to measure.
+            split: which rows.
+            measure: the environment's loss, or L1.
+            order: in which order the split's rows are taken, shape (rows,); None for their own.
 
         Returns:
             shape (ceil(rows / batch_size),) per pair.

@@ -385,6 +385,8 @@ def architecture_of(variant: Variant, n_dim: int) -> Architecture:
     nothing would be compressed.
     """
     environment = load(ENVIRONMENT, variant.environment)
+    if variant.input_noise is not None:
+        environment = replace(environment, input_noise=variant.input_noise)
     sizes = environment.hidden_sizes if variant.hidden_sizes is None else variant.hidden_sizes
     latent_size = environment.latent_size
     if variant.data is not None:

@@ -149,6 +149,48 @@ def _survivors(candidates: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     return survivors
 
 
+def _prune_by_roulette(
+    genome: Float32,
+    layout: NetworkLayout,
+    evidence: Evidence,
+    settings: Settings,
+    rng: np.random.Generator,
+) -> Mask:
+    """In each tensor prune round(amount * size) entries, with chances as their nodes' statistics.
+
+    Algorithm section 5, `roulette`: drawn without replacement, each entry with a chance
+    proportional to the activation statistic of its node. Keys log(U) / chance put the entries in
+    the order of such draws (Efraimidis and Spirakis 2006, "Weighted random sampling with a
+    reservoir"); those of no chance follow in any order. Of whole nodes, in each layer
+    round(amount * nodes). A cumulative amount takes what is zero or dead first.
+
+    Raises:
+        ValueError: no statistics were gathered.
+    """
+    scores = _scores(layout, evidence)
+    if settings.by_node:
+        alive, chances = layout.living_nodes(genome), np.concatenate(scores)
+    else:
+        alive = genome != 0
+        chances = np.concatenate(
+            [
+                np.concatenate([np.repeat(score, layer.n_in), score])
+                for score, layer in zip(scores, layout.layers, strict=True)
+            ]
+        )
+    drawn = rng.random(chances.size)
+    with np.errstate(divide="ignore"):
+        turn = np.where(chances > 0, np.log(drawn) / chances, -np.inf)
+    if settings.cumulative:
+        turn = np.where(alive, turn, np.inf)
+
+    def first(of_group: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        order = np.lexsort((drawn[of_group], turn[of_group]))
+        return order[of_group.size - round(settings.amount * of_group.size) :]
+
+    return _keep_unchosen(layout, settings, np.arange(chances.size), first)
+
+
 def _prune_small_weights(
     genome: Float32,
     layout: NetworkLayout,
@@ -211,6 +253,7 @@ OPERATORS: dict[str, Operator] = {
     "activation_low": Operator(_prune_by_variance, needs="statistics"),
     "lexicase": Operator(_prune_quiet_nodes, needs="activations"),
     "magnitude": Operator(_prune_small_weights),
+    "roulette": Operator(_prune_by_roulette, needs="statistics"),
 }
 
 OPERATOR = Kind("prune_method", plugged_operator, OPERATORS)

@@ -94,7 +94,7 @@ def test_losses_and_noise_are_those_of_section_2() -> None:
         PLAIN: ("l1", 0.0, False),
         SMALL: ("l1", 0.0, False),
         LARGE: ("l1", 0.0, False),
-        DENOISING: ("l1", 0.4, False),
+        DENOISING: ("l1", 0.0, False),
         VARIATIONAL: ("negative_elbo", 0.0, True),
         LINEAR: ("l1", 0.0, False),
     }
@@ -102,7 +102,9 @@ def test_losses_and_noise_are_those_of_section_2() -> None:
 
 def test_a_row_in_training_consumes_noise_for_input_or_code_only() -> None:
     widths = {name: architecture(name, 7).noise_width for name in ENVIRONMENTS}
-    assert widths == {PLAIN: 0, SMALL: 0, LARGE: 0, DENOISING: 7, VARIATIONAL: 10, LINEAR: 0}
+    assert widths == {PLAIN: 0, SMALL: 0, LARGE: 0, DENOISING: 0, VARIATIONAL: 10, LINEAR: 0}
+    noisy = architecture_of(Variant(environment=DENOISING, n_dim=7, input_noise=0.4), 7)
+    assert (noisy.noise_width, noisy.input_noise) == (7, 0.4)
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)

@@ -120,11 +120,83 @@ def test_a_generation_followed_by_hand_in_float64() -> None:
         np.testing.assert_allclose(pair.encoder.genome, flat(encoder), atol=2e-6)
         np.testing.assert_allclose(pair.decoder.genome, flat(decoder), atol=2e-6)
         assert record.n_pruned_encoder == np.count_nonzero(flat(encoder) == 0)
-        losses = [loss(encoder, decoder, data[k : k + 5]) for k in (0, 5, 10)]
+        order = at.stream(Purpose.MEASURED_ORDER).permutation(12)
+        losses = [loss(encoder, decoder, data[order[k : k + 5]]) for k in (0, 5, 10)]
         assert record.mean_L1 == pytest.approx(np.mean(losses), rel=1e-5)
         assert record.std_L1 == pytest.approx(np.std(losses), rel=1e-4)
+        test = setup.dataset.test.astype(np.float64)[:5]  # the first batch, always
+        assert record.test_loss == pytest.approx(loss(encoder, decoder, test), rel=1e-5)
         step = at.stream(Purpose.LEARNING_RATE).normal(0, 1e-5)
         assert after.learning_rates[i] == pytest.approx(ring.learning_rates[i] + step)
+
+
+def test_a_generation_of_epoch_node_followed_by_hand_in_float64() -> None:
+    """The winner meets a drawn decoder and a drawn encoder a batch, and goes on, always."""
+    variant = tiny_variant(
+        cell_evaluation="epoch-node",
+        population_size=4,
+        prune_method="random",
+        prune_probability=1.0,
+        prune_amount=0.25,
+    )
+    setup = setup_of(variant)
+    ring, _ = advanced(begun(setup), setup)
+    after, records = advanced(ring, setup)
+    data = setup.dataset.train.astype(np.float64)
+    centres = [as_float64(cell.pair, setup) for cell in cells_of(ring)]
+    for i in update_order(variant, 0, 1):
+        at = Address(variant.rng_seed, 0, i, 1)
+        members = [i, (i + 1) % 4, (i - 1) % 4]
+        encoders, decoders = (
+            [[tensor.copy() for tensor in centres[m][part]] for m in members] for part in (0, 1)
+        )
+        x = data[at.stream(Purpose.SELECTION_BATCH).choice(12, 5, replace=False)]
+        reduced = [min(loss(e, d, x) for d in decoders) for e in encoders]
+        first, second = at.stream(Purpose.TOURNAMENT).integers(3, size=2)
+        winner = second if reduced[second] <= reduced[first] else first
+        order = at.stream(Purpose.SHUFFLE).permutation(np.arange(12))
+        partners = at.stream(Purpose.OPPONENTS).integers(3, size=(3, 2), dtype=np.int32)
+        for k, (decoder, encoder) in enumerate(partners):
+            batch = [data[order[5 * k : 5 * k + 5]]]
+            train_pass(encoders[winner], decoders[decoder], batch, ring.learning_rates[i])
+            train_pass(encoders[encoder], decoders[winner], batch, ring.learning_rates[i])
+        x = data[at.stream(Purpose.REPLACEMENT_BATCH).choice(12, 5, replace=False)]
+        replacement = loss(encoders[winner], decoders[winner], x)
+        prune_by_hand(encoders[winner], decoders[winner], at)
+        centres[i] = (encoders[winner], decoders[winner])
+        record, pair = records[i], cells_of(after)[i].pair
+        assert (record.winner, record.winner_cell) == (winner, members[winner])
+        assert record.min_replacement_loss == pytest.approx(replacement, rel=1e-5)
+        np.testing.assert_allclose(pair.encoder.genome, flat(encoders[winner]), atol=5e-5)
+        np.testing.assert_allclose(pair.decoder.genome, flat(decoders[winner]), atol=5e-5)
+        assert record.capacity_published == pytest.approx(
+            1
+            - (record.n_pruned_encoder + record.n_pruned_decoder) / setup.architecture.n_parameters
+        )
+
+
+@pytest.mark.parametrize("measurement", ["published", "sound"])
+def test_where_rows_are_not_shuffled_published_evaluations_are_of_the_first(
+    measurement: str,
+) -> None:
+    setup = setup_of(tiny_variant(no_shuffle_data=True, measurement=measurement))
+    ring, _ = advanced(begun(setup), setup)
+    _, records = advanced(ring, setup)
+    data = setup.dataset.train.astype(np.float64)
+    i = update_order(setup.variant, 0, 1)[0]
+    at = Address(setup.variant.rng_seed, 0, i, 1)
+    drawn = at.stream(Purpose.SELECTION_BATCH).choice(12, 5, replace=False)
+    x = data[:5] if measurement == "published" else data[drawn]
+    centre = as_float64(cells_of(ring)[i].pair, setup)
+    losses = records[i].selection_losses
+    assert losses is not None
+    assert losses[0] == pytest.approx(loss(*centre, x), rel=1e-5)
+    test = setup.dataset.test.astype(np.float64)
+    _, records = advanced(ring, setup)
+    batches = [test[:5]] if measurement == "published" else [test[k : k + 5] for k in (0, 5, 10)]
+    after = as_float64(cells_of(advanced(ring, setup)[0])[i].pair, setup)
+    expected = np.mean([loss(*after, batch) for batch in batches])
+    assert records[i].test_loss == pytest.approx(expected, rel=1e-5)
 
 
 def prune_by_hand(encoder: list[Array], decoder: list[Array], at: Address) -> None:
@@ -321,11 +393,8 @@ def test_every_cell_evaluation_runs_with_every_operator(cell_evaluation: str, me
         for network in (cell.pair.encoder, cell.pair.decoder):
             if network.mask is not None:
                 assert not network.genome[~network.mask].any()
-    if method in ("random", "magnitude", "activation", "activation_low"):
-        # An epoch-node cell may keep a member that was not trained: nothing varied, nothing goes.
-        untrained = cell_evaluation == "epoch-node" and method.startswith("activation")
-        pruned = [record.n_pruned_decoder > 0 for record in records]
-        assert any(pruned) if untrained else all(pruned)
+    if method in ("random", "magnitude", "activation", "activation_low", "roulette"):
+        assert all(record.n_pruned_decoder > 0 for record in records)
 
 
 @pytest.mark.parametrize("cell_evaluation", CELL_EVALUATIONS)
@@ -342,11 +411,11 @@ def test_every_optimiser_lifetime_with_every_cell_evaluation(
 
 
 def test_pruning_first_is_evaluated_after() -> None:
-    """With everything pruned, `lipi_simple_pte` evaluates a dead pair: output 1/2, loss 1/2."""
+    """With nearly all pruned, `lipi_simple_pte` evaluates a dead pair: output 1/2, loss 1/2."""
     settings: dict[str, Any] = {
         "prune_method": "random",
         "prune_probability": 1.0,
-        "prune_amount": 1.0,
+        "prune_amount": 0.999,
         "epochs": 1,
     }
     _, late, _ = evolve(tiny_variant(cell_evaluation="lipi_simple_pte", **settings))

@@ -82,7 +82,7 @@ def test_many_ties_are_ranked_by_position_too() -> None:
 
 
 def test_measures_of_a_model_rank_its_reconstructions_of_the_test_rows() -> None:
-    setup = setup_of(tiny_variant(n_dim=120, retrieval_measures=True))
+    setup = setup_of(tiny_variant(n_dim=120, retrieval_measures=True, measurement="sound"))
     pair, test = random_pair(setup.architecture, seed=4), setup.dataset.test
     code = setup.architecture.encode(pair.encoder.genome, test)
     scores, ones = setup.architecture.decode(pair.decoder.genome, code), test > 0.5
@@ -92,3 +92,18 @@ def test_measures_of_a_model_rank_its_reconstructions_of_the_test_rows() -> None
     assert measured.ndcg_at_50 == pytest.approx(ndcg(scores, ones, 50))
     # 120 dimensions of which three quarters are ones: 100 of them hold most, 20 are too few.
     assert 0.7 < measured.recall_at_100 < 1
+
+
+def test_published_retrieval_is_of_a_flattened_batch() -> None:
+    """Of two batches of five of the twelve rows; recall over all ones of the batch."""
+    setup = setup_of(tiny_variant(n_dim=120, retrieval_measures=True))
+    pair, test = random_pair(setup.architecture, seed=4), setup.dataset.test
+    code = setup.architecture.encode(pair.encoder.genome, test)
+    scores, ones = setup.architecture.decode(pair.decoder.genome, code), test > 0.5
+    hits = []
+    for k in (0, 5):
+        best = np.argsort(-scores[k : k + 5].ravel(), kind="stable")[:100]
+        hits.append(ones[k : k + 5].ravel()[best].sum() / ones[k : k + 5].sum())
+    measured = retrieval_measures(pair, setup)
+    assert measured.recall_at_100 == pytest.approx(np.mean(hits))
+    assert measured.recall_at_100 < 0.3

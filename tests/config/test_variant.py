@@ -32,6 +32,7 @@ OTHER_VALUES: dict[str, Any] = {
     "data": "rows.csv",
     "data_digest": "ab",
     "hidden_sizes": (7,),
+    "input_noise": 0.4,
     "latent_size": 3,
     "ann_path": "models",
     "grid_rows": 2,
@@ -101,7 +102,7 @@ def test_unknown_name_is_refused_with_the_known_ones(field: str) -> None:
         *(("radius", value) for value in (-1, 0.5)),
         *(("batch_size", value) for value in (0, "five")),
         *(("prune_probability", value) for value in (1.5, -0.1, "p", None, float("nan"))),
-        *(("prune_amount", value) for value in (1.01, -1)),
+        *(("prune_amount", value) for value in (1.0, 1.01, -1)),
         *(("lexi_threshold", value) for value in (2, -0.1)),
         *(("noise_probability", value) for value in (-0.05, float("inf"))),
         *(("learning_rate", value) for value in (0, -1e-5, 10.1, float("inf"), "fast")),
@@ -151,8 +152,9 @@ def test_operator_that_prunes_no_given_amount_refuses_the_gradual_schedule(metho
 
 
 def test_operators_without_an_amount_are_those_that_look_at_activations() -> None:
+    """But for `roulette`, which draws a given amount with chances of activations."""
     looking = {name for name, operator in OPERATORS.items() if operator.needs != "nothing"}
-    assert set(METHODS_WITHOUT_AMOUNT) == looking
+    assert {*METHODS_WITHOUT_AMOUNT, "roulette"} == looking
 
 
 @pytest.mark.parametrize("method", ["random", "magnitude"])

@@ -290,3 +290,28 @@ def test_prune_event_by_hand() -> None:
     assert after.n_pruned == 4
     assert network.n_pruned == 1
     assert mask.sum() == 11
+
+
+# Roulette: standard deviations over the two batches, summed over one slot, are 1, 2 and 0.
+RISING = statistics([[1, 0, 5]], [[3, 4, 5]])
+
+
+def test_roulette_draws_entries_with_chances_as_their_nodes_vary() -> None:
+    """A tenth of 6,000 weights: nodes of 1 and 2 share it as 1 to 2, nearly; that of 0 has none."""
+    pruned = ~keep("roulette", WIDE, RISING, amount=0.1)[WIDE.weight_slice(0)].reshape(3, N_IN)
+    assert pruned.sum() == round(0.1 * 3 * N_IN)
+    one, two, none = pruned.sum(axis=1)
+    assert none == 0
+    assert 1.6 < two / one < 2.4
+
+
+def test_roulette_takes_entries_of_no_chance_last() -> None:
+    """Nine tenths are more than the two nodes that vary have: both go, and part of the third."""
+    pruned = ~keep("roulette", WIDE, RISING, amount=0.9)[WIDE.weight_slice(0)].reshape(3, N_IN)
+    assert pruned[:2].all()
+    assert pruned[2].sum() == round(0.9 * 3 * N_IN) - 2 * N_IN
+
+
+def test_roulette_without_statistics_is_refused() -> None:
+    with pytest.raises(ValueError, match="needs activation statistics"):
+        keep("roulette", WIDE)

@@ -118,11 +118,13 @@ class DenseEngine(OnHost):
             matrices.append(self._perform(nets, batches, task.split).reshape(shape))
         return matrices
 
-    def batch_losses(self, pairs: Sequence[Pair], split: Split, measure: Measure) -> list[Float64]:
+    def batch_losses(
+        self, pairs: Sequence[Pair], split: Split, measure: Measure, order: Int32 | None = None
+    ) -> list[Float64]:
         """Loss or L1 of every batch, per pair; see `Engine.batch_losses`."""
         n_rows = len(self._rows(split))
         rows = np.full(-(-n_rows // self._batch_size) * self._batch_size, -1, np.int32)
-        rows[:n_rows] = np.arange(n_rows)
+        rows[:n_rows] = np.arange(n_rows) if order is None else order
         loss = self._loss if measure == "loss" else L1
         batches = _evaluation(rows.reshape(-1, self._batch_size), 1, 1, loss)
         return [self._perform(self._packed(pair), batches, split) for pair in pairs]

@@ -135,9 +135,13 @@ class TorchEngine:
         return list(losses.double().cpu().numpy())
 
     @torch.no_grad()
-    def batch_losses(self, pairs: Sequence[Pair], split: Split, measure: Measure) -> list[Float64]:
-        """Loss or L1 of every batch of a split in order; see `Engine.batch_losses`."""
+    def batch_losses(
+        self, pairs: Sequence[Pair], split: Split, measure: Measure, order: Int32 | None = None
+    ) -> list[Float64]:
+        """Loss or L1 of every batch of a split; see `Engine.batch_losses`."""
         rows, size = self._splits[split], self._batch_size
+        if order is not None:
+            rows = self._rows(split, order)
         whole = len(rows) // size * size
         parts = [(rows[:whole], size)] if whole else []
         if whole < len(rows):
