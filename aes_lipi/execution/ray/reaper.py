@@ -59,7 +59,7 @@ def _is_in(descriptor: Path, folder: str) -> bool:
         return False
 
 
-def main() -> None:
+def _watch() -> None:
     """Wait for the driver's end, then reap."""
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)
@@ -69,4 +69,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    _watch()
