@@ -234,10 +234,18 @@ class ShutdownAsked:
 
 @dataclass(frozen=True)
 class Placed:
-    """The study runs on a cluster of so many nodes with so many processors."""
+    """The study runs on a cluster of so many nodes with so many processors.
+
+    Attributes:
+        nodes: how many there are.
+        cpus: processors of all of them.
+        silent: those that give no answer though the cluster counts them: places, and for how many
+            seconds.
+    """
 
     nodes: int
     cpus: float
+    silent: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)

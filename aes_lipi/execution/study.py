@@ -27,10 +27,21 @@ PATIENCE_S = 30.0
 """Without a word of a cluster, after which the user is told what is waited for."""
 
 MOVES = "its node is about to go, so it goes on elsewhere from where it is"
-WAITS = (
-    "waiting for the cluster: its processors are taken by others, or it is growing (ray status "
-    "shows it)"
-)
+
+
+def waits_for(silent: Sequence[tuple[str, float]]) -> str:
+    """What is known of a cluster from which nothing comes.
+
+    Args:
+        silent: see `Placed`.
+    """
+    if not silent:
+        return (
+            "waiting for the cluster: its nodes answer, and nothing has come of these trials for "
+            f"{PATIENCE_S:.0f} s (ray status shows what runs and what waits)"
+        )
+    nodes = ", ".join(f"node {place}: no answer for {since:.0f} s" for place, since in silent)
+    return f"waiting for the cluster: {nodes}; once it is declared dead, its trials go on elsewhere"
 
 
 @dataclass(frozen=True)
@@ -101,6 +112,7 @@ class StudyState:
         self.under_way: dict[TrialId, None] = {}
         self.committed = self.failed = 0
         self.cluster: tuple[int, float] | None = None
+        self._silent: tuple[tuple[str, float], ...] = ()
         self.first_news: float | None = None
         self._rooms = Rooms()
         self._leave_by: float | None = None
@@ -168,8 +180,8 @@ class StudyState:
                 actions += self._lose_room(event, now)
             case messages.Written(trial, error):
                 self._settle(trial, error)
-            case messages.Placed(nodes, cpus):
-                self.cluster = nodes, cpus
+            case messages.Placed(nodes, cpus, silent):
+                self.cluster, self._silent = (nodes, cpus), silent
             case messages.Remarked(text):
                 actions.append(messages.Say(text))
             case messages.Blocked(text):
@@ -311,7 +323,7 @@ class StudyState:
         if self.cluster is None or not self.is_busy or now - self._heard_at <= PATIENCE_S:
             return []
         self._heard_at = now
-        return [messages.Say(WAITS)]
+        return [messages.Say(waits_for(self._silent))]
 
 
 def _name(trial: TrialProgress) -> str:

@@ -12,7 +12,7 @@ from aes_lipi.errors import UserError
 from aes_lipi.io.files import TEMPORARY_PREFIX
 from aes_lipi.results.description import PROGRESS_FILE, STUDY_FILE, holds_progress
 from aes_lipi.results.lock import is_lock, locked
-from aes_lipi.results.own_files import open_results
+from aes_lipi.results.own_files import open_for_writing
 from aes_lipi.results.storage import Storage
 from aes_lipi.results.trial_files import (
     FAILURES,
@@ -154,7 +154,7 @@ def clean(location: str | Path) -> Cleaned:
         UserError: the folder holds no study (give the --output_dir of one), a driver is at work
             (wait for it), or files cannot be removed.
     """
-    storage = open_results(location)
+    storage = open_for_writing(location)
     tops = [entry.name for entry in storage.children()]
     if STUDY_FILE not in tops and not any(is_own(storage, name) for name in tops):
         raise UserError(f"{storage.shown}: holds no study; give the --output_dir of one")

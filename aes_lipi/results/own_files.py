@@ -63,7 +63,7 @@ class OwnFiles:
         return self._storage.children()
 
 
-def open_results(location: str | Path) -> Storage:
+def open_for_writing(location: str | Path) -> Storage:
     """The folder of a study's results, in which the files of others stay as they are.
 
     Raises:

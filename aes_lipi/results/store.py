@@ -32,7 +32,7 @@ from aes_lipi.results.description import (
 )
 from aes_lipi.results.inventory import Inventory, is_own, remove_results, take_inventory
 from aes_lipi.results.lock import HeldLock, locked
-from aes_lipi.results.own_files import check_ours, open_results
+from aes_lipi.results.own_files import check_ours, open_for_writing
 from aes_lipi.results.schema import failures_schema
 from aes_lipi.results.storage import LocalStorage
 from aes_lipi.results.trial_files import (
@@ -58,7 +58,7 @@ class ResultStore:
     """
 
     def __init__(self, location: str | Path) -> None:
-        self.storage = open_results(location)
+        self.storage = open_for_writing(location)
         self._held: HeldLock | None = None
         self._checkpoints: CheckpointFiles | None = None
 

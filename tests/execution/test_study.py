@@ -38,7 +38,14 @@ from aes_lipi.execution.messages import (
     Written,
 )
 from aes_lipi.execution.rooms import MOST_LOSSES, divided, wait_s
-from aes_lipi.execution.study import GRACE_S, MOVES, PATIENCE_S, WAITS, StudyState, TrialProgress
+from aes_lipi.execution.study import (
+    GRACE_S,
+    MOVES,
+    PATIENCE_S,
+    StudyState,
+    TrialProgress,
+    waits_for,
+)
 from aes_lipi.results.trial_files import TrialFiles, TrialId
 
 FILES = TrialFiles(b"", b"", b"")
@@ -417,9 +424,13 @@ def test_a_cluster_that_says_nothing_for_long_is_said_to_be_waited_for() -> None
     study.told(Placed(1, 2.0), Heard(A, Reached(1)))
     assert study.after(PATIENCE_S) == []
     study.told(Placed(1, 2.0))
-    assert study.after(0.1) == [Say(WAITS)]
+    assert study.after(0.1) == [Say(waits_for(()))]
     assert study.after(1.0) == []
-    assert study.after(PATIENCE_S) == [Say(WAITS)]
+    assert study.after(PATIENCE_S) == [Say(waits_for(()))]
+    study.told(Placed(2, 2.0, (("10.0.0.3", 40.0),)))
+    [said] = study.after(PATIENCE_S + 0.1)
+    assert isinstance(said, Say)
+    assert "node 10.0.0.3: no answer for 40 s; once it is declared dead" in said.text
     study.told(Heard(A, FAILED), Heard(B, FAILED))
     assert study.after(2 * PATIENCE_S) == []
 

@@ -90,7 +90,7 @@ def _check_asked_for(address: str) -> None:
             f"--address {printable(address)}: give the address of the cluster's head as host:port, "
             "on one of its nodes, or submit the command with ray submit or ray job submit"
         )
-    complaint = _silence(address)
+    complaint = silence(address)
     if complaint is not None:
         raise UserError(
             f"Ray cluster {printable(address)}: {complaint} (host:port of the head is expected); "
@@ -113,7 +113,7 @@ def _running_here() -> Chosen:
         return Chosen(None)
     except (OSError, UnicodeDecodeError) as error:
         return _passed_over(f"the Ray cluster of {path}", f"the file cannot be read ({error})")
-    complaint = _silence(address) or _stranger(address)
+    complaint = silence(address) or _stranger(address)
     if complaint is None:
         return Chosen(address)
     return _passed_over(f"the Ray cluster at {printable(address)}, of {path}", complaint)
@@ -133,7 +133,7 @@ def _parts(address: str) -> tuple[str, int] | None:
     return host.strip("[]"), int(port)
 
 
-def _silence(address: str) -> str | None:
+def silence(address: str) -> str | None:
     """Why what is at an address cannot be Ray; None if it may be."""
     parts = _parts(address)
     if parts is None:

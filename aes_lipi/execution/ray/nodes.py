@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import ray
@@ -19,6 +21,7 @@ from aes_lipi._version import __version__
 from aes_lipi.errors import UserError
 from aes_lipi.execution.endings import processor_name
 from aes_lipi.execution.process import one_thread_per_process
+from aes_lipi.execution.ray.address import silence
 from aes_lipi.execution.ray.capacity import living_nodes
 
 
@@ -100,6 +103,35 @@ class NodeCheck:
 
 
 LOOK_INTERVAL_S = 1.0
+_ASKED_AT_A_TIME = 32
+
+
+class SilentNodes:
+    """Which nodes give no answer, though the cluster still counts them, and since when."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, float] = {}
+
+    def among(self, nodes: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, float], ...]:
+        """Ask nodes for a sign of life; takes seconds if there are some that give none.
+
+        Args:
+            nodes: as Ray describes them.
+
+        Returns:
+            the places of those that do not answer, and for how many seconds they have not.
+        """
+        places = {}
+        for node in nodes:
+            address = f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}"
+            places[f"{address} ({node['NodeManagerHostname']})"] = address
+        asked = time.monotonic()
+        with ThreadPoolExecutor(_ASKED_AT_A_TIME) as pool:
+            answers = dict(zip(places, pool.map(silence, places.values()), strict=True))
+        self._since = {
+            place: self._since.get(place, asked) for place, why in answers.items() if why
+        }
+        return tuple((place, time.monotonic() - since) for place, since in self._since.items())
 
 
 class DrainNotice:

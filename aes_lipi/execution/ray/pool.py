@@ -34,7 +34,7 @@ from aes_lipi.execution.ray.actors import RemoteTrialDriver
 from aes_lipi.execution.ray.capacity import Capacity, capacity_now, cpus_now, living_nodes
 from aes_lipi.execution.ray.connection import ClusterOptions
 from aes_lipi.execution.ray.faults import cause_of, is_lost
-from aes_lipi.execution.ray.nodes import NodeCheck, NodeFacts
+from aes_lipi.execution.ray.nodes import NodeCheck, NodeFacts, SilentNodes
 from aes_lipi.execution.ray.tasks import RemoteTrials, RemoteTrialsOnGpu
 from aes_lipi.execution.study_run import StudyRun
 
@@ -236,6 +236,8 @@ class Lane:
 
 _WAIT_S = 1.0
 LOOK_INTERVAL_S = 5.0
+_QUIET_S = 10.0
+"""Without news, after which nodes are asked for a sign of life."""
 
 
 class ClusterPool:
@@ -253,6 +255,8 @@ class ClusterPool:
         self._study = study
         self._numbers = itertools.count()
         self._looked = float("-inf")
+        self._silent = SilentNodes()
+        self._heard = time.monotonic()
 
     def start(self, room: int, jobs: Sequence[Job]) -> None:
         """See `Pool.start`."""
@@ -286,7 +290,10 @@ class ClusterPool:
         if now - self._looked < LOOK_INTERVAL_S:
             return
         self._looked = now
-        self._study.tell(Placed(len(living_nodes()), cpus_now()))
+        nodes = living_nodes()
+        quiet = now - self._heard > _QUIET_S
+        silent = self._silent.among(nodes) if quiet else ()
+        self._study.tell(Placed(len(nodes), cpus_now(), silent))
         capacity = capacity_now()
         for lane in self._lanes:
             for opened in lane.grow(capacity, self._numbers):
@@ -307,6 +314,7 @@ class ClusterPool:
 
     def _take(self, news: tuple[Any, int | None]) -> None:
         ready, room = news
+        self._heard = time.monotonic()
         if room is not None:
             self._hear(ready, room)
             return

@@ -16,6 +16,7 @@ from aes_lipi.errors import UserError
 from aes_lipi.execution.ray import address as rules
 from aes_lipi.execution.ray.address import Chosen, find_cluster
 from aes_lipi.execution.ray.connection import connected
+from aes_lipi.execution.ray.nodes import SilentNodes
 
 SETTINGS = bytes.fromhex("000000040000000000")
 
@@ -118,6 +119,24 @@ def test_a_word_that_somebody_else_may_have_left_is_not_followed(how: str, word:
         found = find_cluster()
     assert found.address is None
     assert how in found.remark
+
+
+def test_nodes_that_give_no_answer_are_named_with_the_time_since() -> None:
+    watched = SilentNodes()
+    with answering(None) as frozen, answering(SETTINGS) as well:
+        nodes = [
+            {
+                "NodeManagerAddress": "127.0.0.1",
+                "NodeManagerHostname": name,
+                "NodeManagerPort": address.rpartition(":")[2],
+            }
+            for name, address in (("frozen", frozen), ("well", well))
+        ]
+        [(place, since)] = watched.among(nodes)
+        assert place == f"{frozen} (frozen)"
+        [(_, later)] = watched.among(nodes)
+        assert later > since + 1
+        assert watched.among(nodes[1:]) == ()
 
 
 def test_who_listens_is_read_from_the_kernels_table() -> None:
