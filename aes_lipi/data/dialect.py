@@ -24,7 +24,7 @@ KIND = "a text file in UTF-8, such as CSV"
 SPACE = SEPARATORS["space"]
 
 _NUMBER = re.compile(
-    r"[ \t]*[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?|nan|inf|infinity)[ \t]*",
+    r"[ \t]*[+-]?(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e[+-]?[0-9]+)?|nan|inf|infinity)[ \t]*",
     re.IGNORECASE,
 )
 _WHOLE = re.compile(r"[ \t]*[+-]?[0-9]+[ \t]*")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -194,3 +195,10 @@ def test_any_table_is_read_or_refused_in_one_line(
     else:
         assert values.size > 0
         assert ((values >= 0) & (values <= 1)).all()
+
+
+def test_a_cell_of_endless_digits_takes_no_time(tmp_path: Path) -> None:
+    started = time.process_time()
+    path = written_csv(tmp_path, ("9" * 100_000 + "x,1\n") * 5)
+    assert "is not a number" in problem(path)
+    assert time.process_time() - started < 2
