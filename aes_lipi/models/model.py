@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import ConfigDict, Field
 
 from aes_lipi.arrays import Float32, Floats
@@ -60,7 +63,7 @@ class Units:
         Raises:
             ValueError: as `to_network`.
         """
-        self._check_columns(x)
+        x = self._table(x)
         if self.scaling is None:
             unscaled: Float32 = self._checked(matrix(x, self.n_dim))
             return unscaled
@@ -75,18 +78,31 @@ class Units:
         """Rows in [0, 1] in the user's units: float32, or float64 where they are scaled."""
         return y if self.scaling is None else self.scaling.invert(y)
 
-    def _check_columns(self, x: Any) -> None:
-        names = getattr(x, "columns", None)
-        if names is None or self.columns is None or list(map(str, names)) == list(self.columns):
-            return
-        given = list(map(str, names))
-        for k, (name, known) in enumerate(zip(given, self.columns, strict=False)):
-            if name != known:
+    def _table(self, x: Any) -> Any:
+        """Rows as they are, and a table as a pandas one of the columns that were trained on.
+
+        What pandas keeps for an index is left out, as it was from the file.
+
+        Raises:
+            ValueError: the columns are not those of training; give them in their order.
+        """
+        if not hasattr(x, "columns"):
+            return x
+        table = _flat(x if hasattr(x, "iloc") else x.to_pandas())
+        known, given = self.columns, [str(name) for name in table.columns]
+        if known is None or given == list(known):
+            return table
+        data = [k for k, name in enumerate(given) if not _RESERVED.fullmatch(name)]
+        plain = [given[k].lstrip("# ") if k == data[0] else given[k] for k in data]
+        if plain == [known[0].lstrip("# "), *known[1:]]:
+            return table.iloc[:, data]
+        for k, (name, wanted) in enumerate(zip(given, known, strict=False)):
+            if name != wanted:
                 raise ValueError(
-                    f"column {k + 1} is {name!r} where the model knows {known!r}; give the columns "
-                    "that it was trained on, in their order"
+                    f"column {k + 1} is {name!r} where the model knows {wanted!r}; give the "
+                    "columns that it was trained on, in their order"
                 )
-        raise ValueError(f"expected {len(self.columns)} columns, got {len(given)}")
+        raise ValueError(f"expected {len(known)} columns, got {len(given)}")
 
     def _checked(self, rows: Any) -> Any:
         """The rows.
@@ -107,10 +123,55 @@ def matrix(values: Any, width: int, dtype: type[np.floating] = np.float32) -> An
     Raises:
         ValueError: the shape is another, or a value is no number; give rows of that width.
     """
-    rows = np.asarray(values, dtype)
+    rows = _numbers(values, dtype)
+    if rows.ndim > 2 and math.prod(rows.shape[1:]) == width:
+        rows = rows.reshape(len(rows), width)
     if rows.ndim != 2 or rows.shape[1] != width:
         raise ValueError(f"expected rows of {width} values, got an array of shape {rows.shape}")
     return rows
+
+
+_RESERVED = re.compile(r"__index_level_\d+__|Unnamed: 0(\.\d+)*|")
+
+
+def _flat(table: Any) -> Any:
+    """A pandas table whose columns of lists are a column for each value, as in a study's data."""
+    import pandas as pd  # noqa: PLC0415 - slow to import
+
+    if not any(kind.kind == "O" for kind in table.dtypes):
+        return table
+    parts = [_columns_of(table, k) for k in range(table.shape[1])]
+    return pd.concat(parts, axis=1) if any(part.shape[1] != 1 for part in parts) else table
+
+
+def _columns_of(table: Any, k: int) -> Any:
+    """A column as a table: of as many columns as its lists have values.
+
+    Raises:
+        ValueError: lists differ in length; give all as many values.
+    """
+    import pandas as pd  # noqa: PLC0415 - slow to import
+
+    column = table.iloc[:, k]
+    if len(column) == 0 or not isinstance(column.iloc[0], list | tuple | np.ndarray):
+        return column.to_frame()
+    values = np.stack([np.ravel(np.array(list(cell)).tolist()) for cell in column])
+    names = [f"{table.columns[k]}[{j}]" for j in range(values.shape[1])]
+    return pd.DataFrame(values, columns=names, index=table.index)
+
+
+def _numbers(values: Any, dtype: type[np.floating]) -> npt.NDArray[Any]:
+    """An array of numbers; whatever stands for a missing one is NaN."""
+    if isinstance(values, np.ma.MaskedArray):
+        return np.ma.filled(values.astype(dtype), np.nan)
+    if hasattr(values, "iloc"):
+        return np.asarray(values.to_numpy(dtype=dtype, na_value=np.nan))
+    try:
+        return np.asarray(values, dtype)
+    except (TypeError, ValueError):  # of None and pandas' NA
+        import pandas as pd  # noqa: PLC0415 - slow to import
+
+        return np.asarray(pd.DataFrame(values, dtype=object).to_numpy(dtype, na_value=np.nan))
 
 
 @dataclass(frozen=True)
