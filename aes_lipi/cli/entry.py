@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import select
 import signal
+import socket
 import sys
-
-from aes_lipi.errors import UserError
-from aes_lipi.execution.process import give_notice
+import threading
+import time
 
 _EXIT_USAGE = 2
 _EXIT_INTERRUPTED = 130
+_INTERRUPTED = "interrupted; run the same command again to go on where it stopped"
+
+_AT_ONCE_S = 0.8
+"""After SIGINT, or a second SIGTERM, in which this process ends in an orderly way, or else ends."""
+
+_GRACE_S = 25.0
+"""After SIGTERM, in which trials are written down (`GRACE_S` of the study), or else it ends."""
+
+_SHOW_CURSOR = b"\x1b[?25h"
+
+_interrupted = threading.Event()
 
 
 def main(program: str = "aes-lipi") -> None:
@@ -20,38 +33,90 @@ def main(program: str = "aes-lipi") -> None:
     Args:
         program: `aes-lipi`, or `run.py` for its command `run` alone.
     """
+    try:
+        _heed_signals()
+        code = _run(program)
+    except BaseException as error:  # what an import makes of an interrupt is anybody's guess
+        if not _interrupted.is_set() and not isinstance(error, KeyboardInterrupt):
+            raise
+        code = _EXIT_INTERRUPTED
+    if code == _EXIT_INTERRUPTED:
+        _complain(_INTERRUPTED)
+    sys.exit(code or 0)
+
+
+def _run(program: str) -> int | None:
+    """Run the command line; its exit code."""
     import typer  # noqa: PLC0415 - importing the package must not import it
 
     from aes_lipi.cli.commands import app  # noqa: PLC0415
     from aes_lipi.cli.run import run_app, with_switch_values  # noqa: PLC0415
+    from aes_lipi.errors import UserError  # noqa: PLC0415
 
-    signal.signal(signal.SIGINT, _interrupt)
-    signal.signal(signal.SIGTERM, _leave)
     chosen = run_app if program == "run.py" else app
     try:
-        code = chosen(with_switch_values(sys.argv[1:]), prog_name=program, standalone_mode=False)
+        code: int | None = chosen(
+            with_switch_values(sys.argv[1:]), prog_name=program, standalone_mode=False
+        )
     except UserError as error:
         _complain(str(error))
-        code = _EXIT_USAGE
+        return _EXIT_USAGE
     except typer.TyperException as error:
         _complain(error.format_message())
-        code = _EXIT_USAGE
-    except (KeyboardInterrupt, typer.Abort):
-        code = _EXIT_INTERRUPTED
-    if code == _EXIT_INTERRUPTED:
-        _complain("interrupted; run the same command again to go on where it stopped")
-    sys.exit(code or 0)
+        return _EXIT_USAGE
+    except typer.Abort:
+        return _EXIT_INTERRUPTED
+    return code
+
+
+def _heed_signals() -> None:
+    """Have signals end this process in an orderly way, and in time whatever it is at.
+
+    Python runs handlers between two of its own instructions. While it imports, or computes in
+    compiled code, that may be long; so that a thread is told, too, and ends the process when its
+    time is up: it can be killed at any moment without harm to results.
+    """
+    signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGTERM, _leave)
+    hears, told = socket.socketpair()
+    told.setblocking(False)
+    signal.set_wakeup_fd(told.detach(), warn_on_full_buffer=False)
+    threading.Thread(target=_end_in_time, args=(hears,), name="signals", daemon=True).start()
+
+
+def _end_in_time(hears: socket.socket) -> None:
+    """Wait for signals, and end this process when the time after one of them is up."""
+    deadline, notices = float("inf"), 0
+    while True:
+        left = None if deadline == float("inf") else max(0.0, deadline - time.monotonic())
+        if not select.select([hears], [], [], left)[0]:
+            _end_now()
+        for number in hears.recv(64):
+            notices += number == signal.SIGTERM
+            at_once = number == signal.SIGINT or notices > 1
+            if at_once or number == signal.SIGTERM:
+                patience = _AT_ONCE_S if at_once else _GRACE_S
+                deadline = min(deadline, time.monotonic() + patience)
+
+
+def _end_now() -> None:
+    """End this process, whatever it is at; workers and a Ray of its own end with it."""
+    cursor = _SHOW_CURSOR if os.isatty(2) else b""
+    os.write(2, cursor + f"error: {_INTERRUPTED}\n".encode())
+    os._exit(_EXIT_INTERRUPTED)
 
 
 def _interrupt(signal_number: int, frame: object) -> None:
     """Ctrl-C stops a study in an orderly way."""
+    _interrupted.set()
     raise KeyboardInterrupt
 
 
 def _leave(signal_number: int, frame: object) -> None:
     """The notice that a batch system gives does, too, once running trials are written down."""
-    if not give_notice():
-        raise KeyboardInterrupt
+    process = sys.modules.get("aes_lipi.execution.process")  # without it nothing runs yet
+    if process is None or not process.give_notice():
+        _interrupt(signal_number, frame)
 
 
 def _complain(message: str) -> None:
