@@ -172,7 +172,7 @@ def _field(file: ParquetFile, label: str, name: str) -> _Field:
         return _Field(name)
     if file.metadata.num_rows == 0:
         return _Field(name, 0, is_list=True)
-    first = next(file.iter_batches(1, columns=[name], use_threads=False)).column(0)
+    first = _first(file, 1, name)
     return _Field(name, _flat(first, f"{label}, column {quoted(name)}", 0)[1], is_list=True)
 
 
@@ -243,8 +243,18 @@ def _first_values(file: ParquetFile, name: str) -> list[object]:
     is_label = pa.types.is_integer(kind) or pa.types.is_string(kind)
     if not is_label or file.metadata.num_rows == 0:
         return []
-    batch = next(file.iter_batches(_LABELS, columns=[name], use_threads=False))
-    return list(batch.column(0).to_pylist())
+    return list(_first(file, _LABELS, name).to_pylist())
+
+
+def _first(file: ParquetFile, n_rows: int, name: str) -> pa.Array:
+    """The first values of a column.
+
+    Raises:
+        EOFError: there are none, though the file says that it has rows.
+    """
+    for batch in file.iter_batches(n_rows, columns=[name], use_threads=False):
+        return batch.column(0)
+    raise EOFError("it holds fewer rows than it says")
 
 
 def _pandas_index(schema: pa.Schema) -> frozenset[str]:

@@ -171,7 +171,8 @@ def _numbers(values: Any, dtype: type[np.floating]) -> npt.NDArray[Any]:
     except (TypeError, ValueError):  # of None and pandas' NA
         import pandas as pd  # noqa: PLC0415 - slow to import
 
-        return np.asarray(pd.DataFrame(values, dtype=object).to_numpy(dtype, na_value=np.nan))
+        table = pd.DataFrame(values, dtype=object)
+        return np.asarray(table.where(table.notna(), np.nan).to_numpy(dtype))
 
 
 @dataclass(frozen=True)

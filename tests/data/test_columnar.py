@@ -400,3 +400,11 @@ def test_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     path.touch()
     with pytest.raises(UserError, match=r"cannot be written \((File exists|Not a directory)\)"):
         create_paper_datasets(path, 1, 0.05, "shared")
+
+
+def test_parquet_that_holds_fewer_rows_than_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path / "x.parquet", pa.table({"a": [[0.5], [1.0]]}))
+    monkeypatch.setattr(parquet.ParquetFile, "iter_batches", lambda *_, **__: iter(()))
+    assert "cannot be read (it holds fewer rows than it says)" in problem(path)
