@@ -28,6 +28,7 @@ LOCAL_FILE = "local.json"
 Variants = Mapping[str, Mapping[str, Any]]
 
 _ID = re.compile(r"v[0-9a-f]{10}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _SHOWN = 3
 _LONGEST = 256 * 1024 * 1024  # bytes; of a study with the most variants there may be, a tenth
 _NEARBY = 20  # variants that are compared with each: sweeps keep their order
@@ -69,6 +70,15 @@ def describe_places(study: Study) -> bytes:
     """The content of `local.json`: where on this machine a study's data files are, by digest."""
     places = {v.data_digest: v.data for v in study.variants if v.data and v.data_digest}
     return encode_json({"data": places}) if places else b""
+
+
+def holds_places(storage: Storage) -> bool:
+    """Whether a folder has a `local.json` that a driver wrote."""
+    document = decode_json(storage.read(LOCAL_FILE, _LONGEST)) or {}
+    places = document.get("data")
+    if document.keys() != {"data"} or not isinstance(places, dict):
+        return False
+    return all(map(_DIGEST.fullmatch, places)) and all(isinstance(v, str) for v in places.values())
 
 
 def located(storage: Storage, variant: Variant) -> Variant:

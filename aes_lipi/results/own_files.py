@@ -1,8 +1,8 @@
 """The one check before a file of a results folder is replaced or removed: that it is ours.
 
 Most files of a study say so by name and place: nobody else calls a file after a variant's id, a
-claim's token or a temporary file's. `study.json` and `progress.json` are common names, so that
-what they hold decides.
+claim's token or a temporary file's. `study.json`, `local.json` and `progress.json` are common
+names, so that what they hold decides.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ from pathlib import Path
 
 from aes_lipi.errors import UserError
 from aes_lipi.results.description import (
+    LOCAL_FILE,
     PROGRESS_FILE,
     STUDY_FILE,
+    holds_places,
     holds_progress,
     is_study_description,
     stored_description,
 )
 from aes_lipi.results.object_storage import open_storage
-from aes_lipi.results.storage import Entry, Storage
+from aes_lipi.results.storage import Entry, LocalStorage, Storage
 
 
 class OwnFiles:
@@ -35,6 +37,11 @@ class OwnFiles:
     def shown(self) -> str:
         """See `Storage.shown`."""
         return self._storage.shown
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder of this machine, and no address."""
+        return isinstance(self._storage, LocalStorage)
 
     def read(self, name: str, limit: int | None = None) -> bytes | None:
         """See `Storage.read`."""
@@ -63,7 +70,7 @@ class OwnFiles:
         return self._storage.children()
 
 
-def open_for_writing(location: str | Path) -> Storage:
+def open_for_writing(location: str | Path) -> OwnFiles:
     """The folder of a study's results, in which the files of others stay as they are.
 
     Raises:
@@ -72,19 +79,23 @@ def open_for_writing(location: str | Path) -> Storage:
     return OwnFiles(open_storage(location))
 
 
+def is_ours(storage: Storage, name: str) -> bool:
+    """Whether a file says that it is ours, or there is none."""
+    if name == STUDY_FILE:
+        content = stored_description(storage)
+        return content is None or is_study_description(content)
+    if name == LOCAL_FILE:
+        return storage.read(name, 1) is None or holds_places(storage)
+    return name != PROGRESS_FILE or storage.read(name, 1) is None or holds_progress(storage)
+
+
 def check_ours(storage: Storage, name: str) -> None:
     """Refuse to replace or remove a file that does not say that it is ours.
 
     Raises:
         UserError: it does not; move it away, or choose another folder.
     """
-    ours = True
-    if name == STUDY_FILE:
-        content = stored_description(storage)
-        ours = content is None or is_study_description(content)
-    elif name == PROGRESS_FILE:
-        ours = storage.read(name, 1) is None or holds_progress(storage)
-    if not ours:
+    if not is_ours(storage, name):
         raise UserError(
             f"{storage.shown}/{name}: was not written by aes_lipi, or is damaged, and stays as it "
             "is; move it away, or choose another --output_dir"

@@ -32,9 +32,8 @@ from aes_lipi.results.description import (
 )
 from aes_lipi.results.inventory import Inventory, is_own, remove_results, take_inventory
 from aes_lipi.results.lock import HeldLock, locked
-from aes_lipi.results.own_files import check_ours, open_for_writing
+from aes_lipi.results.own_files import check_ours, is_ours, open_for_writing
 from aes_lipi.results.schema import failures_schema
-from aes_lipi.results.storage import LocalStorage
 from aes_lipi.results.trial_files import (
     FAILURES,
     MARKERS,
@@ -79,6 +78,8 @@ class ResultStore:
                 f"{self.storage.shown}: not empty and holds no study; choose another --output_dir"
             )
         check_ours(self.storage, STUDY_FILE)
+        if self.storage.is_folder and describe_places(study):
+            check_ours(self.storage, LOCAL_FILE)
         if content is None or fresh:
             return False
         check_same_study(self.storage, content, study)
@@ -118,8 +119,12 @@ class ResultStore:
         if known != asked:
             self.storage.write(STUDY_FILE, asked)
         places = describe_places(study)
-        if isinstance(self.storage, LocalStorage) and places != self.storage.read(LOCAL_FILE):
-            self.storage.write(LOCAL_FILE, places) if places else self.storage.remove(LOCAL_FILE)
+        if not self.storage.is_folder:
+            return removed
+        if places:
+            self.storage.write(LOCAL_FILE, places)
+        elif is_ours(self.storage, LOCAL_FILE):
+            self.storage.remove(LOCAL_FILE)
         return removed
 
     def inventory(self) -> Inventory:

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from helpers import tiny_study
+from helpers import TINY, tiny_study
 from studies import run_study
 
-from aes_lipi.config import Variant
+from aes_lipi.config import StudyFile, Variant, resolve_study
 from aes_lipi.errors import UserError
 from aes_lipi.execution import run
 from aes_lipi.execution.local import LocalRunner
@@ -103,3 +103,21 @@ def test_toofew_descriptors_are_told_in_one_line_before_anything_is_removed(
     with pytest.raises(UserError, match=r"--jobs 40: so many processes cannot be started .*ulimit"):
         run.run_study(many, folder, LocalRunner(40), fresh=True)
     assert everything(folder) == before
+
+
+def test_a_file_of_places_of_the_users_own_stays_and_ours_is_written(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.csv"
+    rows.write_text("a,b,c\n" + "0.1,0.2,0.3\n0.9,0.8,0.7\n" * 20)
+    generated = ("n_clusters", "n_examples_per_cluster", "n_dim")
+    settings = {name: value for name, value in TINY.items() if name not in generated}
+    settings |= {"data": str(rows), "hidden_sizes": [4], "latent_size": 1}
+    study = resolve_study("own", StudyFile(trials=1, settings=settings), {})
+    run_study(study, tmp_path / "s")
+    places = tmp_path / "s" / "local.json"
+    assert list(json.loads(places.read_bytes())["data"].values()) == [str(rows)]
+    places.write_text('{"here": "Bremen"}')
+    before = everything(tmp_path / "s")
+    with pytest.raises(UserError, match=r"local\.json: was not written by aes_lipi"):
+        run_study(study, tmp_path / "s", fresh=True)
+    assert run_study(STUDY, tmp_path / "t").committed == 2
+    assert everything(tmp_path / "s") == before
