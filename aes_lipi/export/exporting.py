@@ -21,7 +21,7 @@ from aes_lipi.export.package import (
     rows_to_check,
     varying_values,
 )
-from aes_lipi.io.files import write_bytes_atomically, write_text_atomically
+from aes_lipi.io.files import check_own_page, write_bytes_atomically, write_text_atomically
 from aes_lipi.models import Model
 from aes_lipi.results.object_storage import open_storage
 from aes_lipi.results.storage import is_address, place_of
@@ -84,6 +84,7 @@ def export(
         rows=rows,
         folder=folder or Path(location) / "exports" / _name(choice, format_name, compact=compact),
     )
+    check_own_page(done.folder / _CARD)
     _write(package, done.folder)
     write_text_atomically(done.folder / _CARD, _model_card(done))
     return done

@@ -14,6 +14,7 @@ from typing import Any
 from aes_lipi.errors import UserError
 
 TEMPORARY_PREFIX = ".writing-"
+_LONGEST_PAGE = 256 * 1024 * 1024  # bytes
 
 # What file systems answer that know no syncing of folders, or that let nobody read a parent.
 _NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM})
@@ -46,6 +47,26 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     except BaseException:
         _discard(temporary)
         raise
+
+
+def check_own_page(page: Path) -> None:
+    """Refuse to replace a page or card that is somebody else's: ours names this package.
+
+    Raises:
+        UserError: it does not, or cannot be read; move it away, or choose another folder.
+    """
+    try:
+        with page.open("rb") as stream:
+            ours = b"aes_lipi" in stream.read(_LONGEST_PAGE)
+    except FileNotFoundError:
+        return
+    except OSError:
+        ours = False
+    if not ours:
+        raise UserError(
+            f"{page}: was not written by aes_lipi, and stays as it is; move it away, or choose "
+            "another folder"
+        )
 
 
 def write_bytes_atomically(path: Path, content: bytes) -> None:

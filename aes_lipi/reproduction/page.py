@@ -30,7 +30,7 @@ from aes_lipi.analysis.figures.style import (
 )
 from aes_lipi.analysis.report.views import Grid, number, pairs_grid
 from aes_lipi.config import expanded
-from aes_lipi.io.files import write_text_atomically
+from aes_lipi.io.files import check_own_page, write_text_atomically
 from aes_lipi.reproduction.evidence import Estimate, FigureFinding, JudgedPair, Point, SeriesFinding
 from aes_lipi.reproduction.plan import ReproductionPlan
 from aes_lipi.reproduction.verdicts import ClaimVerdict, ControlVerdict, Findings
@@ -79,6 +79,7 @@ def write_page(findings: Findings, plan: ReproductionPlan, folder: str | Path) -
         UserError: the disk refuses a file; free space, or give another folder.
     """
     place = Path(expanded(folder))
+    check_own_page(place / _PAGE_NAME)
     source = findings.source
     content = render(
         "reproduction.html.j2",

@@ -12,12 +12,14 @@ import pytest
 from helpers import TINY, tiny_study
 from studies import run_study
 
+from aes_lipi.analysis.report import analyse
 from aes_lipi.config import StudyFile, Variant, resolve_study
 from aes_lipi.errors import UserError
 from aes_lipi.execution import run
 from aes_lipi.execution.local import LocalRunner
 from aes_lipi.execution.messages import Job
 from aes_lipi.execution.study_run import StudyRun
+from aes_lipi.io.files import check_own_page
 from aes_lipi.results.inventory import clean
 
 STUDY = tiny_study(trials=2)
@@ -121,3 +123,23 @@ def test_a_file_of_places_of_the_users_own_stays_and_ours_is_written(tmp_path: P
         run_study(study, tmp_path / "s", fresh=True)
     assert run_study(STUDY, tmp_path / "t").committed == 2
     assert everything(tmp_path / "s") == before
+
+
+@pytest.mark.parametrize("content", [b"<html>my tides</html>", b"", b"\xff\xfe"])
+def test_a_page_of_the_users_own_is_not_replaced(content: bytes, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    check_own_page(page)
+    page.write_bytes(content)
+    with pytest.raises(UserError, match=r"report\.html: was not written by aes_lipi, and stays"):
+        check_own_page(page)
+    page.write_text("<p>Report written by aes_lipi 1.0.</p>")
+    check_own_page(page)
+
+
+def test_a_report_is_refused_before_any_file_of_it_is_written(folder: Path) -> None:
+    (folder / "report").mkdir()
+    (folder / "report" / "report.html").write_text("my tides")
+    before = everything(folder)
+    with pytest.raises(UserError, match=r"report\.html: was not written by aes_lipi"):
+        analyse(folder)
+    assert everything(folder) == before

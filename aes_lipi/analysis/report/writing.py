@@ -28,7 +28,7 @@ from aes_lipi.analysis.tables import (
 )
 from aes_lipi.config import expanded
 from aes_lipi.errors import UserError
-from aes_lipi.io.files import write_text_atomically
+from aes_lipi.io.files import check_own_page, write_text_atomically
 from aes_lipi.results.storage import is_address, place_of
 from aes_lipi.templates import render
 
@@ -114,7 +114,8 @@ def analyse(
 
     Raises:
         UserError: a place holds no study (give its --output_dir) or no committed trial (run it
-            first), there are too many variants, or the disk refuses a file.
+            first), there are too many variants, a page of somebody else's is where the report would
+            be (move it away), or the disk refuses a file.
     """
     check_share("alpha", alpha)
     kinds = _check_formats(formats)
@@ -130,6 +131,7 @@ def analyse(
     _check_content(data)
     found = _statistics(data, units, alpha)
     folder = _folder(folders, report_dir)
+    check_own_page(folder / _PAGE_NAME)
     pruned = sources.tradeoffs()
     drawn = Drawn(sources, found.by_generation, found.families["loss"], pruned)
     figures = [show(each.figure, each, folder, kinds) for each in pictures(drawn)]
