@@ -90,6 +90,8 @@ def parquet_source(path: Path) -> Source:
                 else:
                     table = file.read([field.name for field in group], use_threads=False)
                     block = float64_block([table[field.name] for field in group])
+                    if len(block) != n_rows:
+                        raise EOFError("it holds fewer rows than it says")
                     yield slice(0, n_rows), columns, block
 
     return Source(label, n_rows, len(names), blocks, tuple(names), index=index)
