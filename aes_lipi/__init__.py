@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from aes_lipi.api import load_study, run
     from aes_lipi.errors import UserError
     from aes_lipi.estimator import AutoencoderRing as AutoencoderRing
-    from aes_lipi.models import Ensemble, load_model, save_model
+    from aes_lipi.models import Ensemble, save_model
+    from aes_lipi.results.model_files import load_model
     from aes_lipi.results.reading import load_results
 
 __all__ = [
@@ -30,7 +31,7 @@ _HOMES = {
     "AutoencoderRing": "aes_lipi.estimator",
     "Ensemble": "aes_lipi.models",
     "UserError": "aes_lipi.errors",
-    "load_model": "aes_lipi.models",
+    "load_model": "aes_lipi.results.model_files",
     "load_results": "aes_lipi.results.reading",
     "load_study": "aes_lipi.api",
     "run": "aes_lipi.api",

@@ -38,6 +38,7 @@ def run(
     *,
     trials_per_worker: int | None = None,
     retry_failed: bool = False,
+    restore_models: bool = False,
     fresh: bool = False,
 ) -> Results:
     """Run what is missing of a study and read its results.
@@ -51,6 +52,7 @@ def run(
         trials_per_worker: trials that a GPU trains side by side in each process; by default as
             many as its memory holds.
         retry_failed: also run trials that failed before.
+        restore_models: also run trials whose model is missing or damaged, to make it again.
         fresh: remove the results that the folder holds, and start again.
 
     Raises:
@@ -59,5 +61,12 @@ def run(
     """
     location = Path("results") / study.name if output_dir is None else output_dir
     runner = LocalRunner(jobs, trials_per_worker)
-    run_study(study, location, runner, retry_failed=retry_failed, fresh=fresh)
+    run_study(
+        study,
+        location,
+        runner,
+        retry_failed=retry_failed,
+        restore_models=restore_models,
+        fresh=fresh,
+    )
     return load_results(location)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from numbers import Integral
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -29,6 +28,7 @@ from aes_lipi.data.scaling import MinMax
 from aes_lipi.errors import UserError, nearest, printable
 from aes_lipi.execution.inputs import Inputs, prepare_with
 from aes_lipi.models import Model, load_pairs
+from aes_lipi.results.model_files import warm_start_files
 from aes_lipi.results.schema import WEIGHTS
 
 try:
@@ -308,7 +308,7 @@ def _evolved(
     setup = prepare_with(variant, Inputs(dataset))  # loads what the limit is for
     path = variant.ann_path
     if path is not None:
-        warm_start = load_pairs(Path(path), setup.architecture)
+        warm_start = load_pairs(warm_start_files(path), setup.architecture)
         setup = dataclasses.replace(setup, warm_start=warm_start)
     schedule = Schedule(variant)
     start = schedule.start(0, first_states(setup, 0, schedule.first_versions))

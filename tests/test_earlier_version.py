@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from aes_lipi.cli.commands import app
 from aes_lipi.config import ID_FORMAT, Study, load_preset, resolve_study
 from aes_lipi.errors import UserError
-from aes_lipi.models import load_model
+from aes_lipi.models import read_model
 from aes_lipi.results.description import STUDY_FILE
 from aes_lipi.results.reading import load_results
 from aes_lipi.results.status import study_status
@@ -59,7 +59,7 @@ def test_status_is_read() -> None:
 
 @pytest.mark.parametrize("path", sorted(FIXTURE.glob("models/*/*.safetensors")))
 def test_models_are_loaded_and_score_rows(path: Path) -> None:
-    model = load_model(path)
+    model = read_model(path)
     assert model.provenance["variant"] in VARIANTS
     rows = np.random.default_rng(0).random((5, 40))
     assert np.array_equal(model.reconstruct(rows), model.decode(model.encode(rows)))
@@ -75,7 +75,7 @@ def test_its_models_are_exported(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     shown = typed("export", str(folder), "--variant", VARIANTS[1], "--output_dir", str(out))
     assert "validation L1 0." in shown
-    model = load_model(out / "model.safetensors")
+    model = read_model(out / "model.safetensors")
     assert model.provenance["variant"] == VARIANTS[1]
 
 

@@ -16,8 +16,8 @@ from safetensors.numpy import save_file
 
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
 from aes_lipi.errors import UserError
-from aes_lipi.models import Model, load_model, load_pairs, save_model
-from aes_lipi.models.files import METADATA_KEY
+from aes_lipi.models import Model, load_pairs, read_model, save_model
+from aes_lipi.models.files import METADATA_KEY, sealed
 
 
 def rewritten(tmp_path: Path, change: Any) -> Path:
@@ -29,6 +29,7 @@ def rewritten(tmp_path: Path, change: Any) -> Path:
         d = json.loads(f.metadata()[METADATA_KEY])
     change(t, d)
     save_file(t, p, metadata={METADATA_KEY: json.dumps(d)})
+    p.write_bytes(sealed(p.read_bytes()))
     return p
 
 
@@ -56,7 +57,7 @@ CHANGES: dict[str, Any] = {
 @pytest.mark.parametrize("name", CHANGES)
 def test_model_that_does_not_hold_together_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(UserError):
-        load_model(rewritten(tmp_path, CHANGES[name]))
+        read_model(rewritten(tmp_path, CHANGES[name]))
 
 
 @pytest.mark.parametrize("dtype", ["F8_E4M3", "F8_E5M2", "F4"])
@@ -69,7 +70,7 @@ def test_tensor_of_a_type_that_numpy_lacks_is_refused(dtype: str, tmp_path: Path
     hb = json.dumps(h).encode()
     p.write_bytes(struct.pack("<Q", len(hb)) + hb + b[8 + n :])
     with pytest.raises(UserError):
-        load_model(p)
+        read_model(p)
 
 
 def test_refusal_of_a_variational_warm_start_tells_the_difference(tmp_path: Path) -> None:
@@ -78,6 +79,6 @@ def test_refusal_of_a_variational_warm_start_tells_the_difference(tmp_path: Path
     p = tmp_path / "m.safetensors"
     save_model(p, Model(v, random_pair(v, 0)))
     with pytest.raises(UserError) as caught:
-        load_pairs(p, a)
+        load_pairs([p], a)
     theirs, ours = str(caught.value).split("layers are ")[1].split(", the study's ")
     assert theirs != ours.split(";")[0]

@@ -25,12 +25,12 @@ from aes_lipi.models import (
     Ensemble,
     Model,
     Place,
-    load_model,
     load_recorded,
     model_bytes,
+    read_model,
     save_model,
 )
-from aes_lipi.models.files import METADATA_KEY
+from aes_lipi.models.files import METADATA_KEY, sealed
 
 ARCHITECTURE = build_architecture(ENVIRONMENTS["AutoencoderBinaryClustering"], 4, (3,), 2)
 SCALING = MinMax(np.array([-1.0, 0.0, 1e9, 5.0]), np.array([1.0, 10.0, 1e9 + 4, 5.0]))
@@ -112,7 +112,7 @@ def test_scaling_columns_and_compaction_are_in_the_file(tmp_path: Path) -> None:
     small = replace(model, pair=replace(model.pair, encoder=pruned)).compacted()
     for each in (model, small):
         save_model(tmp_path / "m.safetensors", each)
-        read = load_model(tmp_path / "m.safetensors")
+        read = read_model(tmp_path / "m.safetensors")
         assert read.architecture == each.architecture
         assert (read.columns, read.compaction) == (COLUMNS, each.compaction)
         assert np.array_equal(read.reconstruct(ROWS), each.reconstruct(ROWS))
@@ -130,13 +130,13 @@ def test_a_model_for_use_has_no_heads_that_only_training_needs(name: str, tmp_pa
         assert np.array_equal(made.encode(UNIT_ROWS), model.encode(UNIT_ROWS))
         assert np.array_equal(made.reconstruct(UNIT_ROWS), model.reconstruct(UNIT_ROWS))
         save_model(tmp_path / "m.safetensors", made)
-        assert load_model(tmp_path / "m.safetensors").architecture == made.architecture
+        assert read_model(tmp_path / "m.safetensors").architecture == made.architecture
 
 
 def test_an_ensemble_averages_the_ring(tmp_path: Path) -> None:
     study = tiny_study(trials=1, store_all_nodes=True)
     run_study(study, tmp_path / "study")
-    model = load_model(next((tmp_path / "study/models").rglob("*.safetensors")))
+    model = read_model(next((tmp_path / "study/models").rglob("*.safetensors")))
     ring = Ensemble.of(model)
     rows = np.random.default_rng(0).random((5, 7), dtype=np.float32)
     members = [replace(model, pair=pair, others=()) for pair in model.others]
@@ -163,8 +163,8 @@ def test_centres_of_recorded_generations_are_kept_and_the_bits_do_not_depend_on_
     run_study(tiny_study(trials=1, **settings), tmp_path / "not")
     [kept] = (tmp_path / "kept/models").rglob("*.safetensors")
     [bare] = (tmp_path / "not/models").rglob("*.safetensors")
-    model = load_model(kept)
-    assert np.array_equal(model.pair.encoder.genome, load_model(bare).pair.encoder.genome)
+    model = read_model(kept)
+    assert np.array_equal(model.pair.encoder.genome, read_model(bare).pair.encoder.genome)
     best = int(model.provenance["cell"])
     rows = read_candidates(tmp_path / "kept")
     front = rows.iloc[pareto_front(rows["n_compact"], rows["validation_L1"])]
@@ -192,6 +192,7 @@ def changed(path: Path, change: Any) -> Path:
         about = json.loads(file.metadata()[METADATA_KEY])
     change(tensors, about)
     save_file(tensors, path, metadata={METADATA_KEY: json.dumps(about)})
+    path.write_bytes(sealed(path.read_bytes()))
     return path
 
 
@@ -223,9 +224,9 @@ def test_compact_models_that_do_not_hold_together_are_refused(name: str, tmp_pat
     pair = replace(model.pair, encoder=replace(model.pair.encoder, genome=genome))
     path = tmp_path / "m.safetensors"
     save_model(path, replace(model, pair=pair).compacted())
-    load_model(path)
+    read_model(path)
     with pytest.raises(UserError) as caught:
-        load_model(changed(path, HOSTILE[name]))
+        read_model(changed(path, HOSTILE[name]))
     assert "\n" not in str(caught.value)
 
 
@@ -269,7 +270,7 @@ def test_a_header_of_absurd_size_and_a_renamed_pickle_are_refused(tmp_path: Path
         b"",
     ):
         path.write_bytes(content)
-        for read in (load_model, lambda path: load_recorded(path, Place(0, 0))):
+        for read in (read_model, lambda path: load_recorded(path, Place(0, 0))):
             with pytest.raises(UserError, match="not a model saved by aes_lipi") as caught:
                 read(path)
             assert "\n" not in str(caught.value)

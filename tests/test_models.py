@@ -23,8 +23,9 @@ from aes_lipi.arrays import Float32
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, Architecture, build_architecture
 from aes_lipi.autoencoders.network import Network, Pair
 from aes_lipi.errors import UserError
-from aes_lipi.models import Model, describe_layers, load_model, load_pairs, save_model
-from aes_lipi.models.files import METADATA_KEY
+from aes_lipi.models import Model, describe_layers, load_pairs, read_model, save_model
+from aes_lipi.models.files import METADATA_KEY, sealed
+from aes_lipi.results.model_files import warm_start_files
 
 PROVENANCE = {"study": "tiny", "trial": 3, "settings": {"epochs": 2, "hidden_sizes": [4]}}
 every_environment = pytest.mark.parametrize("name", ENVIRONMENTS)
@@ -86,13 +87,13 @@ def assert_same_model(one: Model, other: Model) -> None:
 @every_environment
 def test_loaded_model_is_the_saved_one(name: str, tmp_path: Path) -> None:
     model = a_model(name)
-    assert_same_model(load_model(saved(tmp_path, model)), model)
+    assert_same_model(read_model(saved(tmp_path, model)), model)
 
 
 def test_masks_and_prune_counts_come_back(tmp_path: Path) -> None:
     architecture = architecture_of()
     model = Model(architecture, pruned_pair(architecture, 1), provenance=PROVENANCE)
-    assert_same_model(load_model(saved(tmp_path, model)), model)
+    assert_same_model(read_model(saved(tmp_path, model)), model)
 
 
 def test_all_cells_come_back_in_order(tmp_path: Path) -> None:
@@ -103,7 +104,7 @@ def test_all_cells_come_back_in_order(tmp_path: Path) -> None:
         Pair(pruned_pair(architecture, 12).encoder, random_pair(architecture, 12).decoder),
     )
     model = Model(architecture, others[4], others, PROVENANCE)
-    assert_same_model(load_model(saved(tmp_path, model)), model)
+    assert_same_model(read_model(saved(tmp_path, model)), model)
 
 
 def test_cells_are_named_by_three_digits(tmp_path: Path) -> None:
@@ -123,21 +124,21 @@ def test_every_bit_comes_back(tmp_path: Path) -> None:
     pair = random_pair(architecture, 0)
     odd = np.array([-0.0, np.nan, np.inf, -np.inf, 1e-45, 3e38], dtype=np.float32)
     pair.encoder.genome[:6] = odd
-    loaded = load_model(saved(tmp_path, Model(architecture, pair)))
+    loaded = read_model(saved(tmp_path, Model(architecture, pair)))
     assert loaded.pair.encoder.genome[:6].tobytes() == odd.tobytes()
 
 
 def test_published_size_comes_back_from_a_path_given_as_text(tmp_path: Path) -> None:
     architecture = build_architecture(ENVIRONMENTS["AutoencoderBinaryClustering"], 1000, (30,), 10)
     model = Model(architecture, random_pair(architecture, 0))
-    assert_same_model(load_model(str(saved(tmp_path, model))), model)
+    assert_same_model(read_model(str(saved(tmp_path, model))), model)
 
 
 def test_read_only_weights_can_be_saved_and_stay_as_they_were(tmp_path: Path) -> None:
     model = a_model()
     before = model.pair.encoder.genome.copy()
     model.pair.encoder.genome.setflags(write=False)
-    assert_same_model(load_model(saved(tmp_path, model)), model)
+    assert_same_model(read_model(saved(tmp_path, model)), model)
     assert np.array_equal(model.pair.encoder.genome, before)
 
 
@@ -161,7 +162,7 @@ def test_file_is_open_to_any_safetensors_reader(tmp_path: Path) -> None:
 @every_environment
 def test_loaded_model_computes_what_the_torch_module_does(name: str, tmp_path: Path) -> None:
     model = a_model(name)
-    loaded = load_model(saved(tmp_path, model))
+    loaded = read_model(saved(tmp_path, model))
     module = AutoencoderModule(model.architecture, model.pair)
     x = np.random.default_rng(2).random((5, 7), dtype=np.float32)
     with torch.no_grad():
@@ -199,7 +200,7 @@ def test_no_rows_give_no_rows() -> None:
 
 def refusal(path: Path) -> str:
     with pytest.raises(UserError) as caught:
-        load_model(path)
+        read_model(path)
     message = str(caught.value)
     assert len(message.splitlines()) == 1
     assert message.startswith(f"{path}: ")
@@ -219,6 +220,7 @@ def rewritten(folder: Path, change: Callable[[Tensors, dict[str, Any]], None]) -
     tensors, description = contents(path)
     change(tensors, description)
     save_file(tensors, path, metadata={METADATA_KEY: json.dumps(description)})
+    path.write_bytes(sealed(path.read_bytes()))
     return path
 
 
@@ -404,12 +406,12 @@ def test_pairs_of_a_file_and_of_a_folder_in_order_of_path(tmp_path: Path) -> Non
         (tmp_path / name).parent.mkdir(exist_ok=True)
         save_model(tmp_path / name, Model(architecture, pair))
     (tmp_path / "notes.txt").write_text("no model")
-    loaded = load_pairs(tmp_path, architecture)
+    loaded = load_pairs(warm_start_files(tmp_path), architecture)
     assert [pair.encoder.genome.tobytes() for pair in loaded] == [
         pairs[name].encoder.genome.tobytes()
         for name in ("a/1.safetensors", "b/10.safetensors", "b/2.safetensors")
     ]
-    (alone,) = load_pairs(tmp_path / "b/2.safetensors", architecture)
+    (alone,) = load_pairs([tmp_path / "b/2.safetensors"], architecture)
     assert_same_network(alone.decoder, pairs["b/2.safetensors"].decoder)
 
 
@@ -419,26 +421,26 @@ def test_warm_start_from_other_layers_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"layers are 7-4-3-2-3-4-7, the study's 7-5-2-5-7"
     ) as caught:
-        load_pairs(path, wanted)
+        load_pairs([path], wanted)
     assert len(str(caught.value).splitlines()) == 1
 
 
 def test_warm_start_of_a_plain_study_from_a_variational_model_is_refused(tmp_path: Path) -> None:
     path = saved(tmp_path, a_model("VariationalAutoencoderBinaryClustering"))
     with pytest.raises(UserError, match=r"start from a model of the same layers"):
-        load_pairs(path, architecture_of())
+        load_pairs([path], architecture_of())
 
 
 def test_denoising_study_may_start_from_a_plain_model(tmp_path: Path) -> None:
-    loaded = load_pairs(saved(tmp_path), architecture_of("DenoisingAutoencoderBinaryClustering"))
+    loaded = load_pairs([saved(tmp_path)], architecture_of("DenoisingAutoencoderBinaryClustering"))
     assert len(loaded) == 1
 
 
 def test_warm_start_without_a_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no \.safetensors model in this folder"):
-        load_pairs(tmp_path, architecture_of())
+        warm_start_files(tmp_path)
     with pytest.raises(UserError, match=r"give a saved model"):
-        load_pairs(tmp_path / "missing.safetensors", architecture_of())
+        load_pairs([tmp_path / "missing.safetensors"], architecture_of())
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from aes_lipi.analysis.measures import (
 )
 from aes_lipi.errors import UserError, nearest, printable
 from aes_lipi.results.description import STUDY_FILE, read_variants
-from aes_lipi.results.inventory import CORRUPT, skipped_lines
+from aes_lipi.results.inventory import DAMAGED, skipped_lines
 from aes_lipi.results.reading import (
     frame_of,
     open_results,
@@ -328,7 +328,7 @@ def _read_study(location: str | Path, wanted: _Wanted) -> _StudyTrials:
     rows = wanted.read(storage, committed, tables)
     records = read_failures(storage, sorted(inventory.failed))
     failed = {trial: record for trial, record in records.items() if len(record) == 1}
-    corrupt = {trial: CORRUPT for trial in committed if trial not in rows}
+    corrupt = {trial: DAMAGED for trial in committed if trial not in rows}
     unreadable = dict.fromkeys(inventory.failed - failed.keys(), _UNREADABLE_FAILURE)
     kept = {trial: tables[trial] for trial in rows}
     described = read_variants(storage.read(STUDY_FILE) or b"") or {}

@@ -99,7 +99,7 @@ def _clean(
     for whose in cleaned.claims:
         print(f"removed the claim of {whose}, which is gone")
     for line in cleaned.kept:
-        print(f"{line}; kept: run the study again to mend them")
+        print(line)
     total = len(cleaned.removed) + len(cleaned.claims)
     print(f"removed {total} {'file' if total == 1 else 'files'}" if total else "nothing to remove")
 

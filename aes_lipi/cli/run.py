@@ -57,6 +57,7 @@ _FRESH = "Remove the results that --output_dir holds, and start again."
 
 CLUSTER = "HOST:PORT|auto|local"
 RETRY = "Also run trials that failed before."
+_RESTORE = "Also run trials whose model is missing or damaged, to make it again."
 
 
 def flag(
@@ -98,6 +99,7 @@ def _run(
     ] = None,
     replay: Annotated[str | None, _how("--replay", _REPLAY, "DIR")] = None,
     retry_failed: Annotated[bool, _how("--retry_failed", RETRY)] = False,
+    restore_models: Annotated[bool, _how("--restore_models", _RESTORE)] = False,
     fresh: Annotated[bool, _how("--fresh", _FRESH)] = False,
     **fields: str | None,
 ) -> None:
@@ -129,6 +131,7 @@ def _run(
             trials_per_worker=trials_per_worker,
             jobs=jobs,
             retry_failed=retry_failed,
+            restore_models=restore_models,
             replay=replay,
             fresh=fresh,
         )

@@ -216,6 +216,7 @@ class RunOptions:
     trials_per_worker: str | None = None
     jobs: int | None = None
     retry_failed: bool = False
+    restore_models: bool = False
     replay: str | None = None
     fresh: bool = False
 
@@ -313,6 +314,7 @@ def run_all(studies: list[Study], folders: list[str | Path], options: RunOptions
                     runner,
                     progress,
                     retry_failed=options.retry_failed,
+                    restore_models=options.restore_models,
                     replay=options.replay,
                     fresh=options.fresh,
                 )

@@ -6,7 +6,6 @@ Files are read, and plug-ins are called on made-up networks: a dry run.
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from aes_lipi.models import load_pairs
 from aes_lipi.pruning.contract import Evidence, Settings
 from aes_lipi.pruning.operators import OPERATOR, SAMPLED_ROWS
 from aes_lipi.pruning.schedules import prune_amount, prune_probability
+from aes_lipi.results.model_files import warm_start_files
 
 
 def check_feasible(variant: Variant, here: bool = True) -> None:
@@ -37,7 +37,7 @@ def check_feasible(variant: Variant, here: bool = True) -> None:
     architecture = architecture_on_hand(variant)
     _try_plugins(variant, architecture)
     if variant.ann_path is not None:
-        load_pairs(Path(variant.ann_path), architecture)
+        load_pairs(warm_start_files(variant.ann_path), architecture)
     if here:
         check_engine(variant, architecture)
     else:

@@ -30,6 +30,7 @@ from aes_lipi.errors import UserError
 from aes_lipi.execution.stacks import engine_key, trials_that_fit
 from aes_lipi.extension import check_same_plugins, load, plugins_digest
 from aes_lipi.models import load_pairs, models_digest
+from aes_lipi.results.model_files import warm_start_files
 
 
 def with_digests(study: Study) -> Study:
@@ -49,7 +50,7 @@ def with_digests(study: Study) -> Study:
         if key not in data:
             data[key] = variant.data_digest or data_digest(variant)
         if path is not None and path not in models:
-            models[path] = variant.ann_digest or models_digest(Path(path))
+            models[path] = variant.ann_digest or models_digest(warm_start_files(path))
         digests = {
             "data": variant.data and str(Path(variant.data).absolute()),
             "data_digest": data[key],
@@ -78,7 +79,7 @@ def check_unchanged(variant: Variant) -> None:
     check_same_plugins(variant)
     if variant.ann_path is None or variant.ann_digest is None:
         return
-    if models_digest(Path(variant.ann_path)) != variant.ann_digest:
+    if models_digest(warm_start_files(variant.ann_path)) != variant.ann_digest:
         raise UserError(
             f"--ann_path {variant.ann_path}: changed since the study began; copy the models to a "
             "folder of their own"
@@ -119,7 +120,7 @@ def inputs_of(variant: Variant) -> Inputs:
     if variant.ann_path is None:
         return Inputs(dataset)
     architecture = architecture_of(variant, dataset.n_dim)
-    return Inputs(dataset, tuple(load_pairs(Path(variant.ann_path), architecture)))
+    return Inputs(dataset, tuple(load_pairs(warm_start_files(variant.ann_path), architecture)))
 
 
 def prepare(variant: Variant) -> Setup:

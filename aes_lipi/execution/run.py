@@ -22,7 +22,13 @@ from aes_lipi.execution.messages import Job, Remarked, jobs_of
 from aes_lipi.execution.study import StudyState, TrialProgress
 from aes_lipi.execution.study_run import StudyRun, Watch
 from aes_lipi.results.description import Progress, RunningTrial
-from aes_lipi.results.inventory import Inventory, skipped_lines
+from aes_lipi.results.inventory import (
+    Inventory,
+    models_line,
+    skipped_lines,
+    with_damaged_models,
+)
+from aes_lipi.results.object_storage import open_storage
 from aes_lipi.results.reading import load_reads
 from aes_lipi.results.store import ResultStore
 
@@ -90,6 +96,7 @@ def run_study(
     watch: Watch | None = None,
     *,
     retry_failed: bool = False,
+    restore_models: bool = False,
     replay: str | Path | None = None,
     fresh: bool = False,
 ) -> Summary:
@@ -101,6 +108,8 @@ def run_study(
         runner: where its trials run.
         watch: is told of all that happens.
         retry_failed: also run trials that failed before.
+        restore_models: also run trials whose model is missing or damaged, to make it again; an
+            asynchronous one repeats what its cells read.
         replay: output folder of the same study, run before with asynchronous updates; its cells'
             reads are repeated, so that the results are the same.
         fresh: remove the results that the folder holds, and start again.
@@ -116,22 +125,26 @@ def run_study(
         jobs = [_replaying(job, replay) for job in jobs]
     store = ResultStore(directory)
     if store.holds(study, fresh):
-        stock = _stock(jobs, store.inventory(), retry_failed)
+        inventory = store.inventory()
+        stock = _stock(jobs, inventory, retry_failed, store if restore_models else None)
         if not stock.todo:
-            return _summary(StudyRun(store, stock.todo, stock.committed, watch), stock)
+            run = StudyRun(store, stock.todo, stock.committed, watch)
+            for line in models_line(inventory.without_model):
+                run.tell(Remarked(line))
+            return _summary(run, stock)
     with store.locked() as held:
         if fresh:
             store.holds(study, fresh)
-            inventory, stock = None, _Stock(jobs, 0, 0)
+            known, stock = None, _Stock(jobs, 0, 0)
         else:
             store.open(study)
-            inventory = store.inventory()
-            stock = _stock(jobs, inventory, retry_failed)
-            store.drop_checkpoints(inventory.committed)
+            known = store.inventory()
+            stock = _stock(jobs, known, retry_failed, store if restore_models else None)
+            store.drop_checkpoints(known.committed.keys() - {job.id for job in stock.todo})
         emptied = partial(store.open, study, fresh=True) if fresh else None
         run = StudyRun(store, stock.todo, stock.committed, watch, emptied)
         read = data_read(study.variants) if stock.todo else []
-        for line in (*read, *_remarks(held.stale, inventory)):
+        for line in (*read, *_remarks(held.stale, known, restore_models)):
             run.tell(Remarked(line))
         if stock.todo:
             with published(store, held.lock.token, run.state):
@@ -143,19 +156,40 @@ def _summary(run: StudyRun, stock: _Stock) -> Summary:
     return Summary(run.state.committed, stock.failed + run.state.failed)
 
 
-def _stock(jobs: Sequence[Job], inventory: Inventory, retry_failed: bool) -> _Stock:
+def _stock(
+    jobs: Sequence[Job], inventory: Inventory, retry_failed: bool, restored: ResultStore | None
+) -> _Stock:
+    """What there is to do; of a folder whose models are to be restored, these, too."""
     ours = {job.id for job in jobs}
     committed = ours & inventory.committed.keys()
+    if restored is not None:
+        marked = {trial: inventory.committed[trial] for trial in sorted(committed)}
+        lost = with_damaged_models(restored.storage, marked)
+        jobs = [_made_again(job, restored) if job.id in lost else job for job in jobs]
+        committed -= lost
     failed = set() if retry_failed else ours & inventory.failed - committed
     todo = [job for job in jobs if job.id not in committed | failed]
     return _Stock(todo, len(committed), len(failed))
 
 
-def _remarks(stale: Sequence[str], inventory: Inventory | None) -> list[str]:
+def _made_again(job: Job, store: ResultStore) -> Job:
+    """A committed trial, to be run as it was.
+
+    Raises:
+        UserError: it was asynchronous, and its table does not hold what it read.
+    """
+    if job.replay is not None or not runs_freely(job.variant):
+        return job
+    return replace(job, replay=load_reads(store.storage, job.id, job.variant.epochs))
+
+
+def _remarks(stale: Sequence[str], inventory: Inventory | None, restored: bool) -> list[str]:
     """What a user should know of the folder before the study goes on in it."""
     remarks = [f"took over from {whose}, which is gone" for whose in stale]
-    skipped = {} if inventory is None else inventory.skipped
-    return remarks + [f"{line}; to be run again" for line in skipped_lines(skipped)]
+    if inventory is None:
+        return remarks
+    remarks += [f"{line}; to be run again" for line in skipped_lines(inventory.skipped)]
+    return remarks + ([] if restored else list(models_line(inventory.without_model)))
 
 
 def _replaying(job: Job, directory: str | Path) -> Job:
@@ -170,7 +204,7 @@ def _replaying(job: Job, directory: str | Path) -> Job:
             f"--replay: {job.label} ({job.variant.cell_evaluation}, {job.variant.update_order}) "
             "has the same bits in every run; only asynchronous trials are replayed"
         )
-    return replace(job, replay=load_reads(directory, job.id, job.variant.epochs))
+    return replace(job, replay=load_reads(open_storage(directory), job.id, job.variant.epochs))
 
 
 def progress_of(state: StudyState, claim: str, now: float) -> Progress:

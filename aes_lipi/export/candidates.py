@@ -11,12 +11,12 @@ import pandas as pd
 
 from aes_lipi.analysis.pareto import Size, Tradeoff, read_candidates, tradeoffs
 from aes_lipi.errors import UserError
-from aes_lipi.models import Model, Place, load_model, load_recorded
+from aes_lipi.models import Model, Place, load_recorded, read_model
 from aes_lipi.models.files import load_content
 from aes_lipi.results.object_storage import open_storage
-from aes_lipi.results.reading import load_results
-from aes_lipi.results.storage import is_address, place_of
-from aes_lipi.results.trial_files import TrialId
+from aes_lipi.results.reading import handed_on, load_results
+from aes_lipi.results.storage import place_of
+from aes_lipi.results.trial_files import MODELS, TrialId
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def choose(
     best = _first(chosen.sort_values(["validation_L1", "mean_L1"], kind="stable"))
     which = TrialId(str(best["variant"]), int(best["trial"]))
     return Choice(
-        model=_loaded(location, which, load_model),
+        model=_loaded(location, which, read_model),
         trial=which,
         label=str(best["variant_name"]),
         place=None,
@@ -182,18 +182,12 @@ def _first(rows: pd.DataFrame) -> Mapping[Hashable, Any]:
 
 
 def _loaded(location: str | Path, trial: TrialId, load: Callable[[Path], Model]) -> Model:
-    """A trial's model, from a folder here or from an object store.
+    """A trial's model, as it was committed.
 
     Raises:
-        UserError: the file is gone or damaged; run the study again.
+        UserError: the file is gone or damaged; run the study again with --restore_models.
     """
-    name = trial.path("models")
-    if not is_address(location):
-        return load(Path(location) / name)
-    content = open_storage(location).read(name)
-    if content is None:
-        raise UserError(f"{place_of(location)}/{name}: there is no such file; run the study again")
-    return load_content(content, load)
+    return load_content(handed_on(open_storage(location), trial, MODELS), load)
 
 
 def _matching(

@@ -2,11 +2,11 @@
 
 from aes_lipi.models.files import (
     Place,
-    load_model,
     load_pairs,
     load_recorded,
     model_bytes,
     models_digest,
+    read_model,
     save_model,
 )
 from aes_lipi.models.model import Compaction, Ensemble, Model, describe_layers
@@ -17,10 +17,10 @@ __all__ = [
     "Model",
     "Place",
     "describe_layers",
-    "load_model",
     "load_pairs",
     "load_recorded",
     "model_bytes",
     "models_digest",
+    "read_model",
     "save_model",
 ]

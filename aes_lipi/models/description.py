@@ -19,7 +19,11 @@ from aes_lipi.autoencoders.network import Activation, Layer, NetworkLayout, chai
 from aes_lipi.data.scaling import MinMax
 from aes_lipi.models.model import Compaction, Model
 
-_MODEL_FORMAT = 1
+_MODEL_FORMAT = 2
+_WITHOUT_DIGEST = 1  # the format of earlier versions
+
+UNSEALED = "0" * 64
+"""Where the digest comes to stand."""
 
 _Width = Annotated[int, Field(ge=1, lt=2**31)]
 
@@ -58,6 +62,7 @@ class Description(_Strict):
 
     Attributes:
         format: version of this description.
+        digest: SHA-256 of the whole file with zeros in its place, in hexadecimal digits.
         architecture: every layer of both networks, loss and noise.
         provenance: where the model comes from.
         n_others: further centres in the file.
@@ -67,7 +72,8 @@ class Description(_Strict):
         compaction: of a compact model, what became of the original.
     """
 
-    format: Literal[1]
+    format: Literal[1, 2]
+    digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     architecture: _Architecture
     provenance: dict[str, Any]
     n_others: Annotated[int, Field(ge=0, lt=2**20)]
@@ -106,6 +112,7 @@ def write_description(model: Model, n_recorded: int) -> str:
     scaling = model.scaling
     described = {
         "format": _MODEL_FORMAT,
+        "digest": UNSEALED,
         "architecture": dataclasses.asdict(model.architecture),
         "provenance": dict(model.provenance),
         "n_others": len(model.others),
@@ -129,6 +136,8 @@ def read_description(text: str) -> tuple[Description, Architecture]:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise ValueError(f"{place}: {first['msg']}") from None
+    if (description.digest is None) != (description.format == _WITHOUT_DIGEST):
+        raise ValueError("digest: missing, or in a file of a version that had none")
     architecture = _architecture(description.architecture)
     small = description.compaction is not None
     for_use = architecture.loss == "negative_elbo" and not architecture.variational

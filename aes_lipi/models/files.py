@@ -4,6 +4,7 @@ Tensors are named `encoder.<layer>.weight`, `encoder.<layer>.bias` and so on for
 `cell_<nnn>.encoder...` for further centres; `<network>.mask` (uint8, flat) where pruning froze
 weights. Centres of recorded generations are the rows of `recorded.encoder` and `recorded.decoder`,
 float32, flat; `recorded.places`, int64, has generation and cell of each. Nothing is pickled.
+A digest of the whole file stands in the metadata, so that a file with a flipped bit is refused.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ import dataclasses
 import errno
 import hashlib
 import os
+import re
 import stat
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,12 +29,18 @@ from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.network import Network, NetworkLayout, Pair
 from aes_lipi.config import expanded
 from aes_lipi.errors import UserError
-from aes_lipi.models.description import Description, read_description, write_description
+from aes_lipi.models.description import (
+    UNSEALED,
+    Description,
+    read_description,
+    write_description,
+)
 from aes_lipi.models.model import Model, describe_layers
 
 T = TypeVar("T")
 
 METADATA_KEY = "aes_lipi"
+_PART = 2**20  # bytes that are read at a time
 _MALFORMED = (
     SafetensorError,
     ValueError,
@@ -73,7 +81,48 @@ def model_bytes(model: Model, recorded: Mapping[Place, Pair] = _NONE) -> bytes:
         tensors |= _recorded_tensors(recorded)
     # One entry only: safetensors writes several in an order that differs from run to run.
     metadata = {METADATA_KEY: write_description(model, len(recorded))}
-    return save(tensors, metadata=metadata)
+    return sealed(save(tensors, metadata=metadata))
+
+
+_DIGEST = re.compile(rb'\\"digest\\": \\"([0-9a-f]{64})\\"')
+"""In the header, whose metadata is JSON within JSON; what users name is spelt otherwise there."""
+
+_LENGTH = 8  # bytes at the beginning that say how long the header is
+
+
+def sealed(content: bytes) -> bytes:
+    """A model file's content, with its digest in the place that the description has for it.
+
+    Raises:
+        ValueError: there is no such place.
+    """
+    found = _DIGEST.search(content)
+    if found is None:
+        raise ValueError("no place for a digest")
+    before, after = content[: found.start(1)], content[found.end(1) :]
+    digest = hashlib.sha256(before + UNSEALED.encode() + after).hexdigest()
+    return before + digest.encode() + after
+
+
+def _check_digest(path: Path) -> None:
+    """Refuse a file that is not what its digest says; files of earlier versions have none.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is damaged.
+    """
+    with path.open("rb") as stream:
+        length = stream.read(_LENGTH)
+        header = stream.read(min(int.from_bytes(length, "little"), path.stat().st_size))
+        found = _DIGEST.search(header)
+        if found is None:
+            return
+        digest = hashlib.sha256(length + header[: found.start(1)] + UNSEALED.encode())
+        digest.update(header[found.end(1) :])
+        while part := stream.read(_PART):
+            digest.update(part)
+    if digest.hexdigest().encode() != found[1]:
+        raise ValueError("damaged: its digest is another")
 
 
 def _recorded_tensors(recorded: Mapping[Place, Pair]) -> dict[str, np.ndarray[Any, Any]]:
@@ -86,8 +135,8 @@ def _recorded_tensors(recorded: Mapping[Place, Pair]) -> dict[str, np.ndarray[An
     }
 
 
-def load_model(path: str | Path) -> Model:
-    """Read a model that a study or an export wrote.
+def read_model(path: str | Path) -> Model:
+    """Read a model that a study or an export wrote, wherever its file is.
 
     Raises:
         UserError: the file is missing, or is not such a model; give a saved one.
@@ -111,7 +160,7 @@ def load_recorded(path: str | Path, place: Place) -> Model:
     return model
 
 
-def load_content(content: bytes, load: Callable[[Path], Model] = load_model) -> Model:
+def load_content(content: bytes, load: Callable[[Path], Model] = read_model) -> Model:
     """Read the content of a model's file, as it comes from an object store.
 
     Args:
@@ -136,6 +185,7 @@ def _loaded(path: str | Path, read: Callable[[Path], T]) -> T:
     path = Path(expanded(path))
     try:
         _check_file(path)
+        _check_digest(path)
         return read(path)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}; give a saved model") from None
@@ -144,38 +194,14 @@ def _loaded(path: str | Path, read: Callable[[Path], T]) -> T:
         raise UserError(f"{path}: not a model saved by aes_lipi ({reason})") from None
 
 
-def model_files(path: Path) -> list[Path]:
-    """A model file, or all model files below a folder in order of path.
-
-    Of a study's output folder, only the models of committed trials.
-
-    Raises:
-        UserError: the folder holds no model, or cannot be read; give a saved model.
-    """
-    try:
-        files = sorted(path.rglob("*.safetensors")) if path.is_dir() else [path]
-        if (path / "trials").is_dir() and (path / "models").is_dir():
-            files = [file for file in files if _is_committed(file, path)]
-    except OSError as error:
-        raise UserError(f"--ann_path {path}: {error.strerror}; give a saved model") from None
-    if not files:
-        raise UserError(f"--ann_path {path}: no .safetensors model in this folder")
-    return files
-
-
-def _is_committed(file: Path, study: Path) -> bool:
-    place = file.relative_to(study)
-    return (study / "trials" / Path(*place.parts[1:])).with_suffix(".parquet").exists()
-
-
-def models_digest(path: Path) -> str:
-    """SHA-256 over the contents of `model_files` in their order, in hexadecimal digits.
+def models_digest(files: Iterable[Path]) -> str:
+    """SHA-256 over the contents of model files in their order, in hexadecimal digits.
 
     Raises:
         UserError: a file cannot be read; give saved models.
     """
     digest = hashlib.sha256()
-    for file in model_files(path):
+    for file in files:
         try:
             _check_file(file)
             with file.open("rb") as stream:
@@ -187,16 +213,16 @@ def models_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def load_pairs(path: Path, architecture: Architecture) -> list[Pair]:
-    """The pairs of `model_files`: of each file all centres, if it holds them, or the best pair.
+def load_pairs(files: Iterable[Path], architecture: Architecture) -> list[Pair]:
+    """The pairs of model files: of each all centres, if it holds them, or the best pair.
 
     Raises:
         UserError: a file is no model, or has other layers than `architecture`; start from models of
             the same layers.
     """
     pairs: list[Pair] = []
-    for file in model_files(path):
-        model = load_model(file)
+    for file in files:
+        model = read_model(file)
         if (model.architecture.encoder, model.architecture.decoder) != (
             architecture.encoder,
             architecture.decoder,

@@ -33,6 +33,7 @@ from aes_lipi.results.trial_files import (
     CHECKPOINTS,
     FOLDERS,
     MARKERS,
+    MODELS,
     CheckpointFiles,
     TrialId,
     stored_marker,
@@ -41,8 +42,9 @@ from aes_lipi.results.trial_files import (
 
 _MADE_LATER = ("report", "exports")  # by other commands, into the folder
 _SHOWN = 3
-_FAULTS = ("missing", "damaged")
 _AGAIN = "run the study's command again, which goes on and mends"
+_RESTORE = "run the study's command again with --restore_models"
+_REMEDIES = {"missing": _AGAIN, "damaged": f"remove them, then {_AGAIN}"}
 
 
 @dataclass(frozen=True)
@@ -153,18 +155,25 @@ def _of_trials(facts: FolderFacts) -> list[Finding]:
 
 
 def _of_files(facts: FolderFacts) -> list[Finding]:
-    by_fault = {
-        what: [path for path, was in facts.faults.items() if was == what] for what in _FAULTS
-    }
     skipped = facts.inventory.skipped.items()
     unread = [trial.path(MARKERS) for trial, why in skipped if why == UNREADABLE]
-    problems = {**by_fault, "unreadable": unread}
-    found = [_of_paths(what, paths, "problem", _AGAIN) for what, paths in problems.items() if paths]
+    found = [each for what in _REMEDIES for each in _of_faults(facts.faults, what)]
+    if unread:
+        found.append(_of_paths("unreadable", unread, "problem", _AGAIN))
     if facts.unneeded and not _is_under_way(facts):
         found.append(_of_paths("left over", list(facts.unneeded), "note", "aes-lipi clean DIR"))
     if facts.foreign:
         found.append(_of_paths("not of a study", facts.foreign, "note", "they are left alone"))
     return found or [Finding("files", "all are what was committed")]
+
+
+def _of_faults(faults: Mapping[str, str], what: str) -> list[Finding]:
+    """What is said of the tables, and of the models, with one kind of fault."""
+    paths = [path for path, was in faults.items() if was == what]
+    models = [path for path in paths if path.startswith(f"{MODELS}/")]
+    tables = [path for path in paths if path not in models]
+    known = ((tables, _REMEDIES[what]), (models, _RESTORE))
+    return [_of_paths(what, paths, "problem", remedy) for paths, remedy in known if paths]
 
 
 def _of_paths(
@@ -182,9 +191,9 @@ def _is_under_way(facts: FolderFacts) -> bool:
 def _faults(storage: Storage, inventory: Inventory) -> dict[str, str]:
     def of_trial(trial: TrialId) -> dict[str, str]:
         marker = inventory.committed.get(trial) or stored_marker(storage, trial) or {}
-        contents = {each: storage.read(each.path) for each in marker.values()}
+        contents = {each: storage.read(each.path, each.size + 1) for each in marker.values()}
         return {
-            facts.path: _FAULTS[0] if content is None else _FAULTS[1]
+            facts.path: "missing" if content is None else "damaged"
             for facts, content in contents.items()
             if not facts.match(content)
         }

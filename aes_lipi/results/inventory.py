@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +13,19 @@ from aes_lipi.io.files import TEMPORARY_PREFIX
 from aes_lipi.results.description import PROGRESS_FILE, STUDY_FILE, holds_progress
 from aes_lipi.results.lock import is_lock, locked
 from aes_lipi.results.own_files import open_for_writing
-from aes_lipi.results.storage import Storage
+from aes_lipi.results.storage import Entry, Storage
 from aes_lipi.results.trial_files import (
     FAILURES,
     FOLDERS,
     MARKERS,
+    MODELS,
     RESULTS,
+    TABLES,
     CheckpointFiles,
+    FileFacts,
     Marker,
     TrialId,
+    committed_content,
     stored_marker,
     trial_of,
 )
@@ -30,8 +34,7 @@ READERS = 16  # files that are read at a time: object stores answer slowly, but 
 
 _UNMARKED = "without a commit marker"
 UNREADABLE = "whose commit marker cannot be read"
-DAMAGED = "with a file missing, or of another size than its commit marker says"
-CORRUPT = "with a file of other content than its commit marker says"
+DAMAGED = "with a table that is missing, or is not what its commit marker says"
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,9 @@ class Inventory:
     """What a study's folder holds.
 
     Attributes:
-        committed: trials whose marker is there, with all files that it names, in their sizes.
+        committed: trials whose marker is there, and whose tables are what it says: by their sizes,
+            and by their digests where they have changed since the marker was written.
+        without_model: those of them whose model is missing, or is not that, as far as is seen so.
         failed: trials recorded as failed and not committed since.
         skipped: trials that have files and are not committed, and why.
         settled_failures: failure records of trials that were committed later.
@@ -47,6 +52,7 @@ class Inventory:
     """
 
     committed: Mapping[TrialId, Marker]
+    without_model: frozenset[TrialId]
     failed: frozenset[TrialId]
     skipped: Mapping[TrialId, str]
     settled_failures: frozenset[TrialId]
@@ -68,19 +74,23 @@ def take_inventory(storage: Storage) -> Inventory:
     """
     folders = (FAILURES, MARKERS, *RESULTS)
     entries = [entry for folder in folders for entry in storage.files(folder)]
-    sizes = {entry.name: entry.size for entry in entries if trial_of(entry.name)}
-    trials = _trials_by_folder(sizes)
+    known = {entry.name: entry for entry in entries if trial_of(entry.name)}
+    trials = _trials_by_folder(known)
     markers = _read_markers(storage, sorted(trials[MARKERS]))
+    broken = _broken(storage, markers, known)
     committed = {
-        trial: marker for trial, marker in markers.items() if marker and _is_whole(marker, sizes)
+        trial: marker
+        for trial, marker in markers.items()
+        if marker and broken[trial].isdisjoint(TABLES)
     }
     with_files = set().union(*(trials[folder] for folder in (*RESULTS, MARKERS)))
     return Inventory(
         committed=committed,
+        without_model=frozenset(trial for trial in committed if MODELS in broken[trial]),
         failed=frozenset(trials[FAILURES] - committed.keys()),
         skipped={trial: _why(trial, markers) for trial in sorted(with_files - committed.keys())},
         settled_failures=frozenset(trials[FAILURES] & committed.keys()),
-        sizes=sizes,
+        sizes={name: entry.size for name, entry in known.items()},
     )
 
 
@@ -95,6 +105,33 @@ def _line(reason: str, skipped: Mapping[TrialId, str]) -> str:
     if len(which) == 1:
         return f"skipped a trial {reason} ({first})"
     return f"skipped {len(which)} trials {reason} (the first: {first})"
+
+
+def models_line(trials: Collection[TrialId]) -> tuple[str, ...]:
+    """A line on trials without their models; none if there are none."""
+    if not trials:
+        return ()
+    first = min(trials)
+    what = "1 trial has a model" if len(trials) == 1 else f"{len(trials)} trials have models"
+    return (
+        f"{what} missing or damaged (the first: variant={first.variant} trial={first.trial:04d}); "
+        "tables are used, and --restore_models makes them again",
+    )
+
+
+def with_damaged_models(storage: Storage, committed: Mapping[TrialId, Marker]) -> set[TrialId]:
+    """Those of committed trials whose model is missing or damaged: each is read.
+
+    Raises:
+        UserError: the folder cannot be read; the message says why.
+    """
+
+    def is_damaged(trial: TrialId) -> bool:
+        return committed_content(storage, committed[trial][MODELS]) is None
+
+    with ThreadPoolExecutor(READERS) as readers:
+        found = zip(committed, readers.map(is_damaged, committed), strict=True)
+        return {trial for trial, damaged in found if damaged}
 
 
 def _trials_by_folder(paths: Iterable[str]) -> dict[str, set[TrialId]]:
@@ -119,8 +156,27 @@ def _read_markers(storage: Storage, trials: Iterable[TrialId]) -> dict[TrialId, 
         return dict(readers.map(read, trials))
 
 
-def _is_whole(marker: Marker, sizes: Mapping[str, int]) -> bool:
-    return all(sizes.get(facts.path) == facts.size for facts in marker.values())
+def _broken(
+    storage: Storage, markers: Mapping[TrialId, Marker | None], known: Mapping[str, Entry]
+) -> dict[TrialId, frozenset[str]]:
+    """The folders in which trials' files are missing, or are not what the markers say.
+
+    A file is read if it is newer than its marker, as one that has changed since it was committed.
+    """
+
+    def is_broken(facts: FileFacts, since: float) -> bool:
+        entry = known.get(facts.path)
+        if entry is None or entry.size != facts.size:
+            return True
+        return entry.modified > since and committed_content(storage, facts) is None
+
+    def look(trial: TrialId) -> frozenset[str]:
+        since = known[trial.path(MARKERS)].modified
+        facts = (markers[trial] or {}).items()
+        return frozenset(folder for folder, each in facts if is_broken(each, since))
+
+    with ThreadPoolExecutor(READERS) as readers:
+        return dict(zip(markers, readers.map(look, markers), strict=True))
 
 
 _TEMPORARY = re.compile(re.escape(TEMPORARY_PREFIX) + "[0-9a-f]{32}")
@@ -148,7 +204,7 @@ def clean(location: str | Path) -> Cleaned:
     Checkpoints stay, unless their trial was committed: the study goes on from them.
     Only files that a study makes are removed, by their names and places; links are not followed.
     A trial that has a marker keeps its files, even if they are damaged: running the study again
-    mends it.
+    makes its tables anew, with --restore_models its model.
 
     Raises:
         UserError: the folder holds no study (give the --output_dir of one), a driver is at work
@@ -164,7 +220,10 @@ def clean(location: str | Path) -> Cleaned:
         for path in orphans:
             storage.remove(path)
         damaged = {trial: why for trial, why in inventory.skipped.items() if why != _UNMARKED}
-        return Cleaned(orphans, held.stale, skipped_lines(damaged))
+        kept = [
+            f"{line}; kept: run the study again to mend them" for line in skipped_lines(damaged)
+        ]
+        return Cleaned(orphans, held.stale, (*kept, *models_line(inventory.without_model)))
 
 
 def leftovers(storage: Storage, inventory: Inventory) -> dict[str, str]:

@@ -16,7 +16,7 @@ from aes_lipi.coevolution.state import BEFORE_FIRST, Reads
 from aes_lipi.errors import UserError
 from aes_lipi.results.description import STUDY_FILE
 from aes_lipi.results.inventory import (
-    CORRUPT,
+    DAMAGED,
     READERS,
     Inventory,
     skipped_lines,
@@ -27,9 +27,11 @@ from aes_lipi.results.schema import failures_schema, generations_schema, trials_
 from aes_lipi.results.storage import Storage
 from aes_lipi.results.trial_files import (
     FAILURES,
+    MODELS,
     FileFacts,
     Marker,
     TrialId,
+    committed_content,
     stored_marker,
 )
 
@@ -78,7 +80,7 @@ def load_results(location: str | Path, tables: Iterable[str] = tuple(_SCHEMAS)) 
     trials = sorted(inventory.committed)
     contents = {table: _committed(storage, inventory, table, trials) for table in tables}
     whole = set(trials).intersection(*contents.values())
-    corrupt = {trial: CORRUPT for trial in trials if trial not in whole}
+    corrupt = {trial: DAMAGED for trial in trials if trial not in whole}
     kept = [trial for trial in trials if trial in whole]
     return Results(
         **{
@@ -121,8 +123,7 @@ def _read_committed(
     Raises:
         UserError: the folder cannot be read.
     """
-    content = storage.read(facts.path)
-    return _decode(content, columns) if facts.match(content) else None
+    return _decode(committed_content(storage, facts), columns)
 
 
 def read_each(
@@ -237,14 +238,39 @@ def _with_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return table
 
 
+def handed_on(storage: Storage, trial: TrialId, folder: str) -> bytes:
+    """The content of a committed trial's file, for use outside of the study.
+
+    Args:
+        storage: the study's folder.
+        trial: which trial.
+        folder: which of its files, as in `RESULTS`.
+
+    Raises:
+        UserError: the trial is not committed, or the file is missing or not what was committed; the
+            line says how it is made again.
+    """
+    marker = stored_marker(storage, trial)
+    path = f"{storage.shown}/{trial.path(folder)}"
+    if marker is None:
+        raise UserError(f"{path}: no committed trial; give the folder of a study that holds it")
+    content = committed_content(storage, marker[folder])
+    if content is None:
+        again = "run its study again with --restore_models"
+        if folder != MODELS:
+            again = "remove it and run its study again"
+        raise UserError(f"{path}: is missing, or is not what was committed; {again}")
+    return content
+
+
 _COLUMNS = ["generation", "cell", "read_generations"]
 
 
-def load_reads(location: str | Path, trial: TrialId, epochs: int) -> Reads:
+def load_reads(storage: Storage, trial: TrialId, epochs: int) -> Reads:
     """The generations that a trial's cells read, in its results.
 
     Args:
-        location: the study's output folder, or its address.
+        storage: the study's folder.
         trial: which trial.
         epochs: its generations.
 
@@ -252,17 +278,13 @@ def load_reads(location: str | Path, trial: TrialId, epochs: int) -> Reads:
         int32, shape (epochs, cells, members).
 
     Raises:
-        UserError: the trial is not there, or its table is not whole.
+        UserError: the trial is not there, or its table is not what was committed.
     """
-    storage = open_storage(location)
-    marker = stored_marker(storage, trial)
-    found = None if marker is None else _read_committed(storage, marker["generations"])
     path = f"{storage.shown}/{trial.path('generations')}"
-    if found is None:
-        raise UserError(f"--replay: {path}: no committed trial; give the folder of its study")
+    content = handed_on(storage, trial, "generations")
     try:
-        return _reads(found, epochs)
-    except (ValueError, TypeError, LookupError, OverflowError, pa.ArrowException):
+        return _reads(pq.read_table(pa.BufferReader(content)), epochs)
+    except (*_MALFORMED, TypeError, OverflowError):
         raise UserError(
             f"--replay: {path}: does not hold what every cell read in {epochs} generations; give "
             "the folder of its study"

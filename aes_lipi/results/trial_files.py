@@ -27,6 +27,10 @@ Row = Mapping[str, Any]
 RESULTS = {"models": "safetensors", "generations": "parquet", "trials": "parquet"}
 """The folders that hold a committed trial's files, in the order of writing, and their suffixes."""
 
+MODELS = "models"
+TABLES = ("generations", "trials")
+"""What a committed trial cannot be without; it can be without its model."""
+
 FAILURES, MARKERS = "failures", "committed"
 FOLDERS = {**RESULTS, FAILURES: "parquet", MARKERS: "json"}
 """All folders of a study, and the suffixes of their files."""
@@ -170,6 +174,22 @@ def stored_marker(storage: Storage, trial: TrialId) -> Marker | None:
     return _read_marker(storage.read(trial.path(MARKERS), _LONGEST_MARKER), trial)
 
 
+def committed_content(storage: Storage, facts: FileFacts) -> bytes | None:
+    """A file's content as it was committed; None if it is gone, or is another.
+
+    Whatever hands a committed file on reads it here.
+
+    Args:
+        storage: the study's folder.
+        facts: what the trial's marker says of the file.
+
+    Raises:
+        UserError: the folder cannot be read; the message says why.
+    """
+    content = storage.read(facts.path, facts.size + 1)
+    return content if facts.match(content) else None
+
+
 def _facts(path: str, content: bytes) -> FileFacts:
     rows = None
     if path.endswith(".parquet"):
@@ -184,6 +204,7 @@ def _read_facts(facts: Any) -> FileFacts | None:
         isinstance(facts["path"], str)
         and isinstance(facts["rows"], int | None)
         and isinstance(facts["size"], int)
+        and 0 <= facts["size"] < 2**63
         and isinstance(facts["sha256"], str)
     )
     return FileFacts(**facts) if fits else None

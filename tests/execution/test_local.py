@@ -16,7 +16,7 @@ from aes_lipi.coevolution.generation import generation
 from aes_lipi.config import Study
 from aes_lipi.errors import UserError
 from aes_lipi.execution.run import Summary
-from aes_lipi.models import load_model
+from aes_lipi.models import read_model
 from aes_lipi.results.reading import load_results
 from aes_lipi.results.store import ResultStore
 
@@ -137,7 +137,7 @@ def test_the_saved_model_is_the_best_cell(reference: tuple[Study, Path]) -> None
     trials = load_results(directory).trials
     row = trials[trials["environment"] == ENVIRONMENT_NAMES[0]].iloc[0]
     path = directory / f"models/variant={row['variant']}/trial={row['trial']:04d}.safetensors"
-    model = load_model(path)
+    model = read_model(path)
     assert model.provenance["cell"] == row["best_cell"]
     variant = next(v for v in study.variants if v.id == row["variant"])
     test = setup_of(variant).dataset.test
@@ -150,7 +150,7 @@ def test_all_centres_are_saved_on_request_and_start_another_study(tmp_path: Path
     study = tiny_study(trials=1, store_all_nodes=True)
     run_study(study, tmp_path / "first")
     [path] = (tmp_path / "first/models").rglob("*.safetensors")
-    assert len(load_model(path).others) == 4
+    assert len(read_model(path).others) == 4
     warm = tiny_study(trials=1, epochs=1, learning_rate=1e-9, ann_path=str(tmp_path / "first"))
     run_study(warm, tmp_path / "second")
     cold, started = (load_results(tmp_path / name).trials for name in ("first", "second"))

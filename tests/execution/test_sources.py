@@ -23,8 +23,8 @@ from aes_lipi.execution.inputs import architecture_of, with_digests
 from aes_lipi.execution.local import LocalRunner
 from aes_lipi.execution.messages import Remarked
 from aes_lipi.execution.run import Summary
-from aes_lipi.models import load_model
-from aes_lipi.models.files import model_files
+from aes_lipi.models import read_model
+from aes_lipi.results.model_files import warm_start_files
 from aes_lipi.results.reading import load_results
 
 PLAIN = {
@@ -73,7 +73,7 @@ def test_a_pruned_model_is_trained_on_with_its_weights_frozen(tmp_path: Path) ->
     tuned = tiny_study(trials=1, pruned_weights="frozen", ann_path=str(tmp_path / "pruned"))
     run_study(tuned, tmp_path / "tuned")
     [path] = (tmp_path / "tuned/models").rglob("*.safetensors")
-    network = load_model(path).pair.decoder
+    network = read_model(path).pair.decoder
     assert network.mask is not None
     assert (network.genome[~network.mask] == 0).all()
     assert not network.mask.all()
@@ -82,7 +82,7 @@ def test_a_pruned_model_is_trained_on_with_its_weights_frozen(tmp_path: Path) ->
 def test_models_of_trials_that_were_not_committed_are_not_used(tmp_path: Path) -> None:
     run_study(tiny_study(trials=2), tmp_path / "s")
     next((tmp_path / "s/trials").rglob("trial=0001.parquet")).unlink()
-    assert [path.name for path in model_files(tmp_path / "s")] == ["trial=0000.safetensors"]
+    assert [path.name for path in warm_start_files(tmp_path / "s")] == ["trial=0000.safetensors"]
 
 
 def test_generations_of_trials_that_were_not_committed_are_not_read(tmp_path: Path) -> None:

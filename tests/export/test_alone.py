@@ -16,7 +16,7 @@ from helpers import random_pair
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
 from aes_lipi.data.scaling import MinMax
 from aes_lipi.export import FORMATS, Exported
-from aes_lipi.models import Model, load_model
+from aes_lipi.models import Model, read_model
 
 Rows = npt.NDArray[np.floating]
 
@@ -60,7 +60,7 @@ def pruned_to_nothing() -> Model:
 
 def cases(study: Path, table: Path) -> Iterator[tuple[str, Model, Rows]]:
     """What is exported, and rows to reconstruct."""
-    trained = load_model(next((study / "models").rglob("*.safetensors")))
+    trained = read_model(next((study / "models").rglob("*.safetensors")))
     rows = pd.read_parquet(table).to_numpy(np.float64)
     yield "trained", trained.for_use(), rows
     yield "trained, compact", trained.compacted(), rows

@@ -14,7 +14,7 @@ from studies import run_study
 from aes_lipi.analysis.pareto import read_candidates
 from aes_lipi.errors import UserError
 from aes_lipi.export.candidates import Choice, Target, choose
-from aes_lipi.models import load_model
+from aes_lipi.models import read_model
 from aes_lipi.results.reading import load_results
 
 ANY = (None, None)
@@ -35,7 +35,7 @@ def test_without_a_target_the_best_trial_gives_its_answer(study: Path) -> None:
     assert (choice.trial.variant, choice.trial.trial) == (best["variant"], best["trial"])
     assert choice.place is None
     assert (choice.validation_L1, choice.test_L1) == (best["validation_L1"], best["test_L1"])
-    stored = load_model(study / choice.trial.path("models"))
+    stored = read_model(study / choice.trial.path("models"))
     assert np.array_equal(choice.model.pair.decoder.genome, stored.pair.decoder.genome)
 
 

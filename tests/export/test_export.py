@@ -28,7 +28,7 @@ from aes_lipi.export.candidates import Choice
 from aes_lipi.export.exporting import _CARD, _model_card, _test_rows
 from aes_lipi.export.onnx import OPSET
 from aes_lipi.export.package import largest_difference, rows_to_check, varying_values
-from aes_lipi.models import Model, Place, load_model
+from aes_lipi.models import Model, Place, read_model
 from aes_lipi.results.description import LOCAL_FILE
 from aes_lipi.results.object_storage import open_storage
 from aes_lipi.results.trial_files import TrialId
@@ -39,7 +39,7 @@ every_format = pytest.mark.parametrize("name", FORMATS)
 
 
 def first_model(study: Path) -> Model:
-    return load_model(next((study / "models").rglob("*.safetensors")))
+    return read_model(next((study / "models").rglob("*.safetensors")))
 
 
 def test_onnx_files_are_valid_and_agree_with_each_other(exports: Exports) -> None:
@@ -65,7 +65,7 @@ def test_onnx_files_are_valid_and_agree_with_each_other(exports: Exports) -> Non
 
 def test_safetensors_file_is_a_model_of_its_own(exports: Exports, table: Path) -> None:
     done = exports["safetensors"]
-    model, rows = load_model(done.files[0]), pd.read_parquet(table)
+    model, rows = read_model(done.files[0]), pd.read_parquet(table)
     assert model.compaction == done.model.compaction
     assert model.compaction is not None
     assert model.compaction.n_parameters == done.choice.model.architecture.n_parameters

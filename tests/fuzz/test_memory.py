@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from aes_lipi.config import load_study_file
-from aes_lipi.models import load_model
+from aes_lipi.models import read_model
 from fuzz.hostile import (
     refusal,
 )
@@ -19,7 +19,7 @@ from fuzz.hostile import (
 def test_model_whose_header_claims_a_size(tmp_path: Path, length: int) -> None:
     path = tmp_path / "m.safetensors"
     path.write_bytes(struct.pack("<Q", length) + b"{}" * 50)
-    assert "not a model saved by aes_lipi" in refusal(lambda: load_model(path))
+    assert "not a model saved by aes_lipi" in refusal(lambda: read_model(path))
 
 
 def test_model_whose_tensor_claims_a_size(tmp_path: Path) -> None:
@@ -27,7 +27,7 @@ def test_model_whose_tensor_claims_a_size(tmp_path: Path) -> None:
     head = json.dumps({"encoder.latent.weight": tensor}).encode()
     path = tmp_path / "m.safetensors"
     path.write_bytes(struct.pack("<Q", len(head)) + head)
-    assert "not a model saved by aes_lipi" in refusal(lambda: load_model(path))
+    assert "not a model saved by aes_lipi" in refusal(lambda: read_model(path))
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,9 @@ from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
 from aes_lipi.data.files import file_digest
 from aes_lipi.errors import UserError
 from aes_lipi.io.files import encode_json
-from aes_lipi.models import Model, load_model, save_model
+from aes_lipi.models import Model, read_model, save_model
 from aes_lipi.models.files import models_digest
+from aes_lipi.results.model_files import warm_start_files
 from aes_lipi.results.status import study_status
 from aes_lipi.results.storage import LocalStorage
 from aes_lipi.results.store import ResultStore
@@ -27,8 +28,8 @@ from fuzz.hostile import parquet_bytes, refusal
 READERS: dict[str, Callable[[Path], Any]] = {
     "data": read_matrix,
     "digest": file_digest,
-    "model": load_model,
-    "models": models_digest,
+    "model": read_model,
+    "models": lambda path: models_digest(warm_start_files(path)),
     "results": load_results,
     "status": study_status,
     "store": lambda path: ResultStore(path).holds(prepared_study()),
@@ -79,7 +80,7 @@ def test_model_of_an_odd_name_is_read(tmp_path: Path) -> None:
     architecture = build_architecture(ENVIRONMENTS["AutoencoderBinaryClustering"], 4, (3,), 2)
     path = tmp_path / "a\nb 😀.safetensors"
     save_model(path, Model(architecture, random_pair(architecture, 0)))
-    assert load_model(path).architecture == architecture
+    assert read_model(path).architecture == architecture
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "two\nlines", "😀\u202e", "\x1b[31m", " "])

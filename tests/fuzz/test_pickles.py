@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from own_tables import load_file
 
-from aes_lipi.models import load_model
+from aes_lipi.models import read_model
 from fuzz.hostile import Payload, refusal
 
 
@@ -46,5 +46,5 @@ def test_array_of_numbers_by_its_header_and_a_pickle_behind_it(tmp_path: Path) -
 def test_pickle_as_a_model(tmp_path: Path, protocol: int) -> None:
     path, place = tmp_path / "m.safetensors", tmp_path / "run"
     path.write_bytes(pickle.dumps(Payload(place), protocol))
-    assert "not a model saved by aes_lipi" in refusal(lambda: load_model(path))
+    assert "not a model saved by aes_lipi" in refusal(lambda: read_model(path))
     assert not place.exists()

@@ -13,6 +13,7 @@ from prepared import prepared_study, run_prepared, trial_ids
 
 from aes_lipi import load_results
 from aes_lipi.results.reading import load_reads
+from aes_lipi.results.storage import LocalStorage
 from fuzz.hostile import parquet_bytes, refusal
 
 TRIAL = trial_ids(prepared_study(1))[0]
@@ -66,5 +67,5 @@ def test_a_table_that_is_none_is_passed_over(tmp_path: Path, name: str) -> None:
 )
 def test_reads_that_are_none_are_refused(tmp_path: Path, columns: dict[str, Any]) -> None:
     results_with(tmp_path, "generations", parquet_bytes(columns))
-    message = refusal(lambda: load_reads(tmp_path, TRIAL, 1))
+    message = refusal(lambda: load_reads(LocalStorage(tmp_path), TRIAL, 1))
     assert "does not hold what every cell read in 1 generations; give the folder" in message

@@ -83,11 +83,11 @@ def test_clean_removes_what_killed_drivers_left_and_nothing_else(
 
 
 def test_clean_keeps_a_damaged_trial_and_says_so(folder: Path) -> None:
-    (folder / FIRST.path("models")).write_bytes(b"cut")
+    (folder / FIRST.path("trials")).write_bytes(b"cut")
     (folder / SECOND.path("committed")).write_bytes(b"{")
     before = names(folder)
     assert [line.partition(" (")[0] for line in clean(folder).kept] == [
-        "skipped a trial with a file missing, or of another size than its commit marker says",
+        "skipped a trial with a table that is missing, or is not what its commit marker says",
         "skipped a trial whose commit marker cannot be read",
     ]
     assert names(folder) == before

@@ -25,7 +25,7 @@ from studies import assert_same_study, names, run_study
 from aes_lipi.errors import UserError
 from aes_lipi.execution.run import Summary
 from aes_lipi.export import export
-from aes_lipi.models import load_model
+from aes_lipi.models import read_model
 from aes_lipi.results.description import Progress, RunningTrial
 from aes_lipi.results.inventory import clean
 from aes_lipi.results.lock import STALE_AFTER_S, locked
@@ -271,7 +271,7 @@ def test_models_are_exported_from_an_object_store(options: str, tmp_path: Path) 
         export(address)
     for target in (None, 1.0):
         done = export(address, target_capacity=target, compact=True, output_dir=tmp_path / "out")
-        assert load_model(done.files[0]).provenance["variant"] == study.variants[0].id
+        assert read_model(done.files[0]).provenance["variant"] == study.variants[0].id
 
 
 def test_addresses_keep_their_options_and_hide_their_keys() -> None:

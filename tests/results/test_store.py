@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import duckdb
@@ -92,33 +92,47 @@ def test_a_trial_in_the_making_is_invisible_to_other_tools(folder: Path) -> None
     assert len(load_results(folder).trials) == 2
 
 
-@pytest.mark.parametrize("table", ["models", "generations", "trials"])
-@pytest.mark.parametrize("damage", ["missing", "truncated"])
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "missing": Path.unlink,
+    "truncated": lambda path: os.truncate(path, 20),
+    "flipped": flip,
+}
+
+
+@pytest.mark.parametrize("table", ["generations", "trials"])
+@pytest.mark.parametrize("damage", ["missing", "truncated", "flipped"])
 def test_a_damaged_trial_is_passed_over_and_run_again(
     table: str, damage: str, folder: Path, whole: Path
 ) -> None:
     path = folder / FIRST.path(table)
-    path.unlink() if damage == "missing" else os.truncate(path, 20)
+    DAMAGES[damage](path)
     results = load_results(folder)
     assert results.trials["trial"].tolist() == [1]
     assert results.generations["trial"].tolist() == [1] * 100
     [line] = results.skipped
-    assert line.startswith("skipped a trial with a file missing, or of another size")
+    assert line.startswith("skipped a trial with a table that is missing, or is not what")
     assert run_prepared(STUDY, folder, run=1) == [FIRST]
     assert_same_study(whole, folder)
 
 
 @pytest.mark.parametrize("table", ["generations", "trials"])
 def test_a_flipped_bit_in_a_table_is_found_by_readers(table: str, folder: Path) -> None:
+    """Whatever its time of change says."""
     path = folder / FIRST.path(table)
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 4
-    path.write_bytes(content)
+    before = path.stat()
+    flip(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     results = load_results(folder)
     assert results.trials["trial"].tolist() == [1]
     assert len(results.generations) == 100
     [line] = results.skipped
-    assert "a file of other content than its commit marker says" in line
+    assert "a table that is missing, or is not what" in line
 
 
 @pytest.mark.parametrize("table", ["generations", "trials"])
@@ -133,7 +147,7 @@ def test_a_file_of_another_run_is_found_by_its_digest(table: str, folder: Path) 
     results = load_results(folder)
     assert results.trials["trial"].tolist() == [1]
     assert len(results.generations) == 100
-    assert "a file of other content" in results.skipped[0]
+    assert "a table that is missing, or is not what" in results.skipped[0]
     assert not ResultStore(folder).is_committed(FIRST)
 
 

@@ -36,7 +36,7 @@ from aes_lipi.results.description import (
 from aes_lipi.results.inventory import Inventory
 from aes_lipi.results.reading import open_results
 from aes_lipi.results.storage import Storage
-from aes_lipi.results.trial_files import RESULTS, TrialId
+from aes_lipi.results.trial_files import MODELS, RESULTS, TrialId, committed_content
 
 _ROWS = 1000
 _GENERATED = 50_000_000  # values of a split
@@ -72,12 +72,10 @@ class StudySource:
 
     def model(self, trial: TrialId) -> Model | None:
         """The model of a committed trial; None if its file is not what was committed."""
-        facts = self.inventory.committed[trial]["models"]
-        content = self.storage.read(facts.path)
-        if content is None or not facts.match(content):
-            return None
+        facts = self.inventory.committed[trial][MODELS]
+        content = committed_content(self.storage, facts)
         try:
-            return load_content(content)
+            return None if content is None else load_content(content)
         except UserError:
             return None
 
