@@ -16,6 +16,7 @@ import pytest
 from other_users.machine import UIDS, Machine
 
 QUICK = ("--rq", "quickstart", "--trials", "1", "--epochs", "1", "--engine", "torch", "--jobs", "1")
+SMALL = ("--n_clusters", "2", "--n_examples_per_cluster", "4", "--n_dim", "6", "--device", "cpu")
 WORD = "/tmp/ray/ray_current_cluster"
 LISTENER = """
 import socket, sys, time
@@ -51,8 +52,8 @@ def heard(trap: subprocess.Popen[str]) -> list[str]:
 
 def runs_here(machine: Machine, folder: str, **environment: str) -> str:
     """Run a small study as ada, who did not ask for a cluster: what it says of Ray."""
-    words = [sys.executable, "-m", "aes_lipi", "run", *QUICK, "--output_dir", folder]
-    said = machine.run("ada", *words, timeout=120, **environment)
+    words = [sys.executable, "-m", "aes_lipi", "run", *QUICK, *SMALL, "--output_dir", folder]
+    said = machine.run("ada", *words, timeout=250, **environment)
     assert said.returncode == 0, said.stderr
     models = list(machine.path(folder).glob("models/*/*.safetensors"))
     assert {each.stat().st_uid for each in models} == {UIDS["ada"]}
