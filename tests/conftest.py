@@ -10,8 +10,10 @@ import pytest
 import torch
 from hypothesis import settings
 
-settings.register_profile("untimed", deadline=None)  # machines that run the tests are shared
-settings.load_profile("untimed")
+# Machines that run the tests are shared: no example has a deadline.
+settings.register_profile("quick", deadline=None, max_examples=25)
+settings.register_profile("thorough", deadline=None)
+settings.load_profile("quick")
 
 torch.set_num_threads(1)
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import itertools
 import os
+import signal
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
+
+import pytest
+
+from aes_lipi.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
 IMPORTS = "import numpy as np; from aes_lipi.plugins import Dataset, Environment, Operator\n"
@@ -56,6 +63,32 @@ def run_in(
         cwd=folder,
         env=environment,
     )
+
+
+def said_in(
+    folder: Path, *arguments: str, path: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """`run_in` in this process: for what is said, where nothing depends on how it was started."""
+    out, error, code = io.StringIO(), io.StringIO(), 0
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    program, *rest = arguments
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(error),
+    ):
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", [program, *rest])
+        for each in (folder, path):
+            if each is not None:
+                patch.syspath_prepend(each)
+        try:
+            main(program)
+        except SystemExit as left:
+            code = int(left.code or 0)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), error.getvalue())
 
 
 def refusal_of(done: subprocess.CompletedProcess[str]) -> str:

@@ -63,7 +63,7 @@ def test_another_process_maps_them_until_the_driver_is_done() -> None:
 def test_workers_that_map_have_the_bits_of_one_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study = study_of(write(tmp_path / "table.parquet"), epochs=200, record_interval=100)
+    study = study_of(write(tmp_path / "table.parquet"), epochs=60, record_interval=30)
     assert run_study(study, tmp_path / "alone") == Summary(3, 0)
     monkeypatch.setattr(inputs, "SHARED_FROM", 1)
     killer = Killer(kills=1)

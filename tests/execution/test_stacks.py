@@ -117,6 +117,10 @@ def assert_same_course(study: Study) -> None:
             np.testing.assert_allclose(ours[name], theirs[name], rtol=TOLERANCE, err_msg=name)
 
 
+def _slowly(settings: dict[str, Any]) -> Any:
+    return pytest.param(settings, marks=pytest.mark.slow, id=" x ".join(settings))
+
+
 def _pairs() -> list[Any]:
     """Every environment with every cell evaluation; each of them once in a quick test."""
     environments, rules = sorted(ENVIRONMENTS), sorted(CELL_EVALUATIONS)
@@ -145,6 +149,7 @@ def test_a_stack_of_all_operators_comes_to_what_single_models_come_to(
     assert_same_course(study)
 
 
+@pytest.mark.slow
 def test_a_stack_of_all_schedules_comes_to_what_single_models_come_to() -> None:
     schedules = [name for name in get_args(PruneSchedule) if name != "gradual"]
     swept = tiny_study(
@@ -160,11 +165,16 @@ def test_a_stack_of_all_schedules_comes_to_what_single_models_come_to() -> None:
     "settings",
     [
         {"optimizer_state": ["step", "generation", "cell"]},
-        {"pruned_weights": ["regrow", "frozen"], "prune_unit": ["weight", "node", "hidden_node"]},
+        _slowly(
+            {
+                "pruned_weights": ["regrow", "frozen"],
+                "prune_unit": ["weight", "node", "hidden_node"],
+            }
+        ),
         {"update_order": ["sequential", "synchronous", "asynchronous"]},
-        {"topology": ["ring", "grid"], "radius": [0, 1, 2]},
-        {"solution_concept": ["best_case", "worst_case", "mean_expected_utility"]},
-        {"cell_data_fraction": [1.0, 0.7], "no_shuffle_data": [True, False]},
+        _slowly({"topology": ["ring", "grid"], "radius": [0, 1, 2]}),
+        _slowly({"solution_concept": ["best_case", "worst_case", "mean_expected_utility"]}),
+        _slowly({"cell_data_fraction": [1.0, 0.7], "no_shuffle_data": [True, False]}),
         {"hidden_sizes": [[6, 5, 4]], "batch_size": [7], "n_dim": [9]},
     ],
     ids=" x ".join,
@@ -305,7 +315,7 @@ def run_beside(directory: Path, jobs: int, together: int, observer: Watch | None
     return run_on(torch_study(), directory, LocalRunner(jobs, together), observer)
 
 
-@pytest.mark.parametrize(("jobs", "together"), [(1, 6), (2, 2)])
+@pytest.mark.parametrize(("jobs", "together"), [(1, 6), pytest.param(2, 2, marks=pytest.mark.slow)])
 def test_a_study_has_the_same_bits_however_many_trials_are_together(
     jobs: int, together: int, alone: Path, tmp_path: Path
 ) -> None:
