@@ -47,8 +47,8 @@ def run(
         study: from `load_study`.
         output_dir: folder of the results, or an address as in `s3://bucket/results`;
             `results/<name of the study>` by default.
-        jobs: trials at a time. With more than one, a script must be guarded by
-            `if __name__ == "__main__":`, since worker processes import it.
+        jobs: trials at a time, each in a process of its own if there are several. They do not
+            import the script that calls this, so it needs no `if __name__ == "__main__":`.
         trials_per_worker: trials that a GPU trains side by side in each process; by default as
             many as its memory holds.
         retry_failed: also run trials that failed before.

@@ -64,7 +64,7 @@ def _analyse(
     ] = "svg,pdf,png",
     pooled_cells: Annotated[bool, flag("--pooled_cells", _POOLED)] = False,
     alpha: Annotated[float, flag("--alpha", "Error rate of a family of tests.")] = 0.05,
-) -> None:
+) -> int:
     """Write a study's report: tables, tests and figures in one page, and as files beside it.
 
     Only committed trials are read, and nothing of the study is changed; several studies come into
@@ -80,12 +80,13 @@ def _analyse(
         print(f"figures: {report.figures[0].parent}")
     print(f"tables: {report.tables[0].parent}")
     print(f"report: {report.page}")
+    return 0
 
 
 @_command("clean")
 def _clean(
     directory: Annotated[str, _DIR],
-) -> None:
+) -> int:
     """Remove half-written files, files of uncommitted trials and stale claims of a study.
 
     Only files that a study makes are removed, and none while a driver is at work. Committed trials
@@ -102,6 +103,7 @@ def _clean(
         print(line)
     total = len(cleaned.removed) + len(cleaned.claims)
     print(f"removed {total} {'file' if total == 1 else 'files'}" if total else "nothing to remove")
+    return 0
 
 
 _MARKS = {"well": "", "note": "note", "problem": "PROBLEM"}
@@ -117,7 +119,7 @@ def _doctor(
     ] = None,
     *,
     as_json: Annotated[bool, _JSON] = False,
-) -> int:
+) -> int | None:
     """Show what this machine has and what will be used, and whether a study's folder is well.
 
     Nothing is changed, and no network is asked but for the folder. What is missing and not needed,
@@ -138,11 +140,10 @@ def _doctor(
     else:
         _print_findings(found)
         print(f"{problems} problem{'' if problems == 1 else 's'}" if problems else "all is well")
-    return 1 if problems else 0
+    return 1 if problems else None
 
 
 def _print_findings(found: Sequence[Finding]) -> None:
-    from rich.markup import escape  # noqa: PLC0415 - slow to import
     from rich.table import Table  # noqa: PLC0415
 
     from aes_lipi.cli.tables import console  # noqa: PLC0415
@@ -150,7 +151,7 @@ def _print_findings(found: Sequence[Finding]) -> None:
     table = Table(box=None, show_header=False)
     for each in found:
         remedy = f" -> {each.remedy}" if each.remedy else ""
-        table.add_row(each.subject, _MARKS[each.state], escape(printable(each.said + remedy, None)))
+        table.add_row(each.subject, _MARKS[each.state], printable(each.said + remedy, None))
     console().print(table)
 
 
@@ -177,7 +178,7 @@ def _export(
     output_dir: Annotated[
         str | None, flag("--output_dir", "Where to write; by default DIR/exports/...", "DIR")
     ] = None,
-) -> None:
+) -> int:
     """Write a trained model for use without aes_lipi, with a model card.
 
     Without a target it is the answer of the trial of lowest validation loss, among those that
@@ -198,10 +199,10 @@ def _export(
         output_dir=output_dir,
     )
     _print_exported(done)
+    return 0
 
 
 def _print_exported(done: Exported) -> None:
-    from rich.markup import escape  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
     from aes_lipi.cli.tables import console  # noqa: PLC0415
@@ -212,7 +213,7 @@ def _print_exported(done: Exported) -> None:
     where = "" if choice.place is None else f", generation {choice.place.generation}"
     where += "" if choice.place is None else f", cell {choice.place.cell}"
     title = f"{choice.label} ({choice.trial.variant}), trial {choice.trial.trial}{where}"
-    table = Table(title=escape(title), title_justify="left")
+    table = Table(title=title, title_justify="left")
     table.add_column("")
     for heading in ("trained", "exported", "left"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -259,7 +260,7 @@ def _reproduce(
         bool, flag("--local", "On this machine, even if there is a Ray cluster.")
     ] = False,
     address: Annotated[str | None, flag("--address", "Ray cluster to run on.", CLUSTER)] = None,
-) -> None:
+) -> int | None:
     """Run, go on with or read the studies behind the published figures, and judge every claim.
 
     What is there is not run again: a preset that `run.py --rq` has run is read where it lies. The
@@ -279,7 +280,7 @@ def _reproduce(
     plan = (quick_plan if quick else full_plan)(output_dir, names or None)
     print_plan(plan)
     if dry_run:
-        return
+        return None
     failed = 0
     if not read_only:
         from aes_lipi.cli.running import RunOptions, run_all  # noqa: PLC0415
@@ -291,8 +292,7 @@ def _reproduce(
     page = write_page(findings, plan, join(output_dir, "quick") if quick else output_dir)
     print_reproduction(findings, main_table(findings))
     print(f"reproduction: {page}")
-    if failed:
-        raise typer.Exit(1)
+    return 1 if failed else 0
 
 
 @_command("status")

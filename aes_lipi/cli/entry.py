@@ -9,6 +9,9 @@ import socket
 import sys
 import threading
 import time
+from contextlib import suppress
+
+from aes_lipi.io.streams import spared_streams
 
 _EXIT_USAGE = 2
 _EXIT_INTERRUPTED = 130
@@ -33,15 +36,19 @@ def main(program: str = "aes-lipi") -> None:
     Args:
         program: `aes-lipi`, or `run.py` for its command `run` alone.
     """
-    try:
-        _heed_signals()
-        code = _run(program)
-    except BaseException as error:  # what an import makes of an interrupt is anybody's guess
-        if not _interrupted.is_set() and not isinstance(error, KeyboardInterrupt):
-            raise
-        code = _EXIT_INTERRUPTED
-    if code == _EXIT_INTERRUPTED:
-        _complain(_INTERRUPTED)
+    with spared_streams() as lost:
+        try:
+            _heed_signals()
+            code = _run(program)
+        except BaseException as error:  # what an import makes of an interrupt is anybody's guess
+            if not _interrupted.is_set() and not isinstance(error, KeyboardInterrupt):
+                raise
+            code = _EXIT_INTERRUPTED
+        if code == _EXIT_INTERRUPTED:
+            _complain(_INTERRUPTED)
+        if (why := lost()) is not None:
+            _complain(f"standard output: {why.strerror}; what it should show is not all there")
+            code = _EXIT_USAGE if code is None else code  # commands whose work is on disk return 0
     sys.exit(code or 0)
 
 
@@ -64,8 +71,8 @@ def _run(program: str) -> int | None:
     except typer.TyperException as error:
         _complain(error.format_message())
         return _EXIT_USAGE
-    except typer.Abort:
-        return _EXIT_INTERRUPTED
+    except typer.Abort as aborted:  # typer takes the end of a file for an interruption
+        raise (aborted.__cause__ or aborted) from None
     return code
 
 
@@ -102,7 +109,8 @@ def _end_in_time(hears: socket.socket) -> None:
 def _end_now() -> None:
     """End this process, whatever it is at; workers and a Ray of its own end with it."""
     cursor = _SHOW_CURSOR if os.isatty(2) else b""
-    os.write(2, cursor + f"error: {_INTERRUPTED}\n".encode())
+    with suppress(OSError):
+        os.write(2, cursor + f"error: {_INTERRUPTED}\n".encode())
     os._exit(_EXIT_INTERRUPTED)
 
 

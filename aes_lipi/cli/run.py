@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 from pydantic.fields import FieldInfo
+from typer.core import HAS_RICH
 
 from aes_lipi.config import (
     DATA_FIELDS,
@@ -60,6 +61,11 @@ RETRY = "Also run trials that failed before."
 _RESTORE = "Also run trials whose model is missing or damaged, to make it again."
 
 
+def literal(text: str) -> str:
+    """Text for help, where brackets would be taken for colours."""
+    return text.replace("[", r"\[") if HAS_RICH else text
+
+
 def flag(
     name: str,
     text: str,
@@ -69,7 +75,7 @@ def flag(
     least: int | None = None,
 ) -> Any:
     """An option of a command, spelt as it is given."""
-    return typer.Option(name, help=text, metavar=metavar, rich_help_panel=panel, min=least)
+    return typer.Option(name, help=literal(text), metavar=metavar, rich_help_panel=panel, min=least)
 
 
 _study = partial(flag, panel="Study")
@@ -135,8 +141,7 @@ def _run(
             replay=replay,
             fresh=fresh,
         )
-        if run_all(studies, folders, options):
-            raise typer.Exit(1)
+        raise typer.Exit(1 if run_all(studies, folders, options) else 0)
 
 
 def one_thread() -> None:
@@ -274,7 +279,7 @@ def _field_parameters() -> list[inspect.Parameter]:
 def _option(
     name: str, flags: list[str], metavar: str, description: str, panel: str
 ) -> inspect.Parameter:
-    option = typer.Option(*flags, metavar=metavar, help=description, rich_help_panel=panel)
+    option = typer.Option(*flags, metavar=metavar, help=literal(description), rich_help_panel=panel)
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from aes_lipi.cli.tables import duration
+from aes_lipi.cli.tables import console, duration
 from aes_lipi.config import Study
 from aes_lipi.errors import UserError, printable
 from aes_lipi.execution.messages import Action, Began, Event, Heard, Placed, Say, Written
@@ -48,8 +47,8 @@ class StudyProgress(Protocol):
 
 def progress_for(study: Study) -> StudyProgress:
     """Live on a terminal, plain otherwise."""
-    console = Console(stderr=True)
-    return LiveProgress(study, console) if console.is_terminal else PlainProgress(study)
+    errors = console(errors=True)
+    return LiveProgress(study, errors) if errors.is_terminal else PlainProgress(study)
 
 
 @dataclass
@@ -168,26 +167,26 @@ class LiveProgress:
         self._state = state
         if isinstance(event, Written) and event.error is not None:
             line = _failure_line(state.trials[event.trial], event.error)
-            self._console.print(line, markup=False)
+            self._console.print(line)
         for action in actions:
             if isinstance(action, Say):
-                self._console.print(action.text, markup=False)
+                self._console.print(action.text)
 
     def _table(self) -> Table:
         table = Table(
             box=None,
             pad_edge=False,
-            caption=escape(summary_line(self._state, time.monotonic())),
+            caption=summary_line(self._state, time.monotonic()),
             caption_justify="left",
         )
-        table.add_column(escape(self._study.name), no_wrap=True, overflow="ellipsis")
+        table.add_column(self._study.name, no_wrap=True, overflow="ellipsis")
         table.add_column("", width=_BAR_WIDTH)
         for title in ("done", "running", "failed"):
             table.add_column(title, justify="right")
         for row in tallies(self._state, self._console.height - _LINES_AROUND_ROWS):
             bar = ProgressBar(max(1, row.generations), row.generations_done, width=_BAR_WIDTH)
             counts = (f"{row.done} of {row.trials}", str(row.running), str(row.failed or ""))
-            table.add_row(escape(row.label), bar, *counts)
+            table.add_row(row.label, bar, *counts)
         return table
 
 

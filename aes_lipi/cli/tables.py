@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from aes_lipi.config import Study
@@ -29,10 +28,15 @@ _PLAIN_WIDTH = 120
 _WIDE = 110  # columns that the closing table takes with everything in it
 
 
-def console() -> Console:
-    """Standard output: as wide as the terminal, or wide enough for every table."""
-    output = Console()
-    return output if output.is_terminal else Console(width=_PLAIN_WIDTH)
+def console(*, errors: bool = False) -> Console:
+    """Standard output, as wide as the terminal or wide enough for every table, or standard error.
+
+    It shows every text as it is: names of a user's are no markup.
+    """
+    output = Console(stderr=errors, markup=False, emoji=False)
+    if not errors and not output.is_terminal:
+        output.width = _PLAIN_WIDTH
+    return output
 
 
 def duration(seconds: float) -> str:
@@ -89,7 +93,7 @@ def print_summary(study: Study, location: str | Path, summary: Summary) -> None:
     output = console()
     wide = output.width >= _WIDE
     title = "median [quartiles]" if wide else "median"
-    table = Table(title=escape(f"{study.name}: {title} over trials"), title_justify="left")
+    table = Table(title=f"{study.name}: {title} over trials", title_justify="left")
     table.add_column("variant", min_width=12, overflow="fold")
     headings = ("id", "trials", "mean L1", "test L1", "capacity", "wall time")
     for heading in headings if wide else headings[1:]:
@@ -156,7 +160,7 @@ def _loss(value: float | None) -> str:
 
 def _plain(text: str) -> str:
     """Text from a file, for a table."""
-    return escape(printable(text, None))
+    return printable(text, None)
 
 
 def _cells(row: pd.Series[float], wide: bool) -> list[str]:
@@ -189,7 +193,7 @@ def print_plan(plan: ReproductionPlan) -> None:
             str(len(each.study.variants)),
             str(each.study.n_trials),
             "~" + duration(estimated_seconds(each.study)),
-            escape(place_of(each.location)),
+            place_of(each.location),
         )
     console().print(table)
 
@@ -200,15 +204,15 @@ def print_reproduction(findings: Findings, grid: Grid) -> None:
     for name in grid.head:
         values.add_column(name, justify="left" if name == grid.head[0] else "right")
     for row in grid.rows:
-        values.add_row(*map(escape, row))
+        values.add_row(*row)
     verdicts = Table(title="claims and controls", title_justify="left")
     for name in ("claim or question", "verdict"):
         verdicts.add_column(name)
     for claim in findings.claims:
-        verdicts.add_row(escape(claim.sentence), claim.outcome)
+        verdicts.add_row(claim.sentence, claim.outcome)
     for control in findings.controls:
         answers = ", ".join(f"{each.label}: {each.answer}" for each in control.answers)
-        verdicts.add_row(escape(control.question), escape(answers or "not run"))
+        verdicts.add_row(control.question, answers or "not run")
     for table in (values, verdicts):
         console().print(table)
     for line in (*findings.missing, *findings.skipped):

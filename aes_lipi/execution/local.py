@@ -9,11 +9,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext, SpawnProcess
+from types import ModuleType
 
 from aes_lipi.config import Variant
 from aes_lipi.engine.auto import choose_device, compile_ahead, engine_name
@@ -50,6 +53,7 @@ from aes_lipi.execution.stacks import (
 )
 from aes_lipi.execution.study_run import StudyRun
 from aes_lipi.execution.trial import run_trials
+from aes_lipi.io.streams import spared_streams
 
 LOOK_INTERVAL_S = 0.5
 _WORKERS_PER_GPU = 3
@@ -87,6 +91,7 @@ class LocalRunner:
         n_workers, stacks = self._arranged(jobs)
         with minded() as was_given:
             if n_workers > 1 and len(stacks) > 1:
+                _check_may_have_workers(n_workers)
                 _in_workers(stacks, min(n_workers, len(stacks)), study, was_given)
                 return
             here = _ThisProcess()
@@ -151,6 +156,19 @@ class _ThisProcess:
         return []
 
 
+def _check_may_have_workers(n_workers: int) -> None:
+    """Whether this process may start others.
+
+    Raises:
+        UserError: it is a daemon of multiprocessing, which may not; run one trial at a time.
+    """
+    if multiprocessing.current_process().daemon:
+        raise UserError(
+            f"--jobs {n_workers}: this process is a daemon of multiprocessing, which may start no "
+            "others; give jobs=1"
+        )
+
+
 def _in_workers(
     stacks: Sequence[tuple[Job, ...]],
     n_workers: int,
@@ -181,6 +199,7 @@ class _Workers:
     def __init__(self, n_workers: int, datasets: Mapping[Hashable, SharedDataset]) -> None:
         self._datasets = datasets
         self._workers: list[_Worker] = []
+        self._any_came_up = False
         try:
             for _ in range(n_workers):
                 self._workers.append(_Worker(datasets))
@@ -211,17 +230,33 @@ class _Workers:
         return [room for room in rooms if self._workers[room].connection in ready]
 
     def hear(self, room: int, study: StudyRun) -> None:
-        """Hand on a worker's next word, or that it is dead."""
+        """Hand on a worker's next word, or that it is dead.
+
+        Raises:
+            UserError: not even one worker came up, which is no fault of any trial.
+        """
         said = self._workers[room].receive()
-        if said is None:
+        if isinstance(said, _CameUp):
+            self._any_came_up = True
+        elif said is not None:
+            study.hear(*said)
+        elif self._any_came_up:
             study.tell(RoomLost(room, self._workers[room].exit_reason))
         else:
-            study.hear(*said)
+            raise UserError(
+                f"worker processes do not come up: the first {self._workers[room].exit_reason}; "
+                "what it wrote above says why, and --jobs 1 (jobs=1) needs none"
+            )
 
     def close(self) -> None:
         """End all processes."""
         for worker in self._workers:
             worker.stop()
+
+
+@dataclass(frozen=True)
+class _CameUp:
+    """A worker's first word: it has loaded what it needs."""
 
 
 PROGRESS_INTERVAL_S = 0.25
@@ -233,14 +268,18 @@ _FOR_THE_DRIVER = (signal.SIGINT, signal.SIGTERM)
 def _heritage() -> Iterator[None]:
     """What a worker takes over at its start: one thread, and deafness to signals for the driver.
 
-    The driver's own environment is as before afterwards, and it hears what came meanwhile.
+    And not the script that started the study, which it would import and so run again: scripts need
+    no guard, and the standard input can be one. The driver is as before afterwards, and hears what
+    came meanwhile.
     """
-    before = dict(os.environ)
+    before, script = dict(os.environ), sys.modules["__main__"]
     heard = signal.pthread_sigmask(signal.SIG_BLOCK, _FOR_THE_DRIVER)
     one_thread_per_process()
+    sys.modules["__main__"] = ModuleType("__main__")
     try:
         yield
     finally:
+        sys.modules["__main__"] = script
         for variable in THREAD_VARIABLES:
             if variable in before:
                 os.environ[variable] = before[variable]
@@ -276,10 +315,10 @@ class _Worker:
         with suppress(OSError):  # it has just died: `receive` will tell
             self.connection.send(None)
 
-    def receive(self) -> Said | None:
+    def receive(self) -> Said | _CameUp | None:
         """The worker's next word, and of which trial; None if it is dead."""
         try:
-            said: Said = self.connection.recv()
+            said: Said | _CameUp = self.connection.recv()
         except (EOFError, OSError):
             return None
         return said
@@ -313,11 +352,18 @@ def _work(connection: Connection, datasets: Mapping[Hashable, SharedDataset]) ->
 
     What comes while a trial runs is notice.
     """
+    with spared_streams():  # a plug-in may print
+        _serve(connection, datasets)
+
+
+def _serve(connection: Connection, datasets: Mapping[Hashable, SharedDataset]) -> None:
     map_shared(datasets)
     threading.Thread(target=_end_with_driver, name="driver", daemon=True).start()
     for each in _FOR_THE_DRIVER:
         signal.signal(each, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _FOR_THE_DRIVER)
+    with suppress(OSError):  # the driver is gone
+        connection.send(_CameUp())
     while True:
         try:
             stack: tuple[Job, ...] | None = connection.recv()

@@ -43,7 +43,15 @@ def _tell(state: StudyState, progress: StudyProgress, *events: Event) -> None:
 
 def test_the_table_has_a_row_for_every_variant_and_a_line_for_the_whole() -> None:
     screen = io.StringIO()
-    console = Console(file=screen, force_terminal=True, width=100, height=30, color_system=None)
+    console = Console(
+        file=screen,
+        force_terminal=True,
+        width=100,
+        height=30,
+        color_system=None,
+        markup=False,
+        emoji=False,
+    )
     study = _study()
     state, jobs = _state(study), jobs_of(study)
     with LiveProgress(study, console) as progress:
