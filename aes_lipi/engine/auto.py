@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from typing import Literal
 
@@ -98,6 +99,13 @@ def compile_ahead(variants: Iterable[Variant]) -> None:
         from aes_lipi.engine.dense import compile_kernels  # noqa: PLC0415 - numba is slow to import
 
         compile_kernels()
+
+
+def kernel_remarks() -> list[str]:
+    """What a user should know of the kernels of this process and was not told yet, in lines."""
+    target = sys.modules.get("aes_lipi.engine.dense.target")  # numba is slow to import
+    found: list[str] = [] if target is None else target.remarks()
+    return found
 
 
 def choose_device(variant: Variant) -> str:

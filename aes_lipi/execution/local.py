@@ -19,7 +19,7 @@ from multiprocessing.context import SpawnContext, SpawnProcess
 from types import ModuleType
 
 from aes_lipi.config import Variant
-from aes_lipi.engine.auto import choose_device, compile_ahead, engine_name
+from aes_lipi.engine.auto import choose_device, compile_ahead, engine_name, kernel_remarks
 from aes_lipi.errors import UserError
 from aes_lipi.execution.dry_run import check_feasible
 from aes_lipi.execution.inputs import (
@@ -33,6 +33,7 @@ from aes_lipi.execution.messages import (
     Event,
     Job,
     Opened,
+    Remarked,
     RoomLost,
     Said,
     ShutdownAsked,
@@ -103,6 +104,7 @@ class LocalRunner:
                         if was_given():
                             study.tell(ShutdownAsked())
                         study.hear(job.id, message)
+                        _tell_of_kernels(study)
 
     def _arranged(self, todo: Sequence[Job]) -> tuple[int, list[tuple[Job, ...]]]:
         """How many processes work, and the trials that are together."""
@@ -156,6 +158,11 @@ class _ThisProcess:
         return []
 
 
+def _tell_of_kernels(study: StudyRun) -> None:
+    for line in kernel_remarks():
+        study.tell(Remarked(line))
+
+
 def _check_may_have_workers(n_workers: int) -> None:
     """Whether this process may start others.
 
@@ -180,6 +187,7 @@ def _in_workers(
     compile_ahead(variants)
     with large_files_shared(variants) as datasets, closing(_Workers(n_workers, datasets)) as pool:
         study.begin(pool, stacks)
+        _tell_of_kernels(study)
         for room in range(n_workers):
             study.tell(Opened(room))
         while study.state.is_busy:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
+from typing import Any
 
 from aes_lipi._version import __version__
 from aes_lipi.execution.endings import processor_name
@@ -214,10 +215,8 @@ def _kernels() -> tuple[str, str | None, bool]:
     from aes_lipi.engine.dense.kernels import run_batches  # noqa: PLC0415 - numba is slow to import
     from aes_lipi.engine.dense.target import target_name  # noqa: PLC0415
 
-    folder = run_batches.stats.cache_path  # type: ignore[attr-defined]
-    name = run_batches.py_func.__qualname__  # type: ignore[attr-defined]
-    warm = folder is not None and any(Path(folder).glob(f"*.{name}-*.nbi"))
-    return target_name(), folder, warm
+    kernels: Any = run_batches
+    return target_name(), kernels.folder and str(kernels.folder), bool(kernels.cached())
 
 
 def _pins() -> dict[str, str]:

@@ -292,7 +292,7 @@ def test_the_entry_point_is_compiled_once() -> None:
             [ActivationsTask(pair, np.arange(3, dtype=np.int32), "test") for pair in pairs]
         )
     compiled: Any = kernels.run_batches
-    assert len(compiled.signatures) == 1
+    assert len(compiled.compiled.signatures) == 1
 
 
 def test_without_a_place_for_the_cache_it_compiles_all_the_same() -> None:

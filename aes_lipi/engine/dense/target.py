@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Set
+from collections.abc import Callable, Sequence, Set
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
+from numba.core.errors import NumbaError
 
 from aes_lipi.errors import UserError
 
@@ -110,12 +112,70 @@ def entry_point(function: _Function) -> _Function:
     file name carries everything that the machine code depends on.
     """
     function.__qualname__ = f"{function.__qualname__}_{_fingerprint()}"
-    options = {"fastmath": _REORDERED, "nogil": True, "error_model": "numpy"}
-    try:
-        compiled: _Function = _njit(cache=True, **options)(function)
-    except RuntimeError:  # "no locator available": no directory to cache in
-        compiled = _njit(**options)(function)
-    return compiled
+    return cast(_Function, _EntryPoint(function))
+
+
+class _EntryPoint:
+    """A function that is compiled, or loaded, when it is first called.
+
+    A cache that is damaged, or where nothing can be written, does not stop it: see `remarks`.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        try:
+            self.compiled = self._njit(cache=True)
+        except RuntimeError:  # "no locator available": no directory to cache in
+            self.compiled = self._njit()
+
+    def __call__(self, *arguments: Any) -> Any:
+        try:
+            return self.compiled(*arguments)
+        except NumbaError:  # the arguments are not for this function
+            raise
+        except Exception as error:  # compiled code raises nothing: the cache did, in many ways
+            return self._despite(error, arguments)
+
+    def _despite(self, error: Exception, arguments: Sequence[Any]) -> Any:
+        folder, mended = self.folder, "replaced"
+        for path in self.cached():
+            with suppress(OSError):
+                path.unlink()
+        try:
+            answer = self.compiled(*arguments)  # what could only not be kept is there already
+        except Exception:
+            self.compiled = self._njit()
+            answer = self.compiled(*arguments)
+        if not self.cached():
+            mended = "not kept, and compiled in every process"
+        what = f"{type(error).__name__}: {error}".strip(": ")
+        _remarks.append(f"the cache of compiled kernels in {folder} ({what}): {mended}")
+        return answer
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the compiled function is kept; None if nowhere."""
+        path = self.compiled.stats.cache_path
+        return None if path is None else Path(path)
+
+    def cached(self) -> list[Path]:
+        """The files that the compiled function is kept in."""
+        pattern = f"*.{self.function.__qualname__}-*.nb[ci]"
+        return [] if self.folder is None else sorted(self.folder.glob(pattern))
+
+    def _njit(self, cache: bool = False) -> Any:
+        options = {"fastmath": _REORDERED, "nogil": True, "error_model": "numpy"}
+        return _njit(cache=cache, **options)(self.function)
+
+
+_remarks: list[str] = []
+
+
+def remarks() -> list[str]:
+    """What a user should know of kernels and was not told yet, in lines."""
+    told = list(_remarks)
+    _remarks.clear()
+    return told
 
 
 def _fingerprint() -> str:
