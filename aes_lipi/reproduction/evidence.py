@@ -25,7 +25,8 @@ from aes_lipi.results.object_storage import open_storage
 
 _MEASURE = "mean_L1"
 _UNIT: AnalysisUnit = "trial_mean"
-_CAPACITY = "mean_capacity"
+_CELLS: AnalysisUnit = "pooled_cells"
+_CAPACITY = "mean_capacity_published"
 _RESAMPLES = 9_999
 
 
@@ -38,6 +39,7 @@ class PlanResults:
         last: values of `mean_L1` in the last generation, by variant id; none of variants that were
             not tried.
         rows: `mean_L1` of each trial and generation, by variant id.
+        cells: the same of each cell.
         trials: the row of each trial, by variant id.
         failed: number of failed trials, by variant id.
         skipped: lines that say which trials were passed over, and why.
@@ -46,6 +48,7 @@ class PlanResults:
     plan: ReproductionPlan
     last: Mapping[str, Sample]
     rows: Mapping[str, pd.DataFrame]
+    cells: Mapping[str, pd.DataFrame]
     trials: Mapping[str, pd.DataFrame]
     failed: Mapping[str, int]
     skipped: tuple[str, ...]
@@ -63,10 +66,18 @@ class PlanResults:
         found = values_of(rows[rows["generation"] == generation], _MEASURE)
         return found[np.isfinite(found)]
 
+    def cells_at(self, variant: Variant, generation: int) -> pd.DataFrame:
+        """The values of a variant's cells in a generation, with their trials; maybe none."""
+        rows = self.cells.get(variant.id)
+        if rows is None:
+            return pd.DataFrame({"trial": [], _MEASURE: []})
+        there = (rows["generation"] == generation) & rows[_MEASURE].notna()
+        return rows.loc[there, ["trial", _MEASURE]]
+
     def capacity(self, variant: Variant) -> float:
-        """The mean over trials of the share of parameters that are not zero at the end."""
+        """The published definition of capacity at the end, mean over cells and trials."""
         trials = self.trials.get(variant.id)
-        if trials is None or not len(trials):
+        if trials is None or not len(trials) or _CAPACITY not in trials:
             return float("nan")
         return float(values_of(trials, _CAPACITY).mean())
 
@@ -80,12 +91,13 @@ def read_results(plan: ReproductionPlan) -> PlanResults:
     locations = [each.location for each in plan.studies]
     begun = [each for each in locations if open_storage(each).read(STUDY_FILE, 1) is not None]
     if not begun:
-        return PlanResults(plan, {}, {}, {}, {}, ())
-    data = read_measurements(begun, [_MEASURE], units=[_UNIT])
+        return PlanResults(plan, {}, {}, {}, {}, {}, ())
+    data = read_measurements(begun, [_MEASURE], units=[_UNIT, _CELLS])
     return PlanResults(
         plan=plan,
         last={each.variant: each for each in generation_samples(data, _MEASURE, _UNIT)},
         rows=rows_of_variants(data.units[_UNIT], data.labels),
+        cells=rows_of_variants(data.units[_CELLS], data.labels),
         trials=rows_of_variants(data.trials, data.labels),
         failed=Counter(data.failures["variant"]),
         skipped=tuple(line for line in data.skipped if REPEATED not in line),
@@ -94,11 +106,11 @@ def read_results(plan: ReproductionPlan) -> PlanResults:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over trials.
+    """A mean over trials, or a median over the cells of all trials.
 
     Attributes:
         n: trials.
-        mean: their mean; NaN without trials.
+        mean: the mean, or the median; NaN without trials.
         low: lower end of its interval; NaN with fewer than two trials.
         high: its upper end.
     """
@@ -134,6 +146,29 @@ def estimate(values: Float64) -> Estimate:
     return Estimate(n, mean, float(low), float(high))
 
 
+def estimate_median(cells: pd.DataFrame) -> Estimate:
+    """The median over the cells of all trials, and its interval from drawing trials anew.
+
+    Args:
+        cells: `mean_L1` of each cell, with its `trial`.
+    """
+    ordered = cells.sort_values(_MEASURE)
+    values = ordered[_MEASURE].to_numpy(dtype=np.float64)
+    trials, of = np.unique(ordered["trial"].to_numpy(), return_inverse=True)
+    n = len(trials)
+    median = float(np.median(values)) if n else float("nan")
+    if n < 2:
+        return Estimate(n, median, float("nan"), float("nan"))
+
+    def medians(drawn: Float64) -> Float64:
+        passed = np.cumsum(drawn[:, of], axis=1)
+        found: Float64 = values[np.argmax(2 * passed >= passed[:, -1:], axis=1)]
+        return found
+
+    low, high = bootstrap_interval(medians, n, resamples=_RESAMPLES)
+    return Estimate(n, median, float(low), float(high))
+
+
 @dataclass(frozen=True)
 class Point:
     """A series at one epoch.
@@ -141,7 +176,7 @@ class Point:
     Attributes:
         epoch: as published: a number, or `last`.
         generation: the same in our trials.
-        ours: mean over trials of the trial's mean over cells.
+        ours: mean over trials of the trial's mean over cells, or the median over all cells.
         published: None where nothing was read, or where our trials are shorter and the epoch is not
             the last one.
         agrees: whether the published value lies in our interval, widened by the error of reading
@@ -166,8 +201,7 @@ class SeriesFinding:
         n_trials: committed trials.
         n_failed: failed trials.
         points: one per epoch that our trials reach.
-        capacity: mean over trials and cells of the share of parameters that are not zero at the
-            end; NaN without trials.
+        capacity: see `PlanResults.capacity`; NaN without trials.
     """
 
     name: str
@@ -181,11 +215,12 @@ class SeriesFinding:
 
 @dataclass(frozen=True)
 class FigureFinding:
-    """One figure."""
+    """One figure; `statistic` as in `Figure`."""
 
     name: str
     title: str
     preset: str
+    statistic: str
     series: tuple[SeriesFinding, ...]
 
 
@@ -197,13 +232,15 @@ def find_figure(figure: Figure, evidence: PlanResults) -> FigureFinding:
         evidence: of the plan's studies.
     """
     variants = evidence.plan.variants[figure.name]
-    found = [_series(series, variants[series.name], evidence) for series in figure.series]
-    return FigureFinding(figure.name, figure.title, figure.preset, tuple(found))
+    found = [_series(figure, each, variants[each.name], evidence) for each in figure.series]
+    return FigureFinding(figure.name, figure.title, figure.preset, figure.statistic, tuple(found))
 
 
-def _series(series: Series, variant: Variant, evidence: PlanResults) -> SeriesFinding:
+def _series(
+    figure: Figure, series: Series, variant: Variant, evidence: PlanResults
+) -> SeriesFinding:
     epochs = evidence.plan.published.epochs
-    points = [_point(epoch, series, variant, evidence) for epoch in epochs]
+    points = [_point(epoch, figure, series, variant, evidence) for epoch in epochs]
     return SeriesFinding(
         name=series.name,
         label=series.label,
@@ -215,13 +252,19 @@ def _series(series: Series, variant: Variant, evidence: PlanResults) -> SeriesFi
     )
 
 
-def _point(epoch: Epoch, series: Series, variant: Variant, evidence: PlanResults) -> Point | None:
+def _point(
+    epoch: Epoch, figure: Figure, series: Series, variant: Variant, evidence: PlanResults
+) -> Point | None:
     """None where our trials end before that epoch."""
     plan, last = evidence.plan, variant.epochs - 1
     generation = last if epoch == "last" else epoch
     if generation >= last and epoch != "last":
         return None
-    ours = estimate(evidence.values(variant, generation))
+    ours = (
+        estimate(evidence.values(variant, generation))
+        if figure.statistic == "mean"
+        else estimate_median(evidence.cells_at(variant, generation))
+    )
     is_shorter = plan.scale is not None and plan.scale.epochs < plan.published.source.epochs
     is_comparable = epoch == "last" or not is_shorter
     published = series.published.get(epoch) if is_comparable else None

@@ -119,7 +119,7 @@ def main_table(findings: Findings) -> Grid:
                     number(series.capacity),
                 )
             )
-    head = ("series", "trials", "published", "ours, mean [95 %]", "agrees", "capacity left")
+    head = ("series", "trials", "published", "ours [95 %]", "agrees", "capacity, published")
     return Grid(head, tuple(rows))
 
 
@@ -178,7 +178,11 @@ def _capital(text: str) -> str:
 
 
 def _figure(found: FigureFinding, folder: Path) -> _Beside:
-    caption = "Mean over trials of the mean over cells, and its 95 % bootstrap interval."
+    caption = (
+        "Mean over trials of the mean over cells, and its 95 % bootstrap interval."
+        if found.statistic == "mean"
+        else "Median over the cells of all trials, and its 95 % bootstrap interval over trials."
+    )
     if any(point.published is not None for each in found.series for point in each.points):
         caption += " Bars: what was published."
     named = Named(found.name, found.title, caption)
@@ -202,8 +206,8 @@ def _values(found: FigureFinding) -> Grid:
         for point in series.points
     ]
     head = (
-        *("series", "epoch", "trials", "published", "ours, mean [95 %]", "agrees"),
-        "capacity left",
+        *("series", "epoch", "trials", "published", "ours [95 %]", "agrees"),
+        "capacity, published",
     )
     return Grid(head, tuple(rows))
 
@@ -220,8 +224,8 @@ def _agreements(found: FigureFinding) -> str:
         return "No published values to compare with."
     return (
         f"{sum(compared)} of {len(compared)} published values lie in our interval, widened by the "
-        "error of reading them. They are means of trials of another data set, seeds unknown, and "
-        "vary themselves: of two such means, one lies outside the other's interval one time in six."
+        "error of reading them. They are of trials of another data set, seeds unknown, and vary "
+        "themselves: of two such means, one lies outside the other's interval one time in six."
     )
 
 

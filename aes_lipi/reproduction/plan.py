@@ -14,6 +14,9 @@ from aes_lipi.errors import UserError, nearest, printable
 from aes_lipi.reproduction.published import Published, Selector, load_published
 from aes_lipi.results.storage import join
 
+_PUBLISHED_EPOCHS = 400
+"""Presets of several times as many stay so many times as long."""
+
 
 @dataclass(frozen=True)
 class ScaledDown:
@@ -31,7 +34,9 @@ class ScaledDown:
 
     def overrides(self, study: Study) -> Mapping[str, int]:
         """Which fields of a preset are replaced, by what."""
-        replaced = {"trials": self.trials, "epochs": self.epochs}
+        longest = max(variant.epochs for variant in study.variants)
+        times = max(1, longest // _PUBLISHED_EPOCHS)
+        replaced = {"trials": self.trials, "epochs": times * self.epochs}
         largest = max(variant.population_size for variant in study.variants)
         if largest > self.population_size:
             replaced["population_size"] = self.population_size

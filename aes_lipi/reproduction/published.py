@@ -56,7 +56,7 @@ class Series(_Frozen):
         name: unique in its figure.
         label: what tables and sentences call it.
         variant: settings that select it in the figure's preset.
-        published: mean over trials and cells, by epoch; none where none was read.
+        published: the figure's statistic, by epoch; none where none was read.
     """
 
     name: str
@@ -66,11 +66,20 @@ class Series(_Frozen):
 
 
 class Figure(_Frozen):
-    """A published figure, and the preset behind it."""
+    """A published figure, and the preset behind it.
+
+    Attributes:
+        name: unique in the file.
+        title: what it shows.
+        preset: that is run for it.
+        statistic: what its values are: means over trials and cells, or medians of pooled cells.
+        series: its curves or boxes.
+    """
 
     name: str
     title: str
     preset: str
+    statistic: Literal["mean", "median of cells"] = "mean"
     series: Annotated[tuple[Series, ...], Field(min_length=1)]
 
     def named(self, name: str) -> Series:
@@ -83,10 +92,18 @@ class Figure(_Frozen):
 
 
 class _Claim(_Frozen):
+    """What the paper says of one figure, or of one `against` another."""
+
     name: str
     sentence: str
     figure: str
+    against: str = ""
     note: str = ""
+
+    @property
+    def figures(self) -> tuple[str, str]:
+        """The figures of the first and of the second of each pair."""
+        return self.figure, self.against or self.figure
 
 
 class _LowerClaim(_Claim):
@@ -190,11 +207,13 @@ class Published(_Frozen):
 
     def _check_claims(self) -> None:
         for claim in self.claims:
-            _check_known(claim.name, [claim.figure], [figure.name for figure in self.figures])
-            figure = self.figure(claim.figure)
-            known = [series.name for series in figure.series]
-            for pair in claim.family(figure):
-                _check_known(claim.name, pair, known)
+            _check_known(claim.name, claim.figures, [figure.name for figure in self.figures])
+            first, second = (
+                [series.name for series in self.figure(name).series] for name in claim.figures
+            )
+            for a, b in claim.family(self.figure(claim.figure)):
+                _check_known(claim.name, [a], first)
+                _check_known(claim.name, [b], second)
 
     def _check_controls(self) -> None:
         figures = [figure.name for figure in self.figures]

@@ -80,16 +80,23 @@ def _judge_claim(claim: Claim, results: PlanResults) -> ClaimVerdict:
 
 
 def _family(claim: Claim, results: PlanResults) -> tuple[JudgedPair, ...]:
-    published = results.plan.published
-    figure = published.figure(claim.figure)
-    variants = results.plan.variants.get(claim.figure)
-    if variants is None:
+    published, known = results.plan.published, results.plan.variants
+    if any(name not in known for name in claim.figures):
         return ()
-    samples = {
-        series.name: results.sample(variants[series.name], series.label) for series in figure.series
-    }
-    family = [(samples[a], samples[b]) for a, b in claim.family(figure)]
+    first, second = (
+        {
+            series.name: results.sample(known[name][series.name], _label(claim, name, series.label))
+            for series in published.figure(name).series
+        }
+        for name in claim.figures
+    )
+    family = [(first[a], second[b]) for a, b in claim.family(published.figure(claim.figure))]
     return compared(family, published.source.reading_error)
+
+
+def _label(claim: Claim, figure: str, label: str) -> str:
+    """What a series is called; with its figure where a claim is about two of them."""
+    return f"{label} ({figure})" if claim.against else label
 
 
 def _outcome(relations: Sequence[Relation]) -> _ClaimOutcome:

@@ -41,7 +41,7 @@ def results_of(losses: Losses) -> PlanResults:
     for (name, series), values in losses.items():
         variant, known = QUICK_PLAN.variants[name][series].id, np.array(values, dtype=np.float64)
         samples[variant] = Sample(variant, series, known, np.arange(len(known)), seed=1)
-    return PlanResults(QUICK_PLAN, samples, {}, {}, {}, ())
+    return PlanResults(QUICK_PLAN, samples, {}, {}, {}, {}, ())
 
 
 def commit_losses(plan: ReproductionPlan, losses: Losses) -> None:

@@ -30,9 +30,10 @@ def test_planted_trials_are_found_as_they_were_planted(tmp_path: Path) -> None:
     }
     commit_losses(plan, ends)
     found = find(plan)
-    canonical, ring = found.claims
-    assert (canonical.outcome, ring.outcome) == ("not run", "holds")
-    assert [pair.found.n_a for pair in ring.pairs] == [8, 7, 8]
+    _, ring, both = found.claims
+    assert [each.outcome for each in found.claims] == ["not run", "holds", "not run"]
+    assert [pair.found.n_a for pair in ring.pairs] == [8, 7]
+    assert [pair.relation for pair in both.pairs] == ["lower", "lower", "not run", "lower"]
     assert {pair.found.test for pair in ring.pairs} == {"wilcoxon"}
     assert [each.answers[0].answer for each in found.controls] == ["in part", "not run"]
     assert found.missing == (
@@ -51,11 +52,11 @@ def test_nothing_begun_is_no_error(tmp_path: Path) -> None:
     plan = quick_plan(tmp_path)
     found = find(plan)
     assert {claim.outcome for claim in found.claims} == {"not run"}
-    assert [each.answers[0].answer for each in found.controls] == ["not run"] * 6
+    assert [each.answers[0].answer for each in found.controls] == ["not run"] * 7
     assert [figure.name for figure in found.figures] == list(plan.variants)[:2]
     assert {point.agrees for each in found.figures[0].series for point in each.points} == {None}
     left_out = [line for line in found.missing if "left out when scaled down" in line]
-    assert len(left_out) == 4
+    assert len(left_out) == 6
 
 
 def test_a_study_that_was_only_begun_is_not_run(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ PUBLISHED = load_published()
 CONTENT = yaml.safe_load(files("aes_lipi.reproduction").joinpath("published.yaml").read_text())
 
 OPERATORS = {"no": "none", "VARIANCE": "activation", "CONJUNCTIVE": "lexicase", "RANDOM": "random"}
+BEST = {"random": "exponential", "activation": "population", "lexicase": "final_n"}
 FIGURES = {"Lipi": "best_of_lipi", "canonical": "best_of_canonical"}
 
 PLACES = [
@@ -35,13 +36,28 @@ PLACES = [
 
 
 def specified() -> dict[tuple[str, str], list[float]]:
-    """The table of section 9."""
+    """The tables of section 9."""
     text = files("aes_lipi").joinpath("ALGORITHM.md").read_text("utf-8")
     rows = re.findall(r"^\| (Lipi|canonical), (\w+) [\w ]*\|(.*)\|$", text, re.MULTILINE)
-    return {
+    found = {
         (FIGURES[setting], OPERATORS[operator]): [float(cell) for cell in cells.split("|")]
         for setting, operator, cells in rows
     }
+    table = text[text.index("| figure | series |") : text.index("Pruning during training against")]
+    figure = ""
+    for row in table.splitlines()[2:]:
+        if not row:
+            continue
+        title, series, *values = (cell.strip() for cell in row.strip("|").split("|"))
+        figure = title or figure
+        known = [float(value) for value in values if value != "-"]
+        if figure == "Lipi Small":
+            found["best_of_lipi_small", OPERATORS.get(series.split()[0], series)] = known
+        else:
+            found[f"schedules_{OPERATORS[figure.split()[1]]}", series] = known
+    for operator, best in BEST.items():
+        found[f"schedules_{operator}", best] = found["best_of_lipi", operator]
+    return found
 
 
 def test_the_values_are_those_of_the_specification() -> None:
@@ -49,14 +65,41 @@ def test_the_values_are_those_of_the_specification() -> None:
         (figure.name, series.name): list(series.published.values())
         for figure in PUBLISHED.figures
         for series in figure.series
-        if series.published
+        if figure.statistic == "mean"
     }
-    assert len(ours) == 8
+    assert len(ours) == 8 + 3 * 6 + 4
     assert ours == specified()
     assert PUBLISHED.epochs == (100, 200, 300, "last")
     for figure in PUBLISHED.figures:
         for series in figure.series:
-            assert tuple(series.published) in ((), PUBLISHED.epochs)
+            assert (
+                tuple(series.published)
+                in (
+                    (),
+                    PUBLISHED.epochs,
+                    PUBLISHED.epochs[1:],  # at first none was read
+                    PUBLISHED.epochs[-1:],  # of boxes
+                )
+            )
+
+
+def test_medians_of_boxes_are_those_of_the_specification() -> None:
+    text = files("aes_lipi").joinpath("ALGORITHM.md").read_text("utf-8")
+    start = text.index("medians of pooled cells, ring:")
+    sentence = text[start : text.index("Median capacities", start)]
+    specified = [float(value) for value in re.findall(r"\.\d{3}", sentence)]
+    boxes = [PUBLISHED.figure(f"box_best_of_{name}") for name in ("lipi", "canonical")]
+    of = [
+        {series.name: series.published.get("last") for series in figure.series} for figure in boxes
+    ]
+    order = ("random", "activation", "lexicase")
+    pairs = [(of[0][name], of[0][f"{name}_after"]) for name in order]
+    assert [value for pair in pairs for value in pair] == specified[:6]
+    assert [of[0]["none"], *(of[1][f"{name}_after"] for name in order)] == [
+        *specified[6:8],
+        *specified[7:8] * 2,
+    ]
+    assert of[1]["none"] == specified[8]
 
 
 @pytest.mark.parametrize(("preset", "series", "selector"), PLACES)
@@ -65,7 +108,9 @@ def test_every_selector_is_one_variant_of_its_preset(
 ) -> None:
     assert preset in list_presets()
     variant = _select(load_study(preset), selector)
-    assert series in ("none", variant.prune_method, variant.prune_schedule)
+    after = "_after" if variant.prune_schedule == "prune_after" else ""
+    named = ("none", f"{variant.prune_method}{after}", variant.prune_schedule)
+    assert series in named
     assert (series == "none") == (variant.prune_method == "None")
 
 
@@ -99,7 +144,7 @@ def test_controls_differ_from_what_they_are_a_change_of() -> None:
             theirs = _select(load_study(origin.preset), origin.named(name).variant)
             changed = {k for k, v in ours.model_dump().items() if v != getattr(theirs, k)}
             assert changed
-            assert changed <= {"learning_rate_policy", "optimizer_state", "radius"}
+            assert changed <= {"learning_rate_policy", "optimizer_state", "radius", "epochs"}
 
 
 def at(*path: str | int) -> Callable[[Any], Any]:
@@ -125,7 +170,7 @@ def at(*path: str | int) -> Callable[[Any], Any]:
         (at("claims", 0), "figure", "best", "best is none of"),
         (at("claims", 0), "kind", "worst", "does not match any of the expected tags"),
         (at("claims", 0, "pairs"), 0, ["magnitude", "random"], "magnitude is none of"),
-        (at("claims", 2), "best", "prune_after", "prune_after is none of"),
+        (at("claims", 4), "best", "prune_after", "prune_after is none of"),
         (at("references"), "ring", "lipi", "lipi is none of"),
         (at("controls", 0), "towards", "cell", "'baseline' or 'ring'"),
         (at("controls", 0, "series"), "magnitude", {}, "magnitude is none of"),
