@@ -56,7 +56,7 @@ PruneSchedule = Literal[
 ]
 
 _Added = str
-"""Name of something that a user adds to the built-in choices: see `aes_lipi.config.names`."""
+"""Name of something that a user adds to the built-in choices: see `aes_lipi.config.defaults`."""
 
 BUILT_IN: Mapping[str, tuple[str, ...]] = {
     "environment": get_args(EnvironmentName),
