@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -33,3 +35,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure() -> None:
     shutil.rmtree(os.environ["RAY_TMPDIR"], ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _signals_of_the_tests() -> Iterator[None]:
+    """A command that ran in this process no longer ends it, in time, after a signal."""
+    yield
+    signal.set_wakeup_fd(-1)
