@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -13,11 +14,26 @@ class UserError(Exception):
 
     Args:
         message: the line; what would break or colour it, such as a line break in the name of a
-            file, becomes a question mark.
+            file, becomes a question mark, and secrets in addresses are left out.
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(printable(message, None))
+        super().__init__(printable(without_secrets(message), None))
+
+
+_USER = re.compile(r"(?<![\w+.-])([a-zA-Z][\w+.-]*:/+)[^\s'\"]*@")
+_OPTION = re.compile(
+    r"(?i)([?&][^=&\s]*(?:key|secret|token|password|sas|credential)[^=&\s]*=)[^&\s]+"
+)
+
+
+def without_secrets(text: str) -> str:
+    """Text without the user and the secret of an address in it, and without options that are keys.
+
+    Whether the address can be parsed does not matter: what stands between `://` and the last `@`
+    of the word is left out.
+    """
+    return _OPTION.sub(r"\1...", _USER.sub(r"\1", text))
 
 
 def nearest(name: str, names: Iterable[str], cutoff: float = 0.5) -> str:

@@ -228,7 +228,7 @@ def variant_labels(order: Iterable[str], tried: pd.DataFrame) -> dict[str, str]:
 
 def shown_name(text: object) -> str:
     """A name from a file as pages and figures can show it: without what no font has."""
-    return "".join(letter if letter.isprintable() else "?" for letter in str(text))
+    return printable(text, None)
 
 
 def told_apart(names: Mapping[str, str], *longer: Mapping[str, str]) -> dict[str, str]:

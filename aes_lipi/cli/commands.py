@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aes_lipi.cli.run import CLUSTER, RETRY, TOKENS, flag, make_app, one_thread, run_app
+from aes_lipi.cli.terminal import cell, console, say
 from aes_lipi.config import expanded
-from aes_lipi.errors import UserError, printable
-from aes_lipi.results.storage import is_address, join
+from aes_lipi.errors import UserError
+from aes_lipi.results.storage import is_address, join, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,11 +76,11 @@ def _analyse(
     kinds = [kind.strip() for kind in formats.split(",") if kind.strip()]
     report = analyse(list(directories), report_dir, formats=kinds, pooled=pooled_cells, alpha=alpha)
     for line in report.skipped:
-        print(line)
+        say(line)
     if report.figures:
-        print(f"figures: {report.figures[0].parent}")
-    print(f"tables: {report.tables[0].parent}")
-    print(f"report: {report.page}")
+        say(f"figures: {report.figures[0].parent}")
+    say(f"tables: {report.tables[0].parent}")
+    say(f"report: {report.page}")
     return 0
 
 
@@ -96,13 +97,13 @@ def _clean(
 
     cleaned = clean(directory)
     for path, why in cleaned.removed.items():
-        print(f"removed {path} ({why})")
+        say(f"removed {path} ({why})")
     for whose in cleaned.claims:
-        print(f"removed the claim of {whose}, which is gone")
+        say(f"removed the claim of {whose}, which is gone")
     for line in cleaned.kept:
-        print(line)
+        say(line)
     total = len(cleaned.removed) + len(cleaned.claims)
-    print(f"removed {total} {'file' if total == 1 else 'files'}" if total else "nothing to remove")
+    say(f"removed {total} {'file' if total == 1 else 'files'}" if total else "nothing to remove")
     return 0
 
 
@@ -139,19 +140,17 @@ def _doctor(
         print(json.dumps({**document, "machine": asdict(machine), "ray": asdict(ray)}, indent=2))
     else:
         _print_findings(found)
-        print(f"{problems} problem{'' if problems == 1 else 's'}" if problems else "all is well")
+        say(f"{problems} problem{'' if problems == 1 else 's'}" if problems else "all is well")
     return 1 if problems else None
 
 
 def _print_findings(found: Sequence[Finding]) -> None:
     from rich.table import Table  # noqa: PLC0415
 
-    from aes_lipi.cli.tables import console  # noqa: PLC0415
-
     table = Table(box=None, show_header=False)
     for each in found:
         remedy = f" -> {each.remedy}" if each.remedy else ""
-        table.add_row(each.subject, _MARKS[each.state], printable(each.said + remedy, None))
+        table.add_row(each.subject, _MARKS[each.state], cell(each.said + remedy))
     console().print(table)
 
 
@@ -205,7 +204,6 @@ def _export(
 def _print_exported(done: Exported) -> None:
     from rich.table import Table  # noqa: PLC0415
 
-    from aes_lipi.cli.tables import console  # noqa: PLC0415
     from aes_lipi.export.exporting import cost_table  # noqa: PLC0415
     from aes_lipi.export.package import varying_values  # noqa: PLC0415
 
@@ -213,24 +211,24 @@ def _print_exported(done: Exported) -> None:
     where = "" if choice.place is None else f", generation {choice.place.generation}"
     where += "" if choice.place is None else f", cell {choice.place.cell}"
     title = f"{choice.label} ({choice.trial.variant}), trial {choice.trial.trial}{where}"
-    table = Table(title=title, title_justify="left")
+    table = Table(title=cell(title), title_justify="left")
     table.add_column("")
     for heading in ("trained", "exported", "left"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in cost_table(done.before, done.after):
-        table.add_row(*row)
+        table.add_row(*map(cell, row))
     console().print(table)
-    print(_losses_of(done))
-    print(f"differs from the trained model by {done.difference:.1e} at most, on {done.rows.source}")
+    say(_losses_of(done))
+    say(f"differs from the trained model by {done.difference:.1e} at most, on {done.rows.source}")
     varying, size = varying_values(done.model, done.rows), done.model.architecture.latent_size
     if varying < size:
-        print(f"{size - varying} of the {size} values of the code are the same for all rows")
+        say(f"{size - varying} of the {size} values of the code are the same for all rows")
     if not done.rows.is_real:
-        print("NOT compared on the data: export again where they are")
+        say("NOT compared on the data: export again where they are")
     if done.model.compaction is not None and done.model.compaction.is_constant:
-        print("pruning left nothing: the reconstruction is the same for every row")
+        say("pruning left nothing: the reconstruction is the same for every row")
     for path in done.files:
-        print(path)
+        say(path)
 
 
 def _losses_of(done: Exported) -> str:
@@ -274,7 +272,8 @@ def _reproduce(
     from aes_lipi.reproduction.verdicts import find  # noqa: PLC0415 - pandas is slow to import
 
     if is_address(output_dir):
-        raise UserError(f"--output_dir {output_dir}: the page is written to a folder here")
+        place = place_of(output_dir)
+        raise UserError(f"--output_dir {place}: the page is written to a folder here")
     names = [name.strip() for name in (figures or "").split(",") if name.strip()]
     output_dir = expanded(output_dir)
     plan = (quick_plan if quick else full_plan)(output_dir, names or None)
@@ -291,7 +290,7 @@ def _reproduce(
     findings = find(plan)
     page = write_page(findings, plan, join(output_dir, "quick") if quick else output_dir)
     print_reproduction(findings, main_table(findings))
-    print(f"reproduction: {page}")
+    say(f"reproduction: {page}")
     return 1 if failed else 0
 
 

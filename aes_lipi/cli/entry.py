@@ -129,4 +129,7 @@ def _leave(signal_number: int, frame: object) -> None:
 
 def _complain(message: str) -> None:
     """One line on the error stream."""
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    from aes_lipi.errors import printable, without_secrets  # noqa: PLC0415
+
+    line = printable(without_secrets(" ".join(message.split())), None)
+    print(f"error: {line}", file=sys.stderr)

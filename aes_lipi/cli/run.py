@@ -14,6 +14,7 @@ import typer
 from pydantic.fields import FieldInfo
 from typer.core import HAS_RICH
 
+from aes_lipi.cli.terminal import say
 from aes_lipi.config import (
     DATA_FIELDS,
     Study,
@@ -162,7 +163,7 @@ def _dry_run(studies: Sequence[Study]) -> None:
             check_feasible(variant, here=False)
     print_trials(studies)
     for line in data_read([variant for study in studies for variant in study.variants]):
-        print(line)
+        say(line)
 
 
 def _studies(
@@ -217,7 +218,8 @@ def _create_data(directory: Path, overrides: Mapping[str, str]) -> None:
         first = study.variants[0]
         noise = first.noise_probability, first.test_noise
         paths = create_paper_datasets(directory, first.dataset_seed, *noise)
-    print(*paths, sep="\n")
+    for path in paths:
+        say(path)
 
 
 def _print_presets(overrides: Mapping[str, str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -16,9 +15,10 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from aes_lipi.cli.tables import console, duration
+from aes_lipi.cli.tables import duration
+from aes_lipi.cli.terminal import cell, console, say
 from aes_lipi.config import Study
-from aes_lipi.errors import UserError, printable
+from aes_lipi.errors import UserError
 from aes_lipi.execution.messages import Action, Began, Event, Heard, Placed, Say, Written
 from aes_lipi.execution.study import StudyState, TrialProgress
 
@@ -130,7 +130,7 @@ class PlainProgress:
                 self._where = _where(state)
                 self._say(f"on {self._where.removeprefix(', ')}")
             case Written(trial, error) if error is not None:
-                print(_failure_line(state.trials[trial], error), file=sys.stderr, flush=True)
+                say(_failure_line(state.trials[trial], error), error=True)
             case Heard() if now - self._said >= _PLAIN_INTERVAL_S:
                 self._said = now
                 self._say(summary_line(state, now))
@@ -139,7 +139,7 @@ class PlainProgress:
                 self._say(action.text)
 
     def _say(self, text: str) -> None:
-        print(f"{self._study.name}: {text}", file=sys.stderr, flush=True)
+        say(f"{self._study.name}: {text}", error=True)
 
 
 class LiveProgress:
@@ -167,26 +167,26 @@ class LiveProgress:
         self._state = state
         if isinstance(event, Written) and event.error is not None:
             line = _failure_line(state.trials[event.trial], event.error)
-            self._console.print(line)
+            self._console.print(cell(line))
         for action in actions:
             if isinstance(action, Say):
-                self._console.print(action.text)
+                self._console.print(cell(action.text))
 
     def _table(self) -> Table:
         table = Table(
             box=None,
             pad_edge=False,
-            caption=summary_line(self._state, time.monotonic()),
+            caption=cell(summary_line(self._state, time.monotonic())),
             caption_justify="left",
         )
-        table.add_column(self._study.name, no_wrap=True, overflow="ellipsis")
+        table.add_column(cell(self._study.name), no_wrap=True, overflow="ellipsis")
         table.add_column("", width=_BAR_WIDTH)
         for title in ("done", "running", "failed"):
             table.add_column(title, justify="right")
         for row in tallies(self._state, self._console.height - _LINES_AROUND_ROWS):
             bar = ProgressBar(max(1, row.generations), row.generations_done, width=_BAR_WIDTH)
             counts = (f"{row.done} of {row.trials}", str(row.running), str(row.failed or ""))
-            table.add_row(row.label, bar, *counts)
+            table.add_row(cell(row.label), bar, *counts)
         return table
 
 
@@ -244,7 +244,7 @@ class RunOptions:
         found = self._where()
         if found is None:
             return lambda: _local_runner(self.jobs, options.trials_per_worker)
-        print(f"on the Ray cluster at {found} (--local to run here)", file=sys.stderr, flush=True)
+        say(f"on the Ray cluster at {found} (--local to run here)", error=True)
         return lambda: _cluster_runner(found, options)
 
     def _where(self) -> str | None:
@@ -259,7 +259,7 @@ class RunOptions:
             )
         found = Chosen(None) if self.local else find_cluster(self.address)
         if found.remark:
-            print(printable(found.remark, None), file=sys.stderr, flush=True)
+            say(found.remark, error=True)
         if found.address is None and needs_cluster:
             return find_cluster(HERE).address
         return found.address

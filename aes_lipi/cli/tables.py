@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
+from aes_lipi.cli.terminal import cell, console, say
 from aes_lipi.config import Study
 from aes_lipi.errors import printable
 from aes_lipi.execution.estimate import estimated_seconds
@@ -24,19 +24,7 @@ if TYPE_CHECKING:
     from aes_lipi.results.description import RunningTrial
     from aes_lipi.results.status import Driver, Status
 
-_PLAIN_WIDTH = 120
 _WIDE = 110  # columns that the closing table takes with everything in it
-
-
-def console(*, errors: bool = False) -> Console:
-    """Standard output, as wide as the terminal or wide enough for every table, or standard error.
-
-    It shows every text as it is: names of a user's are no markup.
-    """
-    output = Console(stderr=errors, markup=False, emoji=False)
-    if not errors and not output.is_terminal:
-        output.width = _PLAIN_WIDTH
-    return output
 
 
 def duration(seconds: float) -> str:
@@ -60,14 +48,14 @@ def print_presets(studies: Sequence[Study]) -> None:
     table.add_column("question")
     for study in studies:
         table.add_row(
-            study.name,
+            cell(study.name),
             str(len(study.variants)),
             str(study.n_trials),
             "~" + duration(estimated_seconds(study)),
-            study.description,
+            cell(study.description),
         )
     console().print(table)
-    print(f"{len(studies)} presets; run one with --rq NAME")
+    say(f"{len(studies)} presets; run one with --rq NAME")
 
 
 def print_trials(studies: Sequence[Study]) -> None:
@@ -75,12 +63,12 @@ def print_trials(studies: Sequence[Study]) -> None:
     for study in studies:
         for variant in study.variants:
             for trial in range(study.trials):
-                print(
+                say(
                     f"{study.name}  variant={variant.id}  trial={trial:04d}  {study.label(variant)}"
                 )
     total = sum(study.n_trials for study in studies)
     seconds = sum(estimated_seconds(study) for study in studies)
-    print(f"{total} trials, about {duration(seconds)} on one core; nothing was run")
+    say(f"{total} trials, about {duration(seconds)} on one core; nothing was run")
 
 
 def print_summary(study: Study, location: str | Path, summary: Summary) -> None:
@@ -93,7 +81,7 @@ def print_summary(study: Study, location: str | Path, summary: Summary) -> None:
     output = console()
     wide = output.width >= _WIDE
     title = "median [quartiles]" if wide else "median"
-    table = Table(title=f"{study.name}: {title} over trials", title_justify="left")
+    table = Table(title=cell(f"{study.name}: {title} over trials"), title_justify="left")
     table.add_column("variant", min_width=12, overflow="fold")
     headings = ("id", "trials", "mean L1", "test L1", "capacity", "wall time")
     for heading in headings if wide else headings[1:]:
@@ -101,13 +89,13 @@ def print_summary(study: Study, location: str | Path, summary: Summary) -> None:
     for variant in study.variants:
         if variant.id in rows.index:
             cells = _cells(rows.loc[[variant.id]].iloc[0], wide)
-            table.add_row(study.label(variant), *([variant.id] if wide else []), *cells)
+            table.add_row(cell(study.label(variant)), *([variant.id] if wide else []), *cells)
     output.print(table)
     if summary.failed:
-        print(f"{summary.failed} trials failed: see {place_of(location)}/failures (--retry_failed)")
+        say(f"{summary.failed} trials failed: see {place_of(location)}/failures (--retry_failed)")
     for line in results.skipped:
-        print(line)
-    print(f"results: {place_of(location)}")
+        say(line)
+    say(f"results: {place_of(location)}")
 
 
 def print_status(status: Status) -> None:
@@ -115,7 +103,7 @@ def print_status(status: Status) -> None:
     at_work: dict[str, list[RunningTrial]] = {}
     for trial in status.running:
         at_work.setdefault(trial.variant, []).append(trial)
-    table = Table(title=_plain(f"{status.study}: {status.directory}"), title_justify="left")
+    table = Table(title=cell(f"{status.study}: {status.directory}"), title_justify="left")
     table.add_column("variant", min_width=12, overflow="fold")
     for heading in ("done", "running", "failed", "pending", "generation", "mean L1"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -124,13 +112,13 @@ def print_status(status: Status) -> None:
         counts = (trials.running, trials.failed, trials.pending)
         done = f"{trials.committed} of {trials.total}"
         loss = _loss(variant.median_mean_L1)
-        table.add_row(_plain(variant.label), done, *(str(each or "") for each in counts), "", loss)
+        table.add_row(cell(variant.label), done, *(str(each or "") for each in counts), "", loss)
         for trial in at_work.get(variant.variant, ()):
             generation = f"{trial.generations} of {trial.epochs}"
             row = (f"  trial {trial.trial}", "", "", "", "", generation, _loss(trial.mean_L1))
             table.add_row(*row, style="dim")
     console().print(table)
-    print(_status_line(status))
+    say(_status_line(status))
 
 
 def _status_line(status: Status) -> str:
@@ -156,11 +144,6 @@ def _whose(driver: Driver | None) -> str:
 
 def _loss(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
-
-
-def _plain(text: str) -> str:
-    """Text from a file, for a table."""
-    return printable(text, None)
 
 
 def _cells(row: pd.Series[float], wide: bool) -> list[str]:
@@ -189,11 +172,11 @@ def print_plan(plan: ReproductionPlan) -> None:
     table.add_column("in")
     for each in plan.studies:
         table.add_row(
-            each.study.name,
+            cell(each.study.name),
             str(len(each.study.variants)),
             str(each.study.n_trials),
             "~" + duration(estimated_seconds(each.study)),
-            place_of(each.location),
+            cell(place_of(each.location)),
         )
     console().print(table)
 
@@ -202,18 +185,18 @@ def print_reproduction(findings: Findings, grid: Grid) -> None:
     """Ours beside the published last values, which are the grid, and the verdicts."""
     values = Table(title="loss in the last generation", title_justify="left")
     for name in grid.head:
-        values.add_column(name, justify="left" if name == grid.head[0] else "right")
+        values.add_column(cell(name), justify="left" if name == grid.head[0] else "right")
     for row in grid.rows:
-        values.add_row(*row)
+        values.add_row(*map(cell, row))
     verdicts = Table(title="claims and controls", title_justify="left")
     for name in ("claim or question", "verdict"):
         verdicts.add_column(name)
     for claim in findings.claims:
-        verdicts.add_row(claim.sentence, claim.outcome)
+        verdicts.add_row(cell(claim.sentence), cell(claim.outcome))
     for control in findings.controls:
         answers = ", ".join(f"{each.label}: {each.answer}" for each in control.answers)
-        verdicts.add_row(control.question, answers or "not run")
+        verdicts.add_row(cell(control.question), cell(answers or "not run"))
     for table in (values, verdicts):
         console().print(table)
     for line in (*findings.missing, *findings.skipped):
-        print(line)
+        say(line)

@@ -47,6 +47,31 @@ def load_dataset(variant: Variant) -> Dataset:
     return _load_file(path, variant)
 
 
+_MOST_REBUILT = 50_000_000
+
+
+def rebuilt_dataset(variant: Variant) -> Dataset:
+    """The data of settings that come with results or models of somebody else's, within a bound.
+
+    A file of a few bytes may ask for any number of generated rows, and may name any file.
+
+    Raises:
+        UserError: as `load_dataset`; or the data would be more than 50 million values, or are a
+            file that is not known by its content.
+    """
+    if variant.data is not None and variant.data_digest is None:
+        raise UserError(f"{variant.data}: is not known by its content")
+    n_values = 1
+    for name in ("n_clusters", "n_examples_per_cluster", "n_dim"):
+        n_values *= getattr(variant, name) or 1
+    if variant.data is None and n_values > _MOST_REBUILT:
+        raise UserError(
+            f"{variant.dataset_name}: more values ({n_values:.1e}) than are made again from what a "
+            f"file says ({_MOST_REBUILT:.1e})"
+        )
+    return load_dataset(variant)
+
+
 def data_key(variant: Variant) -> Hashable:
     """Equal for variants whose trials have the same data."""
     return tuple(getattr(variant, name) for name in DATA_FIELDS)

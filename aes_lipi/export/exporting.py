@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from aes_lipi.export.package import (
     CheckedRows,
     Cost,
     Package,
+    check_measured,
     costs,
     largest_difference,
     rows_to_check,
@@ -26,6 +27,7 @@ from aes_lipi.models import Model
 from aes_lipi.results.object_storage import open_storage
 from aes_lipi.results.storage import is_address, place_of
 from aes_lipi.templates import render
+from aes_lipi.templates.escaping import Marked, code_span
 
 
 def export(
@@ -60,7 +62,8 @@ def export(
 
     Raises:
         UserError: no trial or recorded model is what was asked for (ask for less), a flag is out of
-            bounds, the exported model differs from the trained one, or the disk refuses a file.
+            bounds, the trained model is not what the tables say of it on the data at hand, the
+            exported one differs from it, or the disk refuses a file.
     """
     pack = _format(format_name)
     target = _target(target_capacity, max_loss_increase)
@@ -72,6 +75,7 @@ def export(
     exported = replace(small, provenance=_provenance(choice))
     package = pack(exported)
     rows = rows_to_check(choice.model, open_storage(location))
+    check_measured(rows, {"validation_L1": choice.validation_L1, "test_L1": choice.test_L1})
     difference = largest_difference(choice.model, exported, package, rows)
     before, after = costs([(trained, pack(trained)), (exported, package)], rows.values)
     done = Exported(
@@ -221,13 +225,19 @@ def _model_card(exported: Exported) -> str:
         choice=exported.choice,
         provenance=exported.model.provenance,
         table=cost_table(exported.before, exported.after),
-        data=_data(exported.model, exported.rows),
+        data=_marked(_data(exported.model, exported.rows)),
         settings=_settings(exported.model.provenance),
-        label=_code(exported.choice.label.replace("|", "/")),
-        test_rows=_test_rows(exported.choice),
-        code=_varying(exported),
-        left=_left(exported.model, exported.choice.model.architecture.latent_size),
+        usage=Marked(exported.package.usage),
+        files=_marked(map(code_span, exported.package.files)),
+        test_rows=Marked(_test_rows(exported.choice)),
+        code=Marked(_varying(exported)),
+        left=_marked(_left(exported.model, exported.choice.model.architecture.latent_size)),
     )
+
+
+def _marked(lines: Iterable[str]) -> list[Marked]:
+    """Lines of Markdown, in which all that is somebody else's is escaped."""
+    return [Marked(line) for line in lines]
 
 
 def cost_table(before: Cost, after: Cost) -> list[tuple[str, str, str, str]]:
@@ -255,12 +265,12 @@ def _data(model: Model, rows: CheckedRows) -> list[str]:
     """Lines on the data that a model was trained on."""
     settings: Mapping[str, Any] = model.provenance.get("settings") or {}
     data = settings.get("data")
-    lines = [f"Data set: {_code(settings.get('dataset_name', 'unknown'))}."]
+    lines = [f"Data set: {code_span(settings.get('dataset_name', 'unknown'))}."]
     if data is not None:
-        name = _code(Path(str(data)).name)
-        lines = [f"File: {name}, SHA-256 {_code(settings.get('data_digest'))}."]
+        name = code_span(Path(str(data)).name)
+        lines = [f"File: {name}, SHA-256 {code_span(settings.get('data_digest'))}."]
     if "data_read" in model.provenance:
-        lines.append(f"Read as {_code(model.provenance['data_read'])}.")
+        lines.append(f"Read as {code_span(model.provenance['data_read'])}.")
     if data is not None and Path(str(data)).suffix.lower() != ".npz":
         lines.append(
             f"Rows were split by seed {settings.get('dataset_seed')}: "
@@ -328,23 +338,16 @@ def _left(model: Model, latent_size: int) -> list[str]:
     return lines
 
 
-def _code(text: object) -> str:
-    """Text as a span of code, on one line, whatever is in it."""
-    line = "".join(each if each.isprintable() else "?" for each in str(text))
-    fence = "``" if "`" in line else "`"
-    return f"{fence} {line} {fence}" if fence == "``" else f"`{line}`"
-
-
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(map(_code, names[:_NAMED]))
+    shown = ", ".join(map(code_span, names[:_NAMED]))
     return shown + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
-def _settings(provenance: Mapping[str, Any]) -> list[tuple[str, Any]]:
+def _settings(provenance: Mapping[str, Any]) -> list[tuple[Marked, Any]]:
     """The settings that are not at their defaults."""
     settings: Mapping[str, Any] = provenance.get("settings") or {}
     return [
-        (name, settings[name])
+        (code_span(name), settings[name])
         for name, field in Variant.model_fields.items()
         if name in settings and settings[name] not in (field.default, None)
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,13 @@ import numpy.typing as npt
 from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
 
-from aes_lipi.arrays import Floats
+from aes_lipi.arrays import Float32, Floats
 from aes_lipi.config import Variant, describe
-from aes_lipi.data.load import load_dataset
+from aes_lipi.data.dataset import Dataset
+from aes_lipi.data.load import rebuilt_dataset
 from aes_lipi.errors import UserError
 from aes_lipi.models import Model, describe_layers
+from aes_lipi.models.model import row_errors
 from aes_lipi.results.description import located
 from aes_lipi.results.storage import Storage
 
@@ -138,6 +140,7 @@ def _seconds(function: Callable[[Floats], Any], rows: Floats, calls: int) -> flo
 
 
 _MOST_ROWS = 10_000
+_MEASURED_TOLERANCE = 1e-3  # of an L1 in [0, 1]: above what engines and devices differ by
 _TOLERANCE = 1e-4
 """Of reconstructions in [0, 1], and of codes as a share of the largest: some hundred times what
 float32 rounds in a network of a few layers, and far below what a wrong weight does."""
@@ -152,12 +155,14 @@ class CheckedRows:
         source: what they are, in words.
         is_real: whether they are rows of the data that the model was trained on.
         n_rows: of training, validation and test, where they are.
+        measured: `validation_L1` and `test_L1` of the model on them, where they are.
     """
 
     values: Floats
     source: str
     is_real: bool
     n_rows: tuple[int, int, int] | None = None
+    measured: Mapping[str, float] = field(default_factory=dict)
 
 
 def rows_to_check(model: Model, storage: Storage) -> CheckedRows:
@@ -168,7 +173,8 @@ def rows_to_check(model: Model, storage: Storage) -> CheckedRows:
     n_dim = model.architecture.n_dim
     try:
         settings = dict(model.provenance.get("settings") or {})
-        dataset = load_dataset(located(storage, Variant.model_validate(settings)))
+        variant = Variant.model_validate(settings)
+        dataset = rebuilt_dataset(located(storage, variant))
         values = np.concatenate([dataset.validation, dataset.test])[:_MOST_ROWS]
         problem = None if values.shape[1] == n_dim else "they have other columns now"
     except ValidationError as error:
@@ -178,10 +184,45 @@ def rows_to_check(model: Model, storage: Storage) -> CheckedRows:
     if problem is None:
         found = f"{len(values)} validation and test rows"
         sizes = (len(dataset.train), len(dataset.validation), len(dataset.test))
-        return CheckedRows(model.units.from_network(values), found, is_real=True, n_rows=sizes)
+        measured = _measured(model, dataset, variant.batch_size)
+        units = model.units.from_network(values)
+        return CheckedRows(units, found, is_real=True, n_rows=sizes, measured=measured)
     drawn = np.random.default_rng(0).random((1000, n_dim), dtype=np.float32)
     source = f"1000 rows drawn at random, since the data are not at hand ({problem})"
     return CheckedRows(model.units.from_network(drawn), source, is_real=False)
+
+
+def _measured(model: Model, dataset: Dataset, batch_size: int) -> dict[str, float]:
+    """What the tables of a study say of a model, measured: the mean over batches of rows."""
+    architecture, pair = model.architecture, model.pair
+
+    def mean_of(rows: Float32) -> float:
+        starts = range(0, len(rows), batch_size)
+        batches = [rows[start : start + batch_size] for start in starts]
+        codes = [architecture.encode(pair.encoder.genome, batch) for batch in batches]
+        decoded = [architecture.decode(pair.decoder.genome, code) for code in codes]
+        pairs = zip(batches, decoded, strict=True)
+        return float(np.mean([row_errors(batch, made).mean() for batch, made in pairs]))
+
+    return {"validation_L1": mean_of(dataset.validation), "test_L1": mean_of(dataset.test)}
+
+
+def check_measured(rows: CheckedRows, told: Mapping[str, float]) -> None:
+    """Refuse a model that is not what the tables say of it, on the rows at hand.
+
+    Args:
+        rows: with what was measured on them; nothing where the data are gone.
+        told: the same by the tables; NaN where they do not say.
+
+    Raises:
+        UserError: they differ by more than rounding does.
+    """
+    for name, value in rows.measured.items():
+        if not np.isnan(told[name]) and not abs(value - told[name]) <= _MEASURED_TOLERANCE:
+            raise UserError(
+                f"{name} of the model is {value:.4f} on the data at hand, and {told[name]:.4f} in "
+                "its study's tables; nothing was written: the data or the results have changed"
+            )
 
 
 def largest_difference(

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from aes_lipi.templates.escaping import markdown
+
 
 def render(template: str, **content: Any) -> str:
     """A page.
 
     Args:
         template: a file of this folder.
-        content: what it shows; in HTML text is escaped, and drawings are marked as safe by the
-            template.
+        content: what it shows; text is escaped, in HTML and in Markdown, but for drawings, which
+            the template marks as safe, and what is `Marked`.
 
     Returns:
         HTML or Markdown, as the template's name says.
@@ -21,6 +23,7 @@ def render(template: str, **content: Any) -> str:
     environment = Environment(
         loader=PackageLoader("aes_lipi", "templates"),
         autoescape=lambda name: name is None or ".html" in name,
+        finalize=None if ".html" in template else markdown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

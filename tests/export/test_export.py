@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -208,6 +209,22 @@ def test_columns_far_from_zero_keep_their_digits(tmp_path: Path) -> None:
     found = small.reconstruct(values)
     assert (found >= values.min(axis=0) - 1e-6 * span).all()
     assert (found <= values.max(axis=0) + 1e-6 * span).all()
+
+
+def test_names_on_the_card_are_text(exports: Exports) -> None:
+    done = exports["safetensors"]
+    hostile = "<svg onload=alert(1)> `a` | [x](javascript:y)\n# z"
+    settings = {**done.model.provenance["settings"], "input_noise": hostile, "data": hostile}
+    provenance = {**done.model.provenance, "study": hostile, "settings": settings}
+    model = replace(done.model, provenance=provenance)
+    choice = replace(done.choice, label=hostile)
+    rows = replace(done.rows, source=hostile)
+    card = _model_card(replace(done, model=model, choice=choice, rows=rows))
+    outside = re.sub(r"(`+) ?.*?[^`]\1(?!`)|(?s:```python.*?```\n)", "", card.replace("\\`", ""))
+    assert "<svg" not in outside
+    assert not re.search(r"(?<!\\)\[x\]", outside)
+    assert "\n# z" not in card
+    assert r"| study | &lt;svg onload=alert(1)&gt; \`a\` \| \[x\](javascript:y)?\# z |" in card
 
 
 def test_where_the_data_are_gone_it_is_said_on_the_card(exports: Exports) -> None:

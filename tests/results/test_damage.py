@@ -15,11 +15,13 @@ from studies import assert_same_study
 import aes_lipi
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
 from aes_lipi.config import Study
+from aes_lipi.data.load import rebuilt_dataset
 from aes_lipi.errors import UserError
 from aes_lipi.execution.inputs import with_digests
 from aes_lipi.execution.local import LocalRunner
 from aes_lipi.execution.run import Summary, run_study
 from aes_lipi.export import export
+from aes_lipi.export.package import check_measured
 from aes_lipi.models import Model, read_model, save_model
 from aes_lipi.results.health import inspect_folder
 from aes_lipi.results.inventory import clean, take_inventory
@@ -162,3 +164,24 @@ def test_a_flipped_bit_anywhere_in_a_model_of_its_own_is_refused(tmp_path: Path)
         path.write_bytes(damaged)
         with pytest.raises(UserError, match="not a model saved by aes_lipi"):
             read_model(path)
+
+
+def test_an_export_measures_the_model_and_compares_it_with_the_tables(folder: Path) -> None:
+    done = export(folder, trial=0)
+    told = {"validation_L1": done.choice.validation_L1, "test_L1": done.choice.test_L1}
+    assert done.rows.measured == pytest.approx(told, abs=1e-5)
+    check_measured(done.rows, told | {"validation_L1": float("nan")})
+    with pytest.raises(
+        UserError, match=r"^test_L1 of the model is 0\.\d+ on the data at hand, and"
+    ):
+        check_measured(done.rows, told | {"test_L1": told["test_L1"] + 0.01})
+
+
+def test_data_are_made_again_for_what_a_file_says_within_a_bound() -> None:
+    named = tiny_variant(n_dim=10**6, n_examples_per_cluster=1000)
+    with pytest.raises(UserError, match=r"more values \(.+\) than are made again"):
+        rebuilt_dataset(named)
+    unknown = tiny_variant().model_copy(update={"data": "/etc/passwd", "data_digest": None})
+    with pytest.raises(UserError, match=r"is not known by its content"):
+        rebuilt_dataset(unknown)
+    assert rebuilt_dataset(tiny_variant()).n_dim == 7

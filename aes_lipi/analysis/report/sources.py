@@ -22,7 +22,7 @@ from aes_lipi.analysis.report.views import Grid
 from aes_lipi.analysis.tables import generation_samples
 from aes_lipi.arrays import Float32
 from aes_lipi.config import Variant
-from aes_lipi.data.load import load_dataset
+from aes_lipi.data.load import rebuilt_dataset
 from aes_lipi.errors import UserError
 from aes_lipi.io.files import decode_json
 from aes_lipi.models.files import load_content
@@ -39,7 +39,6 @@ from aes_lipi.results.storage import Storage
 from aes_lipi.results.trial_files import MODELS, RESULTS, TrialId, committed_content
 
 _ROWS = 1000
-_GENERATED = 50_000_000  # values of a split
 
 
 @dataclass(frozen=True)
@@ -177,21 +176,11 @@ def test_rows(variant: Variant, n_dim: int) -> Float32 | None:
 
     None where its data are no longer there, are of another width, or are too many to make again.
     """
-    if not _is_at_hand(variant):
-        return None
     try:
-        rows = load_dataset(variant).test[:_ROWS]
+        rows = rebuilt_dataset(variant).test[:_ROWS]
         return rows if rows.shape[1] == n_dim else None
     except (UserError, OSError, ValueError, MemoryError):
         return None
-
-
-def _is_at_hand(variant: Variant) -> bool:
-    """Whether the data can be looked at: a file that is known by its content, or generated ones."""
-    if variant.data is not None:
-        return variant.data_digest is not None and Path(variant.data).is_file()
-    clusters, examples = variant.n_clusters or 0, variant.n_examples_per_cluster or 0
-    return clusters * examples * (variant.n_dim or 0) <= _GENERATED
 
 
 def _floor_of(tradeoff: Tradeoff, trials: pd.DataFrame) -> float | None:

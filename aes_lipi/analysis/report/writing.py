@@ -31,6 +31,7 @@ from aes_lipi.errors import UserError
 from aes_lipi.io.files import check_own_page, write_text_atomically
 from aes_lipi.results.storage import is_address, place_of
 from aes_lipi.templates import render
+from aes_lipi.templates.escaping import csv_text
 
 _PAGE_NAME = "report.html"
 
@@ -222,7 +223,7 @@ def _write_tables(folder: Path, found: _Statistics, pruned: Sequence[Tradeoff]) 
     if pruned:
         tables[f"tables/{TRADEOFF_TABLE}"] = ("Pareto front of size and loss", front_table(pruned))
     for name, (_, table) in tables.items():
-        write_text_atomically(folder / name, table.to_csv(index=False))
+        write_text_atomically(folder / name, csv_text(table))
     return {name: what for name, (what, _) in tables.items()}
 
 
