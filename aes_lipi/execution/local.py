@@ -29,6 +29,7 @@ from aes_lipi.execution.inputs import (
     map_shared,
     trials_on_gpu,
 )
+from aes_lipi.execution.limits import limits_of
 from aes_lipi.execution.messages import (
     Event,
     Job,
@@ -42,7 +43,6 @@ from aes_lipi.execution.messages import (
 )
 from aes_lipi.execution.process import (
     THREAD_VARIABLES,
-    available_cores,
     minded,
     one_thread_per_process,
 )
@@ -89,8 +89,10 @@ class LocalRunner:
 
     def run(self, jobs: Sequence[Job], study: StudyRun) -> None:
         """Run trials; see `Runner.run`."""
-        n_workers, stacks = self._arranged(jobs)
+        n_workers, remark, stacks = self._arranged(jobs)
         with minded() as was_given:
+            if remark:
+                study.tell(Remarked(remark))
             if n_workers > 1 and len(stacks) > 1:
                 _check_may_have_workers(n_workers)
                 _in_workers(stacks, min(n_workers, len(stacks)), study, was_given)
@@ -106,17 +108,16 @@ class LocalRunner:
                         study.hear(job.id, message)
                         _tell_of_kernels(study)
 
-    def _arranged(self, todo: Sequence[Job]) -> tuple[int, list[tuple[Job, ...]]]:
-        """How many processes work, and the trials that are together."""
+    def _arranged(self, todo: Sequence[Job]) -> tuple[int, str, list[tuple[Job, ...]]]:
+        """How many processes work, what is to be said of that, and the trials that are together."""
         variants = dict.fromkeys(job.variant for job in todo)
         on_gpu = {variant for variant in variants if _trains_on_gpu(variant)}
-        n_workers = self._jobs or (
-            _WORKERS_PER_GPU if len(on_gpu) == len(variants) else available_cores()
-        )
+        by_default = _WORKERS_PER_GPU if len(on_gpu) == len(variants) else None
+        n_workers, remark = limits_of().workers(self._jobs, by_default, len(todo))
         sharing = self._jobs or _WORKERS_PER_GPU
         share = gpu_memory() // sharing if on_gpu and self._trials_per_worker is None else 0
         most = {variant: self._most(variant, variant in on_gpu, share) for variant in variants}
-        return n_workers, stacks_of(todo, most, sharing if on_gpu else n_workers)
+        return n_workers, remark, stacks_of(todo, most, sharing if on_gpu else n_workers)
 
     def _most(self, variant: Variant, on_gpu: bool, share: int) -> int:
         """Trials of a variant that one process may train side by side, in its share of a GPU."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import platform
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
@@ -17,11 +16,10 @@ from typing import Any
 
 from aes_lipi._version import __version__
 from aes_lipi.execution.endings import processor_name
-from aes_lipi.execution.process import available_cores
+from aes_lipi.execution.limits import Limits, limits_of, memory_of, words_of
 from aes_lipi.results.health import Finding
 
 _LEAST_MEMORY = 2**29  # bytes; a worker process takes some three hundred MB
-_NO_LIMIT = 2**60  # bytes; control groups of version 1 have no word for it
 _STORES = {"s3": "_s3fs", "gs": "_gcsfs", "abfs": "_azurefs", "hdfs": "_hdfs"}
 _GPUS = (
     "import json, torch; n = torch.cuda.device_count(); "
@@ -42,9 +40,10 @@ class MachineFacts:
         processor: its kind.
         cores: that the process may run on.
         quota: cores' worth of time that its control group allows; None without a limit.
+        limit: bytes that its control group allows; None without a limit.
+        limits: what the process may use, all in all.
         memory: of the machine, in bytes.
         available: of it now, in bytes.
-        limit: bytes that its control group allows; None without a limit.
         target: the processor that kernels are compiled for.
         cache: where compiled kernels are kept; None if nowhere.
         warm: whether they are there.
@@ -60,9 +59,10 @@ class MachineFacts:
     processor: str
     cores: int
     quota: float | None
+    limit: int | None
+    limits: Limits
     memory: int
     available: int
-    limit: int | None
     target: str
     cache: str | None
     warm: bool
@@ -89,7 +89,6 @@ def inspect_machine() -> MachineFacts:
     # Torch is asked in a process of its own: it takes seconds, and may end the process.
     command, pipe = [sys.executable, "-c", _GPUS], subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as asked:
-        quota, limit = _group_limits(Path("/"))
         target, cache, warm = _kernels()
         needed = [each for each in requires("aes_lipi") or () if "extra ==" not in each]
         names = [re.split(r"[^\w.-]", each)[0] for each in needed]
@@ -97,18 +96,20 @@ def inspect_machine() -> MachineFacts:
             name for name, part in _STORES.items() if importlib.util.find_spec(f"pyarrow.{part}")
         ]
         answer, errors = asked.communicate()
-    memory, available = _memory()
+    memory, available = memory_of()
+    limits = limits_of()
     return MachineFacts(
         python=platform.python_version(),
         version=__version__,
         packages={name: _version_of(name) for name in names},
         pins=_pins(),
         processor=processor_name(),
-        cores=available_cores(),
-        quota=quota,
+        cores=limits.present,
+        quota=limits.quota,
+        limit=limits.group_memory,
+        limits=limits,
         memory=memory,
         available=available,
-        limit=limit,
         target=target,
         cache=cache,
         warm=warm,
@@ -116,45 +117,6 @@ def inspect_machine() -> MachineFacts:
         torch_error=(errors.splitlines() or ["it ended"])[-1] if asked.returncode else "",
         stores=tuple(stores),
     )
-
-
-def _group_limits(root: Path) -> tuple[float | None, int | None]:
-    """What the control groups of this process allow, of version 1 or 2.
-
-    Args:
-        root: of the file system.
-
-    Returns:
-        cores' worth of time, and bytes of memory: the least of the process's group and of those
-        above it; None where there is no limit.
-    """
-    quotas, limits = [], []
-    for group in _groups(root):
-        quota = _words(group / "cpu.max") or [
-            *_words(group / "cpu.cfs_quota_us"),
-            *_words(group / "cpu.cfs_period_us"),
-        ]
-        if len(quota) == 2 and quota[0] not in ("max", "-1"):
-            quotas.append(int(quota[0]) / int(quota[1]))
-        words = _words(group / "memory.max") or _words(group / "memory.limit_in_bytes")
-        limits += [int(word) for word in words if word != "max" and int(word) < _NO_LIMIT]
-    return min(quotas, default=None), min(limits, default=None)
-
-
-def _groups(root: Path) -> Iterator[Path]:
-    """The folders of the control groups that this process is in, and of those above them."""
-    for line in _words(root / "proc/self/cgroup"):
-        _, kinds, path = line.split(":", 2)
-        top = root / "sys/fs/cgroup" / kinds
-        group = top / path.lstrip("/")
-        yield from (each for each in (group, *group.parents) if each.is_relative_to(top))
-
-
-def _words(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8").split()
-    except OSError:
-        return []
 
 
 def _of_packages(facts: MachineFacts) -> list[Finding]:
@@ -175,18 +137,18 @@ def _of_packages(facts: MachineFacts) -> list[Finding]:
 
 
 def _of_cores(facts: MachineFacts) -> Finding:
-    said = f"{facts.cores} of {facts.processor}"
-    if facts.quota is None or facts.quota >= facts.cores:
+    limits = facts.limits
+    said = f"{limits.present} of {facts.processor}"
+    if limits.cores >= limits.present:
         return Finding("cores", said)
-    said += f", of which the control group allows {facts.quota:g}"
-    return Finding("cores", said, "note", f"run with --jobs {max(1, int(facts.quota))}")
+    return Finding("cores", f"{said}, of which {limits.cores} are used: {limits.cores_by}")
 
 
 def _of_memory(facts: MachineFacts) -> Finding:
     said = f"{_gib(facts.available)} of {_gib(facts.memory)} are free"
-    if facts.limit is not None:
-        said += f"; the control group allows {_gib(facts.limit)}"
-    if min(facts.available, facts.limit or facts.available) < _LEAST_MEMORY:
+    if facts.limits.memory < facts.available:
+        said += f"; for this process {_gib(facts.limits.memory)} ({facts.limits.memory_by})"
+    if facts.limits.memory < _LEAST_MEMORY:
         return Finding("memory", said, "problem", "end other programs, or allow this one more")
     return Finding("memory", said)
 
@@ -222,7 +184,7 @@ def _kernels() -> tuple[str, str | None, bool]:
 def _pins() -> dict[str, str]:
     """The versions in the `constraints.txt` of a checkout."""
     path = Path(__file__).parents[2] / "constraints.txt"
-    return dict(word.split("==") for word in _words(path) if word.count("==") == 1)
+    return dict(word.split("==") for word in words_of(path) if word.count("==") == 1)
 
 
 def _version_of(name: str) -> str | None:
@@ -230,12 +192,3 @@ def _version_of(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
-
-
-def _memory() -> tuple[int, int]:
-    """The machine's memory, and what is available of it now, in bytes."""
-    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    words = _words(Path("/proc/meminfo"))
-    if "MemAvailable:" not in words:  # no Linux
-        return whole, whole
-    return whole, 1024 * int(words[words.index("MemAvailable:") + 1])

@@ -1,4 +1,4 @@
-"""What this process may use, and the notice that it will soon be stopped; without numpy.
+"""Threads of this process, and the notice that it will soon be stopped; without numpy.
 
 Batch systems and clouds give notice (SIGTERM). Who runs trials in this process may mind it: they
 are written down first, and then it ends.
@@ -24,13 +24,6 @@ def one_thread_per_process() -> None:
     """Ask numerical libraries that this process and its children load later for one thread."""
     for variable in THREAD_VARIABLES:
         os.environ[variable] = "1"
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 _given = threading.Event()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from aes_lipi.execution.machine import MachineFacts, _group_limits
+from aes_lipi.execution.limits import Limits
+from aes_lipi.execution.machine import MachineFacts
 
+LIMITS = Limits(8, 8, "", None, 2**33, "of the machine", None)
 GOOD = MachineFacts(
     python="3.12.1",
     version="1.0",
@@ -18,9 +19,10 @@ GOOD = MachineFacts(
     processor="a processor",
     cores=8,
     quota=None,
+    limit=None,
+    limits=LIMITS,
     memory=2**34,
     available=2**33,
-    limit=None,
     target="x86-64-v3",
     cache="/somewhere",
     warm=True,
@@ -48,11 +50,22 @@ def test_a_good_machine_has_nothing_to_mend() -> None:
 
 
 CASES: list[tuple[dict[str, Any], tuple[str, str, str, str]]] = [
-    ({"quota": 2.5}, ("cores", "note", "the control group allows 2.5", "--jobs 2")),
-    ({"quota": 0.5}, ("cores", "note", "allows 0.5", "--jobs 1")),
-    ({"limit": 2**32}, ("memory", "well", "the control group allows 4.0 GiB", "")),
-    ({"limit": 2**28}, ("memory", "problem", "allows 0.2 GiB", "allow this one more")),
-    ({"available": 2**28}, ("memory", "problem", "0.2 GiB of 16.0 GiB", "end other programs")),
+    (
+        {"limits": replace(LIMITS, cores=3, cores_by="NSLOTS is 3")},
+        ("cores", "well", "8 of a processor, of which 3 are used: NSLOTS is 3", ""),
+    ),
+    (
+        {"limits": replace(LIMITS, memory=2**32, memory_by="of the control group")},
+        ("memory", "well", "for this process 4.0 GiB (of the control group)", ""),
+    ),
+    (
+        {"limits": replace(LIMITS, memory=2**28, memory_by="of the control group")},
+        ("memory", "problem", "for this process 0.2 GiB", "allow this one more"),
+    ),
+    (
+        {"available": 2**28, "limits": replace(LIMITS, memory=2**28)},
+        ("memory", "problem", "0.2 GiB of 16.0 GiB", "end other programs"),
+    ),
     ({"warm": False}, ("kernels", "well", "where the first trial will put them", "")),
     ({"cache": None}, ("kernels", "problem", "in every process anew", "set NUMBA_CACHE_DIR")),
     ({"gpus": ("H", "K")}, ("gpu", "well", "H, K", "")),
@@ -72,43 +85,6 @@ def test_what_is_said(changes: dict[str, Any], expected: tuple[str, str, str, st
     assert bool(remedy) == (state != "well")
 
 
-def test_a_quota_of_all_cores_is_none() -> None:
-    assert told(quota=8.0) == []
-
-
 def test_a_missing_package_is_named() -> None:
     packages = {"numpy": "2.4.6", "torch": None}
     assert ("packages", "problem", "no torch") in [each[:3] for each in told(packages=packages)]
-
-
-def groups(root: Path, membership: str, files: dict[str, str]) -> tuple[float | None, int | None]:
-    for name, content in {"proc/self/cgroup": membership, **files}.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
-    return _group_limits(root)
-
-
-def test_the_least_limit_of_nested_groups_holds(tmp_path: Path) -> None:
-    top = "sys/fs/cgroup"
-    files = {
-        f"{top}/a/cpu.max": "150000 100000\n",
-        f"{top}/a/memory.max": "4096\n",
-        f"{top}/a/b/cpu.max": "max 100000\n",
-        f"{top}/a/b/memory.max": "8192\n",
-        f"{top}/c/memory.max": "1\n",
-    }
-    assert groups(tmp_path, "0::/a/b\n", files) == (1.5, 4096)
-
-
-def test_groups_of_the_first_version_are_read(tmp_path: Path) -> None:
-    files = {
-        "sys/fs/cgroup/cpu,cpuacct/x/cpu.cfs_quota_us": "50000\n",
-        "sys/fs/cgroup/cpu,cpuacct/x/cpu.cfs_period_us": "100000\n",
-        "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us": "-1\n",
-        "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us": "100000\n",
-        "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n",
-    }
-    membership = "4:memory:/elsewhere\n1:cpu,cpuacct:/x\n0::/\n"
-    assert groups(tmp_path, membership, files) == (0.5, None)
-    assert _group_limits(tmp_path / "nothing") == (None, None)
