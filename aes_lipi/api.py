@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aes_lipi.config import Study, load_preset, load_study_file, resolve_study
+from aes_lipi.config import Study, load_configuration, load_preset, resolve_study
 from aes_lipi.execution.inputs import with_digests
 from aes_lipi.execution.local import LocalRunner
 from aes_lipi.execution.run import run_study
@@ -17,7 +18,8 @@ def load_study(source: str | Path, overrides: Mapping[str, Any] | None = None) -
     """A preset by name, or a study from a YAML file, with fields replaced.
 
     Args:
-        source: name of a preset, or path of a file ending in .yaml or .yml.
+        source: name of a preset, or path of a file ending in .yaml or .yml, or in .json as the
+            published code has it; what means nothing of that here is named in a warning.
         overrides: fields of `Variant`, `trials` and `checkpoint_interval`; each replaces the field
             wherever the study sets or sweeps it. A list is swept.
 
@@ -26,8 +28,11 @@ def load_study(source: str | Path, overrides: Mapping[str, Any] | None = None) -
             to give.
     """
     path = Path(source)
-    if path.suffix in (".yaml", ".yml"):
-        return with_digests(resolve_study(path.stem, load_study_file(path), overrides or {}))
+    if path.suffix in (".yaml", ".yml", ".json"):
+        said = load_configuration(path)
+        if said.ignored:
+            warnings.warn(f"{path}: ignored: {', '.join(said.ignored)}", stacklevel=2)
+        return with_digests(resolve_study(path.stem, said.file, overrides or {}))
     return with_digests(resolve_study(str(source), load_preset(str(source)), overrides or {}))
 
 

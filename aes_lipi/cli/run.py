@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -17,13 +18,15 @@ from typer.core import HAS_RICH
 from aes_lipi.cli.terminal import say
 from aes_lipi.config import (
     DATA_FIELDS,
+    Configuration,
+    Part,
     Study,
     StudyFile,
     Variant,
     expanded,
     list_presets,
+    load_configuration,
     load_preset,
-    load_study_file,
     resolve_study,
 )
 from aes_lipi.errors import UserError
@@ -74,10 +77,20 @@ def flag(
     *,
     panel: str | None = None,
     least: int | None = None,
+    alias: str | None = None,
 ) -> Any:
-    """An option of a command, spelt as it is given."""
-    return typer.Option(name, help=literal(text), metavar=metavar, rich_help_panel=panel, min=least)
+    """An option of a command, spelt as it is given; the published code's name of it is another."""
+    names = [name] if alias is None else [name, alias]
+    return typer.Option(
+        *names, help=literal(text), metavar=metavar, rich_help_panel=panel, min=least
+    )
 
+
+_TEST = "A short run of whatever is run: 4 epochs, 2 trials, where no flag says otherwise."
+_SENSITIVITIES = "Lists of values in JSON, whose product is laid over the study."
+_VARIANT = "Only the variant of this place in the list, from 0, in a folder of its own; -1: all."
+_TRIAL = "Only the trial of this number, in a folder of its own; -1: all."
+_ANALYSE = "Write the report after the run."
 
 _study = partial(flag, panel="Study")
 _instead = partial(flag, panel="Instead of running")
@@ -88,9 +101,17 @@ def _run(
     *,
     rq: Annotated[str | None, _study("--rq", "Name of a preset.")] = None,
     all_rqs: Annotated[bool, _study("--all_rqs", "Run all presets.")] = False,
-    config: Annotated[Path | None, _study("--config", "A study of your own, in YAML.")] = None,
+    config: Annotated[
+        Path | None, _study("--config", "A study of your own.", alias="--configuration_file")
+    ] = None,
+    sensitivities: Annotated[Path | None, _study("--sensitivities", _SENSITIVITIES)] = None,
+    test: Annotated[bool, _study("--test", _TEST)] = False,
+    variant_id: Annotated[int, _study("--variant_id", _VARIANT, least=-1)] = -1,
+    trial_id: Annotated[int, _study("--trial_id", _TRIAL, least=-1)] = -1,
     show_list: Annotated[bool, _instead("--list", "Show all presets.")] = False,
-    dry_run: Annotated[bool, _instead("--dry_run", "Show the trials and run nothing.")] = False,
+    dry_run: Annotated[
+        bool, _instead("--dry_run", "Show the trials and run nothing.", alias="--print_cli_only")
+    ] = False,
     create_data: Annotated[bool, _instead("--create_data", _CREATE)] = False,
     output_dir: Annotated[str | None, _how("--output_dir", _OUTPUT, "DIR|s3://BUCKET/DIR")] = None,
     jobs: Annotated[int | None, _how("--jobs", _JOBS, least=1)] = None,
@@ -108,6 +129,7 @@ def _run(
     retry_failed: Annotated[bool, _how("--retry_failed", RETRY)] = False,
     restore_models: Annotated[bool, _how("--restore_models", _RESTORE)] = False,
     fresh: Annotated[bool, _how("--fresh", _FRESH)] = False,
+    analyse_data: Annotated[bool, _how("--analyse_data", _ANALYSE)] = False,
     **fields: str | None,
 ) -> None:
     """Run a study, or go on with it: trials whose results are there are not run again.
@@ -121,10 +143,16 @@ def _run(
     elif create_data:
         _create_data(_local_path(output_dir) if output_dir else _DEFAULT_DATA, overrides)
     else:
-        studies = [_known_by_content(each) for each in _studies(rq, all_rqs, config, overrides)]
-        folders = [_folder(study, output_dir, all_rqs) for study in studies]
+        part, all_rqs = Part(variant_id, trial_id), all_rqs or rq == _ALL
+        said = None if config is None else _said_in(config)
+        overrides = (_SHORT if test else {}) | _swept(sensitivities) | overrides
+        named = _studies(None if rq == _ALL and all_rqs else rq, all_rqs, config, said, overrides)
+        studies = [_known_by_content(each) for each in named]
+        if said is not None:
+            output_dir, dry_run = output_dir or said.output_dir, dry_run or said.no_execution
+        folders = [_folder(study, output_dir, all_rqs, part) for study in studies]
         if dry_run:
-            _dry_run(studies)
+            _dry_run(studies, part)
             return
         one_thread()
         from aes_lipi.cli.running import RunOptions, run_all  # noqa: PLC0415 - numpy is slow
@@ -141,8 +169,12 @@ def _run(
             restore_models=restore_models,
             replay=replay,
             fresh=fresh,
+            part=part,
         )
-        raise typer.Exit(1 if run_all(studies, folders, options) else 0)
+        failed = run_all(studies, folders, options)
+        if analyse_data:
+            _analyse(folders)
+        raise typer.Exit(1 if failed else 0)
 
 
 def one_thread() -> None:
@@ -152,7 +184,38 @@ def one_thread() -> None:
     one_thread_per_process()
 
 
-def _dry_run(studies: Sequence[Study]) -> None:
+_ALL = "all_rqs"
+_SHORT = {"epochs": "4", "trials": "2"}
+
+
+def _said_in(path: Path) -> Configuration:
+    """What a file says; what means nothing of it is named in a line."""
+    said = load_configuration(path)
+    if said.ignored:
+        say(f"{path}: ignored: {', '.join(said.ignored)}", error=True)
+    return said
+
+
+def _swept(sensitivities: Path | None) -> dict[str, Any]:
+    """The values of sensitivities, to be laid over a study."""
+    if sensitivities is None:
+        return {}
+    file = _said_in(sensitivities).file
+    if file.variants:
+        raise UserError(f"{sensitivities}: holds variants; give it as --config")
+    given = file.model_fields_set & {"trials", "checkpoint_interval"}
+    return {**file.settings, **{name: getattr(file, name) for name in given}}
+
+
+def _analyse(folders: Sequence[str | Path]) -> None:
+    """Write the report of each folder."""
+    from aes_lipi.analysis.report import analyse  # noqa: PLC0415 - slow to import
+
+    for folder in folders:
+        say(f"report: {analyse([str(folder)]).page}")
+
+
+def _dry_run(studies: Sequence[Study], part: Part) -> None:
     """Show the trials, once what a run would refuse is refused."""
     from aes_lipi.cli.tables import print_trials  # noqa: PLC0415 - rich is slow to import
     from aes_lipi.execution.dry_run import check_feasible  # noqa: PLC0415 - numpy is slow to import
@@ -161,21 +224,25 @@ def _dry_run(studies: Sequence[Study]) -> None:
     for study in studies:
         for variant in study.variants:
             check_feasible(variant, here=False)
-    print_trials(studies)
+    print_trials(studies, part)
     for line in data_read([variant for study in studies for variant in study.variants]):
         say(line)
 
 
 def _studies(
-    rq: str | None, all_rqs: bool, config: Path | None, overrides: Mapping[str, str]
+    rq: str | None,
+    all_rqs: bool,
+    config: Path | None,
+    said: Configuration | None,
+    overrides: Mapping[str, Any],
 ) -> list[Study]:
     """The studies that the flags ask for."""
     if sum([rq is not None, all_rqs, config is not None]) > 1:
         raise UserError("--rq, --all_rqs and --config exclude each other; give one of them")
     if all_rqs:
         return [resolve_study(name, load_preset(name), overrides) for name in list_presets()]
-    if config is not None:
-        return [resolve_study(config.stem, load_study_file(config), overrides)]
+    if config is not None and said is not None:
+        return [resolve_study(config.stem, said.file, overrides)]
     name = rq or (_OWN_DATA_PRESET if "data" in overrides else None)
     if name is None:
         raise UserError("nothing to run: give --rq NAME (--list shows them), --config or --data")
@@ -191,9 +258,9 @@ def _known_by_content(study: Study) -> Study:
     return with_digests(study)
 
 
-def _folder(study: Study, output_dir: str | None, one_each: bool) -> str | Path:
+def _folder(study: Study, output_dir: str | None, one_each: bool, part: Part) -> str | Path:
     if output_dir is None:
-        return _DEFAULT_RESULTS / study.name
+        return _DEFAULT_RESULTS / f"{study.name}{part.suffix}"
     folder = expanded(output_dir)
     return join(folder, study.name) if one_each else folder
 
@@ -328,12 +395,37 @@ def with_switch_values(arguments: Sequence[str]) -> list[str]:
     hints = typing.get_type_hints(Variant)
     switches = {f"--{name}" for name, hint in hints.items() if hint is bool}
     completed: list[str] = []
-    for position, argument in enumerate(arguments):
+    for argument, following in itertools.pairwise([*_without_truths(arguments), "--"]):
         completed.append(argument)
-        following = arguments[position + 1] if position + 1 < len(arguments) else "--"
         if _normalise(argument) in switches and following.startswith("-"):
             completed.append("true")
     return completed
+
+
+_TRUTHS = dict.fromkeys(("true", "yes", "on", "y"), True) | dict.fromkeys(
+    ("false", "no", "off", "n"), False
+)
+
+
+def _without_truths(arguments: Sequence[str]) -> list[str]:
+    """Let a flag of the command have a value: `--test True` means `--test`, and False nothing."""
+    left: list[str] = []
+    rest = list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        name, equals, given = argument.partition("=")
+        truth = None
+        if _normalise(name) in _FLAGS:
+            word = given if equals else rest[0] if rest else ""
+            truth = _TRUTHS.get(word.lower())
+        if truth is None:
+            left.append(argument)
+            continue
+        if not equals:
+            rest.pop(0)
+        if truth:
+            left.append(name)
+    return left
 
 
 def _normalise(token: str) -> str:
@@ -354,6 +446,15 @@ def make_app(help_text: str | None) -> typer.Typer:
         pretty_exceptions_enable=False,
     )
 
+
+_FLAGS = frozenset(
+    name
+    for parameter in inspect.signature(_run, eval_str=True).parameters.values()
+    if typing.get_args(parameter.annotation)[:1] == (bool,)
+    for option in parameter.annotation.__metadata__
+    for name in (option.default, *option.param_decls)  # typer takes the first name for a default
+)
+"""The flags of `run` that say yes by being there."""
 
 run_app = make_app(None)
 run_app.command("run", context_settings=TOKENS)(_with_field_flags(_run))

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from aes_lipi.cli.tables import duration
 from aes_lipi.cli.terminal import cell, console, say
-from aes_lipi.config import Study
+from aes_lipi.config import WHOLE, Part, Study
 from aes_lipi.errors import UserError
 from aes_lipi.execution.messages import Action, Began, Event, Heard, Placed, Say, Written
 from aes_lipi.execution.study import StudyState, TrialProgress
@@ -218,6 +218,7 @@ class RunOptions:
     restore_models: bool = False
     replay: str | None = None
     fresh: bool = False
+    part: Part = WHOLE
 
     def place(self) -> Place:
         """Find the cluster, if there is one, and check what is asked of it.
@@ -316,6 +317,7 @@ def run_all(studies: list[Study], folders: list[str | Path], options: RunOptions
                     restore_models=options.restore_models,
                     replay=options.replay,
                     fresh=options.fresh,
+                    part=options.part,
                 )
             print_summary(study, folder, summary)
             failed += summary.failed

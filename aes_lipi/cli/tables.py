@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from aes_lipi.cli.terminal import cell, console, say
-from aes_lipi.config import Study
+from aes_lipi.config import WHOLE, Part, Study
 from aes_lipi.errors import printable
 from aes_lipi.execution.estimate import estimated_seconds
 from aes_lipi.results.storage import place_of
@@ -58,16 +58,19 @@ def print_presets(studies: Sequence[Study]) -> None:
     say(f"{len(studies)} presets; run one with --rq NAME")
 
 
-def print_trials(studies: Sequence[Study]) -> None:
-    """One line per resolved trial."""
+def print_trials(studies: Sequence[Study], part: Part = WHOLE) -> None:
+    """One line per resolved trial of a part of every study."""
+    shown = []
     for study in studies:
-        for variant in study.variants:
-            for trial in range(study.trials):
+        variants, trials = part.variants(study), part.trials(study)
+        for variant in variants:
+            for trial in trials:
                 say(
                     f"{study.name}  variant={variant.id}  trial={trial:04d}  {study.label(variant)}"
                 )
-    total = sum(study.n_trials for study in studies)
-    seconds = sum(estimated_seconds(study) for study in studies)
+        shown.append(study.model_copy(update={"variants": variants, "trials": len(trials)}))
+    total = sum(study.n_trials for study in shown)
+    seconds = sum(estimated_seconds(study) for study in shown)
     say(f"{total} trials, about {duration(seconds)} on one core; nothing was run")
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
+from aes_lipi.config.published_code import translated
 from aes_lipi.config.study import Study, StudyFile
 from aes_lipi.config.variant import Variant
 from aes_lipi.errors import UserError, nearest, printable
@@ -64,31 +67,84 @@ def load_preset(name: str) -> StudyFile:
     return load_study_file(presets_directory() / f"{name}.yaml")
 
 
+@dataclass(frozen=True)
+class Configuration:
+    """What a study's file says.
+
+    Attributes:
+        file: the study.
+        output_dir: where it wants the results; None if it does not say.
+        no_execution: whether it wants nothing run.
+        ignored: its fields that mean nothing here.
+    """
+
+    file: StudyFile
+    output_dir: str | None = None
+    no_execution: bool = False
+    ignored: tuple[str, ...] = ()
+
+
 def load_study_file(path: Path) -> StudyFile:
-    """Read a study from YAML; relative paths in it count from its folder.
+    """Read a study from YAML or JSON; relative paths in it count from its folder.
 
     Text means what it means as a flag: `010` is ten, and `5:00` is no number.
 
     Raises:
-        UserError: the file cannot be read, is not YAML, or holds unknown keys.
+        UserError: the file cannot be read, is not YAML or JSON, or holds unknown keys.
+    """
+    return load_configuration(path).file
+
+
+def load_configuration(path: Path) -> Configuration:
+    """Read a study as `load_study_file` does, and what its file says of the command.
+
+    A file that ends in .json can be a configuration, or the sensitivities, of the published code.
+
+    Raises:
+        UserError: as `load_study_file`; or it asks for what cannot be run.
     """
     path = Path(expanded(path))
+    kind = "JSON" if path.suffix.lower() == ".json" else "YAML"
     try:
         if path.exists() and not path.is_file():
-            raise UserError(f"{path}: not a file; give a readable YAML file")
+            raise UserError(f"{path}: not a file; give a readable {kind} file")
         if path.stat().st_size > _MAX_STUDY_FILE_BYTES:
             raise UserError(f"{path}: larger than a study file can be (1 MB)")
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_PlainLoader)
+        text = path.read_text(encoding="utf-8")
+        content = _json(text) if kind == "JSON" else yaml.load(text, Loader=_PlainLoader)
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; give a readable YAML file") from None
+        raise UserError(f"{path}: {error.strerror}; give a readable {kind} file") from None
     except _YAML_ERRORS as error:
-        raise UserError(f"{path}: not valid YAML: {_one_line(error)}") from None
-    return _validated(path, content)
+        raise UserError(f"{path}: not valid {kind}: {_one_line(error)}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected a mapping with the keys settings and variants")
+    if kind == "YAML":
+        return Configuration(_validated(path, content))
+    try:
+        said = translated(content)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    file = _validated(path, said.content)
+    return Configuration(file, said.output_dir, said.no_execution, said.ignored)
+
+
+def _json(text: str) -> Any:
+    """The content of a JSON text without repeated keys.
+
+    Raises:
+        ValueError: the text is another, or says something twice.
+    """
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        for key, count in Counter(key for key, _ in pairs).most_common(1):
+            if count > 1:
+                raise ValueError(f"the key {key!r} stands twice")
+        return dict(pairs)
+
+    return json.loads(text, object_pairs_hook=once)
 
 
 def _validated(path: Path, content: Any) -> StudyFile:
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: expected a mapping with the keys settings and variants")
     try:
         file = StudyFile.model_validate(content)
     except ValidationError as error:

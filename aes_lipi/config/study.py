@@ -6,11 +6,14 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from aes_lipi.config.variant import BUILT_IN, OPERATOR_FIELDS, Variant
+from aes_lipi.errors import UserError
+
+_T = TypeVar("_T")
 
 _UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 _TIME = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*(s|min|h)")
@@ -156,6 +159,55 @@ class Study(BaseModel):
                 telling.append(field)
                 groups = refined
         return telling
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is run of a study, as the elements of a batch array share it out.
+
+    Attributes:
+        variant: place of the one variant in the study's list, from 0; -1 for all.
+        trial: number of the one trial of each variant; -1 for all.
+    """
+
+    variant: int = -1
+    trial: int = -1
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything is run."""
+        return self.variant < 0 and self.trial < 0
+
+    @property
+    def suffix(self) -> str:
+        """What tells the folder of this part from those of others; empty for the whole."""
+        named = (("variant", self.variant), ("trial", self.trial))
+        return "".join(f"_{name}_{number}" for name, number in named if number >= 0)
+
+    def variants(self, study: Study) -> tuple[Variant, ...]:
+        """Those of the study that are run.
+
+        Raises:
+            UserError: it has no variant of that place; --dry_run shows them.
+        """
+        return _chosen("--variant_id", self.variant, study.variants, study.name)
+
+    def trials(self, study: Study) -> tuple[int, ...]:
+        """The numbers of the trials that are run of each variant.
+
+        Raises:
+            UserError: the study has no trial of that number.
+        """
+        return _chosen("--trial_id", self.trial, tuple(range(study.trials)), study.name)
+
+
+def _chosen(flag: str, place: int, of: tuple[_T, ...], name: str) -> tuple[_T, ...]:
+    if place < -1 or place >= len(of):
+        raise UserError(f"{flag} {place}: {name} has 0 to {len(of) - 1}; -1 means all")
+    return of if place < 0 else (of[place],)
+
+
+WHOLE = Part()
 
 
 def _applies(field: str, variant: Variant) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from aes_lipi.coevolution.schedule import runs_freely
-from aes_lipi.config import Study, Variant
+from aes_lipi.config import WHOLE, Part, Study, Variant
 from aes_lipi.errors import UserError
 from aes_lipi.execution.inputs import data_read, with_digests
 from aes_lipi.execution.messages import Job, Remarked, jobs_of
@@ -99,6 +99,7 @@ def run_study(
     restore_models: bool = False,
     replay: str | Path | None = None,
     fresh: bool = False,
+    part: Part = WHOLE,
 ) -> Summary:
     """Run what is missing of a study.
 
@@ -113,6 +114,7 @@ def run_study(
         replay: output folder of the same study, run before with asynchronous updates; its cells'
             reads are repeated, so that the results are the same.
         fresh: remove the results that the folder holds, and start again.
+        part: what is run of the study; the folder is that of the whole.
 
     Raises:
         UserError: the folder holds another study (choose another, or `fresh`) or is in use by
@@ -121,6 +123,10 @@ def run_study(
     study = with_digests(study)
     runner.check(study.variants)
     jobs = jobs_of(study)
+    if not part.is_whole:
+        ids = {variant.id for variant in part.variants(study)}
+        trials = set(part.trials(study))
+        jobs = [job for job in jobs if job.id.variant in ids and job.trial in trials]
     if replay is not None:
         jobs = [_replaying(job, replay) for job in jobs]
     store = ResultStore(directory)

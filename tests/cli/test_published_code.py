@@ -1,0 +1,236 @@
+"""Commands and files of the published code, as they are typed there (docs/published_code.md)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from plugin_modules import ROOT, refusal_of, said_in
+
+import aes_lipi
+from aes_lipi.analysis import report
+from aes_lipi.cli.run import with_switch_values
+from aes_lipi.config import list_presets, load_configuration
+from aes_lipi.results.reading import load_results
+
+FILES = ROOT / "tests/fixtures/published"
+PAIR = ["--sensitivities", str(FILES / "sensitivities.json")]
+TINY = ["--n_clusters", "2", "--n_examples_per_cluster", "4", "--n_dim", "6", "--hidden_sizes", "3"]
+HERE = ["--local", "--jobs", "1", "--device", "cpu"]
+
+
+def trials_shown(folder: Path, *arguments: str) -> list[str]:
+    """The lines of a dry run, a trial each."""
+    done = said_in(folder, "run.py", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert not list(folder.iterdir())
+    return [line for line in done.stdout.splitlines() if "variant=" in line]
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("--create_data True", "--create_data"),
+        ("--test yes --rq capacity", "--test --rq capacity"),
+        ("--rq all_rqs --all-rqs ON", "--rq all_rqs --all-rqs"),
+        ("--dry_run=True --rq capacity", "--dry_run --rq capacity"),
+        ("--print_cli_only False --rq capacity", "--rq capacity"),
+        ("--analyse_data n --analyse_data=off", ""),
+        ("--no_shuffle_data --dry_run", "--no_shuffle_data true --dry_run"),
+        ("--no_shuffle_data True --fresh y", "--no_shuffle_data True --fresh"),
+        ("--test maybe", "--test maybe"),
+        ("--rq true", "--rq true"),
+        ("export True --compact", "export True --compact"),
+    ],
+)
+def test_a_flag_may_have_its_value_in_any_spelling(given: str, meant: str) -> None:
+    assert with_switch_values(given.split()) == meant.split()
+
+
+def test_create_data_writes_the_papers_four_data_sets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = ("binary_clustering_2_4_6", "binary_clustering_2_4_8")
+    monkeypatch.setattr("aes_lipi.data.binary_clustering.PAPER_DATASETS", small)
+    done = said_in(tmp_path, "run.py", "--create_data", "True")
+    assert done.stdout.splitlines() == [f"data/{name}.npz" for name in small]
+
+
+def test_the_data_script_has_the_same_flags(tmp_path: Path) -> None:
+    script = ["--create_data", "True", "--n_dim", "12", "--n_clusters", "10"]
+    done = said_in(tmp_path, "run.py", *script)
+    assert done.stdout == "data/binary_clustering_10_100_12.npz\n"
+
+
+def test_a_preset_is_every_combination_times_thirty_trials(tmp_path: Path) -> None:
+    shown = trials_shown(tmp_path, "--rq", "lexi_prob", "--print_cli_only", "True")
+    assert len(shown) == 12 * 30
+
+
+def test_all_presets_cut_short_are_shown(tmp_path: Path) -> None:
+    shown = trials_shown(
+        tmp_path,
+        *("--rq", "all_rqs", "--all_rqs", "True", "--test", "True"),
+        *("--print_cli_only", "True", "--variant_id", "0", "--trial_id", "-1"),
+    )
+    names = [line.split()[0] for line in shown]
+    assert names == [name for name in list_presets() for _ in range(2)]
+
+
+def test_a_test_is_two_trials_of_four_epochs_where_nothing_else_is_said(tmp_path: Path) -> None:
+    test = ["--rq", "capacity", "--test", "True", "--dry_run"]
+    shown = trials_shown(tmp_path, *test)
+    given = ["--rq", "capacity", "--epochs", "4", "--trials", "2", "--dry_run"]
+    assert shown == trials_shown(tmp_path, *given)
+    assert len(shown) == 4
+    assert len(trials_shown(tmp_path, *test, "--trials", "3")) == 6
+
+
+def test_elements_of_a_batch_array_share_a_study_out(tmp_path: Path) -> None:
+    study = ["--rq", "capacity", "--test", "True", "--dry_run"]
+    whole = trials_shown(tmp_path, *study)
+    assert trials_shown(tmp_path, *study, "--variant_id", "-1", "--trial_id", "-1") == whole
+    parts = [("--variant_id", str(v), "--trial_id", str(t)) for v in range(2) for t in range(2)]
+    assert [line for part in parts for line in trials_shown(tmp_path, *study, *part)] == whole
+
+
+@pytest.mark.parametrize(
+    ("part", "told"),
+    [
+        (("--variant_id", "2"), "--variant_id 2: capacity has 0 to 1; -1 means all"),
+        (("--trial_id", "1"), "--trial_id 1: capacity has 0 to 0; -1 means all"),
+    ],
+)
+def test_a_part_that_there_is_not_is_told(tmp_path: Path, part: tuple[str, str], told: str) -> None:
+    assert told in refusal_of(said_in(tmp_path, "run.py", "--rq", "capacity", *part, *HERE))
+
+
+def test_a_part_runs_in_a_folder_of_its_own_with_the_bits_of_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = ["--rq", "capacity", "--test", "True", "--population_size", "2", *TINY, *HERE]
+    reported: list[Any] = []
+
+    def analyse(of: list[str]) -> Page:
+        reported.append(of)
+        return Page()
+
+    monkeypatch.setattr(report, "analyse", analyse)
+    part = ["--variant_id", "1", "--trial_id", "1", "--analyse_data", "True"]
+    done = said_in(tmp_path, "run.py", *study, *part)
+    assert done.returncode == 0, done.stderr
+    assert reported == [["results/capacity_variant_1_trial_1"]]
+    folder = tmp_path / "results/capacity_variant_1_trial_1"
+    alone = load_results(folder)
+    assert alone.trials["trial"].tolist() == [1]
+    rest = said_in(tmp_path, "run.py", *study, "--output_dir", str(folder))
+    assert "3 trials to run, 1 done before" in rest.stderr
+    others = said_in(tmp_path, "run.py", *study)
+    assert others.returncode == 0, others.stderr
+    columns = ["variant", "trial", "mean_L1", "test_L1"]
+    whole = load_results(tmp_path / "results/capacity").trials[columns]
+    assert load_results(folder).trials[columns].equals(whole)
+
+
+class Page:
+    """What a report is said to be."""
+
+    page = "report.html"
+
+
+def test_a_json_configuration_runs_where_it_says(tmp_path: Path) -> None:
+    given = ["--configuration_file", str(FILES / "configuration.json")]
+    done = said_in(tmp_path, "run.py", *given, *HERE)
+    assert done.returncode == 0, done.stderr
+    assert "configuration.json: ignored: visualize, log_level" in done.stderr.splitlines()[0]
+    trials = load_results(tmp_path / "out_small").trials
+    told = {"population_size": 3, "epochs": 4, "batch_size": 4, "record_test_loss": True}
+    assert trials[list(told)].to_dict("records") == [told] * 2
+
+
+def test_json_sensitivities_are_a_product_that_is_laid_over_a_study(tmp_path: Path) -> None:
+    given = ["--config", str(FILES / "configuration.json"), *PAIR]
+    shown = trials_shown(tmp_path, *given, "--dry_run", "True")
+    assert [line.split()[-1] for line in shown] == [
+        *["AutoencoderBinaryClustering"] * 2,
+        *["DenoisingAutoencoderBinaryClustering"] * 2,
+    ]
+
+
+def test_sensitivities_alone_are_a_study(tmp_path: Path) -> None:
+    study = aes_lipi.load_study(FILES / "sensitivities.json")
+    assert [variant.population_size for variant in study.variants] == [2, 2]
+    assert study.trials == 30
+
+
+def write(folder: Path, **fields: Any) -> Path:
+    path = folder / "c.json"
+    path.write_text(json.dumps(fields))
+    return path
+
+
+def test_every_field_of_a_configuration_has_its_place(tmp_path: Path) -> None:
+    said = load_configuration(
+        write(
+            tmp_path,
+            **{"ae_quality_measures": "L1,all", "calculate_test_loss": "False", "trials": 3},
+            **{"checkpoint_interval": 7, "identical_initial_ann": True, "data_subsample": 0.5},
+            **{"no_execution": True, "ann_path": "checkpoints/nIDX_ae.pt", "prune_method": None},
+            **{"no_output_dir_timestamp": True, "overwrite_checkpoint": False, "epochs": 5},
+            **{"output_dir": "there", "checkpoint_every_update": False, "lexi_threshold": 0.2},
+        )
+    )
+    assert said.file.settings == {
+        "retrieval_measures": True,
+        "record_test_loss": "False",
+        "identical_initial_networks": True,
+        "cell_data_fraction": 0.5,
+        "ann_path": str(tmp_path / "checkpoints/nIDX_ae.pt"),
+        "epochs": 5,
+        "lexi_threshold": 0.2,
+    }
+    assert (said.file.trials, said.file.checkpoint_interval) == (3, 7)
+    assert (said.output_dir, said.no_execution) == ("there", True)
+    assert said.ignored == (
+        *("no_output_dir_timestamp", "overwrite_checkpoint", "checkpoint_every_update"),
+    )
+
+
+def test_a_configuration_that_wants_nothing_run_is_shown(tmp_path: Path) -> None:
+    (folder := tmp_path / "empty").mkdir()
+    path = write(tmp_path, epochs=3, no_execution="True", trials=1)
+    assert len(trials_shown(folder, "--configuration_file", str(path))) == 1
+
+
+def test_a_study_file_of_ours_may_be_json(tmp_path: Path) -> None:
+    path = write(tmp_path, trials=2, settings={"epochs": [3, 4]})
+    assert aes_lipi.load_study(path).n_trials == 4
+
+
+def test_what_a_notebook_ignores_is_a_warning() -> None:
+    with pytest.warns(UserWarning, match="ignored: visualize, log_level"):
+        aes_lipi.load_study(FILES / "configuration.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"dataset_name": "msd"}', "the published code does not define the msd data"),
+        ('{"environment": ["AutoencoderMSD"]}', "AutoencoderMSD: the published code does not"),
+        ('{"ae_quality_measures": "L2"}', "L2: give L1 or all"),
+        ('{"trials": [1, 2]}', "trials: give one value"),
+        ('{"output_dir": 3}', "output_dir: 3: give the path of a folder"),
+        ('{"epochs": 3, "epochs": 4}', "'epochs' stands twice"),
+        ('{"epochs": 3', "not valid JSON"),
+        ("[" * 100_000, "not valid JSON"),
+        ("[]", "expected a mapping"),
+        ('{"epoch": 3}', "epoch: no such field; did you mean epochs"),
+    ],
+)
+def test_a_configuration_that_cannot_be_run_is_told_in_one_line(
+    tmp_path: Path, text: str, told: str
+) -> None:
+    (tmp_path / "c.json").write_text(text)
+    assert told in refusal_of(said_in(tmp_path, "run.py", "--configuration_file", "c.json"))
