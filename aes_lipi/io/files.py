@@ -58,7 +58,7 @@ def check_own_page(page: Path) -> None:
     try:
         with page.open("rb") as stream:
             ours = b"aes_lipi" in stream.read(_LONGEST_PAGE)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
     except OSError:
         ours = False

@@ -278,7 +278,7 @@ def test_damaged_results_and_checkpoints_are_passed_over(
     for checkpoint in (tmp_path / "checkpoints").rglob("*.safetensors"):
         checkpoint.write_bytes(b"\xff")
     answer = asked(tmp_path)
-    assert counts(answer) == (10, 1, 0, 1, 8)
+    assert counts(answer) == (10, 0, 0, 1, 9)  # of a damaged table it is run again
     assert answer["variants"][0]["median_mean_L1"] is None
 
 

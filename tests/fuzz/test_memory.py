@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aes_lipi.config import load_study_file
+from aes_lipi.config import load_study_file, resolve_study
 from aes_lipi.models import read_model
 from fuzz.hostile import (
     refusal,
@@ -47,4 +47,5 @@ def test_model_whose_tensor_claims_a_size(tmp_path: Path) -> None:
 def test_hostile_study_file(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "s.yaml"
     path.write_bytes(content)
-    assert refusal(lambda: load_study_file(path)).startswith(str(path))
+    refused = refusal(lambda: resolve_study("s", load_study_file(path), {}))
+    assert refused.startswith((str(path), "epochs: "))
