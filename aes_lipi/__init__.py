@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from aes_lipi._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from aes_lipi.analysis.published_code import read_published
     from aes_lipi.api import load_study, run
     from aes_lipi.errors import UserError
     from aes_lipi.estimator import AutoencoderRing as AutoencoderRing
@@ -22,6 +23,7 @@ __all__ = [
     "load_model",
     "load_results",
     "load_study",
+    "read_published",
     "run",
     "save_model",
 ]
@@ -34,6 +36,7 @@ _HOMES = {
     "load_model": "aes_lipi.results.model_files",
     "load_results": "aes_lipi.results.reading",
     "load_study": "aes_lipi.api",
+    "read_published": "aes_lipi.analysis.published_code",
     "run": "aes_lipi.api",
     "save_model": "aes_lipi.models",
 }

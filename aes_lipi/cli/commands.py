@@ -38,6 +38,7 @@ _QUICK = (
     "Scaled down: fewer, shorter trials. Ends within 15 minutes on two cores, and the page says "
     "what it can and cannot show."
 )
+_CONVERTED = "Checkpoints, or data sets: of one with a file for each split, any of the three."
 _FIGURES = "Figures and controls, such as best_of_lipi,control_canonical_walk; by default all."
 _PRESETS_DIR = "Folder in which every preset has its own, and the page is written."
 _JSON = flag("--json", "Print one JSON object, for programs.")
@@ -105,6 +106,22 @@ def _clean(
     total = len(cleaned.removed) + len(cleaned.claims)
     say(f"removed {total} {'file' if total == 1 else 'files'}" if total else "nothing to remove")
     return 0
+
+
+@_command("convert")
+def _convert(
+    files: Annotated[list[str], typer.Argument(metavar="FILE.pt...", help=_CONVERTED)],
+    *,
+    output_dir: Annotated[
+        str | None, flag("--output_dir", "Where to; by default beside each file.", "DIR")
+    ] = None,
+) -> None:
+    """Write files of the published code in formats without pickles: .npz and .safetensors."""
+    one_thread()
+    from aes_lipi.export.conversion import convert  # noqa: PLC0415 - slow to import
+
+    for path in convert(files, output_dir):
+        say(path)
 
 
 _MARKS = {"well": "", "note": "note", "problem": "PROBLEM"}

@@ -19,9 +19,9 @@ from aes_lipi.cli.terminal import say
 from aes_lipi.config import (
     DATA_FIELDS,
     Configuration,
-    Part,
     Study,
     StudyFile,
+    StudyPart,
     Variant,
     expanded,
     list_presets,
@@ -143,7 +143,7 @@ def _run(
     elif create_data:
         _create_data(_local_path(output_dir) if output_dir else _DEFAULT_DATA, overrides)
     else:
-        part, all_rqs = Part(variant_id, trial_id), all_rqs or rq == _ALL
+        part, all_rqs = StudyPart(variant_id, trial_id), all_rqs or rq == _ALL
         said = None if config is None else _said_in(config)
         overrides = (_SHORT if test else {}) | _swept(sensitivities) | overrides
         named = _studies(None if rq == _ALL and all_rqs else rq, all_rqs, config, said, overrides)
@@ -215,7 +215,7 @@ def _analyse(folders: Sequence[str | Path]) -> None:
         say(f"report: {analyse([str(folder)]).page}")
 
 
-def _dry_run(studies: Sequence[Study], part: Part) -> None:
+def _dry_run(studies: Sequence[Study], part: StudyPart) -> None:
     """Show the trials, once what a run would refuse is refused."""
     from aes_lipi.cli.tables import print_trials  # noqa: PLC0415 - rich is slow to import
     from aes_lipi.execution.dry_run import check_feasible  # noqa: PLC0415 - numpy is slow to import
@@ -258,7 +258,7 @@ def _known_by_content(study: Study) -> Study:
     return with_digests(study)
 
 
-def _folder(study: Study, output_dir: str | None, one_each: bool, part: Part) -> str | Path:
+def _folder(study: Study, output_dir: str | None, one_each: bool, part: StudyPart) -> str | Path:
     if output_dir is None:
         return _DEFAULT_RESULTS / f"{study.name}{part.suffix}"
     folder = expanded(output_dir)

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from aes_lipi.cli.tables import duration
 from aes_lipi.cli.terminal import cell, console, say
-from aes_lipi.config import WHOLE, Part, Study
+from aes_lipi.config import WHOLE, Study, StudyPart
 from aes_lipi.errors import UserError
 from aes_lipi.execution.messages import Action, Began, Event, Heard, Placed, Say, Written
 from aes_lipi.execution.study import StudyState, TrialProgress
@@ -218,7 +218,7 @@ class RunOptions:
     restore_models: bool = False
     replay: str | None = None
     fresh: bool = False
-    part: Part = WHOLE
+    part: StudyPart = WHOLE
 
     def place(self) -> Place:
         """Find the cluster, if there is one, and check what is asked of it.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from aes_lipi.cli.terminal import cell, console, say
-from aes_lipi.config import WHOLE, Part, Study
+from aes_lipi.config import WHOLE, Study, StudyPart
 from aes_lipi.errors import printable
 from aes_lipi.execution.estimate import estimated_seconds
 from aes_lipi.results.storage import place_of
@@ -58,7 +58,7 @@ def print_presets(studies: Sequence[Study]) -> None:
     say(f"{len(studies)} presets; run one with --rq NAME")
 
 
-def print_trials(studies: Sequence[Study], part: Part = WHOLE) -> None:
+def print_trials(studies: Sequence[Study], part: StudyPart = WHOLE) -> None:
     """One line per resolved trial of a part of every study."""
     shown = []
     for study in studies:

@@ -162,7 +162,7 @@ class Study(BaseModel):
 
 
 @dataclass(frozen=True)
-class Part:
+class StudyPart:
     """What is run of a study, as the elements of a batch array share it out.
 
     Attributes:
@@ -207,7 +207,7 @@ def _chosen(flag: str, place: int, of: tuple[_T, ...], name: str) -> tuple[_T, .
     return of if place < 0 else (of[place],)
 
 
-WHOLE = Part()
+WHOLE = StudyPart()
 
 
 def _applies(field: str, variant: Variant) -> bool:

@@ -19,7 +19,7 @@ from typing import IO, Any, Literal
 from aes_lipi.data.source import quoted, reason, unreadable
 from aes_lipi.errors import UserError, nearest
 
-Format = Literal["text", "parquet", "npy", "npz"]
+Format = Literal["text", "parquet", "npy", "npz", "pt"]
 
 _TEXT = (".csv", ".tsv", ".tab", ".txt", ".dat")
 _BINARY: dict[str, Format] = {
@@ -27,7 +27,9 @@ _BINARY: dict[str, Format] = {
     ".pq": "parquet",
     ".npy": "npy",
     ".npz": "npz",
+    ".pt": "pt",
 }
+_ARCHIVES = (".npz", ".pt")
 _COMPRESSED = (".gz", ".gzip", ".bz2", ".xz", ".zst", ".zip")
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
@@ -116,7 +118,7 @@ def data_file(path: Path) -> DataFile:
         endings.pop()
         last = endings[-1] if endings else ".csv"
     if last in _BINARY:
-        if compression is not None and path.suffix.lower() != ".npz":
+        if compression is not None and path.suffix.lower() not in _ARCHIVES:
             raise UserError(f"{label}: is compressed as a whole; decompress it")
         return DataFile(path, _BINARY[last])
     if last not in _TEXT:

@@ -13,9 +13,10 @@ from aes_lipi.data.columnar import npy_source, npz_sources, parquet_source
 from aes_lipi.data.csv import csv_source
 from aes_lipi.data.dataset import DataPurpose, Dataset, data_stream
 from aes_lipi.data.dialect import look_at
-from aes_lipi.data.files import data_file, file_digest
+from aes_lipi.data.files import data_file
 from aes_lipi.data.scaling import Rows, learn_scaling, unit_interval
 from aes_lipi.data.source import Source, quoted, summary
+from aes_lipi.data.tensors import data_file_digest, torch_sources
 from aes_lipi.errors import UserError
 
 _SPLITS = ("train", "test", "validation")
@@ -42,7 +43,7 @@ def load_dataset(variant: Variant) -> Dataset:
             variant.test_noise,
         )
     path = Path(variant.data)
-    if variant.data_digest is not None and file_digest(path) != variant.data_digest:
+    if variant.data_digest is not None and data_file_digest(path) != variant.data_digest:
         raise UserError(f"{path}: changed since the study was made; choose another --output_dir")
     return _load_file(path, variant)
 
@@ -91,7 +92,7 @@ def _load_file(path: Path, variant: Variant) -> Dataset:
     named train, test and validation, as `save` writes it, is taken as it is split there.
 
     Args:
-        path: text, Parquet, `.npy` or `.npz`.
+        path: text, Parquet, `.npy`, `.npz` or, of the published code, `.pt`.
         variant: how it is split and scaled.
 
     Raises:
@@ -127,8 +128,8 @@ def file_source(
     for flag, value in (("header", header), ("separator", separator)):
         if value != "auto":
             raise UserError(f"{quoted(path)}: is no text; leave out --{flag}")
-    if file.format == "npz":
-        sources = npz_sources(path)
+    if file.format in ("npz", "pt"):
+        sources = npz_sources(path) if file.format == "npz" else torch_sources(path)
         return sources if len(sources) > 1 else next(iter(sources.values()))
     return npy_source(path) if file.format == "npy" else parquet_source(path)
 

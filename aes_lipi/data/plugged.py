@@ -12,9 +12,9 @@ import numpy as np
 from aes_lipi.arrays import Array
 from aes_lipi.config import Variant
 from aes_lipi.data.dataset import DataPurpose, Dataset, data_stream
-from aes_lipi.data.files import file_digest
 from aes_lipi.data.load import already_split, load_dataset, split_source
 from aes_lipi.data.source import array_source
+from aes_lipi.data.tensors import data_file_digest
 from aes_lipi.errors import UserError
 from aes_lipi.extension import Kind, Plugin, called, load, settled
 
@@ -64,7 +64,7 @@ def data_digest(variant: Variant) -> str | None:
     """
     if "dataset_name" in variant.added:
         return _content_digest(_made(variant))
-    return None if variant.data is None else file_digest(Path(variant.data))
+    return None if variant.data is None else data_file_digest(Path(variant.data))
 
 
 def _content_digest(dataset: Dataset) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from aes_lipi.coevolution.schedule import runs_freely
-from aes_lipi.config import WHOLE, Part, Study, Variant
+from aes_lipi.config import WHOLE, Study, StudyPart, Variant
 from aes_lipi.errors import UserError
 from aes_lipi.execution.inputs import data_read, with_digests
 from aes_lipi.execution.messages import Job, Remarked, jobs_of
@@ -99,7 +99,7 @@ def run_study(
     restore_models: bool = False,
     replay: str | Path | None = None,
     fresh: bool = False,
-    part: Part = WHOLE,
+    part: StudyPart = WHOLE,
 ) -> Summary:
     """Run what is missing of a study.
 

@@ -36,6 +36,7 @@ from aes_lipi.models.description import (
     write_description,
 )
 from aes_lipi.models.model import Model, describe_layers
+from aes_lipi.models.torch_checkpoints import SUFFIX, read_checkpoint
 
 T = TypeVar("T")
 
@@ -216,13 +217,15 @@ def models_digest(files: Iterable[Path]) -> str:
 def load_pairs(files: Iterable[Path], architecture: Architecture) -> list[Pair]:
     """The pairs of model files: of each all centres, if it holds them, or the best pair.
 
+    A file that ends in .pt is a checkpoint of the published code.
+
     Raises:
         UserError: a file is no model, or has other layers than `architecture`; start from models of
             the same layers.
     """
     pairs: list[Pair] = []
     for file in files:
-        model = read_model(file)
+        model = read_checkpoint(file) if file.suffix == SUFFIX else read_model(file)
         if (model.architecture.encoder, model.architecture.decoder) != (
             architecture.encoder,
             architecture.decoder,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 from aes_lipi.config import expanded
@@ -46,7 +47,9 @@ def check_committed(path: Path) -> None:
 def warm_start_files(given: str | Path) -> list[Path]:
     """The model files that `ann_path` names: one, or all below a folder in order of path.
 
-    Of a study's output folder, only the models of committed trials, as they were committed.
+    `IDX` in the name of a file stands for the number of a cell, from 0, as in `nIDX_ae.pt`
+    of the published code: all of these files that there are. Of a study's output folder, only the
+    models of committed trials, as they were committed.
 
     Raises:
         UserError: the folder holds no model, or cannot be read (give a saved model), or a model of
@@ -54,7 +57,7 @@ def warm_start_files(given: str | Path) -> list[Path]:
     """
     path = Path(given)
     try:
-        files = sorted(path.rglob("*.safetensors")) if path.is_dir() else [path]
+        files = sorted(path.rglob("*.safetensors")) if path.is_dir() else _of_cells(path)
         if (path / "trials").is_dir() and (path / MODELS).is_dir():
             committed = take_inventory(LocalStorage(path)).committed
             of_study = {path / trial.path(MODELS) for trial in committed}
@@ -62,7 +65,18 @@ def warm_start_files(given: str | Path) -> list[Path]:
     except OSError as error:
         raise UserError(f"--ann_path {path}: {error.strerror}; give a saved model") from None
     if not files:
-        raise UserError(f"--ann_path {path}: no .safetensors model in this folder")
+        raise UserError(
+            f"--ann_path {path}: no .safetensors model in this folder (of the published code, "
+            "give a file; nIDX_ae.pt means those of all cells)"
+        )
     for file in files:
         check_committed(file)
     return files
+
+
+def _of_cells(path: Path) -> list[Path]:
+    """The file, or those of the cells 0, 1, ... whose numbers `IDX` in its name stands for."""
+    if "IDX" not in path.name or path.exists():
+        return [path]
+    named = (path.with_name(path.name.replace("IDX", str(cell))) for cell in itertools.count())
+    return list(itertools.takewhile(Path.exists, named)) or [path]
