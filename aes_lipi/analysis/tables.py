@@ -329,7 +329,7 @@ def summarise(results: Results) -> pd.DataFrame:
         measures. The unit is the trial.
     """
     trials, failures = results.trials, results.failures
-    names = pd.concat([trials, failures])[["variant", "variant_name"]].drop_duplicates()
+    names = pd.concat([trials, failures])[["variant", "variant_name"]].drop_duplicates("variant")
     table = names.set_index("variant")
     table["trials"] = trials.groupby("variant").size().reindex(table.index, fill_value=0)
     table["failed"] = failures.groupby("variant").size().reindex(table.index, fill_value=0)

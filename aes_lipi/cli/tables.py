@@ -130,6 +130,8 @@ def _status_line(status: Status) -> str:
     parts = [f"{trials.committed} of {trials.total} trials"]
     kinds = {"running": trials.running, "failed": trials.failed, "pending": trials.pending}
     parts += [f"{count} {kind}" for kind, count in kinds.items() if count]
+    if status.without_model:
+        parts.append(f"{status.without_model} committed, model missing or damaged")
     if status.generations_per_second is not None and status.seconds_left is not None:
         parts.append(f"{status.generations_per_second:.1f} generations/s")
         parts.append(f"{duration(status.seconds_left)} left")

@@ -137,28 +137,48 @@ def _fields(value: Any, leave_out: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def _computed_by(engine: Engine) -> str:
-    """The kind of processor, kernels compiled for it alone, and the GPU if one was used."""
+    """The kind of processor, and the GPU if one was used, else what kernels were compiled for."""
     if engine.device == "cpu":
-        return f"{processor_name()}{_own_kernels(engine)}"
+        return f"{processor_name()}, kernels for {_kernels_for(engine)}"
     import torch  # noqa: PLC0415 - slow to import
 
     return f"{processor_name()} with {torch.cuda.get_device_name()}"
 
 
-def _own_kernels(engine: Engine) -> str:
-    """What is said of dense's kernels where they have bits that other processors may not have."""
-    if engine.name != "dense":
-        return ""
-    from aes_lipi.engine.dense import target  # noqa: PLC0415 - numba is slow to import
+def _kernels_for(engine: Engine) -> str:
+    """The instruction set of an engine's kernels, and how wide its vectors are."""
+    if engine.name == "dense":
+        from aes_lipi.engine.dense import target  # noqa: PLC0415 - numba is slow to import
 
-    return " (native kernels)" if target.target_name() == target.NATIVE else ""
+        return f"{target.target_name()}, {target.vector_bits()} bits"
+    import torch  # noqa: PLC0415 - slow to import
+
+    capability = torch.backends.cpu.get_cpu_capability()
+    bits = {"AVX512": ", 512 bits", "AVX2": ", 256 bits", "DEFAULT": ", 128 bits"}
+    return f"{capability}{bits.get(capability, '')}"
 
 
-def processor_name() -> str:
-    """The kind of processor, on which bits may depend (see `engine.dense.target`)."""
+_KINDS = {
+    "cpu family": "family",
+    "model": "model",
+    "CPU implementer": "implementer",
+    "CPU part": "part",
+}
+
+
+def processor_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """The kind of processor, on which bits may depend (see `engine.dense.target`).
+
+    With its family and model, since virtual machines tell no generation in the name.
+    """
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+    told: dict[str, str] = {}
+    for line in lines:
+        key, _, value = line.partition(":")
+        told.setdefault(key.strip(), value.strip())
+    name = told.get("model name") or platform.processor() or platform.machine()
+    kind = ", ".join(f"{word} {told[key]}" for key, word in _KINDS.items() if told.get(key))
+    return f"{name} ({kind})" if kind else name

@@ -137,7 +137,7 @@ def read_study_description(content: bytes) -> StudyDescription | None:
 
 
 def check_same_study(storage: Storage, content: bytes, study: Study) -> None:
-    """Make sure that a folder was made for a study.
+    """Make sure that a folder was made for a study, or for a part of its variants.
 
     Args:
         storage: the folder.
@@ -148,16 +148,16 @@ def check_same_study(storage: Storage, content: bytes, study: Study) -> None:
         UserError: the folder was made for another study, or by another version; the line says how
             they differ and what to do.
     """
-    known, asked = read_variants(content) or {}, _variants_of(study)
+    known, asked = read_variants(content), _variants_of(study)
     other_version = _version_clause(content)
     if other_version is not None:
         raise UserError(
             f"{storage.shown}: {other_version}; choose another --output_dir, or --fresh "
             "to remove its results and start again"
         )
-    if known.keys() != asked.keys():
+    if known is None or not known.keys() <= asked.keys():
         raise UserError(
-            f"{storage.shown}: holds a different study ({_difference(known, asked)}); "
+            f"{storage.shown}: holds a different study ({_difference(known or {}, asked)}); "
             "choose another --output_dir, or --fresh to remove its results and start again, or "
             "run it with the settings it was made with"
         )

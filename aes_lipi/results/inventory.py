@@ -42,8 +42,9 @@ class Inventory:
     """What a study's folder holds.
 
     Attributes:
-        committed: trials whose marker is there, and whose tables are what it says: by their sizes,
-            and by their digests where they have changed since the marker was written.
+        committed: trials whose marker is there, and whose tables (those that were asked for) are
+            what it says: by their sizes, and by their digests where they have changed since the
+            marker was written.
         without_model: those of them whose model is missing, or is not that, as far as is seen so.
         failed: trials recorded as failed and not committed since.
         skipped: trials that have files and are not committed, and why.
@@ -63,11 +64,15 @@ class Inventory:
         return not self.sizes
 
 
-def take_inventory(storage: Storage) -> Inventory:
+def take_inventory(storage: Storage, tables: Collection[str] = TABLES) -> Inventory:
     """Find out what a study's folder holds.
 
     Failures are listed before markers and markers before results, against the order of writing, so
     that a trial that is committed meanwhile is never seen as damaged, nor seen nowhere.
+
+    Args:
+        storage: the folder.
+        tables: those that are asked for: a trial that lacks others counts as committed.
 
     Raises:
         UserError: the folder cannot be read.
@@ -81,7 +86,7 @@ def take_inventory(storage: Storage) -> Inventory:
     committed = {
         trial: marker
         for trial, marker in markers.items()
-        if marker and broken[trial].isdisjoint(TABLES)
+        if marker and broken[trial].isdisjoint(tables)
     }
     with_files = set().union(*(trials[folder] for folder in (*RESULTS, MARKERS)))
     return Inventory(

@@ -59,7 +59,7 @@ def warm_start_files(given: str | Path) -> list[Path]:
     try:
         files = sorted(path.rglob("*.safetensors")) if path.is_dir() else _of_cells(path)
         if (path / "trials").is_dir() and (path / MODELS).is_dir():
-            committed = take_inventory(LocalStorage(path)).committed
+            committed = take_inventory(LocalStorage(path), ()).committed
             of_study = {path / trial.path(MODELS) for trial in committed}
             files = [file for file in files if file in of_study]
     except OSError as error:

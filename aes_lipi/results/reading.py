@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ from aes_lipi.results.storage import Storage
 from aes_lipi.results.trial_files import (
     FAILURES,
     MODELS,
+    TABLES,
     FileFacts,
     Marker,
     TrialId,
@@ -67,7 +68,8 @@ class Results:
 def load_results(location: str | Path, tables: Iterable[str] = tuple(_SCHEMAS)) -> Results:
     """Read the tables of a study; the column `variant` holds the variant's id.
 
-    Only committed trials are read, and only if the files are what was committed, bit for bit.
+    Only committed trials are read, and only if the files are what was committed, bit for bit. Files
+    that are not asked for may be missing, as models may.
 
     Args:
         location: the study's output folder, or its address, as in `s3://bucket/results`.
@@ -76,7 +78,8 @@ def load_results(location: str | Path, tables: Iterable[str] = tuple(_SCHEMAS)) 
     Raises:
         UserError: the folder holds no study (give the --output_dir of one), or cannot be read.
     """
-    storage, inventory = open_results(location)
+    tables = tuple(tables)
+    storage, inventory = open_results(location, tables)
     trials = sorted(inventory.committed)
     contents = {table: _committed(storage, inventory, table, trials) for table in tables}
     whole = set(trials).intersection(*contents.values())
@@ -94,17 +97,20 @@ def load_results(location: str | Path, tables: Iterable[str] = tuple(_SCHEMAS)) 
     )
 
 
-def open_results(location: str | Path) -> tuple[Storage, Inventory]:
+def open_results(
+    location: str | Path, tables: Collection[str] = TABLES
+) -> tuple[Storage, Inventory]:
     """A study's folder, and what it holds.
 
     Args:
         location: the study's output folder, or its address.
+        tables: those of each trial that are to be read.
 
     Raises:
         UserError: the folder holds no study (give the --output_dir of one), or cannot be read.
     """
     storage = open_storage(location)
-    inventory = take_inventory(storage)
+    inventory = take_inventory(storage, tables)
     if inventory.is_empty() and storage.read(STUDY_FILE, 1) is None:
         raise UserError(f"{storage.shown}: holds no results; give the --output_dir of a study")
     return storage, inventory

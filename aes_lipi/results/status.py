@@ -94,6 +94,7 @@ class Status:
         directory: its folder, or its address without options and keys.
         driver: who runs it; None if nobody does and nobody was killed.
         trials: of all variants together.
+        without_model: committed trials whose model is missing or damaged.
         variants: one by one, in the study's order.
         running: the trials on their way, as the driver wrote at most a few seconds ago.
         generations_per_second: of all running trials together; None if it is not known.
@@ -104,6 +105,7 @@ class Status:
     directory: str
     driver: Driver | None
     trials: Counts
+    without_model: int
     variants: tuple[VariantStatus, ...]
     running: tuple[RunningTrial, ...]
     generations_per_second: float | None
@@ -131,6 +133,7 @@ def study_status(location: str | Path) -> Status:
         directory=storage.shown,
         driver=driver,
         trials=_total([each.trials for each in variants]),
+        without_model=sum(map(len, _by_variant(inventory.without_model, description).values())),
         variants=variants,
         running=running,
         generations_per_second=progress.generations_per_second if progress else None,

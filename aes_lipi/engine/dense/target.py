@@ -70,6 +70,19 @@ def choose_target(asked: str, flags: Set[str]) -> str:
     return PORTABLE if able and asked != NATIVE else NATIVE
 
 
+def vector_bits() -> int:
+    """How wide the vectors are that kernels of this process may use."""
+    return bits_of(target_name(), _processor_flags())
+
+
+def bits_of(target: str, flags: Set[str]) -> int:
+    """How wide the vectors of a target may be, on a processor that can do so much."""
+    if target == PORTABLE:
+        return 256
+    wide = {"avx512f": 512, "avx": 256, "sve": 256}
+    return max((bits for flag, bits in wide.items() if flag in flags), default=128)
+
+
 def _processor_flags() -> set[str]:
     """What this processor can do, in the words of Linux; nothing where that is not told."""
     try:
