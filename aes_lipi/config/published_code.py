@@ -13,7 +13,7 @@ from typing import Any
 from aes_lipi.config.study import StudyFile
 from aes_lipi.errors import UserError, printable
 
-_RENAMED = {
+RENAMED = {
     "calculate_test_loss": "record_test_loss",
     "data_subsample": "cell_data_fraction",
     "identical_initial_ann": "identical_initial_networks",
@@ -23,10 +23,12 @@ _RENAMED = {
 _OF_A_STUDY = ("trials", "checkpoint_interval")
 _OF_THE_COMMAND = ("output_dir", "no_execution")
 
-_WITHOUT_MEANING = (
+WITHOUT_MEANING = (
     *("visualize", "log_level", "checkpoint_every_update", "overwrite_checkpoint"),
     "no_output_dir_timestamp",
 )
+"""Its fields that mean nothing here."""
+
 _TRUE = {"true", "yes", "on", "y"}
 
 
@@ -58,7 +60,7 @@ def translated(content: Mapping[str, Any]) -> Translation:
     given = {name: value for name, value in content.items() if value is not None}
     study = {name: _single(name, given.pop(name)) for name in _OF_A_STUDY if name in given}
     command = {name: _single(name, given.pop(name)) for name in _OF_THE_COMMAND if name in given}
-    ignored = tuple(name for name in given if name in _WITHOUT_MEANING)
+    ignored = tuple(name for name in given if name in WITHOUT_MEANING)
     settings = {
         name: value
         for field in given
@@ -79,7 +81,7 @@ def _setting(field: str, value: Any) -> tuple[str, Any]:
     """A field and its value, or list of values, in our words."""
     if field == "ae_quality_measures":
         return "retrieval_measures", _each(_wants_all, value)
-    return _RENAMED.get(field, field), value
+    return RENAMED.get(field, field), value
 
 
 def _each(function: Callable[[Any], Any], value: Any) -> Any:

@@ -122,7 +122,7 @@ def data_file(path: Path) -> DataFile:
             raise UserError(f"{label}: is compressed as a whole; decompress it")
         return DataFile(path, _BINARY[last])
     if last not in _TEXT:
-        known = ", ".join((*_BINARY, *_TEXT))
+        known = ", ".join(each for each in (*_BINARY, *_TEXT) if each != ".pt")  # holds a pickle
         raise UserError(
             f"{label}: unknown extension {path.suffix!r}; convert it to one of {known} (text may "
             "be compressed, as .csv.gz)"

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from plugin_modules import ROOT, refusal_of, said_in
+from typer.main import get_command
 
 import aes_lipi
 from aes_lipi.analysis import report
-from aes_lipi.cli.run import with_switch_values
-from aes_lipi.config import list_presets, load_configuration
+from aes_lipi.cli.run import run_app, with_switch_values
+from aes_lipi.config import list_presets, load_configuration, published_code
 from aes_lipi.results.reading import load_results
 
 FILES = ROOT / "tests/fixtures/published"
@@ -234,3 +236,21 @@ def test_a_configuration_that_cannot_be_run_is_told_in_one_line(
 ) -> None:
     (tmp_path / "c.json").write_text(text)
     assert told in refusal_of(said_in(tmp_path, "run.py", "--configuration_file", "c.json"))
+
+
+PAGE = (ROOT / "docs/published_code.md").read_text()
+
+
+def test_the_page_names_every_field_that_is_translated() -> None:
+    renamed = {**published_code.RENAMED, "ae_quality_measures": "retrieval_measures"}
+    for theirs, ours in renamed.items():
+        assert re.search(rf"^\| `{theirs}`.*`{ours}`", PAGE, re.MULTILINE), theirs
+    [ignored] = re.findall(r"^\| ((?:`\w+` )+)\| nothing: named", PAGE, re.MULTILINE)
+    assert set(re.findall(r"\w+", ignored)) == set(published_code.WITHOUT_MEANING)
+
+
+def test_the_page_names_flags_that_there_are() -> None:
+    given = {*re.findall(r"`(--\w+)", PAGE), *re.findall(r" (--\w+)", PAGE)}
+    known = [name for each in get_command(run_app).params for name in each.opts]
+    assert len(given) > 12
+    assert [flag for flag in given if flag not in known] == []
