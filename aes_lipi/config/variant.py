@@ -83,7 +83,7 @@ METHODS_WITHOUT_AMOUNT = ("activation", "activation_low", "lexicase")
 """Operators that find what to prune in activations, and no given share of it."""
 
 _Fraction = Annotated[float, Field(ge=0, le=1)]
-_Count = Annotated[int, Field(ge=1)]
+_Count = Annotated[int, Field(ge=1, lt=2**31)]
 _Width = Annotated[int, Field(ge=1, le=1_000_000)]
 _Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
@@ -207,7 +207,7 @@ class Variant(BaseModel):
     topology: Literal["ring", "grid"] = _setting(
         "ring", "Coevolution", "How the cells are connected."
     )
-    radius: Annotated[int, Field(ge=0)] = _setting(
+    radius: Annotated[int, Field(ge=0, lt=2**31)] = _setting(
         1, "Coevolution", "Neighbours on each side along each axis; always 0 for ann_canonical."
     )
     grid_rows: _Count | None = _setting(
@@ -390,6 +390,11 @@ class Variant(BaseModel):
                 {name: type(self).model_fields[name].default for name in OPERATOR_FIELDS}
             )
         self._check_gradual()
+        if self.radius > self.population_size:
+            raise ValueError(
+                f"radius: {self.radius} goes beyond a ring of {self.population_size}; "
+                f"{self.population_size // 2} reaches every cell of it"
+            )
         if self.grid_rows is not None and self.population_size % self.grid_rows:
             raise ValueError(
                 f"grid_rows: {self.grid_rows} rows do not divide a population of "

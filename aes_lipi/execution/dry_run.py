@@ -14,7 +14,9 @@ from aes_lipi.autoencoders.network import ActivationStatistics, NetworkLayout, i
 from aes_lipi.coevolution.topology import neighbourhoods
 from aes_lipi.config import Variant
 from aes_lipi.engine.auto import check_engine, engine_name
-from aes_lipi.execution.inputs import architecture_on_hand
+from aes_lipi.execution.inputs import architecture_on_hand, rows_on_hand
+from aes_lipi.execution.limits import allowed_memory
+from aes_lipi.execution.requirements import check_batch, check_needs, needed_memory
 from aes_lipi.extension import load
 from aes_lipi.models import load_pairs
 from aes_lipi.pruning.contract import Evidence, Settings
@@ -32,9 +34,13 @@ def check_feasible(variant: Variant, here: bool = True) -> None:
 
     Raises:
         UserError: its data, its saved models or its device cannot be had or are unfit, or a
-            plug-in cannot be imported or breaks a rule.
+            plug-in cannot be imported or breaks a rule; or a batch has more rows than there
+            are, or a trial needs more memory than there is.
     """
-    architecture = architecture_on_hand(variant)
+    architecture, n_rows = architecture_on_hand(variant), rows_on_hand(variant)
+    check_batch(variant.batch_size, n_rows)
+    if here:
+        check_needs(needed_memory(variant, architecture, n_rows), allowed_memory())
     _try_plugins(variant, architecture)
     if variant.ann_path is not None:
         load_pairs(warm_start_files(variant.ann_path), architecture)

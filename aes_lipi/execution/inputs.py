@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -58,7 +58,30 @@ def with_digests(study: Study) -> Study:
             "plugins_digest": variant.plugins_digest or plugins_digest(variant),
         }
         variants.append(variant.model_copy(update=digests))
+    _refuse_twins(study.variants, variants)
     return study.model_copy(update={"variants": tuple(variants)})
+
+
+_CONTENT_FIELDS = ("data", "ann_path", "header", "separator")
+"""What may differ where the content is the same."""
+
+
+def _refuse_twins(given: Sequence[Variant], variants: Sequence[Variant]) -> None:
+    """Refuse two variants that are one: every trial would be computed twice, and one kept.
+
+    Raises:
+        UserError: they name the same content differently; give one of the names.
+    """
+    first: dict[str, Variant] = {}
+    for variant, known in zip(variants, given, strict=True):
+        other = first.setdefault(variant.id, known)
+        for name in _CONTENT_FIELDS:
+            one, two = getattr(other, name), getattr(known, name)
+            if other is not known and one != two:
+                raise UserError(
+                    f"{name}: {one} and {two} come to the same content, and to the same trials; "
+                    "give one of them"
+                )
 
 
 def _settled(variant: Variant) -> Variant:
@@ -366,6 +389,16 @@ def _shared(dataset: Dataset) -> Iterator[SharedDataset]:
 def _with_splits(dataset: Dataset, splits: Iterable[Float32]) -> Dataset:
     train, test, validation = splits
     return replace(dataset, train=train, test=test, validation=validation)
+
+
+def rows_on_hand(variant: Variant) -> int:
+    """The training rows of the data that a variant names; generated ones are not made for it.
+
+    Raises:
+        UserError: the data cannot be had or are unfit.
+    """
+    generated = variant.n_dim is not None
+    return clustering_of(variant).n_rows if generated else data_facts(variant).n_train
 
 
 def architecture_on_hand(variant: Variant) -> Architecture:

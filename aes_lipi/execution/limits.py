@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import resource
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,6 +131,16 @@ def memory_of(root: Path = _ROOT) -> tuple[int, int]:
         return 1024 * int(whole), 1024 * int(available)
     whole_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")  # no Linux
     return whole_bytes, whole_bytes
+
+
+def allowed_memory() -> int:
+    """Bytes that this process may use in all, whoever uses some of them now."""
+    of_process, _ = resource.getrlimit(resource.RLIMIT_AS)
+    limits = [
+        limits_of().group_memory,
+        None if of_process == resource.RLIM_INFINITY else of_process,
+    ]
+    return min([memory_of()[0], *filter(None, limits)])
 
 
 def _affinity() -> int:

@@ -23,6 +23,7 @@ _REMEDY = (
 
 _BUCKET_OPTION = re.compile(r"[?&]allow_bucket_creation=(true|1)(&|$)", re.IGNORECASE)
 _LONGEST_REASON = 240
+_PART = 2**20  # bytes that are read at a time
 
 
 def open_storage(location: str | Path) -> Storage:
@@ -99,8 +100,7 @@ class _ObjectStorage:
                 self._told(name, "be read"),
                 self._files.open_input_stream(f"{self._root}/{name}", compression=None) as stream,
             ):
-                content: bytes = stream.read(limit)
-                return content
+                return _read_from(stream, limit)
         except FileNotFoundError:
             return None
 
@@ -170,6 +170,18 @@ class _ObjectStorage:
     def _told(self, name: str, what: str, missing: bool = False) -> Iterator[None]:
         with _told(f"{self.shown}/{name}".rstrip("/"), self._address, what, missing):
             yield
+
+
+def _read_from(stream: Any, limit: int | None) -> bytes:
+    """All that a stream has, or its first bytes; room is made for what comes, not for the limit."""
+    if limit is None:
+        content: bytes = stream.read()
+        return content
+    parts: list[bytes] = []
+    while limit and (part := stream.read(min(limit, _PART))):
+        parts.append(part)
+        limit -= len(part)
+    return b"".join(parts)
 
 
 @contextmanager

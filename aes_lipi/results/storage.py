@@ -100,7 +100,8 @@ class LocalStorage:
             with os.fdopen(descriptor, "rb") as stream:
                 if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                     raise UserError(f"{path}: is not a file; move it away or {_REMEDY}")
-                return stream.read() if limit is None else stream.read(limit)
+                size = os.fstat(descriptor).st_size + 1  # Python makes room for all it may read
+                return stream.read() if limit is None else stream.read(min(limit, size))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:

@@ -1,0 +1,74 @@
+"""What a trial needs at least, in bytes, before it starts; and what no memory here can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from aes_lipi.autoencoders.environments import Architecture
+from aes_lipi.config import Variant
+from aes_lipi.errors import UserError
+
+_FLOAT32, _FLOAT64 = 4, 8
+_STATES = 2  # of a ring: the cells of a generation, and those that come of them
+_RECORD = 200  # bytes of a generation of a cell that is written down, at the least
+
+
+def needed_memory(variant: Variant, architecture: Architecture, n_rows: int) -> dict[str, int]:
+    """What a trial needs at least, in bytes, by what it is for.
+
+    Args:
+        variant: settings.
+        architecture: of its networks.
+        n_rows: of the training split.
+    """
+    cells, size = variant.population_size, architecture.n_parameters
+    members = 1 if variant.cell_evaluation == "all_vs_all" else 2 * variant.radius + 1
+    widths = architecture.n_dim + architecture.encoder.n_nodes + architecture.decoder.n_nodes
+    recorded = max(1, variant.epochs // variant.record_interval)
+    stored = recorded * size * _FLOAT32 if variant.store_recorded else 0
+    return {
+        "weights": _STATES * cells * size * _FLOAT32,
+        "batches": variant.batch_size * widths * _FLOAT32,
+        "loss matrix": members**2 * _FLOAT64,
+        "records": cells * (variant.epochs * _RECORD + stored),
+        "data": n_rows * architecture.n_dim * _FLOAT32,
+    }
+
+
+def check_needs(needed: Mapping[str, int], allowed: int) -> None:
+    """Refuse a trial that no memory here can hold, before anything of it is made.
+
+    Args:
+        needed: see `needed_memory`.
+        allowed: bytes that the process may use.
+
+    Raises:
+        UserError: the sum is beyond them; the line has the parts, the largest first.
+    """
+    total = sum(needed.values())
+    if total <= allowed:
+        return
+    parts = sorted(needed.items(), key=lambda part: -part[1])
+    told = ", ".join(f"{name} {_gib(n_bytes)}" for name, n_bytes in parts if n_bytes >= total / 100)
+    raise UserError(
+        f"a trial needs {_gib(total)} at the least ({told}), where {_gib(allowed)} may be used; "
+        "choose a smaller population, network or batch, fewer rows or generations, or another "
+        "machine"
+    )
+
+
+def check_batch(batch_size: int, n_rows: int) -> None:
+    """Refuse a batch of more rows than there are.
+
+    Raises:
+        UserError: there are fewer training rows.
+    """
+    if batch_size > n_rows:
+        raise UserError(
+            f"batch_size: {batch_size} is more than the {n_rows} rows to train on; give at most "
+            f"{n_rows}"
+        )
+
+
+def _gib(n_bytes: int) -> str:
+    return f"{n_bytes / 2**30:,.1f} GiB"
