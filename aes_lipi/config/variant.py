@@ -390,7 +390,7 @@ class Variant(BaseModel):
                 {name: type(self).model_fields[name].default for name in OPERATOR_FIELDS}
             )
         self._check_gradual()
-        if self.radius > self.population_size:
+        if self.radius > max(2, self.population_size):
             raise ValueError(
                 f"radius: {self.radius} goes beyond a ring of {self.population_size}; "
                 f"{self.population_size // 2} reaches every cell of it"
