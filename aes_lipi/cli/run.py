@@ -65,7 +65,7 @@ RETRY = "Also run trials that failed before."
 _RESTORE = "Also run trials whose model is missing or damaged, to make it again."
 
 
-def literal(text: str) -> str:
+def _literal(text: str) -> str:
     """Text for help, where brackets would be taken for colours."""
     return text.replace("[", r"\[") if HAS_RICH else text
 
@@ -82,7 +82,7 @@ def flag(
     """An option of a command, spelt as it is given; the published code's name of it is another."""
     names = [name] if alias is None else [name, alias]
     return typer.Option(
-        *names, help=literal(text), metavar=metavar, rich_help_panel=panel, min=least
+        *names, help=_literal(text), metavar=metavar, rich_help_panel=panel, min=least
     )
 
 
@@ -348,7 +348,7 @@ def _field_parameters() -> list[inspect.Parameter]:
 def _option(
     name: str, flags: list[str], metavar: str, description: str, panel: str
 ) -> inspect.Parameter:
-    option = typer.Option(*flags, metavar=metavar, help=literal(description), rich_help_panel=panel)
+    option = typer.Option(*flags, metavar=metavar, help=_literal(description), rich_help_panel=panel)
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,

@@ -94,22 +94,22 @@ class Status:
         directory: its folder, or its address without options and keys.
         driver: who runs it; None if nobody does and nobody was killed.
         trials: of all variants together.
-        without_model: committed trials whose model is missing or damaged.
         variants: one by one, in the study's order.
         running: the trials on their way, as the driver wrote at most a few seconds ago.
         generations_per_second: of all running trials together; None if it is not known.
         seconds_left: until all trials are done; None if it is not known.
+        without_model: committed trials whose model is missing or damaged.
     """
 
     study: str
     directory: str
     driver: Driver | None
     trials: Counts
-    without_model: int
     variants: tuple[VariantStatus, ...]
     running: tuple[RunningTrial, ...]
     generations_per_second: float | None
     seconds_left: float | None
+    without_model: int
 
 
 def study_status(location: str | Path) -> Status:
