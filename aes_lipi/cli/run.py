@@ -348,7 +348,9 @@ def _field_parameters() -> list[inspect.Parameter]:
 def _option(
     name: str, flags: list[str], metavar: str, description: str, panel: str
 ) -> inspect.Parameter:
-    option = typer.Option(*flags, metavar=metavar, help=_literal(description), rich_help_panel=panel)
+    option = typer.Option(
+        *flags, metavar=metavar, help=_literal(description), rich_help_panel=panel
+    )
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,
