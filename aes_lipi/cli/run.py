@@ -144,12 +144,10 @@ def _run(
         _create_data(_local_path(output_dir) if output_dir else _DEFAULT_DATA, overrides)
     else:
         part, all_rqs = StudyPart(variant_id, trial_id), all_rqs or rq == _ALL
-        said = None if config is None else _said_in(config)
         overrides = (_SHORT if test else {}) | _swept(sensitivities) | overrides
-        named = _studies(None if rq == _ALL and all_rqs else rq, all_rqs, config, said, overrides)
-        studies = [_known_by_content(each) for each in named]
-        if said is not None:
-            output_dir, dry_run = output_dir or said.output_dir, dry_run or said.no_execution
+        found, said = _studies(None if rq == _ALL else rq, all_rqs, config, overrides)
+        studies = [_known_by_content(each) for each in found]
+        output_dir, dry_run = output_dir or said.output_dir, dry_run or said.no_execution
         folders = [_folder(study, output_dir, all_rqs, part) for study in studies]
         if dry_run:
             _dry_run(studies, part)
@@ -230,23 +228,21 @@ def _dry_run(studies: Sequence[Study], part: StudyPart) -> None:
 
 
 def _studies(
-    rq: str | None,
-    all_rqs: bool,
-    config: Path | None,
-    said: Configuration | None,
-    overrides: Mapping[str, Any],
-) -> list[Study]:
-    """The studies that the flags ask for."""
+    rq: str | None, all_rqs: bool, config: Path | None, overrides: Mapping[str, Any]
+) -> tuple[list[Study], Configuration]:
+    """The studies that the flags ask for, and what a file says of the command."""
+    said = Configuration(StudyFile())
     if sum([rq is not None, all_rqs, config is not None]) > 1:
         raise UserError("--rq, --all_rqs and --config exclude each other; give one of them")
     if all_rqs:
-        return [resolve_study(name, load_preset(name), overrides) for name in list_presets()]
-    if config is not None and said is not None:
-        return [resolve_study(config.stem, said.file, overrides)]
+        return [resolve_study(each, load_preset(each), overrides) for each in list_presets()], said
+    if config is not None:
+        said = _said_in(config)
+        return [resolve_study(config.stem, said.file, overrides)], said
     name = rq or (_OWN_DATA_PRESET if "data" in overrides else None)
     if name is None:
         raise UserError("nothing to run: give --rq NAME (--list shows them), --config or --data")
-    return [resolve_study(name, load_preset(name), overrides)]
+    return [resolve_study(name, load_preset(name), overrides)], said
 
 
 def _known_by_content(study: Study) -> Study:
