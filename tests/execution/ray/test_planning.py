@@ -83,8 +83,8 @@ def test_many_trials_take_whole_rings_and_long_generations_a_cell_per_actor() ->
     assert choice(synchronous, 0.01, 2, 1) == 5
     assert choice(sequential, 1.0, 2, 1) == 1
     assert choice(sequential, 1e-5, 16, 1) == 10
-    large = tiny_variant(population_size=3600, update_order="synchronous")
-    assert choice(large, 1.0, 3600, 1) == 1
+    large = tiny_variant(population_size=360, update_order="synchronous")
+    assert choice(large, 1.0, 360, 1) == 1
 
 
 def test_a_forecast_is_right_where_it_can_be_reckoned_by_hand() -> None:
