@@ -53,6 +53,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["nbi", "nbc"])
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_what_is_damaged_is_replaced_and_told_once(kept: Path, suffix: str, damage: str) -> None:

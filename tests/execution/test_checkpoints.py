@@ -249,7 +249,7 @@ def test_the_interval_is_no_part_of_what_a_study_is(whole: Path, tmp_path: Path)
 SETTINGS = """
 trials: 2
 settings: {n_clusters: 2, n_examples_per_cluster: 6, n_dim: 7, hidden_sizes: [4], latent_size: 3,
-  population_size: 4, epochs: 160, prune_method: random}
+  population_size: 4, epochs: 100, prune_method: random}
 """
 
 
@@ -263,7 +263,7 @@ def test_notice_is_time_enough_to_write_trials_down(
     (tmp_path / "mine.yaml").write_text(SETTINGS)
     command = [
         *(sys.executable, "-m", "aes_lipi", "run", "--local", "--jobs", jobs),
-        *("--config", str(tmp_path / "mine.yaml"), "--checkpoint_interval", "60"),
+        *("--config", str(tmp_path / "mine.yaml"), "--checkpoint_interval", "40"),
         *("--output_dir", str(tmp_path / "s")),
     ]
     running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
@@ -280,7 +280,7 @@ def test_notice_is_time_enough_to_write_trials_down(
     )
     kept = {path.parent: path.stem for path in checkpoints(tmp_path / "s")}
     assert len(kept) == int(jobs)
-    assert any(int(name.removeprefix("generation=")) % 60 for name in kept.values())
+    assert any(int(name.removeprefix("generation=")) % 40 for name in kept.values())
     again = subprocess.run(command, capture_output=True, text=True, check=True, timeout=200)
     assert again.stderr.count("goes on from its checkpoint at generation") == int(jobs)
     run_study(load_study(tmp_path / "mine.yaml"), tmp_path / "whole")

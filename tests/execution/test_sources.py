@@ -81,7 +81,7 @@ def test_a_pruned_model_is_trained_on_with_its_weights_frozen(tmp_path: Path) ->
 
 def test_models_of_trials_that_were_not_committed_are_not_used(tmp_path: Path) -> None:
     run_study(tiny_study(trials=2), tmp_path / "s")
-    next((tmp_path / "s/trials").rglob("trial=0001.parquet")).unlink()
+    next((tmp_path / "s/committed").rglob("trial=0001.json")).unlink()
     assert [path.name for path in warm_start_files(tmp_path / "s")] == ["trial=0000.safetensors"]
 
 

@@ -101,6 +101,7 @@ def test_a_command_of_the_readme_runs_its_module(field: str, folder: Path) -> No
         assert set(ours["architecture"]) == {"64-30-10-30-64"}
 
 
+@pytest.mark.slow
 def test_the_readmes_entry_points_give_short_names_also_in_workers(folder: Path) -> None:
     [toml] = snippets("toml")
     groups = tomllib.loads(toml)["project"]["entry-points"]

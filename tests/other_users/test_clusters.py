@@ -15,6 +15,8 @@ import pytest
 
 from other_users.machine import UIDS, Machine
 
+pytestmark = pytest.mark.xdist_group("other users")  # one machine of two users
+
 QUICK = ("--rq", "quickstart", "--trials", "1", "--epochs", "1", "--engine", "torch", "--jobs", "1")
 SMALL = ("--n_clusters", "2", "--n_examples_per_cluster", "4", "--n_dim", "6", "--device", "cpu")
 WORD = "/tmp/ray/ray_current_cluster"
@@ -75,8 +77,9 @@ def test_a_port_that_another_user_took_over_is_not_followed(
     machine: Machine, trap: subprocess.Popen[str]
 ) -> None:
     """Ada's own Ray ended, and left word of where it was."""
+    machine.path("/tmp/ray").mkdir(exist_ok=True)
     os.chown(machine.path("/tmp/ray"), UIDS["ada"], UIDS["ada"])
-    machine.path(WORD).unlink()
+    machine.path(WORD).unlink(missing_ok=True)
     machine.write("ada", WORD, "127.0.0.1:7801")
     code = "from aes_lipi.execution.ray.address import find_cluster; print(find_cluster())"
     line = machine.run("ada", sys.executable, "-c", code, RAY_ADDRESS="auto").stdout

@@ -14,6 +14,8 @@ import pytest
 
 from other_users.machine import REPOSITORY, Machine
 
+pytestmark = pytest.mark.xdist_group("other users")  # one machine of two users
+
 DRIVER = REPOSITORY / "tests" / "results" / "driver.py"
 FOLDER = "/home/shared/study"
 

@@ -22,6 +22,8 @@ from aes_lipi.execution.study_run import StudyRun
 from aes_lipi.io.files import check_own_page
 from aes_lipi.results.inventory import clean
 
+pytestmark = pytest.mark.xdist_group("other users")  # one machine of two users
+
 STUDY = tiny_study(trials=2)
 OTHER = tiny_study(trials=2, epochs=2)
 THEIRS = {

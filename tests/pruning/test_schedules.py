@@ -197,7 +197,7 @@ def test_published_decrease_starts_at_one_whatever_p_is() -> None:
         ({"radius": 0}, 1),
         ({"radius": 1}, 3),
         ({"radius": 2}, 5),
-        ({"radius": 3, "population_size": 2}, 7),
+        ({"radius": 3, "population_size": 6}, 7),
         ({"topology": "grid", "population_size": 9}, 5),
         ({"cell_evaluation": "ann_canonical"}, 1),
     ],

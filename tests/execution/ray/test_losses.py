@@ -78,11 +78,8 @@ class _NodeKiller(Listener):
             os.kill(self.killed, signal.SIGKILL)
 
 
-@pytest.mark.parametrize(
-    "leading",
-    [True, pytest.param(False, marks=pytest.mark.slow)],
-    ids=["the leading node", "another node"],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("leading", [True, False], ids=["the leading node", "another node"])
 def test_a_lost_node_costs_no_trial_and_no_bit(
     leading: bool, three_nodes: NodeProcesses, undisturbed: tuple[Study, Path], tmp_path: Path
 ) -> None:

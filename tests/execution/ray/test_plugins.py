@@ -62,7 +62,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("placement", quickly("cell"))
+@pytest.mark.parametrize("placement", quickly("trial"))
 def test_the_bits_are_those_of_one_process(
     placement: str, folder: Path, three_nodes: NodeProcesses
 ) -> None:
@@ -73,7 +73,8 @@ def test_the_bits_are_those_of_one_process(
     assert generations["n_pruned_encoder"].max() > 0
 
 
-@pytest.mark.parametrize("placement", quickly("trial"))
+@pytest.mark.slow
+@pytest.mark.parametrize("placement", PLACEMENTS)
 def test_a_plug_in_that_fails_on_the_way_is_told_in_one_line(
     placement: str, folder: Path, three_nodes: NodeProcesses
 ) -> None:

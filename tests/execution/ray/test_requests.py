@@ -149,6 +149,7 @@ def test_a_part_of_a_gpu_is_reserved_where_there_is_one(
     three_nodes.cluster.remove_node(node)
 
 
+@pytest.mark.slow
 def test_a_study_shows_in_the_metrics_of_ray(three_nodes: NodeProcesses, tmp_path: Path) -> None:
     study = tiny_study(trials=1, epochs=50)
     run_study(study, tmp_path / "s", ClusterRunner(ClusterOptions(cells_per_actor=2)))

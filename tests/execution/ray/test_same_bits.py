@@ -65,7 +65,10 @@ def test_a_study_has_the_same_bits_wherever_its_cells_are(
 @pytest.mark.parametrize(
     "settings",
     [
-        {"optimizer_state": "cell", "update_order": "synchronous", "store_all_nodes": True},
+        pytest.param(
+            {"optimizer_state": "cell", "update_order": "synchronous", "store_all_nodes": True},
+            marks=pytest.mark.slow,
+        ),
         pytest.param({"population_size": 9, "topology": "grid"}, marks=pytest.mark.slow),
         pytest.param({"population_size": 1}, marks=pytest.mark.slow),
     ],
