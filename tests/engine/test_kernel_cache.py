@@ -19,16 +19,19 @@ from numba.core.errors import NumbaError
 from studies import Listener, run_study
 
 from aes_lipi.engine.dense import engine, kernels
-from aes_lipi.engine.dense.target import entry_point, remarks
+from aes_lipi.engine.dense.target import PORTABLE, entry_point, remarks, target_name
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder where compiled functions are kept."""
-    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
-    return tmp_path
+    with monkeypatch.context() as patch:
+        patch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+        numba.config.reload_config()
+        yield tmp_path
+    numba.config.reload_config()
 
 
 def _double(x: int) -> int:
@@ -53,7 +56,18 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.slow
+def test_a_variable_of_numba_that_changes_later_changes_no_target(
+    kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reads all its variables anew then, as it compiles."""
+    expected = PORTABLE if target_name() == PORTABLE else None
+    for setting in ("new_style", "default"):
+        monkeypatch.setenv("NUMBA_CAPTURED_ERRORS", setting)
+        assert doubling()(21) == 42
+        assert expected == numba.config.CPU_NAME
+    assert len(list(kept.rglob("*.nbc"))) == 1  # loaded, since it is of the same target
+
+
 @pytest.mark.parametrize("suffix", ["nbi", "nbc"])
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_what_is_damaged_is_replaced_and_told_once(kept: Path, suffix: str, damage: str) -> None:

@@ -94,7 +94,12 @@ def _processor_flags() -> set[str]:
 
 
 def _set_target() -> None:
-    """Have numba compile for `target_name`, whatever its own variables say."""
+    """Have numba compile for `target_name`, whatever its own variables say.
+
+    Whenever it compiles it reads them anew if one has changed, and forgets what it was told: here
+    they are read first.
+    """
+    _config.reload_config()
     name = target_name()
     _config.CPU_NAME = name if name == PORTABLE else None
     _config.CPU_FEATURES = "" if name == PORTABLE else None
@@ -142,6 +147,8 @@ class _EntryPoint:
             self.compiled = self._njit()
 
     def __call__(self, *arguments: Any) -> Any:
+        if not self.compiled.overloads:
+            _set_target()
         try:
             return self.compiled(*arguments)
         except NumbaError:  # the arguments are not for this function
