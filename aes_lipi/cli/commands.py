@@ -40,6 +40,10 @@ _QUICK = (
 )
 _CONVERTED = "Checkpoints, or data sets: of one with a file for each split, any of the three."
 _FIGURES = "Figures and controls, such as best_of_lipi,control_canonical_walk; by default all."
+_INSTANCES = (
+    "Data sets (seeds 1, 2, ...) on which the baseline, the ring and the controls are run, so that "
+    "there are intervals over data sets."
+)
 _PRESETS_DIR = "Folder in which every preset has its own, and the page is written."
 _JSON = flag("--json", "Print one JSON object, for programs.")
 
@@ -264,6 +268,7 @@ def _reproduce(
     *,
     quick: Annotated[bool, flag("--quick", _QUICK)] = False,
     figures: Annotated[str | None, flag("--figures", _FIGURES, "NAME,...")] = None,
+    instances: Annotated[int, flag("--instances", _INSTANCES, least=1)] = 1,
     output_dir: Annotated[str, flag("--output_dir", _PRESETS_DIR, "DIR")] = "results",
     read_only: Annotated[
         bool, flag("--read_only", "Run nothing: judge the trials that are there.")
@@ -284,16 +289,17 @@ def _reproduce(
     """
     one_thread()
     from aes_lipi.cli.tables import print_plan, print_reproduction  # noqa: PLC0415 - rich is slow
+    from aes_lipi.reproduction.findings import find  # noqa: PLC0415 - pandas is slow to import
     from aes_lipi.reproduction.page import main_table, write_page  # noqa: PLC0415
     from aes_lipi.reproduction.plan import full_plan, quick_plan  # noqa: PLC0415
-    from aes_lipi.reproduction.verdicts import find  # noqa: PLC0415 - pandas is slow to import
 
     if is_address(output_dir):
         place = place_of(output_dir)
         raise UserError(f"--output_dir {place}: the page is written to a folder here")
     names = [name.strip() for name in (figures or "").split(",") if name.strip()]
     output_dir = expanded(output_dir)
-    plan = (quick_plan if quick else full_plan)(output_dir, names or None)
+    plan_of = quick_plan if quick else full_plan
+    plan = plan_of(output_dir, names or None, instances=instances)
     print_plan(plan)
     if dry_run:
         return None

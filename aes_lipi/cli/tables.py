@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from aes_lipi.analysis.report.views import Grid
     from aes_lipi.execution.run import Summary
+    from aes_lipi.reproduction.findings import Findings
     from aes_lipi.reproduction.plan import ReproductionPlan
-    from aes_lipi.reproduction.verdicts import Findings
     from aes_lipi.results.description import RunningTrial
     from aes_lipi.results.status import Driver, Status
 

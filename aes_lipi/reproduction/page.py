@@ -31,9 +31,12 @@ from aes_lipi.analysis.figures.style import (
 from aes_lipi.analysis.report.views import Grid, number, pairs_grid
 from aes_lipi.config import expanded
 from aes_lipi.io.files import check_own_page, write_text_atomically
-from aes_lipi.reproduction.evidence import Estimate, FigureFinding, JudgedPair, Point, SeriesFinding
+from aes_lipi.reproduction.evidence import Estimate, FigureFinding, Point, SeriesFinding
+from aes_lipi.reproduction.findings import Findings
+from aes_lipi.reproduction.instances import InstanceFindings, OverInstances
+from aes_lipi.reproduction.pairs import JudgedPair
 from aes_lipi.reproduction.plan import ReproductionPlan
-from aes_lipi.reproduction.verdicts import ClaimVerdict, ControlVerdict, Findings
+from aes_lipi.reproduction.verdicts import ClaimVerdict, ControlVerdict
 from aes_lipi.results.storage import place_of
 from aes_lipi.templates import render
 
@@ -94,6 +97,8 @@ def write_page(findings: Findings, plan: ReproductionPlan, folder: str | Path) -
         claims=[_claim(each) for each in findings.claims],
         controls=[_control(each) for each in findings.controls],
         figures=[_figure(each, place) for each in findings.figures],
+        constants=findings.instances.constants,
+        instances=_instances(findings.instances),
         studies=[
             (each.study.name, each.why, place_of(each.location), _report(each.location, place))
             for each in plan.studies
@@ -116,11 +121,20 @@ def main_table(findings: Findings) -> Grid:
                     "–" if last.published is None else f"{last.published:.3f}",
                     _mean_text(last.ours),
                     _agreement(last),
-                    number(series.capacity),
+                    *_capacities(series),
                 )
             )
-    head = ("series", "trials", "published", "ours [95 %]", "agrees", "capacity, published")
+    head = ("series", "trials", "published", "ours [95 %]", "agrees", *_CAPACITIES)
     return Grid(head, tuple(rows))
+
+
+_CAPACITIES = ("capacity, published", "ours, by n_pruned")
+"""Medians over cells in the last generation, both by the published definition."""
+
+
+def _capacities(series: SeriesFinding) -> tuple[str, str]:
+    published = series.published_capacity
+    return "–" if published is None else f"{published:.3f}", number(series.capacity)
 
 
 def _mean_text(ours: Estimate) -> str:
@@ -200,16 +214,32 @@ def _values(found: FigureFinding) -> Grid:
             "–" if point.published is None else f"{point.published:.3f}",
             _mean_text(point.ours),
             _agreement(point),
-            number(series.capacity) if point is series.points[-1] else "",
+            *(_capacities(series) if point is series.points[-1] else ("", "")),
         )
         for series in found.series
         for point in series.points
     ]
     head = (
         *("series", "epoch", "trials", "published", "ours [95 %]", "agrees"),
-        "capacity, published",
+        *_CAPACITIES,
     )
     return Grid(head, tuple(rows))
+
+
+def _instances(found: InstanceFindings) -> tuple[Grid, Grid]:
+    """Differences and shares over data sets."""
+    heads = [
+        ("claim or control", "difference in loss", "data sets", "mean [95 %]", "each"),
+        ("control", "share of the way", "data sets", "mean [95 %]", "each"),
+    ]
+    tables = zip(heads, (found.differences, found.shares), strict=True)
+    differences, shares = (Grid(head, tuple(map(_over_row, lines))) for head, lines in tables)
+    return differences, shares
+
+
+def _over_row(line: OverInstances) -> tuple[str, ...]:
+    each = ", ".join(f"{value:.3f}" for value in line.each if math.isfinite(value))
+    return line.subject, line.label, str(line.over.n), _mean_text(line.over), each or "–"
 
 
 def _agreements(found: FigureFinding) -> str:

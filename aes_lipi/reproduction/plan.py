@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -57,6 +58,11 @@ _QUICK_CONTROL_SERIES = ("none",)
 """What is run of a control that is scaled down."""
 
 _QUICK_FOLDER = "quick"
+
+_INSTANCE_TRIALS = 6
+"""Of each variant on every data instance but the first: intervals over instances need instances."""
+
+_INSTANCES_FOLDER = "instances"
 _DEFAULT_RESULTS = Path("results")
 
 
@@ -76,6 +82,19 @@ class PlannedStudy:
 
 
 @dataclass(frozen=True)
+class Instance:
+    """A data set of the published kind, and what is run on it.
+
+    Attributes:
+        seed: of the data.
+        variants: of the baseline, the ring and the controls: by name, the variants by series.
+    """
+
+    seed: int
+    variants: Mapping[str, Mapping[str, Variant]]
+
+
+@dataclass(frozen=True)
 class ReproductionPlan:
     """What a reproduction runs and looks at.
 
@@ -86,6 +105,7 @@ class ReproductionPlan:
         variants: of the figures and controls that are run, those asked for and those that controls
             are compared with: by name, the variants by series.
         studies: what to run, in this order.
+        instances: the data sets that main claims and controls are run on, the plan's own first.
     """
 
     published: Published
@@ -93,38 +113,47 @@ class ReproductionPlan:
     asked: tuple[str, ...]
     variants: Mapping[str, Mapping[str, Variant]]
     studies: tuple[PlannedStudy, ...]
+    instances: tuple[Instance, ...] = ()
 
 
 def full_plan(
-    output_dir: str | Path = _DEFAULT_RESULTS, names: Sequence[str] | None = None
+    output_dir: str | Path = _DEFAULT_RESULTS,
+    names: Sequence[str] | None = None,
+    *,
+    instances: int = 1,
 ) -> ReproductionPlan:
     """Every preset as it is, where `run.py --rq` puts it.
 
     Args:
         output_dir: the folder or address in which every preset has a folder.
         names: figures and controls; by default all.
+        instances: data sets on which baseline, ring and controls are run.
 
     Raises:
-        UserError: a name is not known (known ones are told), or a preset is not what
-            `published.yaml` describes: put it back.
+        UserError: a name is not known (known ones are told), several instances are asked for and
+            nothing that is run on them (name a control), or a preset is not what `published.yaml`
+            describes: put it back.
     """
     published = load_published()
     asked = _asked(published, names)
     subjects = _all_subjects(published, lambda _: {})
     reasons = _reasons(published, subjects, asked)
-    return ReproductionPlan(
+    plan = ReproductionPlan(
         published=published,
         scale=None,
         asked=asked,
         variants=_variants(subjects, reasons),
         studies=_studies(subjects, reasons, output_dir),
     )
+    return _on_instances(plan, instances, output_dir, partial(_all_subjects, published))
 
 
 def quick_plan(
     output_dir: str | Path = _DEFAULT_RESULTS,
     names: Sequence[str] | None = None,
     scale: ScaledDown | None = None,
+    *,
+    instances: int = 1,
 ) -> ReproductionPlan:
     """Some presets scaled down, in a folder of their own.
 
@@ -136,6 +165,7 @@ def quick_plan(
         output_dir: the folder or address in which there is the folder `quick`.
         names: figures and controls; by default `QUICK_FIGURES` and all controls are run.
         scale: how far it is scaled down; by default as far as `QUICK`.
+        instances: as `full_plan`.
 
     Raises:
         UserError: as `full_plan`.
@@ -143,17 +173,63 @@ def quick_plan(
     published = load_published()
     asked = _asked(published, names)
     scale = scale or QUICK
-    subjects = _scaled(published, scale)
+    subjects = _scaled(published, scale.overrides)
     run = asked if names else (*QUICK_FIGURES, *(each.name for each in published.controls))
     reasons = _reasons(published, subjects, run)
     own = _without_repetitions(subjects)
-    return ReproductionPlan(
+    folder = join(output_dir, _QUICK_FOLDER)
+    plan = ReproductionPlan(
         published=published,
         scale=scale,
         asked=asked,
         variants=_variants(subjects, reasons),
-        studies=_studies(own, _with_holders(subjects, reasons), join(output_dir, _QUICK_FOLDER)),
+        studies=_studies(own, _with_holders(subjects, reasons), folder),
     )
+    return _on_instances(plan, instances, folder, partial(_scaled, published))
+
+
+def _on_instances(
+    plan: ReproductionPlan,
+    n: int,
+    folder: str | Path,
+    subjects_of: Callable[[_Overrides], Mapping[str, _Subject]],
+) -> ReproductionPlan:
+    """The same plan, its baseline, ring and controls on several data sets.
+
+    Args:
+        plan: of one data set.
+        n: how many there are to be.
+        folder: where the others' studies have a folder.
+        subjects_of: figures and controls, with fields of their presets replaced.
+
+    Raises:
+        UserError: nothing of the plan is run on several; name the baseline, the ring or a control.
+    """
+    published = plan.published
+    references = published.references
+    controls = [control.name for control in published.controls]
+    main = [references.ring, references.baseline, *controls]
+    names = [name for name in plan.variants if name in main]
+    if n > 1 and not names:
+        raise UserError(f"--instances {n}: nothing to run on them; name one of {', '.join(main)}")
+    seed = next(v.dataset_seed for each in plan.variants.values() for v in each.values())
+    instances = [Instance(seed, {name: plan.variants[name] for name in names})]
+    studies = list(plan.studies)
+    for other in range(seed + 1, seed + n):
+        found = subjects_of(partial(_of_instance, plan.scale, other))
+        subjects = {name: found[name] for name in names}
+        reasons = dict.fromkeys(subjects, f"the main claims and controls on data set {other}")
+        place = join(join(folder, _INSTANCES_FOLDER), f"dataset_seed={other}")
+        studies += _studies(_without_repetitions(subjects), reasons, place)
+        instances.append(Instance(other, _variants(subjects, reasons)))
+    return replace(plan, studies=tuple(studies), instances=tuple(instances))
+
+
+def _of_instance(scale: ScaledDown | None, seed: int, study: Study) -> Mapping[str, int]:
+    """Which fields of a preset are replaced on another data set."""
+    replaced = scale.overrides(study) if scale else {"trials": study.trials}
+    trials = min(replaced["trials"], _INSTANCE_TRIALS)
+    return {**replaced, "trials": trials, "dataset_seed": seed}
 
 
 def _asked(published: Published, names: Sequence[str] | None) -> tuple[str, ...]:
@@ -168,9 +244,9 @@ def _asked(published: Published, names: Sequence[str] | None) -> tuple[str, ...]
     return tuple(name for name in published.names if not names or name in names)
 
 
-def _scaled(published: Published, scale: ScaledDown) -> dict[str, _Subject]:
+def _scaled(published: Published, overrides: _Overrides) -> dict[str, _Subject]:
     """All figures and controls scaled down, controls without the series that are left out."""
-    subjects = _all_subjects(published, scale.overrides)
+    subjects = _all_subjects(published, overrides)
     for control in published.controls:
         subjects[control.name] = _only_series(subjects[control.name], _QUICK_CONTROL_SERIES)
     return subjects

@@ -17,6 +17,12 @@ Selector = dict[str, str | int | float | bool]
 """Settings that select one variant of a preset."""
 
 ReferenceName = Literal["baseline", "ring"]
+TrialLoss = Literal["mean of cells", "answer", "answer on validation"]
+"""Which `mean_L1` of the last generation is a trial's: the mean over its cells, or that of one.
+
+The answer is the cell that the study's `final_cell` chose, in published settings on test rows;
+`on validation` is the one with the lowest loss on validation rows.
+"""
 
 
 class _Frozen(BaseModel):
@@ -57,12 +63,14 @@ class Series(_Frozen):
         label: what tables and sentences call it.
         variant: settings that select it in the figure's preset.
         published: the figure's statistic, by epoch; none where none was read.
+        capacity: the published median over cells in the last generation; None if none was read.
     """
 
     name: str
     label: str
     variant: Selector
     published: dict[Epoch, _Loss] = {}
+    capacity: _Loss | None = None
 
 
 class Figure(_Frozen):
@@ -147,6 +155,7 @@ class Control(_Frozen):
         question: that it answers.
         preset: that is run for it.
         towards: the reference whose loss it may reach; it comes from the other one.
+        compared: what counts as the loss of a trial.
         series: selectors by the names of the references' series that they are compared with.
     """
 
@@ -154,6 +163,7 @@ class Control(_Frozen):
     question: str
     preset: str
     towards: ReferenceName
+    compared: TrialLoss = "mean of cells"
     series: Annotated[dict[str, Selector], Field(min_length=1)]
 
     @property

@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from aes_lipi.analysis.tables import Sample
 from aes_lipi.config import Variant
-from aes_lipi.reproduction.evidence import (
-    Estimate,
-    FigureFinding,
-    JudgedPair,
-    PlanResults,
-    Relation,
-    compared,
-    estimate,
-    find_figure,
-    lowest,
-    read_results,
-    too_few,
-)
-from aes_lipi.reproduction.plan import PlannedStudy, ReproductionPlan, ScaledDown
-from aes_lipi.reproduction.published import BestClaim, Claim, Control, Paper, ReferenceName
-from aes_lipi.results.storage import place_of
+from aes_lipi.reproduction.evidence import Estimate, PlanResults, estimate
+from aes_lipi.reproduction.pairs import JudgedPair, Relation, compared, lowest, too_few
+from aes_lipi.reproduction.published import BestClaim, Claim, Control, ReferenceName
 
 _ClaimOutcome = Literal["holds", "contradicted", "not shown", "too few trials", "not run"]
 """What becomes of a claim.
@@ -59,7 +46,7 @@ class ClaimVerdict:
     pairs: tuple[JudgedPair, ...]
 
 
-def _judge_claim(claim: Claim, results: PlanResults) -> ClaimVerdict:
+def judge_claim(claim: Claim, results: PlanResults) -> ClaimVerdict:
     """Test a claim on the losses in the last generation, the trial being the unit.
 
     Args:
@@ -199,6 +186,7 @@ class _Case:
         label: what tables call it.
         own: the control's values.
         references: those of the references' series of that name.
+        validated: its and their losses where cells are chosen on validation rows.
     """
 
     control: Control
@@ -206,6 +194,7 @@ class _Case:
     label: str
     own: Sample
     references: Mapping[ReferenceName, Sample]
+    validated: Sequence[Sample]
 
     @property
     def pairs(self) -> list[tuple[Sample, Sample]]:
@@ -213,7 +202,7 @@ class _Case:
         return [(self.own, self.references[name]) for name in _REFERENCES]
 
 
-def _judge_control(control: Control, results: PlanResults) -> ControlVerdict:
+def judge_control(control: Control, results: PlanResults) -> ControlVerdict:
     """Compare a control's losses in the last generation with the baseline's and the ring's.
 
     Args:
@@ -235,14 +224,15 @@ def _judge_control(control: Control, results: PlanResults) -> ControlVerdict:
 def _case(control: Control, name: str, variant: Variant, results: PlanResults) -> _Case:
     published = results.plan.published
     label = published.reference(control.origin).named(name).label
-    references = {}
+    own = results.sample(variant, f"{control.name}, {label}", control.compared)
+    references, validated = {}, [results.sample(variant, "", "answer on validation")]
     for which in _REFERENCES:
         figure = published.reference(which)
         other = results.plan.variants[figure.name][name]
         called = f"{_PLACES[which]}, {figure.named(name).label}"
-        references[which] = results.sample(other, called)
-    own = results.sample(variant, f"{control.name}, {label}")
-    return _Case(control, name, label, own, references)
+        references[which] = results.sample(other, called, control.compared)
+        validated.append(results.sample(other, "", "answer on validation"))
+    return _Case(control, name, label, own, references, validated)
 
 
 def _answered(case: _Case, rows: Mapping[ReferenceName, JudgedPair], n_pairs: int) -> ControlAnswer:
@@ -264,7 +254,8 @@ def _answered(case: _Case, rows: Mapping[ReferenceName, JudgedPair], n_pairs: in
     elif answer == "too few trials":
         statement = too_few(list(rows.values()), n_pairs)
     else:
-        statement = f"{_ends(own, means, rows)}: {_conclusion(case.control, answer, share)}"
+        ends = _ends(own, means, rows, _marked(case))
+        statement = f"{ends}: {_conclusion(case.control, answer, share)}"
     return ControlAnswer(
         series=case.series,
         label=case.label,
@@ -298,11 +289,23 @@ def _ends(
     own: Estimate,
     means: Mapping[ReferenceName, Estimate],
     rows: Mapping[ReferenceName, JudgedPair],
+    mark: str,
 ) -> str:
     """Where the control, the baseline and the ring end, and how that compares."""
     others = ", ".join(f"{_PLACES[name]} at {means[name].mean:.3f}" for name in _REFERENCES)
     compared_to = " and ".join(rows[name].relative(_PLACES[name]) for name in _REFERENCES)
-    return f"ends at {own.mean:.3f}, {others}; it is {compared_to}"
+    return f"ends at {own.mean:.3f}, {others}{mark}; it is {compared_to}"
+
+
+def _marked(case: _Case) -> str:
+    """Of answers, by what they were chosen, and what they are if chosen otherwise."""
+    if case.control.compared == "mean of cells":
+        return ""
+    own, *others = (f"{estimate(each.values).mean:.3f}" for each in case.validated)
+    return (
+        " (of each trial the answer, the cell chosen on test rows; chosen on validation rows: "
+        f"{own}, {' and '.join(others)})"
+    )
 
 
 def _conclusion(control: Control, answer: _ControlOutcome, part: float) -> str:
@@ -316,104 +319,3 @@ def _conclusion(control: Control, answer: _ControlOutcome, part: float) -> str:
         "not shown": f"whether it leaves {start} towards {goal} is not shown",
     }
     return conclusions[answer]
-
-
-@dataclass(frozen=True)
-class Findings:
-    """All that a page or a table of a reproduction says.
-
-    Attributes:
-        source: of the published values.
-        scale: how far our trials are scaled down; None if they are not.
-        scope: what the trials can and cannot show, in a few sentences.
-        figures: those that were asked for and are run.
-        claims: those about figures that were asked for.
-        controls: those that were asked for.
-        missing: lines that say what is not there (yet): figures that are left out, trials that are
-            not run or have failed.
-        skipped: lines that say which trials were passed over, and why.
-    """
-
-    source: Paper
-    scale: ScaledDown | None
-    scope: str
-    figures: tuple[FigureFinding, ...]
-    claims: tuple[ClaimVerdict, ...]
-    controls: tuple[ControlVerdict, ...]
-    missing: tuple[str, ...]
-    skipped: tuple[str, ...]
-
-
-def find(plan: ReproductionPlan) -> Findings:
-    """Read what the plan's studies have so far, and judge it.
-
-    Raises:
-        UserError: a place refuses to be read.
-    """
-    results, published = read_results(plan), plan.published
-    figures = [each for each in published.figures if each.name in plan.asked]
-    claims = [each for each in published.claims if each.figure in plan.asked]
-    controls = [each for each in published.controls if each.name in plan.asked]
-    run = [figure for figure in figures if figure.name in plan.variants]
-    return Findings(
-        source=published.source,
-        scale=plan.scale,
-        scope=_scope(plan),
-        figures=tuple(find_figure(figure, results) for figure in run),
-        claims=tuple(_judge_claim(claim, results) for claim in claims),
-        controls=tuple(_judge_control(control, results) for control in controls),
-        missing=(
-            *_left_out(plan),
-            *(line for each in plan.studies for line in _missing_trials(each, results)),
-        ),
-        skipped=results.skipped,
-    )
-
-
-def _scope(plan: ReproductionPlan) -> str:
-    source, scale = plan.published.source, plan.scale
-    test = (
-        "The trial is the unit, trials of the same number are paired, and a claim's p-values are "
-        "adjusted together (Holm). A median difference below "
-        f"{source.reading_error:g}, to which the figures were read, does not count as one. What is "
-        "not shown is not thereby shown to be equal. Samples that do not overlap have a "
-        "probability of 0 or 1 and an interval without width: the bootstrap knows nothing else."
-    )
-    if scale is None:
-        return test
-    parts = [
-        f"Scaled down: {scale.trials} trials of {scale.epochs} generations in rings of "
-        f"{scale.population_size} cells, where the published figures have {source.trials} of "
-        f"{source.epochs} in rings of {source.population_size}; of the controls, only what is not "
-        "pruned. With so few trials only large differences can be shown, and losses of smaller "
-        "rings need not agree with the published ones."
-    ]
-    if scale.epochs < source.epochs:
-        parts.append(
-            "Schedules and cuts of the learning rate stretch over the generations that there are: "
-            "our last generation stands beside the published last one."
-        )
-    return " ".join([*parts, test])
-
-
-def _left_out(plan: ReproductionPlan) -> Iterator[str]:
-    """What was asked for and is not run."""
-    for name in plan.asked:
-        if name not in plan.variants:
-            yield f"{name}: left out when scaled down, unless it is named"
-
-
-def _missing_trials(planned: PlannedStudy, results: PlanResults) -> Iterator[str]:
-    """What is not there of one study."""
-    study, place = planned.study, place_of(planned.location)
-    committed = {each.id: len(results.trials.get(each.id, ())) for each in study.variants}
-    failed = {each.id: results.failed.get(each.id, 0) for each in study.variants}
-    if not any((*committed.values(), *failed.values())):
-        yield f"{study.name}: not run (no trials of it in {place})"
-        return
-    for variant in study.variants:
-        n, n_failed = committed[variant.id], failed[variant.id]
-        if n < study.trials:
-            because = f", {n_failed} failed" if n_failed else ""
-            what = ", ".join(dict.fromkeys((study.name, study.label(variant))))
-            yield f"{what}: {n} of {study.trials} trials{because} ({place})"

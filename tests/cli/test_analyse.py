@@ -69,11 +69,13 @@ def test_reproduce_says_what_it_would_run(tmp_path: Path) -> None:
 
 def test_reproduce_judges_what_is_there(tmp_path: Path) -> None:
     words = ("reproduce", "--read_only", "--output_dir", str(tmp_path))
-    shown = typed(*words, "--figures", "best_of_lipi")
+    shown = typed(*words, "--figures", "best_of_lipi", "--instances", "2")
     assert "best_of_lipi: not run" in shown
     page = (tmp_path / "reproduction.html").read_text()
     assert "On the ring, random pruning beats guided pruning" in page
     assert "not run" in page
+    assert "Intervals are over data sets" in page
+    assert "L1 is 0.271 (data seed 1), 0.27" in page
 
 
 def test_reproduce_runs_what_is_missing_and_sets_it_beside_the_published_values(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from aes_lipi.reproduction.verdicts import ClaimVerdict, _judge_claim
+from aes_lipi.reproduction.verdicts import ClaimVerdict, judge_claim
 from reproduction.planted import Losses, around, results_of
 
 SCHEDULES = ("fixed", "increase", "population", "decrease", "exponential", "final_n")
@@ -17,7 +17,7 @@ SWEEP = ("best_schedule_random", "schedules_random")
 def verdict(name: str, losses: Losses) -> ClaimVerdict:
     results = results_of(losses)
     [claim] = [each for each in results.plan.published.claims if each.name == name]
-    return _judge_claim(claim, results)
+    return judge_claim(claim, results)
 
 
 def judged(claim: tuple[str, str], means: dict[str, float], trials: int = 10) -> ClaimVerdict:

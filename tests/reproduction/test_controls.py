@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers import setup_of, tiny_variant
+from rings import cells_of, evolved
 
-from aes_lipi.reproduction.verdicts import ControlAnswer, ControlVerdict, _judge_control
+from aes_lipi.api import load_study
+from aes_lipi.reproduction.verdicts import ControlAnswer, ControlVerdict, judge_control
 from reproduction.planted import Losses, around, results_of
 
 LOWER = "control_canonical_walk"
@@ -15,7 +18,7 @@ HIGHER = "control_ring_canonical_policy"
 def verdict(name: str, losses: Losses) -> ControlVerdict:
     results = results_of(losses)
     [control] = [each for each in results.plan.published.controls if each.name == name]
-    return _judge_control(control, results)
+    return judge_control(control, results)
 
 
 def answered(name: str, own: float, trials: int = 10) -> ControlAnswer:
@@ -78,6 +81,40 @@ def test_too_few_trials_or_none_are_no_answer() -> None:
     none = answered(LOWER, 0.15, trials=0)
     assert none.answer == "not run"
     assert np.isnan([none.own.mean, none.share]).all()
+
+
+def test_the_best_of_ten_is_an_answer_and_marked_as_one() -> None:
+    found = answered("control_best_of_ten_baselines", 0.26)
+    assert found.answer == "in part"
+    assert "(of each trial the answer, the cell chosen on test rows; chosen on" in found.statement
+
+
+def test_cells_without_exchange_and_with_the_canonical_policy_are_baselines_bit_for_bit() -> None:
+    """So that the best of ten baselines is the answer of such a ring."""
+    epochs = 8
+    rates = {"None": 2.0, "random": 2 * (epochs - 1) / epochs}  # T is one more in the baseline
+    for method, rate in rates.items():
+        settings = {"epochs": epochs, "prune_method": method, "prune_schedule": "exponential"}
+        alone = setup_of(tiny_variant(cell_evaluation="ann_canonical", **settings))
+        [control] = [
+            each
+            for each in load_study("control_best_of_ten_baselines").variants
+            if each.prune_method == method
+        ]
+        policy = {
+            name: getattr(control, name)
+            for name in ("cell_evaluation", "learning_rate_policy", "optimizer_state", "radius")
+        }
+        ring = setup_of(tiny_variant(**settings, **policy, exponential_rate=rate))
+        for trial in (0, 1):
+            baseline, *rest = cells_of(evolved(alone, trial))
+            assert rest == []
+            cells = cells_of(evolved(ring, trial))
+            for part in ("encoder", "decoder"):
+                own, theirs = (getattr(each.pair, part).genome for each in (baseline, cells[0]))
+                assert own.tobytes() == theirs.tobytes()
+                others = {getattr(each.pair, part).genome.tobytes() for each in cells}
+                assert len(others) == len(cells)
 
 
 def test_between_two_that_are_alike_there_is_no_answer() -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from aes_lipi.reproduction.findings import find
 from aes_lipi.reproduction.plan import ScaledDown, full_plan, quick_plan
-from aes_lipi.reproduction.verdicts import find
 from aes_lipi.results.store import ResultStore
 from reproduction.planted import Losses, around, commit_losses
 
@@ -52,7 +52,7 @@ def test_nothing_begun_is_no_error(tmp_path: Path) -> None:
     plan = quick_plan(tmp_path)
     found = find(plan)
     assert {claim.outcome for claim in found.claims} == {"not run"}
-    assert [each.answers[0].answer for each in found.controls] == ["not run"] * 7
+    assert [each.answers[0].answer for each in found.controls] == ["not run"] * 8
     assert [figure.name for figure in found.figures] == list(plan.variants)[:2]
     assert {point.agrees for each in found.figures[0].series for point in each.points} == {None}
     left_out = [line for line in found.missing if "left out when scaled down" in line]

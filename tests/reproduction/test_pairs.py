@@ -7,7 +7,7 @@ import pytest
 from made_up import sample
 
 from aes_lipi.analysis.statistics import least_p
-from aes_lipi.reproduction.evidence import JudgedPair, _trials_needed, compared
+from aes_lipi.reproduction.pairs import JudgedPair, _trials_needed, compared
 
 RNG = np.random.default_rng(3)
 
