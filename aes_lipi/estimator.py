@@ -19,7 +19,7 @@ from aes_lipi.arrays import Float32, Float64
 from aes_lipi.autoencoders.network import Pair
 from aes_lipi.coevolution.evolution import InProcess, TrialFailed, evolve, first_states
 from aes_lipi.coevolution.records import Record, in_order
-from aes_lipi.coevolution.result import judge, last_pairs
+from aes_lipi.coevolution.result import judge
 from aes_lipi.coevolution.schedule import Schedule
 from aes_lipi.coevolution.state import Setup, TrialState
 from aes_lipi.config import DATA_FIELDS, Variant, describe
@@ -318,8 +318,8 @@ def _evolved(
             raise last.error
         assert isinstance(last, TrialState)
         records = sorted(last.records, key=in_order)
-        pairs = last_pairs(last, records)
-        return setup, pairs, records, judge(pairs, records, setup).best_cell
+        result, pairs = judge(last, records, setup)
+        return setup, pairs, records, result.best_cell
 
 
 def _model(setup: Setup, pairs: Sequence[Pair], best_cell: int) -> Model:

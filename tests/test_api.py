@@ -12,6 +12,7 @@ import pytest
 from helpers import TINY
 
 import aes_lipi
+from aes_lipi import analysis
 
 FIELDS = {**TINY, "hidden_sizes": [4], "trials": 1}
 
@@ -45,6 +46,21 @@ def test_a_study_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("settings: {epochs: [1, 2]}\n")
     study = aes_lipi.load_study(tmp_path / "mine.yaml", {"trials": 2})
     assert (study.name, study.n_trials) == ("mine", 4)
+
+
+def test_trials_that_stop_early_say_so_and_are_compared_at_their_answers(tmp_path: Path) -> None:
+    rule = {"patience": 2, "learning_rate": 0.1, "learning_rate_policy": "constant"}
+    fields = {**FIELDS, **rule, "epochs": 12, "trials": 3, "prune_method": "None"}
+    results = aes_lipi.run(aes_lipi.load_study("quickstart", fields), tmp_path / "out")
+    ran = results.generations.groupby("trial")["generation"].max() + 1
+    assert (results.trials["epochs_run"].to_numpy() == ran.to_numpy()).all()
+    assert set(results.trials["stopped"]) == {"patience"}
+    assert len(set(results.trials["epochs_run"])) > 1
+    best = results.generations.groupby(["trial", "generation"])["validation_loss"].min()
+    found = best.groupby("trial").idxmin().to_list()
+    assert found == list(enumerate(results.trials["best_generation"]))
+    [sample] = analysis.generation_samples(analysis.read_measurements(tmp_path / "out"))
+    np.testing.assert_allclose(sample.values, results.trials["mean_L1"], rtol=1e-12)
 
 
 def test_only_public_names_are_offered() -> None:

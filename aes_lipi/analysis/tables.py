@@ -56,7 +56,7 @@ def generation_samples(
         data: of one or several studies.
         measure: which.
         unit: what counts as one observation; pooled cells are never paired.
-        generation: which; by default the last of each variant.
+        generation: which; by default that of each trial's answer: its last, or its best.
 
     Returns:
         in the order of the labels, variants without values among them; values that are not finite
@@ -71,10 +71,17 @@ def generation_samples(
         _check_generation(table, measure, generation)
     samples = []
     for variant, rows in rows_of_variants(table, data.labels).items():
-        wanted = rows["generation"].max() if generation is None else generation
+        wanted = _answers(data, variant, rows) if generation is None else generation
         chosen = rows[rows["generation"] == wanted]
         samples.append(_sample(data, variant, chosen, measure, unit != "pooled_cells"))
     return tuple(samples)
+
+
+def _answers(data: Measurements, variant: str, rows: pd.DataFrame) -> pd.Series:
+    """Of every row of a variant, the generation of its trial's answer."""
+    last = rows.groupby("trial")["generation"].transform("max")
+    trials = data.trials[data.trials["variant"] == variant].set_index("trial")
+    return rows["trial"].map(trials["best_generation"]).fillna(last)
 
 
 def trial_samples(data: Measurements, column: str) -> tuple[Sample, ...]:

@@ -170,7 +170,8 @@ class _Trial(Generic[H]):
                 self._early[at] = answer
         usable = self._usable()
         if usable:
-            self._state = self._state.after(usable, self._schedule.read_later)
+            after = self._state.after(usable, self._schedule.needed_later)
+            self._state = self._schedule.settled(after)
             yield self._state
         if self._lost and not self.awaited:
             self._lost = False

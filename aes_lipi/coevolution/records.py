@@ -16,6 +16,7 @@ class Record:
     """What is known of one cell after one generation (algorithm section 7).
 
     Losses are the environment's; `*_L1` are L1; None where not measured in this generation.
+    `validation_loss` is measured where a stopping rule or the learning rate follows from it.
     `winner` is the place in the neighbourhood, and `winner_cell` the cell, of the member that the
     new centre descends from, the tournament's winner. `encoder` and `decoder` are the numbers of
     the networks that met where these go their own ways (`all_vs_all`), and `cell` is then the
@@ -58,6 +59,7 @@ class Record:
     test_L1: float | None  # noqa: N815
     std_test_L1: float | None  # noqa: N815
     validation_L1: float | None  # noqa: N815
+    validation_loss: float | None
     read_generations: tuple[int, ...]
     staleness: int
     selection_losses: tuple[float, ...] | None

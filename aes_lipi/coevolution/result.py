@@ -14,6 +14,7 @@ from aes_lipi.autoencoders.network import Pair
 from aes_lipi.coevolution.measure import capacity, capacity_published
 from aes_lipi.coevolution.records import Record
 from aes_lipi.coevolution.state import Cell, NetworkState, Setup, TrialState
+from aes_lipi.coevolution.stopping import ending_of
 from aes_lipi.engine.protocol import ActivationsTask
 
 Number = TypeVar("Number", int, float)
@@ -41,7 +42,8 @@ class TrialResult:
     definition `capacity_published` (see `Record`); `n_compact`, the
     parameters that are left when what pruning made dead is taken out. Means over all cells:
     `mean_L1`, `mean_test_L1`, `mean_capacity`. `n_diverged` counts the generations of cells that
-    were undone because they diverged.
+    were undone because they diverged. All are of the generation `best_generation`, which is the
+    last of the `epochs_run` that the trial ran before it `stopped` unless there is patience.
     """
 
     best_cell: int
@@ -62,41 +64,55 @@ class TrialResult:
     n_pruned_encoder: int
     n_pruned_decoder: int
     n_diverged: int
+    epochs_run: int
+    stopped: str
+    best_generation: int
     retrieval: RetrievalMeasures | None
 
 
-def last_pairs(state: TrialState[Cell | NetworkState], records: Sequence[Record]) -> list[Pair]:
-    """The pairs of a trial's last generation, by cell; where all met all, each as it is now.
+def pairs_of(
+    state: TrialState[Cell | NetworkState], records: Sequence[Record], generation: int
+) -> list[Pair]:
+    """The pairs of a generation, by cell; where all met all, each as it was in the end.
 
     Args:
-        state: after the last generation.
-        records: of all generations, in order.
+        state: holds all networks as they were after that generation.
+        records: of the generation, in order.
+        generation: its number.
     """
-    latest = state.latest
-    cells = [cell.pair for cell in latest.values() if isinstance(cell, Cell)]
+    held = {(v.part, v.number): state.held[v] for v in state.versions_of(generation)}
+    cells = [cell.pair for cell in held.values() if isinstance(cell, Cell)]
     if cells:
         return cells
-    network = {at: each.network for at, each in latest.items() if isinstance(each, NetworkState)}
+    network = {at: each.network for at, each in held.items() if isinstance(each, NetworkState)}
     return [
         Pair(network["encoder", record.encoder or 0], network["decoder", record.decoder or 0])
-        for record in records[-((len(latest) // 2) ** 2) :]
+        for record in records
     ]
 
 
-def judge(pairs: Sequence[Pair], records: Sequence[Record], setup: Setup) -> TrialResult:
+def judge(
+    state: TrialState[Cell | NetworkState], records: Sequence[Record], setup: Setup
+) -> tuple[TrialResult, list[Pair]]:
     """Choose a trial's answer and measure it.
 
     Args:
-        pairs: after the last generation; see `last_pairs`.
+        state: after the last generation that it ran, a recorded one.
         records: of all generations, in order of generation and cell.
         setup: what the cells shared.
+
+    Returns:
+        the results, and the pairs of the generation that they are of, by cell.
     """
-    last_records = records[-len(pairs) :]
-    best = _final_cell(pairs, setup)
+    ending = ending_of(setup.variant, state.watch, state.generations)
+    last_records = [each for each in records if each.generation == ending.best_generation]
+    pairs = pairs_of(state, last_records, ending.best_generation)
+    setup.engine.fetch([network for pair in pairs for network in (pair.encoder, pair.decoder)])
+    best = final_cell(pairs, setup)
     pair, record = pairs[best], last_records[best]
     test_loss = setup.engine.batch_losses([pair], "test", "loss")[0].mean()
     wanted = setup.variant.retrieval_measures
-    return TrialResult(
+    result = TrialResult(
         best_cell=best,
         test_loss=float(test_loss),
         test_L1=_known(record.test_L1),
@@ -115,11 +131,13 @@ def judge(pairs: Sequence[Pair], records: Sequence[Record], setup: Setup) -> Tri
         n_pruned_encoder=pair.encoder.n_pruned,
         n_pruned_decoder=pair.decoder.n_pruned,
         n_diverged=sum(each.diverged for each in records),
+        **vars(ending),
         retrieval=retrieval_measures(pair, setup) if wanted else None,
     )
+    return result, pairs
 
 
-def _final_cell(pairs: Sequence[Pair], setup: Setup) -> int:
+def final_cell(pairs: Sequence[Pair], setup: Setup) -> int:
     """The cell with the lowest loss, summed over the batches of the deciding split.
 
     Without space it is the last pair that was trained: the one whose record is of it as it is.

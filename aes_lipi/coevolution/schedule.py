@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
+from aes_lipi.coevolution.rates import next_learning_rate, rate_in
 from aes_lipi.coevolution.state import (
     BEFORE_FIRST,
     H,
@@ -19,13 +20,11 @@ from aes_lipi.coevolution.state import (
     TrialState,
     Version,
 )
+from aes_lipi.coevolution.stopping import generations_decided, is_recorded, watched
 from aes_lipi.coevolution.topology import Neighbourhoods, neighbourhoods
 from aes_lipi.config import Variant
 from aes_lipi.pruning.schedules import prune_amount, prune_probability
 from aes_lipi.randomness import Address, Purpose
-
-LOWEST_RATE, HIGHEST_RATE = 1e-9, 10.0
-STEP_FACTOR, STEPS_PER_RUN = 0.1, 4
 
 
 class _Outline(NamedTuple):
@@ -89,7 +88,7 @@ class Schedule:
         Raises:
             ValueError: the reads to replay go round in a circle; they are of no trial.
         """
-        if state.generations >= self.variant.epochs:
+        if self.has_ended(state):
             return []
         if self.is_free:
             found: Iterable[_Outline] = self._free(state, in_flight, beside)
@@ -100,7 +99,29 @@ class Schedule:
         rates = dict(state.rates)
         for step in in_flight.values():
             rates[step.rate, step.generation + 1] = step.next_rate
-        return [self._planned(outline, state.trial, rates) for outline in found]
+        cuts = state.watch.cuts
+        return [self._planned(outline, state.trial, rates, cuts) for outline in found]
+
+    def settled(self, state: TrialState[H]) -> TrialState[H]:
+        """The state with what follows from the validation losses that have come."""
+        known = watched(self.variant, state.watch, state.records, state.generations)
+        return state if known is state.watch else replace(state, watch=known)
+
+    def has_ended(self, state: TrialState[H]) -> bool:
+        """Whether no step of a trial is left: it has all generations, or has stopped."""
+        return state.generations >= self._decided(state)
+
+    def _decided(self, state: TrialState[H]) -> int:
+        return generations_decided(self.variant, state.watch, state.generations)
+
+    def restored_later(self, state: TrialState[H]) -> Collection[Version]:
+        """Versions that are kept for a trial's answer: those of its best generation so far."""
+        has_best = self.variant.patience is not None and state.watch.best >= 0
+        return state.versions_of(state.watch.best) if has_best else ()
+
+    def needed_later(self, state: TrialState[H]) -> Collection[Version]:
+        """Versions that are kept though they are not the newest."""
+        return {*self.read_later(state), *self.restored_later(state)}
 
     def read_later(self, state: TrialState[H]) -> Collection[Version]:
         """Versions that are not the newest and that steps still to be done read."""
@@ -162,7 +183,7 @@ class Schedule:
     ) -> Iterator[_Outline]:
         """Generation after generation, in the order of updates."""
         first = state.generations
-        for t in range(first, min(first + ahead, self.variant.epochs)):
+        for t in range(first, min(first + ahead, self._decided(state))):
             for outline in self._outlines(state.trial, t):
                 if not state.has(outline.makes[0]) and outline.makes[0] not in in_flight:
                     yield outline
@@ -173,7 +194,8 @@ class Schedule:
         """Of cells that are not in flight, the last first, from the newest that there is."""
         newest = [state.newest["pair", i] for i in range(len(self.members))]
         busy = {version.number for version in in_flight}
-        idle = [i for i, t in enumerate(newest) if i not in busy and t + 1 < self.variant.epochs]
+        last = self._decided(state) - 1
+        idle = [i for i, t in enumerate(newest) if i not in busy and t < last]
         orders = {
             t: update_order(self.variant, state.trial, t) for t in {newest[i] + 1 for i in idle}
         }
@@ -190,6 +212,7 @@ class Schedule:
         """Of every cell the next steps whose reads are decided; bounded for each cell."""
         following = [state.newest["pair", i] + 1 for i in range(len(self.members))]
         decided = list(following)  # of every cell, the first step that is not in flight
+        last = min(self._decided(state), len(replay))
 
         def advance(i: int) -> None:
             while Version("pair", i, decided[i]) in in_flight:
@@ -197,7 +220,7 @@ class Schedule:
 
         def can_go(i: int) -> bool:
             t = decided[i]
-            return t < min(self.variant.epochs, following[i] + ahead) and all(
+            return t < min(last, following[i] + ahead) and all(
                 g < decided[j] for j, g in zip(self.members[i], replay[t, i], strict=True)
             )
 
@@ -252,7 +275,9 @@ class Schedule:
                 cell = a * n + b
                 yield _Outline(own, own, makes, (cell,), (t - 1,), cell, t, 0)
 
-    def _planned(self, outline: _Outline, trial: int, rates: dict[tuple[int, int], float]) -> Step:
+    def _planned(
+        self, outline: _Outline, trial: int, rates: dict[tuple[int, int], float], cuts: int
+    ) -> Step:
         """The step, with whose rate moves on."""
         t, who = outline.generation, outline.rate
         rate, after_it = rates[who, t], (who, t + 1)
@@ -262,7 +287,9 @@ class Schedule:
         address = Address(self.variant.rng_seed, trial, outline.cell, t)
         return Step(
             *outline[:5],
-            plan=make_plan(self.variant, address, rate, len(outline.members)),
+            plan=make_plan(
+                self.variant, address, rate_in(self.variant, rate, t, cuts), len(outline.members)
+            ),
             rate=who,
             next_rate=rates[after_it],
         )
@@ -284,7 +311,7 @@ def make_plan(variant: Variant, address: Address, learning_rate: float, n_member
     Args:
         variant: settings.
         address: of the cell's generation.
-        learning_rate: the cell's present rate.
+        learning_rate: that it trains at.
         n_members: size of the neighbourhood, n of the schedules: 2r + 1 on a ring, 4r + 1 on a
             grid, 1 without space.
     """
@@ -298,7 +325,7 @@ def make_plan(variant: Variant, address: Address, learning_rate: float, n_member
         prune_probability=probability,
         prune=bool(address.stream(Purpose.PRUNE_EVENT).random() < probability),
         prune_amount=prune_amount(variant, t),
-        record_quality=t % variant.record_interval == 0 or t == variant.epochs - 1,
+        record_quality=is_recorded(variant, t),
     )
 
 
@@ -319,36 +346,3 @@ def update_order(variant: Variant, trial: int, t: int) -> list[int]:
         return list(cells)
     shuffle = Address(variant.rng_seed, trial, generation=t).stream(Purpose.UPDATE_ORDER)
     return [int(i) for i in shuffle.permutation(len(cells))]
-
-
-# How a learning rate goes from one generation to the next
-
-
-def _walk(rate: float, variant: Variant, address: Address) -> float:
-    """The rate plus Normal(0, sd), clipped to [1e-9, 10]: algorithm section 4, step 8."""
-    change = address.stream(Purpose.LEARNING_RATE).normal(0.0, variant.learning_rate_sd)
-    return min(max(rate + change, LOWEST_RATE), HIGHEST_RATE)
-
-
-def _step(rate: float, variant: Variant, address: Address) -> float:
-    """A tenth of the rate every max(1, epochs // 4) generations: `ann_canonical`, section 4."""
-    interval = max(1, variant.epochs // STEPS_PER_RUN)
-    return variant.learning_rate * STEP_FACTOR ** ((address.generation + 1) // interval)
-
-
-def _constant(rate: float, variant: Variant, address: Address) -> float:
-    """The same rate."""
-    return rate
-
-
-LEARNING_RATE_POLICIES: dict[str, Callable[[float, Variant, Address], float]] = {
-    "walk": _walk,
-    "step": _step,
-    "constant": _constant,
-}
-
-
-def next_learning_rate(rate: float, variant: Variant, address: Address) -> float:
-    """The rate for the generation after `address.generation`, of whom the address is."""
-    policy = LEARNING_RATE_POLICIES[variant.learning_rate_policy or "walk"]
-    return policy(rate, variant, address)

@@ -17,12 +17,14 @@ import numpy.typing as npt
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.network import ActivationStatistics, Network, Pair
 from aes_lipi.coevolution.records import Record, RecordLog
+from aes_lipi.coevolution.stopping import LossWatch
 from aes_lipi.config import Variant
 from aes_lipi.data.dataset import Dataset
 from aes_lipi.engine.protocol import Engine, Moments
 from aes_lipi.randomness import Address
 
 H = TypeVar("H")
+K = TypeVar("K")
 
 Part = Literal["pair", "encoder", "decoder"]
 Reads = npt.NDArray[np.int32]
@@ -231,15 +233,18 @@ class TrialState(Generic[H]):
 
     Attributes:
         trial: its number.
-        held: the newest version of every network, and older ones that steps still read.
-        rates: learning rates by whose and of which generation.
+        held: the newest version of every network, older ones that steps still read, and those of
+            the best generation where it may be the trial's answer.
+        rates: learning rates of the policy by whose and of which generation.
         records: of all steps that are done.
+        watch: what is known of the validation loss; it follows from the records.
     """
 
     trial: int
     held: Mapping[Version, H]
     rates: Mapping[tuple[int, int], float]
     records: RecordLog = field(default_factory=RecordLog, repr=False)
+    watch: LossWatch = field(default_factory=LossWatch)
 
     @cached_property
     def newest(self) -> dict[tuple[Part, int], int]:
@@ -258,6 +263,15 @@ class TrialState(Generic[H]):
     def steps_per_generation(self) -> int:
         """Steps of every network in a generation: more than one where all meet all."""
         return 1 if ("pair", 0) in self.newest else len(self.newest) // 2
+
+    def holding(self, held: Mapping[Version, K]) -> TrialState[K]:
+        """The same state, where it is held in another form."""
+        return TrialState(self.trial, held, self.rates, self.records, self.watch)
+
+    def versions_of(self, generation: int) -> list[Version]:
+        """The versions of all networks after a generation; -1 for those before the first."""
+        age = (generation + 1) * self.steps_per_generation - 1
+        return [Version(part, number, age) for part, number in sorted(self.newest)]
 
     def has(self, version: Version) -> bool:
         """Whether a version was made, though it may have been dropped since."""
@@ -282,14 +296,14 @@ class TrialState(Generic[H]):
     def after(
         self,
         answers: Sequence[Answer[H]],
-        read_later: Callable[[TrialState[H]], Collection[Version]],
+        needed_later: Callable[[TrialState[H]], Collection[Version]],
     ) -> TrialState[H]:
         """The state after steps, for which this one has all that they need.
 
         Args:
             answers: to steps, each after those it needs; none lost.
-            read_later: of a state, the versions that steps to come read; what is neither one of
-                them nor the newest of its network is dropped.
+            needed_later: of a state, the versions that are read or restored later; what is neither
+                one of them nor the newest of its network is dropped.
         """
         held, rates = dict(self.held), dict(self.rates)
         for answer in answers:
@@ -297,8 +311,9 @@ class TrialState(Generic[H]):
             held.update(answer.made or {})
             rates[step.rate, step.generation + 1] = step.next_rate
         new = [answer.record for answer in answers if answer.record is not None]
-        whole = TrialState(self.trial, held, rates, self.records.extended(new))
-        newest, read = whole.newest, read_later(whole)
+        records = self.records.extended(new)
+        whole = TrialState(self.trial, held, rates, records, self.watch)
+        newest, read = whole.newest, needed_later(whole)
         kept = {v: h for v, h in held.items() if newest[v.part, v.number] == v.age or v in read}
         alone = whole.steps_per_generation == 1
         needed = {

@@ -75,7 +75,7 @@ DATA_FIELDS = (
 OPERATOR_FIELDS = (
     *("prune_schedule", "prune_probability", "prune_amount", "lexi_threshold", "lexicase_split"),
     *("schedule_horizon", "decrease_from", "final_n_start", "exponential_rate"),
-    *("prune_unit", "gradual_start", "gradual_end"),
+    *("prune_unit", "gradual_start", "gradual_end", "decay_from"),
 )
 """What means nothing without a pruning operator; at its default there."""
 
@@ -238,11 +238,37 @@ class Variant(BaseModel):
     learning_rate: Annotated[float, Field(gt=0, le=10)] = _setting(
         1e-5, "Training", "Learning rate at the start."
     )
-    learning_rate_policy: Literal["walk", "step", "constant"] | None = _setting(
+    learning_rate_policy: (
+        Literal["walk", "step", "constant", "cosine", "linear", "plateau"] | None
+    ) = _setting(
         None,
         "Training",
         "Random walk (the ring's), tenfold cut every max(1, epochs // 4) generations "
-        "(ann_canonical's), or constant.",
+        "(ann_canonical's), constant, a decay to 0 by a cosine or a line, or a tenfold cut "
+        "whenever the validation loss has not fallen for plateau_patience recorded generations.",
+    )
+    decay_from: Literal["start", "gradual_end"] = _setting(
+        "start",
+        "Training",
+        "When step, cosine, linear and plateau begin: at the start, or after gradual_end.",
+    )
+    warmup: Annotated[int, Field(ge=0, lt=2**24)] = _setting(
+        0, "Training", "Generations in which the learning rate rises to that of its policy."
+    )
+    plateau_patience: _Count = _setting(
+        5, "Training", "Recorded generations that plateau waits for a lower validation loss."
+    )
+    patience: _Count | None = _setting(
+        None,
+        "Training",
+        "Stop when the lowest validation loss of the ring has not fallen for so many recorded "
+        "generations, and go back to the best one; with gradual, counted after gradual_end.",
+    )
+    target_loss: Annotated[float, Field(ge=0)] | None = _setting(
+        None,
+        "Training",
+        "Stop when a recorded validation loss of the ring is not above this; with gradual, after "
+        "gradual_end.",
     )
     learning_rate_sd: Annotated[float, Field(ge=0)] = _setting(
         1e-5, "Training", "Standard deviation of a step of the walk."

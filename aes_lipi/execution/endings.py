@@ -18,7 +18,7 @@ from aes_lipi._version import __version__
 from aes_lipi.autoencoders.network import Pair
 from aes_lipi.coevolution.measure import pair_of
 from aes_lipi.coevolution.records import Record, in_order, with_front_alone
-from aes_lipi.coevolution.result import TrialResult, judge, last_pairs
+from aes_lipi.coevolution.result import TrialResult, judge
 from aes_lipi.coevolution.state import Held, Setup, TrialState
 from aes_lipi.engine.protocol import Engine
 from aes_lipi.execution.messages import Computed, Failed, Job
@@ -40,14 +40,12 @@ def conclude(
     Args:
         job: the trial.
         setup: what its cells shared.
-        last: after the last generation.
+        last: after the last generation that it ran.
         started_at: when the trial started.
         wall_time_s: how long it took.
     """
     records = sorted(last.records, key=in_order)
-    pairs = last_pairs(last, records)
-    setup.engine.fetch([network for pair in pairs for network in (pair.encoder, pair.decoder)])
-    result = judge(pairs, records, setup)
+    result, pairs = judge(last, records, setup)
     row = _trial_row(job, setup, result) | {"wall_time_s": wall_time_s, "started_at": started_at}
     generations = [{"variant_name": job.label, **_fields(record, WEIGHTS)} for record in records]
     model = model_bytes(_model(job, setup, pairs, result), _recorded(records, setup))

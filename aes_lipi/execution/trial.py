@@ -143,7 +143,7 @@ class _Trial:
         before, self.state = self.state.generations, news
         if news.generations > before:
             yield Reached(news.generations)
-        if news.generations == self.job.variant.epochs:
+        if self.schedule.has_ended(news):
             self.has_ended = True
             yield self._concluded(news)
         elif self._timer.is_due(news.generations):

@@ -184,6 +184,15 @@ def prune_amount(variant: Variant, t: int) -> float:
     return variant.prune_amount * _cubic_share(_moment(variant, t))
 
 
+def full_amount_from(variant: Variant) -> int:
+    """The first generation in which `gradual` prunes the full amount; past the last, perhaps."""
+    horizon = _moment(variant, 0).horizon
+    t = math.floor(variant.gradual_end * horizon)
+    while horizon and t / horizon < variant.gradual_end:
+        t += 1
+    return t
+
+
 def _moment(variant: Variant, t: int, n_solutions: int = 1) -> Moment:
     published_canonical = variant.is_canonical and variant.schedule_horizon == "published"
     return Moment(

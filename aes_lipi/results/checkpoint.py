@@ -208,6 +208,9 @@ def decode_checkpoint(content: bytes, variant: Variant, architecture: Architectu
         records=RecordLog(records_from_tensors(tensors, n_members, 4 * architecture.n_parameters)),
     )
     _check(state, schedule)
+    state = schedule.settled(state)
+    if any(version not in state.held for version in schedule.restored_later(state)):
+        raise ValueError("versions: not those of the best generation")
     started_at = datetime.fromtimestamp(identity.started_at, UTC)
     return Checkpoint(state, started_at, identity.wall_time_s)
 

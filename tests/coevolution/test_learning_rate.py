@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aes_lipi.coevolution.schedule import LEARNING_RATE_POLICIES, next_learning_rate
+from aes_lipi.coevolution.rates import LEARNING_RATE_POLICIES, next_learning_rate, rate_in
 from aes_lipi.config import Variant
 from aes_lipi.randomness import Address, Purpose
+
+COSINE = [
+    *("0x1.0000000000000p+0", "0x1.e6a5e54e5ae39p-1", "0x1.9f9d07145f6e9p-1"),
+    *("0x1.38f721c6048b1p-1", "0x1.8e11bc73f6e9ep-2", "0x1.818be3ae8245bp-3"),
+    "0x1.95a1ab1a51c7cp-5",
+]
+"""Of seven generations from a rate of 1."""
 
 
 def variant(policy: str, **given: Any) -> Variant:
@@ -103,3 +111,51 @@ def test_every_policy_starts_from_the_given_rate_and_stays_positive(policy: str)
     assert rates[0] == 0.25
     assert min(rates) > 0
     assert all(type(rate) is float for rate in rates)
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 7, 400, 4000])
+def test_cosine_is_half_of_a_cosine(epochs: int) -> None:
+    rates = run(variant("cosine", epochs=epochs, learning_rate=0.5))
+    expected = [0.25 * (1 + math.cos(math.pi * t / epochs)) for t in range(epochs)]
+    assert rates == pytest.approx(expected, rel=1e-12)
+
+
+def test_cosine_asks_no_library_for_its_bits() -> None:
+    rates = run(variant("cosine", epochs=7, learning_rate=1.0))
+    assert [rate.hex() for rate in rates] == COSINE
+
+
+def test_linear_is_a_line() -> None:
+    rates = run(variant("linear", epochs=5, learning_rate=0.5))
+    assert rates == pytest.approx([0.5, 0.4, 0.3, 0.2, 0.1], rel=1e-12)
+
+
+DECAYING = {"prune_method": "magnitude", "prune_schedule": "gradual", "decay_from": "gradual_end"}
+
+
+@pytest.mark.parametrize("policy", ["cosine", "linear", "step"])
+@pytest.mark.parametrize(("end", "start"), [(0.0, 0), (0.5, 5), (0.7, 7), (0.75, 8), (1.0, 10)])
+def test_decay_begins_where_gradual_ends(policy: str, end: float, start: int) -> None:
+    rates = run(variant(policy, epochs=11, learning_rate=0.5, gradual_end=end, **DECAYING))
+    assert set(rates[: start + 1]) == {0.5}
+    shorter = run(variant(policy, epochs=11 - start, learning_rate=0.5))
+    assert rates[start:] == shorter
+
+
+def test_decay_without_pruning_begins_at_the_start() -> None:
+    assert variant("cosine", decay_from="gradual_end").decay_from == "start"
+
+
+def test_warmup_rises_to_the_rate() -> None:
+    of = variant("constant", warmup=4)
+    rates = [rate_in(of, 0.8, t, 0) for t in range(6)]
+    assert rates == pytest.approx([0.2, 0.4, 0.6, 0.8, 0.8, 0.8], rel=1e-12)
+    assert rate_in(variant("walk"), 0.123, 0, 0) == 0.123
+
+
+def test_plateau_cuts_by_ten_and_not_below_the_lowest_rate() -> None:
+    of = variant("plateau")
+    rates = [rate_in(of, 1e-7, 9, cuts) for cuts in range(5)]
+    assert rates == pytest.approx([1e-7, 1e-8, 1e-9, 1e-9, 1e-9], rel=1e-12)
+    assert rate_in(of, 1e-12, 9, 3) == 1e-12
+    assert rate_in(variant("constant"), 0.5, 9, 3) == 0.5

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from aes_lipi.autoencoders.environments import ENVIRONMENTS
 from aes_lipi.coevolution.cell import SOLUTION_CONCEPTS
 from aes_lipi.coevolution.generation import CELL_EVALUATIONS
-from aes_lipi.coevolution.schedule import LEARNING_RATE_POLICIES
+from aes_lipi.coevolution.rates import LEARNING_RATE_POLICIES
 from aes_lipi.coevolution.topology import TOPOLOGIES
 from aes_lipi.config import StudyFile, Variant, resolve_study
 from aes_lipi.config.variant import METHODS_WITHOUT_AMOUNT, OPERATOR_FIELDS
@@ -38,6 +38,8 @@ OTHER_VALUES: dict[str, Any] = {
     "grid_rows": 2,
     "separator": "tab",
     "gradual_start": 0.25,
+    "patience": 3,
+    "target_loss": 0.25,
 }
 REGISTRIES: dict[str, set[str]] = {
     "environment": set(ENVIRONMENTS),

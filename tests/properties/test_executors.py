@@ -27,6 +27,7 @@ from aes_lipi.coevolution.evolution import (
     first_states,
 )
 from aes_lipi.coevolution.records import RecordLog
+from aes_lipi.coevolution.result import judge, pairs_of
 from aes_lipi.coevolution.schedule import Schedule
 from aes_lipi.coevolution.state import Answer, Cell, Held, Reads, Setup, Step, TrialState, Version
 from aes_lipi.execution.inputs import prepare
@@ -36,6 +37,7 @@ State = TrialState[Held]
 
 EPOCHS = 5
 AT = datetime(2025, 1, 1, tzinfo=UTC)
+PATIENCE = {"epochs": 14, "record_interval": 2, "patience": 2, "learning_rate": 0.1}
 CASES: dict[str, dict[str, Any]] = {
     "sequential": {"prune_method": "random", "prune_probability": 0.5},
     "synchronous": {"update_order": "synchronous", "prune_method": "random"},
@@ -56,21 +58,30 @@ CASES: dict[str, dict[str, Any]] = {
         "prune_probability": 0.2,
     },
     "grid": {"population_size": 9, "topology": "grid"},
+    "patience": {
+        **PATIENCE,
+        **{"learning_rate_policy": "plateau", "plateau_patience": 1, "optimizer_state": "cell"},
+    },
+    "patience without space": {
+        **PATIENCE,
+        **{"cell_evaluation": "all_vs_all", "population_size": 3},
+    },
 }
 FREE = {"update_order": "asynchronous", "prune_method": "random"}
+STOPPING = {name for name in CASES if "patience" in CASES[name]}
 
 
 @cache
 def setup(name: str) -> Setup:
-    settings = FREE if name == "free" else CASES[name]
-    return prepare(tiny_variant(epochs=EPOCHS, engine="dense", **settings))
+    settings = CASES.get(name, FREE | (PATIENCE if "patience" in name else {}))
+    return prepare(tiny_variant(**{"epochs": EPOCHS, "engine": "dense", **settings}))
 
 
 def content(state: State, setup: Setup) -> bytes:
     """All bits of a state, times aside, as a checkpoint."""
     still = TrialState(
         *(state.trial, dict(sorted(state.held.items())), dict(sorted(state.rates.items()))),
-        RecordLog(records_of(state)),
+        *(RecordLog(records_of(state)), state.watch),
     )
     return encode_checkpoint(Checkpoint(still, AT, 1.5), setup.variant, "some processor")
 
@@ -156,6 +167,28 @@ def test_any_executor_comes_to_the_same_state(
     assert content(states[-1], setup(name)) == undisturbed(name)
 
 
+@pytest.mark.parametrize("name", sorted(STOPPING))
+def test_patience_goes_back_to_the_best_generation(name: str) -> None:
+    """The answer is that of a trial that ends there, decided by the records alone."""
+    a_setup, start = setup(name), begun(setup(name), 2)
+    *before, last = course_of(a_setup, start)
+    records, variant = records_of(last), a_setup.variant
+    lowest = {
+        t: min(r.validation_loss or 0 for r in records if r.generation == t)
+        for t in range(0, last.generations, 2)
+    }
+    best = min(lowest, key=lambda t: lowest[t])
+    assert 0 < best == last.generations - 1 - 2 * 2 < variant.epochs - 1
+    result, pairs = judge(last, records, a_setup)
+    assert (result.epochs_run, result.stopped) == (last.generations, "patience")
+    assert result.best_generation == best
+    then = next(state for state in before if state.generations == best + 1)
+    there = [each for each in records if each.generation == best]
+    for pair, known in zip(pairs, pairs_of(then, there, best), strict=True):
+        np.testing.assert_array_equal(pair.encoder.genome, known.encoder.genome)
+        np.testing.assert_array_equal(pair.decoder.genome, known.decoder.genome)
+
+
 def made_up_reads(cells: int, seed: int) -> Reads:
     lag = np.random.default_rng(seed).integers(3, size=(EPOCHS, cells, 3))
     lag[:, :, 0] = 0
@@ -175,13 +208,14 @@ def test_a_replay_by_any_executor(which: int, seed: int, ahead: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_what_ran_freely_is_replayed(seed: int) -> None:
-    a_setup = setup("free")
+@pytest.mark.parametrize("name", ["free", "free with patience"])
+def test_what_ran_freely_is_replayed(name: str, seed: int) -> None:
+    a_setup = setup(name)
     free = states_of(a_setup, Unruly(a_setup, random.Random(seed)))[-1]
     records = records_of(free)
     assert max(record.staleness for record in records) > 0
     reads = np.array([record.read_generations for record in records], np.int32)
-    replay = reads.reshape(EPOCHS, 4, 3)
+    replay = reads.reshape(free.generations, 4, 3)
     for executor in (InProcess([a_setup]), Unruly(a_setup, random.Random(seed + 1))):
         assert content(states_of(a_setup, executor, replay)[-1], a_setup) == content(free, a_setup)
 
@@ -200,23 +234,30 @@ def test_reads_that_wait_for_each_other_end_their_trial_alone() -> None:
 
 @settings(UNHURRIED, max_examples=30)
 @given(
-    st.sampled_from(["sequential", "synchronous", "epoch-node", "masks", "without space", "free"]),
+    st.sampled_from(
+        [
+            *("sequential", "synchronous", "epoch-node", "masks", "without space", "free"),
+            *sorted(STOPPING),
+        ]
+    ),
     st.integers(0, 2**32),
 )
 def test_every_state_is_a_checkpoint(name: str, seed: int) -> None:
-    """Also one in the middle of generations; and no more is held than the two newest."""
+    """Also one in the middle of generations; and no more is held than the two newest and one."""
     a_setup, rng = setup(name), random.Random(seed)
     states = states_of(a_setup, Unruly(a_setup, rng))
-    assert max(len(state.held) for state in states) <= 2 * len(states[0].newest)
+    held = 3 if name in STOPPING else 2
+    assert max(len(state.held) for state in states) <= held * len(states[0].newest)
     state = rng.choice(states)
     read = decode_checkpoint(content(state, a_setup), a_setup.variant, a_setup.architecture)
     assert content(read.state, a_setup) == content(state, a_setup)
-    if state.generations < EPOCHS and name != "free":
+    assert read.state.watch == state.watch
+    if not Schedule(a_setup.variant).has_ended(state) and name != "free":
         [*_, last] = course_of(a_setup, read.state)
         assert content(last, a_setup) == undisturbed(name)
 
 
-@pytest.mark.parametrize("name", ["sequential", "without space"])
+@pytest.mark.parametrize("name", ["sequential", "without space", "patience"])
 def test_trials_side_by_side_have_the_bits_of_each_alone(name: str) -> None:
     a_setup = setup(name)
     starts = [begun(a_setup, trial) for trial in range(3)]

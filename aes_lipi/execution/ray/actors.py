@@ -127,7 +127,7 @@ class CellActor:
     ) -> Computed:
         """Judge the last state, and encode the trial's results."""
         states = merged(parcels)
-        whole = TrialState(last.trial, {v: states[v] for v in last.held}, {}, last.records)
+        whole = last.holding({version: states[version] for version in last.held})
         return conclude(job, self._ready, whole, started_at=started_at, wall_time_s=wall_time_s)
 
     @property
@@ -322,7 +322,7 @@ class TrialDriver:
         computed: Computed = ray.get(
             self._actors[0].conclude.remote(
                 replace(job, checkpoint=None),
-                TrialState(last.trial, dict.fromkeys(last.held), {}, last.records),
+                last.holding(dict.fromkeys(last.held)),
                 *(newest.started_at, time.perf_counter() - newest.started),
                 *parcels,
             )
@@ -340,7 +340,7 @@ class _Course:
     """
 
     def __init__(self, job: Job, start: TrialState[StateRef], notice: DrainNotice) -> None:
-        self._epochs = job.variant.epochs
+        self._has_ended = Schedule(job.variant, job.replay).has_ended
         asked = (
             job.interval if job.interval != NEVER else CheckpointInterval(seconds=_COPY_INTERVAL_S)
         )
@@ -365,7 +365,7 @@ class _Course:
 
     def is_to_be_copied(self, state: TrialState[StateRef]) -> bool:
         """Whether the state is to be written down: now and then, and before a node goes."""
-        if state.generations == self._epochs:
+        if self._has_ended(state):
             return False
         self.is_leaving = self._notice()
         return self._timer.is_due(state.generations) or self.is_leaving

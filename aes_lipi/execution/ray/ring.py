@@ -210,7 +210,7 @@ class RingExecutor:
         refs = list(dict.fromkeys(ref.whole for ref in state.held.values()))
         parcels = dict(zip(refs, ray.get(refs, timeout=ANSWER_TIMEOUT_S), strict=True))
         held = {version: parcels[ref.whole][version] for version, ref in state.held.items()}
-        return TrialState(state.trial, held, state.rates, state.records)
+        return state.holding(held)
 
     def sent(self, state: TrialState[Held]) -> TrialState[StateRef]:
         """The same state in the cluster, put there by this process."""
@@ -218,7 +218,7 @@ class RingExecutor:
         for versions in self._by_group(state.held).values():
             parcel = ray.put({version: state.held[version] for version in versions})
             held |= dict.fromkeys(versions, StateRef(parcel, parcel))
-        return TrialState(state.trial, held, state.rates, state.records)
+        return state.holding(held)
 
     def _by_group(self, versions: Iterable[Version]) -> dict[int, list[Version]]:
         found: dict[int, list[Version]] = {}

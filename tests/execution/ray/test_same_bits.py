@@ -62,6 +62,21 @@ def test_a_study_has_the_same_bits_wherever_its_cells_are(
     assert_same_study(directory, tmp_path / "cluster")
 
 
+def test_a_ring_on_actors_stops_where_it_does_here(
+    three_nodes: NodeProcesses, tmp_path: Path
+) -> None:
+    stopping: dict[str, Any] = {"epochs": 14, "record_interval": 2, "patience": 2}
+    rates: dict[str, Any] = {"learning_rate": 0.1, "learning_rate_policy": "plateau"}
+    study = tiny_study(trials=1, plateau_patience=1, optimizer_state="cell", **stopping, **rates)
+    run_here(study, tmp_path / "one")
+    options = ClusterOptions(cells_per_actor=2)
+    assert run_study(study, tmp_path / "cells", ClusterRunner(options)) == Summary(1, 0)
+    assert_same_study(tmp_path / "one", tmp_path / "cells")
+    [trial] = load_results(tmp_path / "cells").trials.to_dict("records")
+    assert trial["stopped"] == "patience"
+    assert trial["best_generation"] == trial["epochs_run"] - 5 < 9
+
+
 @pytest.mark.parametrize(
     "settings",
     [
