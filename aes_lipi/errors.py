@@ -21,19 +21,46 @@ class UserError(Exception):
         super().__init__(printable(without_secrets(message), None))
 
 
-_USER = re.compile(r"(?<![\w+.-])([a-zA-Z][\w+.-]*:/+)[^\s'\"]*@")
+_USER, _USER_OF_WHOLE = (  # a secret, which a colon is in front of, may hold slashes and more
+    re.compile(f"(:/+)(?:[^?{ends}]*:[^{ends}]*@|[^?/{ends}]*@)") for ends in (r"\s'\"", r"\0")
+)
 _OPTION = re.compile(
     r"(?i)([?&][^=&\s]*(?:key|secret|token|password|sas|credential)[^=&\s]*=)[^&\s]+"
 )
 
 
-def without_secrets(text: str) -> str:
+def without_secrets(text: str, *, whole: bool = False) -> str:
     """Text without the user and the secret of an address in it, and without options that are keys.
 
-    Whether the address can be parsed does not matter: what stands between `://` and the last `@`
-    of the word is left out.
+    Whether the address can be parsed does not matter.
+
+    Args:
+        text: in which there may be addresses.
+        whole: whether it is one address, in which blanks and quotes are its own.
     """
-    return _OPTION.sub(r"\1...", _USER.sub(r"\1", text))
+    return _OPTION.sub(r"\1...", (_USER_OF_WHOLE if whole else _USER).sub(r"\1", text))
+
+
+_QUOTED_PATH = re.compile(r"(?P<before>(?P<quote>[\"']))(?P<path>/[^\"'\n]*)(?=(?P=quote))")
+_PATH = re.compile(
+    r"(?P<before>^|[^\w.:/~*)\]-]|: ?)(?P<path>/(?:[^\s/'\",:;()<>|]+/)+[^\s/'\",:;()<>|]*)"
+)
+_LIBRARIES = re.compile(r".*/(?:(?:site|dist)-packages|python\d[\d.]*)/|.*/(?=aes_lipi/)")
+
+
+def without_folders(text: str) -> str:
+    """Text without the folders of paths from the root in it: names of files alone stay.
+
+    Of a file of an installed package the path inside the package stays, too.
+    """
+
+    def short(found: re.Match[str]) -> str:
+        path = found["path"]
+        inside = _LIBRARIES.sub("", path)
+        name = path.rstrip("/").rpartition("/")[2] if inside == path else inside
+        return f"{found['before']}.../{name}"
+
+    return _PATH.sub(short, _QUOTED_PATH.sub(short, text))
 
 
 def nearest(name: str, names: Iterable[str], cutoff: float = 0.5) -> str:

@@ -27,6 +27,7 @@ from aes_lipi.data.dataset import DataPurpose, Dataset, data_stream
 from aes_lipi.data.scaling import MinMax
 from aes_lipi.errors import UserError, nearest, printable
 from aes_lipi.execution.inputs import Inputs, prepare_with
+from aes_lipi.execution.requirements import check_batch
 from aes_lipi.models import Model, load_pairs
 from aes_lipi.results.model_files import warm_start_files
 from aes_lipi.results.schema import WEIGHTS
@@ -56,6 +57,8 @@ SOUND: dict[str, Any] = {
 }
 """Fields of `Variant` whose value for rows of one's own is not the published one."""
 
+_BATCH_SIZE = 16
+
 _MEANINGLESS = (
     *(*DATA_FIELDS, "rng_seed"),  # come from X and random_state
     *("ann_digest", "plugins_digest"),  # guard what is stopped and resumed
@@ -82,7 +85,7 @@ class AutoencoderRing(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         population_size: autoencoders in the ring.
         radius: neighbours on each side that a cell selects from; 0 trains them apart.
         epochs: generations; passes over the training rows.
-        batch_size: rows of a batch.
+        batch_size: rows of a batch. By default 16, or all that are trained on where they are fewer.
         learning_rate: of Adam.
         hidden_sizes: widths of the encoder's hidden layers, mirrored by the decoder. By default one
             layer as wide as `X`, but at least 8 and at most 64.
@@ -129,7 +132,7 @@ class AutoencoderRing(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         population_size: int = 4,
         radius: int = 1,
         epochs: int = 100,
-        batch_size: int = 16,
+        batch_size: int | None = None,
         learning_rate: float = 3e-3,
         hidden_sizes: Sequence[int] | int | None = None,
         latent_size: int | None = None,
@@ -172,13 +175,18 @@ class AutoencoderRing(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             y: ignored.
 
         Raises:
-            ValueError: the rows are unfit, or a parameter is; one line that names it.
+            ValueError: the rows are unfit, or a parameter is, as a batch of more rows than are
+                trained on; one line that names it.
             DivergenceError: a weight or a loss is not finite.
         """
         rows = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
         try:
             variant = self._variant(rows.shape[1])
             dataset = _dataset(rows, variant, getattr(self, "feature_names_in_", None))
+            if self.batch_size is None:
+                most = min(_BATCH_SIZE, len(dataset.train))
+                variant = variant.model_copy(update={"batch_size": most})
+            check_batch(variant.batch_size, len(dataset.train))
             setup, pairs, records, best = _evolved(variant, dataset)
         except UserError as error:
             raise ValueError(str(error)) from None
@@ -239,6 +247,7 @@ class AutoencoderRing(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         hidden, latent = _default_widths(n_features)
         named["hidden_sizes"] = hidden if self.hidden_sizes is None else self.hidden_sizes
         named["latent_size"] = latent if self.latent_size is None else self.latent_size
+        named["batch_size"] = _BATCH_SIZE if self.batch_size is None else self.batch_size
         seed = _seed(self.random_state)
         wanted = {**SOUND, **named, **settings, "rng_seed": seed, "dataset_seed": seed}
         try:

@@ -135,8 +135,9 @@ def test_a_study_of_the_same_settings_has_the_same_bits(tmp_path: Path) -> None:
     data = tmp_path / "x.npz"
     np.savez(data, train=train, test=validation, validation=validation)
     given = {n: v for n, v in ring.get_params().items() if n not in ("compact", "settings")}
-    del given["random_state"]
+    del given["random_state"], given["batch_size"]
     settings = {**SOUND, **given, "hidden_sizes": [8], "latent_size": 2, "rng_seed": 5}
+    settings["batch_size"] = 16
     (tmp_path / "one.yaml").write_text("trials: 1\n")
     study = aes_lipi.load_study(
         tmp_path / "one.yaml", {**settings, "data": str(data), "scale": "minmax"}
@@ -247,6 +248,13 @@ class TestRows:
         assert architecture.encoder.hidden_sizes == (hidden,)
         assert architecture.latent_size == latent
 
+    def test_a_batch_has_as_many_rows_as_there_are(self) -> None:
+        """The same bits, whoever says how many."""
+        few, said = a_ring().fit(rows(10)), a_ring(batch_size=9).fit(rows(10))
+        assert few.model_.provenance["settings"]["batch_size"] == 9
+        np.testing.assert_array_equal(few.transform(rows(10)), said.transform(rows(10)))
+        assert a_ring().fit(rows()).model_.provenance["settings"]["batch_size"] == 16
+
     def test_a_ring_of_one(self) -> None:
         ring = a_ring(population_size=1).fit(rows())
         assert len(ring.history_) == 3
@@ -343,6 +351,7 @@ class TestSettings:
                 "engine: dense computes on the CPU",
             ),
             ({"settings": {"ann_path": "/nowhere"}}, "/nowhere: "),
+            ({"batch_size": 37}, "batch_size: 37 is more than the 36 rows to train on; give at"),
         ],
     )
     def test_a_mistake_is_told_in_one_line(self, parameters: dict[str, Any], line: str) -> None:

@@ -12,7 +12,7 @@ from aes_lipi.cli.running import PlainProgress
 from aes_lipi.cli.tables import print_trials
 from aes_lipi.cli.terminal import cell, say
 from aes_lipi.config import Study, StudyFile, resolve_study
-from aes_lipi.errors import UserError, without_secrets
+from aes_lipi.errors import UserError, without_folders, without_secrets
 from aes_lipi.results.object_storage import open_storage
 from aes_lipi.results.storage import is_address, place_of
 from aes_lipi.templates import render
@@ -79,12 +79,12 @@ def test_a_terminal_is_shown_nothing_but_text(
 
 
 def test_cells_of_csv_are_no_formulas_and_numbers_stay() -> None:
-    texts = ["=1+1", "+1", "-2.5", "@x", "\t=1", "-x", "plain"]
+    texts = ["=1+1", "+1", "-2.5", "@x", "\t=1", "-1_0", "plain"]
     table = pd.DataFrame({"=name": texts, "n": [-1.5, 2, 3, 4, 5, 6, float("nan")]})
     head, *lines = csv_text(table).splitlines()
     assert head == "'=name,n"
     assert [line.rpartition(",")[0] for line in lines] == [
-        *("'=1+1", "+1", "-2.5", "'@x", "'\t=1", "'-x", "plain")
+        *("'=1+1", "+1", "-2.5", "'@x", "'\t=1", "'-1_0", "plain")
     ]
     assert [line.rpartition(",")[2] for line in lines[:2]] == ["-1.5", "2.0"]
     assert table.columns[0] == "=name"
@@ -107,6 +107,21 @@ ADDRESSES = {
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_addresses_are_shown_without_user_and_secret(address: str) -> None:
     assert place_of(address) == ADDRESSES[address]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("No such file: '/home/Jo Doe/x.csv'", "No such file: '.../x.csv'"),
+        ('File "/usr/lib/python3.11/json/x.py", line', 'File ".../json/x.py", line'),
+        ('"/opt/lib/site-packages/aes_lipi/a/b.py"', '".../aes_lipi/a/b.py"'),
+        ("ValueError: /data/u/x.csv: broken", "ValueError: .../x.csv: broken"),
+        ("(/home/u/a) and x=/home/u/b,", "(.../a) and x=.../b,"),
+        ("and/or 3/4 s3://bucket/a/b ~/a/b ./a/b", "and/or 3/4 s3://bucket/a/b ~/a/b ./a/b"),
+    ],
+)
+def test_what_travels_has_the_names_of_files_alone(text: str, shown: str) -> None:
+    assert without_folders(text) == shown
 
 
 SECRETIVE = [each for each in ADDRESSES if "KEY" in each and " " not in each]

@@ -9,12 +9,19 @@ import socket
 import sys
 import threading
 import time
+import traceback
 from contextlib import suppress
 
 from aes_lipi.io.streams import spared_streams
 
 _EXIT_USAGE = 2
+_EXIT_BUG = 70
 _EXIT_INTERRUPTED = 130
+_BUG = (
+    "this is a bug in aes_lipi, not in what you gave it; please report it where the project keeps "
+    "its issues, with the lines below, the command and what `aes-lipi doctor` says; what was "
+    "committed is safe"
+)
 _INTERRUPTED = "interrupted; run the same command again to go on where it stopped"
 
 _AT_ONCE_S = 0.8
@@ -31,7 +38,7 @@ _interrupted = threading.Event()
 def main(program: str = "aes-lipi") -> None:
     """Run the command line and exit.
 
-    Exit codes: 0 done, 1 some trials failed, 2 usage or bad input, 130 interrupted.
+    Exit codes: 0 done, 1 some trials failed, 2 usage or bad input, 70 a bug, 130 interrupted.
 
     Args:
         program: `aes-lipi`, or `run.py` for its command `run` alone.
@@ -41,15 +48,30 @@ def main(program: str = "aes-lipi") -> None:
             _heed_signals()
             code = _run(program)
         except BaseException as error:  # what an import makes of an interrupt is anybody's guess
-            if not _interrupted.is_set() and not isinstance(error, KeyboardInterrupt):
-                raise
-            code = _EXIT_INTERRUPTED
+            code = _code_after(error)
         if code == _EXIT_INTERRUPTED:
             _complain(_INTERRUPTED)
         if (why := lost()) is not None:
             _complain(f"standard output: {why.strerror}; what it should show is not all there")
             code = _EXIT_USAGE if code is None else code  # commands whose work is on disk return 0
     sys.exit(code or 0)
+
+
+def _code_after(error: BaseException) -> int:
+    """The exit code after what nobody had in mind: an interruption, or a bug, which is told.
+
+    Raises:
+        SystemExit: the error is one.
+    """
+    if _interrupted.is_set() or isinstance(error, KeyboardInterrupt):
+        return _EXIT_INTERRUPTED
+    if isinstance(error, SystemExit):
+        raise error
+    from aes_lipi.errors import without_secrets  # noqa: PLC0415
+
+    _complain(_BUG)
+    print(without_secrets("".join(traceback.format_exception(error))), end="", file=sys.stderr)
+    return _EXIT_BUG
 
 
 def _run(program: str) -> int | None:

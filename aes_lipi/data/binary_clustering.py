@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aes_lipi.arrays import Float32
-from aes_lipi.data.columnar import save
+from aes_lipi.data.columnar import check_own_archive, save
 from aes_lipi.data.dataset import DataPurpose, Dataset, data_stream
 from aes_lipi.errors import UserError
 
@@ -176,11 +176,13 @@ def create_paper_datasets(
         The files, in the order of `PAPER_DATASETS`.
 
     Raises:
-        UserError: an argument is out of bounds, or a file cannot be written; make room.
+        UserError: an argument is out of bounds, a file there is somebody else's, or one cannot be
+            written; choose another folder, or make room.
     """
-    paths = []
-    for name in PAPER_DATASETS:
-        spec = BinaryClustering.from_name(name)
-        paths.append(directory / f"{spec.name}.npz")
-        save(generate(spec, seed, noise_probability, test_noise), paths[-1])
+    specs = [BinaryClustering.from_name(name) for name in PAPER_DATASETS]
+    paths = [directory / f"{spec.name}.npz" for spec in specs]
+    for path in paths:
+        check_own_archive(path)
+    for spec, path in zip(specs, paths, strict=True):
+        save(generate(spec, seed, noise_probability, test_noise), path)
     return paths

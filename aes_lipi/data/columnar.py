@@ -345,6 +345,30 @@ def _matrix(label: str, values: Array) -> Array:
     return values
 
 
+_OURS = b"data set of aes_lipi"
+"""The comment of an archive that is written here."""
+
+
+def check_own_archive(path: Path) -> None:
+    """Refuse to replace an `.npz` file that is somebody else's: ours says so.
+
+    Raises:
+        UserError: it does not, or cannot be read; move it away, or choose another folder.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            ours = archive.comment == _OURS
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except (*_ZIP_ERRORS, NotImplementedError):
+        ours = False
+    if not ours:
+        raise UserError(
+            f"{quoted(path)}: does not say that aes_lipi wrote it, and stays as it is; move it "
+            "away, or choose another folder"
+        )
+
+
 def save(dataset: Dataset, path: Path) -> None:
     """Write a data set so that `load_dataset` gives it back bit for bit.
 
@@ -353,19 +377,22 @@ def save(dataset: Dataset, path: Path) -> None:
 
     Args:
         dataset: what to write.
-        path: a file that ends in `.npz`; replaced if it is there.
+        path: a file that ends in `.npz`; replaced if it is there and was written by this.
 
     Raises:
-        UserError: the path has another ending, or the file cannot be written; end it with .npz, or
-            make room.
+        UserError: the path has another ending, there is a file of somebody else's, or the file
+            cannot be written; end it with .npz, choose another folder, or make room.
     """
     if path.suffix.lower() != ".npz":
         raise UserError(f"{quoted(path)}: a data set is written as .npz; end the name with .npz")
+    check_own_archive(path)
     train, test, validation = map(_compact, dataset.splits)
 
     def write(partial: Path) -> None:
         with partial.open("xb") as stream:
             np.savez_compressed(stream, train=train, test=test, validation=validation)
+        with zipfile.ZipFile(partial, "a") as archive:
+            archive.comment = _OURS
 
     write_atomically(path, write)
 

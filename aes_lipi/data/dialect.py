@@ -308,7 +308,11 @@ def _is_header(label: str, header: str, rows: Sequence[_Row], decimal: str, *, n
     numbers = [cell.strip() for cell in first[corner:]]
     if numbers and not numbers[-1]:
         numbers = numbers[:-1]  # behind a separator at the end
-    if len(set(numbers)) < len(numbers) or not all(_is_number(cell, decimal) for cell in numbers):
+    if (
+        not numbers
+        or len(set(numbers)) < len(numbers)
+        or not all(_is_number(cell, decimal) for cell in numbers)
+    ):
         return False
     if numbers == [str(j) for j in range(len(numbers))] and len(numbers) > (0 if corner else 2):
         return True

@@ -21,7 +21,7 @@ from aes_lipi.extension import Kind, Plugin, called, load, settled
 _Matrices = Mapping[str, Array]
 """Matrices by the names of their splits; one alone is named `rows`."""
 
-_WANTED = "give a numpy array of numbers from 0 to 1, of shape (rows, columns)"
+_WANTED = "give a numpy array of numbers from 0 to 1, of shape (rows, columns) or (rows, ...)"
 
 
 def dataset_of(variant: Variant) -> Dataset:
@@ -99,7 +99,7 @@ def _same(one: _Matrices, other: _Matrices) -> bool:
 
 
 def _matrices(plugin: Plugin, result: Any) -> _Matrices:
-    """Matrices of numbers, each with as many columns.
+    """Matrices of numbers, each with as many columns; rows of more dimensions are laid out later.
 
     Raises:
         UserError: an array has another shape, type or range, which is named with the plug-in.
@@ -108,8 +108,11 @@ def _matrices(plugin: Plugin, result: Any) -> _Matrices:
         return {"rows": _matrix(plugin, "", result)}
     given = {"train": result.train, "test": result.test, "validation": result.validation}
     splits = {name: _matrix(plugin, f" as {name}", rows) for name, rows in given.items()}
-    if len({rows.shape[1] for rows in splits.values()}) > 1:
-        widths = ", ".join(f"{rows.shape[1]} columns in {name}" for name, rows in splits.items())
+    if len({rows.shape[1:] for rows in splits.values()}) > 1:
+        widths = ", ".join(
+            f"{' x '.join(map(str, rows.shape[1:]))} columns in {name}"
+            for name, rows in splits.items()
+        )
         raise plugin.error(f"gives {widths}; give all splits the same columns")
     return splits
 
@@ -119,7 +122,7 @@ def _matrix(plugin: Plugin, where: str, result: Any) -> Array:
         raise plugin.error(f"gives a value of type {type(result).__name__}{where}; {_WANTED}")
     if result.dtype.kind not in "fiub":
         raise plugin.error(f"gives an array of {result.dtype}{where}; {_WANTED}")
-    if result.ndim != 2:
+    if result.ndim < 2:
         raise plugin.error(f"gives an array of shape {result.shape}{where}; {_WANTED}")
     return result.copy()
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import platform
 import socket
 import traceback
 from collections.abc import Sequence
 from datetime import datetime
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +18,9 @@ from aes_lipi.coevolution.measure import pair_of
 from aes_lipi.coevolution.records import Record, in_order, with_front_alone
 from aes_lipi.coevolution.result import TrialResult, judge
 from aes_lipi.coevolution.state import Held, Setup, TrialState
+from aes_lipi.engine.processor import kernel_target, processor_name
 from aes_lipi.engine.protocol import Engine
+from aes_lipi.errors import without_folders
 from aes_lipi.execution.messages import Computed, Failed, Job
 from aes_lipi.models import Model, Place, describe_layers, model_bytes
 from aes_lipi.results.schema import WEIGHTS, settings_row
@@ -66,9 +66,12 @@ def failed(job: Job, error: Exception, started_at: datetime, told: str | None = 
 
 
 def failure(job: Job, error: str, details: str, started_at: datetime) -> Failed:
-    """How a trial failed: the error in a line, and what is known of it at length."""
-    told = {"error": error, "traceback": details, "started_at": started_at}
-    return Failed(error, _identity(job) | told)
+    """How a trial failed: the error in a line, and what is known of it at length.
+
+    Where files lie is told on the terminal, and not written down: results travel.
+    """
+    told = {"error": without_folders(error), "traceback": without_folders(details)}
+    return Failed(error, _identity(job) | told | {"started_at": started_at})
 
 
 def _model(job: Job, setup: Setup, pairs: Sequence[Pair], result: TrialResult) -> Model:
@@ -146,37 +149,9 @@ def _computed_by(engine: Engine) -> str:
 def _kernels_for(engine: Engine) -> str:
     """The instruction set of an engine's kernels, and how wide its vectors are."""
     if engine.name == "dense":
-        from aes_lipi.engine.dense import target  # noqa: PLC0415 - numba is slow to import
-
-        return f"{target.target_name()}, {target.vector_bits()} bits"
+        return kernel_target()
     import torch  # noqa: PLC0415 - slow to import
 
     capability = torch.backends.cpu.get_cpu_capability()
     bits = {"AVX512": ", 512 bits", "AVX2": ", 256 bits", "DEFAULT": ", 128 bits"}
     return f"{capability}{bits.get(capability, '')}"
-
-
-_KINDS = {
-    "cpu family": "family",
-    "model": "model",
-    "CPU implementer": "implementer",
-    "CPU part": "part",
-}
-
-
-def processor_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """The kind of processor, on which bits may depend (see `engine.dense.target`).
-
-    With its family and model, since virtual machines tell no generation in the name.
-    """
-    try:
-        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    told: dict[str, str] = {}
-    for line in lines:
-        key, _, value = line.partition(":")
-        told.setdefault(key.strip(), value.strip())
-    name = told.get("model name") or platform.processor() or platform.machine()
-    kind = ", ".join(f"{word} {told[key]}" for key, word in _KINDS.items() if told.get(key))
-    return f"{name} ({kind})" if kind else name

@@ -17,6 +17,7 @@ from aes_lipi.coevolution.schedule import Schedule
 from aes_lipi.coevolution.state import Setup
 from aes_lipi.config import Study, Variant
 from aes_lipi.data.dataset import Dataset
+from aes_lipi.engine.processor import processor_name
 from aes_lipi.errors import UserError
 from aes_lipi.execution.inputs import Inputs, architecture_of, data_facts, prepare_with
 from aes_lipi.io.files import decode_json, encode_json, write_bytes_atomically
@@ -90,8 +91,6 @@ def step_costs() -> StepCosts:
 
 
 def _machine() -> str:
-    from aes_lipi.execution.endings import processor_name  # noqa: PLC0415 - slow to import
-
     return f"{processor_name()}, {os.cpu_count()} cores, aes_lipi {__version__}"
 
 

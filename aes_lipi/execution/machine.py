@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from aes_lipi._version import __version__
-from aes_lipi.execution.endings import processor_name
+from aes_lipi.engine.processor import processor_name, target_name
 from aes_lipi.execution.limits import Limits, limits_of, memory_of, words_of
 from aes_lipi.results.health import Finding
 
@@ -175,7 +175,6 @@ def _gib(size: int) -> str:
 def _kernels() -> tuple[str, str | None, bool]:
     """What kernels are compiled for; where they are kept, None if nowhere; whether they are."""
     from aes_lipi.engine.dense.kernels import run_batches  # noqa: PLC0415 - numba is slow to import
-    from aes_lipi.engine.dense.target import target_name  # noqa: PLC0415
 
     kernels: Any = run_batches
     return target_name(), kernels.folder and str(kernels.folder), bool(kernels.cached())

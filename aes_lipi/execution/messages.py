@@ -241,11 +241,14 @@ class Placed:
         cpus: processors of all of them.
         silent: those that give no answer though the cluster counts them: places, and for how many
             seconds.
+        patience_s: seconds without an answer after which the cluster declares a node dead; None if
+            that is not known.
     """
 
     nodes: int
     cpus: float
     silent: tuple[tuple[str, float], ...] = ()
+    patience_s: float | None = None
 
 
 @dataclass(frozen=True)

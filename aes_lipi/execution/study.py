@@ -29,11 +29,12 @@ PATIENCE_S = 30.0
 MOVES = "its node is about to go, so it goes on elsewhere from where it is"
 
 
-def waits_for(silent: Sequence[tuple[str, float]]) -> str:
+def waits_for(silent: Sequence[tuple[str, float]], patience_s: float | None = None) -> str:
     """What is known of a cluster from which nothing comes.
 
     Args:
         silent: see `Placed`.
+        patience_s: the same.
     """
     if not silent:
         return (
@@ -41,7 +42,11 @@ def waits_for(silent: Sequence[tuple[str, float]]) -> str:
             f"{PATIENCE_S:.0f} s (ray status shows what runs and what waits)"
         )
     nodes = ", ".join(f"node {place}: no answer for {since:.0f} s" for place, since in silent)
-    return f"waiting for the cluster: {nodes}; once it is declared dead, its trials go on elsewhere"
+    after = "" if patience_s is None else f", after about {patience_s:.0f} s without an answer"
+    return (
+        f"waiting for the cluster: {nodes}; once Ray declares it dead{after}, its trials go on "
+        "elsewhere"
+    )
 
 
 @dataclass(frozen=True)
@@ -112,7 +117,7 @@ class StudyState:
         self.under_way: dict[TrialId, None] = {}
         self.committed = self.failed = 0
         self.cluster: tuple[int, float] | None = None
-        self._silent: tuple[tuple[str, float], ...] = ()
+        self._placed: messages.Placed | None = None
         self.first_news: float | None = None
         self._rooms = Rooms()
         self._leave_by: float | None = None
@@ -180,8 +185,8 @@ class StudyState:
                 actions += self._lose_room(event, now)
             case messages.Written(trial, error):
                 self._settle(trial, error)
-            case messages.Placed(nodes, cpus, silent):
-                self.cluster, self._silent = (nodes, cpus), silent
+            case messages.Placed(nodes, cpus):
+                self.cluster, self._placed = (nodes, cpus), event
             case messages.Remarked(text):
                 actions.append(messages.Say(text))
             case messages.Blocked(text):
@@ -320,10 +325,10 @@ class StudyState:
 
     def _complain(self, now: float) -> list[messages.Action]:
         """If nothing moves on a cluster, say what is waited for."""
-        if self.cluster is None or not self.is_busy or now - self._heard_at <= PATIENCE_S:
+        if self._placed is None or not self.is_busy or now - self._heard_at <= PATIENCE_S:
             return []
         self._heard_at = now
-        return [messages.Say(waits_for(self._silent))]
+        return [messages.Say(waits_for(self._placed.silent, self._placed.patience_s))]
 
 
 def _name(trial: TrialProgress) -> str:

@@ -9,9 +9,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol
 
+from aes_lipi.engine.processor import machine_name
 from aes_lipi.errors import UserError
 from aes_lipi.execution import messages
-from aes_lipi.execution.endings import failure, processor_name
+from aes_lipi.execution.endings import failure
 from aes_lipi.execution.study import StudyState, TrialProgress
 from aes_lipi.results.checkpoint import Identity, glance, identify
 from aes_lipi.results.store import ResultStore
@@ -167,13 +168,14 @@ class StudyRun:
         return None, remarks
 
     def _whence(self, job: messages.Job, identity: Identity) -> list[str]:
-        """What to say of a trial that another processor began, when it goes on here first."""
-        if self.state.trials[job.id].starts or identity.processor == processor_name():
+        """What to say of a trial that other kernels began, when it goes on here first."""
+        if self.state.trials[job.id].starts or identity.processor == machine_name():
             return []
         return [
             f"{job.label}, trial {job.trial}: its first {identity.generations} generations are of "
-            f"another processor ({identity.processor}); the engine dense has the same bits on "
-            "both if they have x86-64-v3, other engines on one kind only"
+            f"another processor or other kernels ({identity.processor}; here {machine_name()}); "
+            "the engine dense has the same bits where its kernels are for x86-64-v3, other engines "
+            "on one kind of processor only"
         ]
 
     @property

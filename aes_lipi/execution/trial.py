@@ -23,8 +23,9 @@ from aes_lipi.coevolution.evolution import (
 from aes_lipi.coevolution.schedule import Schedule
 from aes_lipi.coevolution.state import Held, Setup, TrialState
 from aes_lipi.config import CheckpointInterval, Variant
+from aes_lipi.engine.processor import machine_name
 from aes_lipi.errors import UserError
-from aes_lipi.execution.endings import conclude, failed, processor_name
+from aes_lipi.execution.endings import conclude, failed
 from aes_lipi.execution.inputs import inputs_of, prepare
 from aes_lipi.execution.messages import Checkpointed, Job, Leaving, Message, Reached, Refused
 from aes_lipi.results.checkpoint import Checkpoint, decode_checkpoint, encode_checkpoint
@@ -162,7 +163,7 @@ class _Trial:
         pairs = [network for held in self.state.held.values() for network in held.networks]
         self._setup.engine.fetch(pairs)
         now = Checkpoint(self.state, self._started_at, time.perf_counter() - self._started)
-        content = encode_checkpoint(now, self.job.variant, processor_name(), self.job.replay)
+        content = encode_checkpoint(now, self.job.variant, machine_name(), self.job.replay)
         return Checkpointed(self.state.generations, content)
 
 

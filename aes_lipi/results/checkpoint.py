@@ -71,7 +71,7 @@ class Identity(BaseModel):
         trial: the trial's number.
         generations: that the whole ring has behind it.
         software: what computed them; other versions may round differently.
-        processor: on which it was written.
+        processor: on which it was written, and what its kernels were compiled for.
         replay: digest of the reads that the trial repeats; empty of one that repeats none.
         started_at: when the trial began.
         wall_time_s: seconds that were spent on it.
@@ -132,7 +132,7 @@ def encode_checkpoint(
     Args:
         checkpoint: the trial on its way.
         variant: its settings.
-        processor: the kind that computes it.
+        processor: the kind that computes it, and what its kernels are compiled for.
         replay: the reads that the trial repeats.
     """
     state = checkpoint.state

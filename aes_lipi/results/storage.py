@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from aes_lipi.errors import UserError
+from aes_lipi.errors import UserError, without_secrets
 from aes_lipi.io.files import sync_folder, write_atomically
 
 
@@ -236,11 +236,4 @@ def place_of(location: str | Path) -> str:
     """A location for messages: without the options of an address, nor keys in front of its host."""
     if not is_address(location):
         return str(location)
-    scheme, _, rest = str(location).partition("://")
-    place, _, options = rest.partition("?")
-    if ":" in place and "@" not in place:  # a question mark in a secret
-        place = options.rpartition("@")[2].partition("?")[0] if "@" in options else place
-    host, slash, path = place.partition("/")
-    if ":" in host:  # a secret may hold slashes
-        host, slash, path = place.rpartition("@")[2].partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}".rstrip("/")
+    return without_secrets(str(location), whole=True).partition("?")[0].rstrip("/")

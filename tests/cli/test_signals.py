@@ -21,6 +21,13 @@ def said(program):
 entry._run = said
 entry.main()
 """
+BUG = """
+from aes_lipi.cli import entry
+def broken(program):
+    raise RuntimeError("of s3://KEY:SECRET@bucket/a")
+entry._run = broken
+entry.main()
+"""
 STUCK = """
 import hashlib
 from aes_lipi.cli import entry
@@ -69,3 +76,13 @@ def test_compiled_code_does_not_hold_a_process_back(sent: list[signal.Signals]) 
     code, took_s, said = ended(sent, STUCK)
     assert (code, said) == (130, [INTERRUPTED])
     assert took_s < 2.0  # 0.8, and what a busy machine takes to tell
+
+
+def test_a_bug_is_told_as_one_with_an_exit_code_of_its_own() -> None:
+    done = subprocess.run([sys.executable, "-c", BUG], capture_output=True, text=True, check=False)
+    first, *rest = done.stderr.splitlines()
+    assert done.returncode == 70
+    assert first.startswith("error: this is a bug in aes_lipi")
+    assert "report" in first
+    assert rest[0] == "Traceback (most recent call last):"
+    assert rest[-1] == "RuntimeError: of s3://bucket/a"

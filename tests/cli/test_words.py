@@ -95,12 +95,15 @@ def test_a_study_outlives_all_its_readers(tmp_path: Path) -> None:
     assert study_status(tmp_path / "s").trials.committed == 2
 
 
-def test_the_end_of_a_file_is_no_interruption(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_end_of_a_file_is_no_interruption(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def cut_short(location: str) -> None:
         raise EOFError("Ran out of input")
 
     monkeypatch.setattr("aes_lipi.results.status.study_status", cut_short)
     monkeypatch.setattr(sys, "argv", ["aes-lipi", "status", "x"])
     monkeypatch.setattr(entry.signal, "signal", lambda *_: None)  # type: ignore[attr-defined]
-    with pytest.raises(EOFError, match="Ran out of input"):
+    with pytest.raises(SystemExit, match="70"):
         entry.main()
+    assert capsys.readouterr().err.rstrip().endswith("EOFError: Ran out of input")

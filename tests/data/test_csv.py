@@ -77,6 +77,7 @@ def written_csv(tmp_path: Path, text: str | bytes) -> Path:
         ("a,b\n1,0\n0,1,1\n", ", row 2 below the header: has 3 values where the header has 2"),
         ("a,b\n1,0\n\n0\n", ", row 2 below the header: has 1 values where the header has 2"),
         ("1,0\n0,1\n0,1,\n", ", row 3: has 3 values where the first row has 2"),
+        (",\r\n0,1\n0,.5\n1,0,1\n2,1,0\n", ", row 4: has 3 values where the first row has 2"),
         ("a\n1,0\n", ", row 1 below the header: has 2 values where the header has 1"),
     ],
 )

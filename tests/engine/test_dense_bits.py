@@ -30,12 +30,12 @@ from aes_lipi.autoencoders.environments import (
 )
 from aes_lipi.autoencoders.network import Layer, Network, NetworkLayout, Pair
 from aes_lipi.data.dataset import Dataset
+from aes_lipi.engine import processor
 from aes_lipi.engine.dense import (
     DenseEngine,
     compile_kernels,
     fits,
     kernels,
-    target,
 )
 from aes_lipi.engine.dense.target import entry_point
 from aes_lipi.engine.protocol import (
@@ -196,7 +196,7 @@ _ABLE = {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe", "xsave", 
     ],
 )
 def test_kernels_are_for_one_named_processor(asked: str, flags: set[str], expected: str) -> None:
-    assert target.choose_target(asked, flags) == expected
+    assert processor.choose_target(asked, flags) == expected
 
 
 @pytest.mark.parametrize(
@@ -208,14 +208,14 @@ def test_kernels_are_for_one_named_processor(asked: str, flags: set[str], expect
 )
 def test_a_target_that_cannot_be_is_refused(asked: str, flags: set[str], said: str) -> None:
     with pytest.raises(UserError, match=f"AES_LIPI_TARGET: {said}"):
-        target.choose_target(asked, flags)
+        processor.choose_target(asked, flags)
 
 
 @pytest.mark.parametrize("name", ["x86-64-v3", "native"])
 def test_trials_say_whose_bits_they_have(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(target, "target_name", lambda: name)
+    monkeypatch.setattr(processor, "target_name", lambda: name)
     small = {"epochs": 1, "population_size": 1, "n_dim": 10, "trials": 1}
     run(load_study("quickstart", small), tmp_path)
     processors = pd.read_parquet(tmp_path / "trials")["processor"]

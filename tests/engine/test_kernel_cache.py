@@ -19,7 +19,8 @@ from numba.core.errors import NumbaError
 from studies import Listener, run_study
 
 from aes_lipi.engine.dense import engine, kernels
-from aes_lipi.engine.dense.target import PORTABLE, entry_point, remarks, target_name
+from aes_lipi.engine.dense.target import entry_point, remarks
+from aes_lipi.engine.processor import PORTABLE, target_name
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -16,8 +16,9 @@ from studies import Killer, Listener, assert_same_study, run_study
 
 from aes_lipi import load_study
 from aes_lipi.config import CheckpointInterval, Study, StudyFile, parse_interval, resolve_study
+from aes_lipi.engine import processor
 from aes_lipi.errors import UserError
-from aes_lipi.execution import rooms, study_run
+from aes_lipi.execution import rooms
 from aes_lipi.execution.local import LocalRunner
 from aes_lipi.execution.run import Summary
 from aes_lipi.execution.run import run_study as run_on
@@ -166,15 +167,20 @@ def test_checkpoints_left_by_a_kill_after_the_commit_go_with_the_next_run(tmp_pa
     assert not checkpoints(tmp_path)
 
 
-def test_another_processor_is_said(
-    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("differs", ["processor_name", "target_name", None])
+def test_another_processor_or_other_kernels_are_said(
+    differs: str | None, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     interrupted(tmp_path, 21)
-    monkeypatch.setattr(study_run, "processor_name", lambda: "another kind")
+    if differs is not None:
+        monkeypatch.setattr(processor, differs, lambda: "another")
     heard = Stop()
     run_study(study_of(), tmp_path, observer=heard)
     assert heard.resumptions == [20]
-    assert "its first 20 generations are of another processor" in heard.notices[0]
+    said = [line for line in heard.notices if "another processor or other kernels" in line]
+    assert len(said) == (0 if differs is None else 1)
+    assert all("its first 20 generations" in line for line in said)
+    assert all("here another" in line or "kernels for another" in line for line in said)
     assert_same_study(whole, tmp_path)
 
 

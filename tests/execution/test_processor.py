@@ -10,8 +10,7 @@ import torch
 from helpers import tiny_study
 from studies import run_study
 
-from aes_lipi.engine.dense.target import bits_of
-from aes_lipi.execution.endings import processor_name
+from aes_lipi.engine.processor import bits_of, processor_name
 from aes_lipi.results.reading import load_results
 
 EPYC = "processor\t: 0\ncpu family\t: {}\nmodel\t\t: {}\nmodel name\t: AMD EPYC\n"

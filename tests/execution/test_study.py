@@ -427,10 +427,11 @@ def test_a_cluster_that_says_nothing_for_long_is_said_to_be_waited_for() -> None
     assert study.after(0.1) == [Say(waits_for(()))]
     assert study.after(1.0) == []
     assert study.after(PATIENCE_S) == [Say(waits_for(()))]
-    study.told(Placed(2, 2.0, (("10.0.0.3", 40.0),)))
-    [said] = study.after(PATIENCE_S + 0.1)
-    assert isinstance(said, Say)
-    assert "node 10.0.0.3: no answer for 40 s; once it is declared dead" in said.text
+    for patience_s, told in ((65.0, ", after about 65 s without an answer,"), (None, ",")):
+        study.told(Placed(2, 2.0, (("10.0.0.3", 40.0),), patience_s))
+        [said] = study.after(PATIENCE_S + 0.1)
+        assert isinstance(said, Say)
+        assert f"node 10.0.0.3: no answer for 40 s; once Ray declares it dead{told}" in said.text
     study.told(Heard(A, FAILED), Heard(B, FAILED))
     assert study.after(2 * PATIENCE_S) == []
 

@@ -316,6 +316,17 @@ def test_rows_of_a_function_are_split_by_seed_as_those_of_a_file(folder: Path) -
     assert not np.array_equal(np.sort(made.train.sum(1)), np.sort(other.train.sum(1)))
 
 
+def test_rows_of_more_dimensions_are_laid_out_as_those_of_a_file(folder: Path) -> None:
+    module = write_module(folder, "def f(rng): return (rng.random((40, 2, 3)) < 0.5).astype(int)")
+    values = data_stream(1, DataPurpose.PLUG_IN).random((40, 2, 3)) < 0.5
+    np.save(folder / "pictures.npy", values.astype(int))
+    made = dataset_of(Variant(dataset_name=f"{module}:f", dataset_seed=1))
+    read = dataset_of(Variant(data=str(folder / "pictures.npy"), dataset_seed=1))
+    assert made.n_dim == 6
+    for ours, theirs in zip(made.splits, read.splits, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def load_rows() -> Any:
     """The rows that `bits` makes for the seed 5, in the order in which it makes them."""
     return (data_stream(5, DataPurpose.PLUG_IN).random((40, 6)) < 0.5).astype(np.float32)

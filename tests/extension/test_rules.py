@@ -23,7 +23,7 @@ AGAIN = r"gives another result when it is called again with the same input; it "
 OWN = AGAIN + r"must not depend on a clock, a counter or a generator of its own$"
 BOOL = r"return a bool array of shape \(\d+,\), True where an entry survives"
 PROBABILITY = r"return a probability, a number from 0 to 1$"
-MATRIX = r"give a numpy array of numbers from 0 to 1, of shape \(rows, columns\)$"
+MATRIX = r"give a numpy array of numbers from 0 to 1, of shape \(rows, columns\) or \(rows, "
 
 BROKEN: dict[str, dict[str, tuple[str, str]]] = {
     "prune_method": {
@@ -170,6 +170,10 @@ BROKEN: dict[str, dict[str, tuple[str, str]]] = {
             DATA + "return Dataset('x', np.ones((9, 2)), np.ones((9, 3)), np.ones((9, 2)))",
             r"gives 2 columns in train, 3 columns in test, 2 columns in validation; give all",
         ),
+        "widths of pictures": (
+            "f = Dataset('x', np.ones((9, 2, 3)), np.ones((9, 3, 2)), np.ones((9, 2, 3)))",
+            r"gives 2 x 3 columns in train, 3 x 2 columns in test, 2 x 3 columns in validation; ",
+        ),
         "split": (
             "f = Dataset('x', np.ones((9, 2)), None, np.ones((9, 2)))",
             rf"gives a value of type NoneType as test; {MATRIX}",
@@ -208,6 +212,8 @@ SOUND = {
         "whole numbers": DATA + "return rng.integers(0, 2, (9, 2))",
         "truths": DATA + "return rng.random((9, 2)) < 0.5",
         "split": "f = Dataset('x', *3 * (np.ones((9, 2)),))",
+        "pictures": DATA + "return rng.integers(0, 2, (9, 2, 3))",
+        "split pictures": "f = Dataset('x', *3 * (np.ones((9, 2, 3)),))",
         "made split": DATA + "return Dataset('x', *rng.random((3, 9, 2)))",
     },
 }

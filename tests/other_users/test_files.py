@@ -8,12 +8,15 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers import TINY, tiny_study
 from studies import run_study
 
 from aes_lipi.analysis.report import analyse
+from aes_lipi.cli.run import run_app
 from aes_lipi.config import StudyFile, Variant, resolve_study
+from aes_lipi.data.binary_clustering import PAPER_DATASETS
 from aes_lipi.errors import UserError
 from aes_lipi.execution import run
 from aes_lipi.execution.local import LocalRunner
@@ -136,6 +139,26 @@ def test_a_page_of_the_users_own_is_not_replaced(content: bytes, tmp_path: Path)
         check_own_page(page)
     page.write_text("<p>Report written by aes_lipi 1.0.</p>")
     check_own_page(page)
+
+
+@pytest.mark.parametrize("content", [b"my tides", b"", "mine"])
+def test_a_data_set_of_the_users_own_is_not_replaced(
+    content: bytes | str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of four files the last one's name is taken: none is written."""
+    path = tmp_path / f"{PAPER_DATASETS[-1]}.npz"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        np.savez(path, train=np.ones((4, 2)), test=np.ones((4, 2)), validation=np.ones((4, 2)))
+    before = everything(tmp_path)
+    with pytest.raises(UserError, match=r"npz': does not say that aes_lipi wrote it, and stays"):
+        run_app(["--create_data", "--output_dir", str(tmp_path)], standalone_mode=False)
+    assert everything(tmp_path) == before
+    flags = ["--n_clusters", "2", "--n_examples_per_cluster", "4", "--n_dim", "6"]
+    for _ in range(2):  # our own is replaced
+        run_app(["--create_data", *flags, "--output_dir", str(tmp_path)], standalone_mode=False)
+    assert len(everything(tmp_path)) == 2
 
 
 def test_a_report_is_refused_before_any_file_of_it_is_written(folder: Path) -> None:

@@ -74,8 +74,8 @@ class DenseEngine(OnHost):
     """Trains chains of dense layers on the CPU at the speed of the arithmetic.
 
     A task's answer does not depend on other tasks or earlier calls, to the last bit, and is the
-    same on every processor that kernels are compiled for; see `target.target_name`. An engine keeps
-    memory to work in, so it must not be used by two threads at once.
+    same on every processor that kernels are compiled for; see `processor.target_name`. An engine
+    keeps memory to work in, so it must not be used by two threads at once.
 
     Args:
         architecture: what is trained; see `fits`.

@@ -2,8 +2,7 @@
 
 The same source compiled for another processor adds in another order and has other bits. So
 kernels are compiled for one named target, x86-64-v3 (AVX2 and fused multiply-add), on every
-processor that has it, whatever else it has. With the environment variable `AES_LIPI_TARGET=native`,
-and on other processors, they are compiled for the machine at hand; `target_name` says which.
+processor that has it, whatever else it has; `target_name` says which it is.
 
 Numba has one target for all code of a process: it is set when this module is imported, before
 anything here is compiled.
@@ -12,21 +11,16 @@ anything here is compiled.
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
 from numba.core.errors import NumbaError
 
-from aes_lipi.errors import UserError
+from aes_lipi.engine.processor import PORTABLE, target_name
 
-PORTABLE, NATIVE = "x86-64-v3", "native"
-_VARIABLE = "AES_LIPI_TARGET"
-_NEEDED = {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe", "xsave"}
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 # Options reach the compiler that the annotations of numba.njit do not know. Sums may be reordered
@@ -44,53 +38,6 @@ _PART = {
     "forceinline": True,
 }
 _REORDERED = {"nsz", "contract", "reassoc"}
-
-
-@cache
-def target_name() -> str:
-    """The processor that kernels of this process are compiled for: `x86-64-v3`, or `native`.
-
-    Raises:
-        UserError: see `choose_target`.
-    """
-    return choose_target(os.environ.get(_VARIABLE, ""), _processor_flags())
-
-
-def choose_target(asked: str, flags: Set[str]) -> str:
-    """The target that is asked for (by default the portable one), given what a processor can do.
-
-    Raises:
-        UserError: AES_LIPI_TARGET is no target, or the processor lacks it; leave it out.
-    """
-    if asked not in ("", PORTABLE, NATIVE):
-        raise UserError(f"{_VARIABLE}: {asked!r} is no target; use {PORTABLE} or {NATIVE}")
-    able = flags >= _NEEDED
-    if asked == PORTABLE and not able:
-        raise UserError(f"{_VARIABLE}: this processor lacks {PORTABLE}; use {NATIVE}")
-    return PORTABLE if able and asked != NATIVE else NATIVE
-
-
-def vector_bits() -> int:
-    """How wide the vectors are that kernels of this process may use."""
-    return bits_of(target_name(), _processor_flags())
-
-
-def bits_of(target: str, flags: Set[str]) -> int:
-    """How wide the vectors of a target may be, on a processor that can do so much."""
-    if target == PORTABLE:
-        return 256
-    wide = {"avx512f": 512, "avx": 256, "sve": 256}
-    return max((bits for flag, bits in wide.items() if flag in flags), default=128)
-
-
-def _processor_flags() -> set[str]:
-    """What this processor can do, in the words of Linux; nothing where that is not told."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return set()
-    flags = (line.partition(":")[2] for line in lines if line.startswith("flags"))
-    return set(next(flags, "").split())
 
 
 def _set_target() -> None:

@@ -17,8 +17,9 @@ from aes_lipi.coevolution.evolution import InProcess, StepsLost, TrialFailed, ev
 from aes_lipi.coevolution.schedule import Schedule
 from aes_lipi.coevolution.state import Setup, Step, TrialState, Version
 from aes_lipi.config import NEVER, CheckpointInterval, Variant
+from aes_lipi.engine.processor import machine_name
 from aes_lipi.errors import UserError
-from aes_lipi.execution.endings import conclude, failed, processor_name
+from aes_lipi.execution.endings import conclude, failed
 from aes_lipi.execution.inputs import Inputs, SetupCache
 from aes_lipi.execution.messages import (
     Checkpointed,
@@ -313,7 +314,7 @@ class TrialDriver:
         except GetTimeoutError:
             return None
         now = Checkpoint(state, newest.started_at, time.perf_counter() - newest.started)
-        content = encode_checkpoint(now, job.variant, processor_name(), job.replay)
+        content = encode_checkpoint(now, job.variant, machine_name(), job.replay)
         self._newest = replace(newest, copy=content)
         return content
 

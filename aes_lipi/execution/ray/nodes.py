@@ -18,8 +18,8 @@ import numpy as np
 import ray
 
 from aes_lipi._version import __version__
+from aes_lipi.engine.processor import machine_name
 from aes_lipi.errors import UserError
-from aes_lipi.execution.endings import processor_name
 from aes_lipi.execution.process import one_thread_per_process
 from aes_lipi.execution.ray.address import silence
 from aes_lipi.execution.ray.capacity import living_nodes
@@ -31,7 +31,7 @@ class NodeFacts:
 
     Attributes:
         host: its name.
-        processor: its kind, on which bits may depend (see `engine.dense.target`).
+        processor: its kind and the target of its kernels, on which bits may depend.
         versions: of this package and of numpy.
         node: its id in the cluster.
     """
@@ -45,7 +45,7 @@ class NodeFacts:
 def facts_of_this_node() -> NodeFacts:
     """What is true of the machine that this process runs on."""
     versions = (__version__, np.__version__)
-    return NodeFacts(socket.gethostname(), processor_name(), versions, this_node())
+    return NodeFacts(socket.gethostname(), machine_name(), versions, this_node())
 
 
 def memory_share(n_cpus: float) -> int:
@@ -97,8 +97,8 @@ class NodeCheck:
         kinds = ", ".join(sorted({*known, facts.processor}))
         return [
             f"the cluster mixes kinds of processors ({kinds}): the engine dense has the same bits "
-            "on all that have x86-64-v3, others on the same kind only; the column processor says "
-            "which trial ran where"
+            "where its kernels are for x86-64-v3, others on the same kind only; the column "
+            "processor says which trial ran where"
         ]
 
 
@@ -132,6 +132,20 @@ class SilentNodes:
             place: self._since.get(place, asked) for place, why in answers.items() if why
         }
         return tuple((place, time.monotonic() - since) for place, since in self._since.items())
+
+
+def patience_s() -> float | None:
+    """Seconds without an answer after which Ray declares a node dead; None if it does not say.
+
+    It asks each node now and then, and gives it up after some questions in a row that none of them
+    answered in time: those are the settings of Ray's health check.
+    """
+    try:
+        config: Any = ray._raylet.Config  # type: ignore[attr-defined]
+        each_s = (config.health_check_period_ms() + config.health_check_timeout_ms()) / 1000
+        return float(config.health_check_failure_threshold() * each_s)
+    except AttributeError:  # of another version of Ray
+        return None
 
 
 class DrainNotice:

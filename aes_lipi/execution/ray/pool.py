@@ -34,7 +34,7 @@ from aes_lipi.execution.ray.actors import RemoteTrialDriver
 from aes_lipi.execution.ray.capacity import Capacity, capacity_now, cpus_now, living_nodes
 from aes_lipi.execution.ray.connection import ClusterOptions
 from aes_lipi.execution.ray.faults import cause_of, is_lost
-from aes_lipi.execution.ray.nodes import NodeCheck, NodeFacts, SilentNodes
+from aes_lipi.execution.ray.nodes import NodeCheck, NodeFacts, SilentNodes, patience_s
 from aes_lipi.execution.ray.tasks import RemoteTrials, RemoteTrialsOnGpu
 from aes_lipi.execution.study_run import StudyRun
 
@@ -293,7 +293,7 @@ class ClusterPool:
         nodes = living_nodes()
         quiet = now - self._heard > _QUIET_S
         silent = self._silent.among(nodes) if quiet else ()
-        self._study.tell(Placed(len(nodes), cpus_now(), silent))
+        self._study.tell(Placed(len(nodes), cpus_now(), silent, patience_s() if silent else None))
         capacity = capacity_now()
         for lane in self._lanes:
             for opened in lane.grow(capacity, self._numbers):
