@@ -10,16 +10,20 @@ from aes_lipi._version import __version__ as __version__
 if TYPE_CHECKING:
     from aes_lipi.analysis.published_code import read_published
     from aes_lipi.api import load_study, run
+    from aes_lipi.config import Variant
     from aes_lipi.errors import UserError
     from aes_lipi.estimator import AutoencoderRing as AutoencoderRing
     from aes_lipi.models import Ensemble, save_model
     from aes_lipi.results.model_files import load_model
     from aes_lipi.results.reading import load_results
+    from aes_lipi.stepping import evolve
 
 __all__ = [
     "Ensemble",
     "UserError",
+    "Variant",
     "__version__",
+    "evolve",
     "load_model",
     "load_results",
     "load_study",
@@ -33,6 +37,8 @@ _HOMES = {
     "AutoencoderRing": "aes_lipi.estimator",
     "Ensemble": "aes_lipi.models",
     "UserError": "aes_lipi.errors",
+    "Variant": "aes_lipi.config",
+    "evolve": "aes_lipi.stepping",
     "load_model": "aes_lipi.results.model_files",
     "load_results": "aes_lipi.results.reading",
     "load_study": "aes_lipi.api",
@@ -50,5 +56,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """All public names, whether they were imported or not."""
-    return sorted({*globals(), *_HOMES})
+    """All public names, whether they were imported or not, and no others."""
+    return sorted({"__version__", *_HOMES})

@@ -10,14 +10,12 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
 
-from aes_lipi._version import __version__
 from aes_lipi.arrays import Float32, Float64
 from aes_lipi.autoencoders.network import Pair
-from aes_lipi.coevolution.evolution import InProcess, TrialFailed, evolve, first_states
+from aes_lipi.coevolution.evolution import InProcess, TrialFailed, first_states, run_steps
 from aes_lipi.coevolution.records import Record, in_order
 from aes_lipi.coevolution.result import judge
 from aes_lipi.coevolution.schedule import Schedule
@@ -26,11 +24,12 @@ from aes_lipi.config import DATA_FIELDS, Variant, describe
 from aes_lipi.data.dataset import DataPurpose, Dataset, data_stream
 from aes_lipi.data.scaling import MinMax
 from aes_lipi.errors import UserError, nearest, printable
+from aes_lipi.execution.endings import model_of
 from aes_lipi.execution.inputs import Inputs, prepare_with
 from aes_lipi.execution.requirements import check_batch
 from aes_lipi.models import Model, load_pairs
 from aes_lipi.results.model_files import warm_start_files
-from aes_lipi.results.schema import WEIGHTS
+from aes_lipi.stepping import records_frame
 
 try:
     from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
@@ -66,7 +65,7 @@ _MEANINGLESS = (
 )
 """Fields of `Variant` that an estimator has no use for."""
 
-_NOT_IN_HISTORY = (*WEIGHTS, "trial", "test_loss", "test_L1", "std_test_L1")
+_NOT_IN_HISTORY = ("trial", "test_loss", "test_L1", "std_test_L1")
 
 
 class AutoencoderRing(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -192,7 +191,7 @@ class AutoencoderRing(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             raise ValueError(str(error)) from None
         model = _model(setup, pairs, best)
         self.model_ = model.compacted() if self.compact else model
-        self.history_ = _history(records)
+        self.history_ = records_frame(records).drop(columns=list(_NOT_IN_HISTORY))
         return self
 
     def transform(self, X: Any) -> Float32:
@@ -322,7 +321,7 @@ def _evolved(
     schedule = Schedule(variant)
     start = schedule.start(0, first_states(setup, 0, schedule.first_versions))
     with threadpool_limits(limits=1):
-        *_, (_, last) = evolve([start], [schedule], InProcess([setup]))
+        *_, (_, last) = run_steps([start], [schedule], InProcess([setup]))
         if isinstance(last, TrialFailed):
             raise last.error
         assert isinstance(last, TrialState)
@@ -332,27 +331,6 @@ def _evolved(
 
 
 def _model(setup: Setup, pairs: Sequence[Pair], best_cell: int) -> Model:
-    return Model(
-        architecture=setup.architecture,
-        pair=pairs[best_cell],
-        others=tuple(pairs) if setup.variant.store_all_nodes else (),
-        scaling=setup.dataset.scaling,
-        columns=setup.dataset.columns,
-        provenance={
-            "estimator": AutoencoderRing.__name__,
-            "cell": best_cell,
-            "settings": setup.variant.model_dump(mode="json", exclude=set(DATA_FIELDS)),
-            "aes_lipi_version": __version__,
-        },
-    )
-
-
-def _history(records: Sequence[Record]) -> pd.DataFrame:
-    names = [field.name for field in dataclasses.fields(Record)]
-    return pd.DataFrame(
-        {
-            name: [getattr(record, name) for record in records]
-            for name in names
-            if name not in _NOT_IN_HISTORY
-        }
-    ).astype(dict.fromkeys(("encoder", "decoder"), "float64"))  # as tables, where None is missing
+    settings = setup.variant.model_dump(mode="json", exclude=set(DATA_FIELDS))
+    origin = {"estimator": AutoencoderRing.__name__, "cell": best_cell, "settings": settings}
+    return model_of(setup, pairs, best_cell, origin)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from aes_lipi.coevolution.evolution import InProcess, TrialFailed, evolve, first_states
+from aes_lipi.coevolution.evolution import InProcess, TrialFailed, first_states, run_steps
 from aes_lipi.coevolution.records import Record, in_order
 from aes_lipi.coevolution.schedule import Schedule
 from aes_lipi.coevolution.state import Cell, Held, Reads, Setup, TrialState
@@ -21,7 +21,7 @@ def course_of(
 ) -> list[TrialState[Held]]:
     """All states of a trial that are left; raises what ends it."""
     found = []
-    for _, news in evolve([start], [Schedule(setup.variant, replay)], InProcess([setup])):
+    for _, news in run_steps([start], [Schedule(setup.variant, replay)], InProcess([setup])):
         if isinstance(news, TrialFailed):
             raise news.error
         assert isinstance(news, TrialState)
@@ -36,7 +36,7 @@ def evolved(setup: Setup, trial: int = 0) -> TrialState[Held]:
 
 def advanced(state: TrialState[Held], setup: Setup) -> tuple[TrialState[Held], list[Record]]:
     """The next state, and the records that it has more, in order."""
-    for _, news in evolve([state], [Schedule(setup.variant)], InProcess([setup])):
+    for _, news in run_steps([state], [Schedule(setup.variant)], InProcess([setup])):
         if isinstance(news, TrialFailed):
             raise news.error
         assert isinstance(news, TrialState)

@@ -83,7 +83,7 @@ class StepsLost:
 News = TrialState[H] | TrialFailed | StepsLost
 
 
-def evolve(
+def run_steps(
     states: Sequence[TrialState[H]], schedules: Sequence[Schedule], executor: Executor[H]
 ) -> Iterator[tuple[int, News[H]]]:
     """Compute all steps that are left of trials.

@@ -48,8 +48,10 @@ def conclude(
     result, pairs = judge(last, records, setup)
     row = _trial_row(job, setup, result) | {"wall_time_s": wall_time_s, "started_at": started_at}
     generations = [{"variant_name": job.label, **_fields(record, WEIGHTS)} for record in records]
-    model = model_bytes(_model(job, setup, pairs, result), _recorded(records, setup))
-    return Computed(trial_files(row, generations, model))
+    best = result.best_cell
+    model = model_of(setup, pairs, best, _provenance(job, setup, best))
+    stored = model_bytes(model, _recorded(records, setup))
+    return Computed(trial_files(row, generations, stored))
 
 
 def failed(job: Job, error: Exception, started_at: datetime, told: str | None = None) -> Failed:
@@ -74,24 +76,35 @@ def failure(job: Job, error: str, details: str, started_at: datetime) -> Failed:
     return Failed(error, _identity(job) | told | {"started_at": started_at})
 
 
-def _model(job: Job, setup: Setup, pairs: Sequence[Pair], result: TrialResult) -> Model:
+def model_of(setup: Setup, pairs: Sequence[Pair], cell: int, provenance: dict[str, Any]) -> Model:
+    """A cell as a model, with the others where the variant stores them.
+
+    Args:
+        setup: what the cells shared.
+        pairs: of all cells.
+        cell: whose model it is.
+        provenance: where it comes from, as JSON has it; the version of the package is added.
+    """
     return Model(
         architecture=setup.architecture,
-        pair=pairs[result.best_cell],
-        others=tuple(pairs) if job.variant.store_all_nodes else (),
+        pair=pairs[cell],
+        others=tuple(pairs) if setup.variant.store_all_nodes else (),
         scaling=setup.dataset.scaling,
         columns=setup.dataset.columns,
-        provenance={
-            "study": job.study,
-            "variant": job.variant.id,
-            "variant_name": job.label,
-            "trial": job.trial,
-            "cell": result.best_cell,
-            "settings": job.variant.portable(),
-            **({"data_read": setup.dataset.read} if setup.dataset.read else {}),
-            "aes_lipi_version": __version__,
-        },
+        provenance={**provenance, "aes_lipi_version": __version__},
     )
+
+
+def _provenance(job: Job, setup: Setup, cell: int) -> dict[str, Any]:
+    return {
+        "study": job.study,
+        "variant": job.variant.id,
+        "variant_name": job.label,
+        "trial": job.trial,
+        "cell": cell,
+        "settings": job.variant.portable(),
+        **({"data_read": setup.dataset.read} if setup.dataset.read else {}),
+    }
 
 
 def _recorded(records: Sequence[Record], setup: Setup) -> dict[Place, Pair]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from aes_lipi._version import __version__
-from aes_lipi.coevolution.evolution import InProcess, evolve, first_states
+from aes_lipi.coevolution.evolution import InProcess, first_states, run_steps
 from aes_lipi.coevolution.schedule import Schedule
 from aes_lipi.coevolution.state import Setup
 from aes_lipi.config import Study, Variant
@@ -134,7 +134,7 @@ def _cell_seconds(setup: Setup) -> float:
         schedule = Schedule(setup.variant)
         start = schedule.start(0, first_states(setup, 0, schedule.first_versions))
         started = time.process_time()
-        for _ in evolve([start], [schedule], InProcess([setup])):
+        for _ in run_steps([start], [schedule], InProcess([setup])):
             pass
         least = min(least, time.process_time() - started)
     return float(least) / (_CELLS * _GENERATIONS)

@@ -17,8 +17,8 @@ from aes_lipi.coevolution.evolution import (
     News,
     StepsLost,
     TrialFailed,
-    evolve,
     first_states,
+    run_steps,
 )
 from aes_lipi.coevolution.schedule import Schedule
 from aes_lipi.coevolution.state import Held, Setup, TrialState
@@ -80,7 +80,7 @@ def run_trials(
             if len(jobs) > 1:
                 stack.callback(setups[0].engine.release)
             starts = [each.state for each in trials]
-            for k, news in evolve(starts, schedules, InProcess(setups)):
+            for k, news in run_steps(starts, schedules, InProcess(setups)):
                 yield from ((jobs[k], message) for message in running[k].heard(news))
                 if running[k].has_ended:
                     del running[k]

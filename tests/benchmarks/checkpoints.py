@@ -16,7 +16,7 @@ from statistics import median
 import numpy as np
 from rings import begun, cells_of
 
-from aes_lipi.coevolution.evolution import InProcess, evolve
+from aes_lipi.coevolution.evolution import InProcess, run_steps
 from aes_lipi.coevolution.records import RecordLog
 from aes_lipi.coevolution.schedule import Schedule
 from aes_lipi.coevolution.state import TrialState
@@ -44,7 +44,7 @@ def main() -> None:
     """Print the table."""
     variant = random_exponential(epochs=GENERATIONS)
     setup = prepare(variant)
-    rounds = evolve([begun(setup)], [Schedule(variant)], InProcess([setup]))
+    rounds = run_steps([begun(setup)], [Schedule(variant)], InProcess([setup]))
     for _ in range(5):
         next(rounds)
     generation_ms = milliseconds(lambda: next(rounds))

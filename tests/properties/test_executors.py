@@ -23,8 +23,8 @@ from aes_lipi.coevolution.evolution import (
     Key,
     StepsLost,
     TrialFailed,
-    evolve,
     first_states,
+    run_steps,
 )
 from aes_lipi.coevolution.records import RecordLog
 from aes_lipi.coevolution.result import judge, pairs_of
@@ -143,7 +143,7 @@ def states_of(
     """The states that come, across losses; a trial that ends otherwise fails the test."""
     first = begun(setup, 2) if start is None else start
     found = []
-    for _, news in evolve([first], [Schedule(setup.variant, replay)], executor):
+    for _, news in run_steps([first], [Schedule(setup.variant, replay)], executor):
         assert not isinstance(news, TrialFailed), news
         if not isinstance(news, StepsLost):
             found.append(news)
@@ -225,7 +225,7 @@ def test_reads_that_wait_for_each_other_end_their_trial_alone() -> None:
     circle = np.broadcast_to(np.arange(EPOCHS, dtype=np.int32)[:, None, None], (EPOCHS, 4, 3))
     schedules = [Schedule(a_setup.variant, circle), Schedule(a_setup.variant)]
     executor = InProcess([a_setup, a_setup])
-    ended = dict(evolve([begun(a_setup, 2), begun(a_setup, 2)], schedules, executor))
+    ended = dict(run_steps([begun(a_setup, 2), begun(a_setup, 2)], schedules, executor))
     assert isinstance(ended[0], TrialFailed)
     assert "in a circle" in str(ended[0].error)
     assert isinstance(ended[1], TrialState)
@@ -261,7 +261,7 @@ def test_every_state_is_a_checkpoint(name: str, seed: int) -> None:
 def test_trials_side_by_side_have_the_bits_of_each_alone(name: str) -> None:
     a_setup = setup(name)
     starts = [begun(a_setup, trial) for trial in range(3)]
-    ended = dict(evolve(starts, [Schedule(a_setup.variant)] * 3, InProcess([a_setup] * 3)))
+    ended = dict(run_steps(starts, [Schedule(a_setup.variant)] * 3, InProcess([a_setup] * 3)))
     for trial, state in ended.items():
         assert isinstance(state, TrialState)
         assert content(state, a_setup) == undisturbed(name, trial)
@@ -271,7 +271,7 @@ def test_a_trial_that_diverges_ends_alone() -> None:
     a_setup = setup("sequential")
     starts = [begun(a_setup, trial) for trial in range(3)]
     starts[1] = with_a_weight_that_is_no_number(starts[1], Version("pair", 2, -1))
-    ended = dict(evolve(starts, [Schedule(a_setup.variant)] * 3, InProcess([a_setup] * 3)))
+    ended = dict(run_steps(starts, [Schedule(a_setup.variant)] * 3, InProcess([a_setup] * 3)))
     assert isinstance(ended[1], TrialFailed)
     assert "training diverged" in str(ended[1].error)
     for trial in (0, 2):

@@ -13,7 +13,13 @@ from ray.exceptions import GetTimeoutError, RayError
 from threadpoolctl import threadpool_limits
 
 from aes_lipi.autoencoders.environments import Architecture
-from aes_lipi.coevolution.evolution import InProcess, StepsLost, TrialFailed, evolve, first_states
+from aes_lipi.coevolution.evolution import (
+    InProcess,
+    StepsLost,
+    TrialFailed,
+    first_states,
+    run_steps,
+)
 from aes_lipi.coevolution.schedule import Schedule
 from aes_lipi.coevolution.state import Setup, Step, TrialState, Version
 from aes_lipi.config import NEVER, CheckpointInterval, Variant
@@ -278,7 +284,7 @@ class TrialDriver:
         """All generations that are left, and the results."""
         newest = self._known
         course = _Course(job, newest.state, DrainNotice(lambda: self._nodes))
-        for _, news in evolve([newest.state], [Schedule(job.variant, job.replay)], executor):
+        for _, news in run_steps([newest.state], [Schedule(job.variant, job.replay)], executor):
             if isinstance(news, TrialFailed):
                 self._newest = None
                 yield self._ended_by(news.error, job, newest.started_at)
