@@ -26,8 +26,9 @@ from aes_lipi.coevolution.schedule import Schedule
 from aes_lipi.coevolution.state import Held, Setup, TrialState
 from aes_lipi.coevolution.stopping import ending_of
 from aes_lipi.config import Variant
+from aes_lipi.engine.processor import processor_name
 from aes_lipi.errors import UserError
-from aes_lipi.execution.endings import model_of, processor_name
+from aes_lipi.execution.endings import model_of
 from aes_lipi.execution.inputs import inputs_of, prepare
 from aes_lipi.models import Model
 from aes_lipi.results.checkpoint import Checkpoint, decode_checkpoint, encode_checkpoint
