@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing.util
 import os
 import shutil
 import signal
@@ -9,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 
 import pytest
-import torch
+import warm
 from hypothesis import settings
 
 # Machines that run the tests are shared: no example has a deadline.
@@ -17,12 +18,12 @@ settings.register_profile("quick", deadline=None, max_examples=25)
 settings.register_profile("thorough", deadline=None)
 settings.load_profile("quick")
 
-torch.set_num_threads(1)
-
 os.environ.pop("RAY_ADDRESS", None)
 os.environ["RAY_TMPDIR"] = tempfile.mkdtemp(prefix="no-ray-")  # where a running Ray is looked for
 os.environ["RAY_AUTH_MODE"] = "disabled"
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+
+warm.warm_workers()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -37,8 +38,22 @@ def pytest_unconfigure() -> None:
     shutil.rmtree(os.environ["RAY_TMPDIR"], ignore_errors=True)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Not on import: the process that hands out tests needs no torch."""
+    import torch  # noqa: PLC0415
+
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(autouse=True)
 def _signals_of_the_tests() -> Iterator[None]:
     """A command that ran in this process no longer ends it, in time, after a signal."""
     yield
     signal.set_wakeup_fd(-1)
+
+
+@pytest.fixture
+def cold_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers start as they do for users, with imports of their own."""
+    monkeypatch.setattr(multiprocessing.util, "spawnv_passfds", warm.TRUE_SPAWN)

@@ -13,6 +13,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+import warm
 
 from aes_lipi.cli import main
 
@@ -54,15 +55,7 @@ def run_in(
     program = [sys.executable, str(ROOT / "run.py")]
     if arguments[0] == "aes-lipi":  # unlike `python -m`, it has not the folder on its path
         program = [str(Path(sys.executable).with_name("aes-lipi"))]
-    return subprocess.run(
-        [*program, *arguments[1:]],
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-        cwd=folder,
-        env=environment,
-    )
+    return warm.run([*program, *arguments[1:]], timeout=280, cwd=folder, env=environment)
 
 
 def said_in(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 from collections.abc import Sequence
@@ -124,17 +125,13 @@ class Killer(Listener):
     def advanced(self, trial: TrialProgress, generations: int) -> None:
         if self.kills > 0:
             self.kills -= 1
-            os.kill(_a_child(), signal.SIGKILL)
+            os.kill(_a_worker(), signal.SIGKILL)
 
 
-def _a_child() -> int:
-    """A spawned worker of this process."""
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
-            command = (entry / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if parent == os.getpid() and b"spawn_main" in command:
-            return int(entry.name)
-    raise AssertionError("no worker is running")
+def _a_worker() -> int:
+    """A living worker of this process."""
+    workers = multiprocessing.active_children()
+    assert workers, "no worker is running"
+    pid = workers[0].pid
+    assert pid is not None
+    return pid

@@ -15,6 +15,7 @@ from typing import get_args
 import numpy as np
 import pandas as pd
 import pytest
+import warm
 from typer.testing import CliRunner
 
 from aes_lipi.cli import main
@@ -26,15 +27,8 @@ ROOT = Path(__file__).resolve().parents[2]
 TINY = ["--n_clusters", "2", "--n_examples_per_cluster", "4", "--n_dim", "6", "--device", "cpu"]
 
 
-def run_py(*arguments: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(ROOT / "run.py"), *arguments],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-        cwd=ROOT,
-    )
+def run_py(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return warm.run([sys.executable, ROOT / "run.py", *arguments], cwd=ROOT)
 
 
 @dataclass
@@ -271,13 +265,12 @@ def test_two_command_lines_share_no_folder_and_fresh_starts_again(
 
 def start(*arguments: str) -> subprocess.Popen[str]:
     """`run.py` in a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / "run.py"), *arguments],
+    return warm.start(
+        [sys.executable, ROOT / "run.py", *arguments],
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
-        text=True,
         cwd=ROOT,
-        start_new_session=True,
+        new_session=True,
     )
 
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import warm
 from prepared import prepared_study, run_prepared, trial_ids
 from typer.testing import CliRunner
 
@@ -18,12 +19,6 @@ from aes_lipi.execution import machine
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def doctor(*arguments: object, before: str = "") -> subprocess.CompletedProcess[str]:
-    program = f"{before}from aes_lipi.cli import main; main()"
-    command = [sys.executable, "-c", program, "doctor", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("study")
@@ -32,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_machine_and_a_folder_for_people(folder: Path) -> None:
-    told = doctor(folder)
+    told = warm.run([sys.executable, "-m", "aes_lipi", "doctor", folder])
     assert (told.returncode, told.stderr) == (0, "")
     *rows, last = told.stdout.splitlines()
     assert last == "all is well"
@@ -60,11 +55,13 @@ def test_a_machine_and_a_damaged_folder_for_programs(
 def test_without_ray_and_with_a_torch_that_is_broken_it_answers(tmp_path: Path) -> None:
     """The process that asks imports neither; torch is asked in another, which may fail."""
     (tmp_path / "torch.py").write_text("raise ImportError('libtorch.so: cannot open')")
-    before = (
+    program = (
         "import os, sys; sys.modules['ray'] = sys.modules['torch'] = None; "
         f"os.environ['PYTHONPATH'] = {str(tmp_path)!r}; "
+        "from aes_lipi.cli import main; main()"
     )
-    told = doctor(before=before)
+    command = [sys.executable, "-c", program, "doctor"]
+    told = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert told.returncode == 1
     assert "libtorch.so: cannot open" in told.stdout
     assert told.stdout.splitlines()[-1] == "1 problem"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 from prepared import (
     prepared_checkpoint,
     prepared_failure,
@@ -48,9 +49,7 @@ def start(folder: Path, *flags: str) -> subprocess.Popen[str]:
         *(*TINY, "--population_size", "3", "--trials", "2", "--checkpoint_interval", "1s"),
         *("--jobs", "1", "--local", "--output_dir", str(folder), *flags),
     ]
-    return subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=ROOT
-    )
+    return warm.start(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=ROOT)
 
 
 def asked(folder: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import warm
 from helpers import tiny_study
 from studies import run_study
 from typer.testing import CliRunner
@@ -83,15 +84,10 @@ def test_a_study_outlives_all_its_readers(tmp_path: Path) -> None:
     fields = {"n_clusters": 2, "n_examples_per_cluster": 4, "n_dim": 6, "trials": 1, "epochs": 1}
     flags = [word for name, value in fields.items() for word in (f"--{name}", str(value))]
     where = ["--local", "--jobs", "1", "--output_dir", str(tmp_path / "s")]
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "run.py"), "--rq", "quickstart", *flags, *where],
-        stdout=writing,
-        stderr=writing,
-        timeout=240,
-        check=False,
-    )
-    os.close(writing)
-    assert done.returncode == 0
+    command = [sys.executable, ROOT / "run.py", "--rq", "quickstart", *flags, *where]
+    with warm.start(command, stdout=writing, stderr=writing) as process:
+        os.close(writing)
+    assert process.returncode == 0
     assert study_status(tmp_path / "s").trials.committed == 2
 
 

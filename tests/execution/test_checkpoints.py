@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 from helpers import tiny_study
 from studies import Killer, Listener, assert_same_study, run_study
 
@@ -272,7 +273,7 @@ def test_notice_is_time_enough_to_write_trials_down(
         *("--config", str(tmp_path / "mine.yaml"), "--checkpoint_interval", "40"),
         *("--output_dir", str(tmp_path / "s")),
     ]
-    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    running = warm.start(command, stderr=subprocess.PIPE, new_session=True)
     assert running.stderr is not None
     assert "trials to run" in running.stderr.readline()
     while len({path.parent for path in checkpoints(tmp_path / "s")}) < int(jobs):
@@ -287,7 +288,7 @@ def test_notice_is_time_enough_to_write_trials_down(
     kept = {path.parent: path.stem for path in checkpoints(tmp_path / "s")}
     assert len(kept) == int(jobs)
     assert any(int(name.removeprefix("generation=")) % 40 for name in kept.values())
-    again = subprocess.run(command, capture_output=True, text=True, check=True, timeout=200)
+    again = warm.run(command, check=True)
     assert again.stderr.count("goes on from its checkpoint at generation") == int(jobs)
     run_study(load_study(tmp_path / "mine.yaml"), tmp_path / "whole")
     assert_same_study(tmp_path / "whole", tmp_path / "s")

@@ -42,6 +42,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Path]:
     return study, directory
 
 
+@pytest.mark.usefixtures("cold_workers")
 def test_two_processes_give_the_bits_of_one(reference: tuple[Study, Path], tmp_path: Path) -> None:
     study, directory = reference
     assert run_study(study, tmp_path / "jobs", jobs=2) == Summary(12, 0)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pickle
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import warm
 
 from fuzz.hostile import Payload
 
@@ -26,9 +26,9 @@ def test_code_2_and_one_line(tmp_path: Path, name: str) -> None:
     (tmp_path / "p.npy").write_bytes(pickle.dumps(Payload(tmp_path / "run")))
     (tmp_path / "bomb.yaml").write_text("a: &a [x]\nsettings: {epochs: *a}\n")
     command = [sys.executable, "run.py", *(each.format(tmp_path) for each in CASES[name])]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=False)
+    ended = warm.run(command, cwd=ROOT, timeout=60)
     assert ended.returncode == 2
-    lines = ended.stderr.decode().splitlines()
+    lines = ended.stderr.splitlines()
     assert len(lines) == 1
     assert lines[0].startswith("error: ")
     assert lines[0].isprintable()

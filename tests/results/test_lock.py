@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import warm
 from prepared import prepared_files, prepared_study, run_prepared, trial_ids
 from studies import assert_same_study, names
 
@@ -37,11 +38,10 @@ def _watch_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*DRIVER, *map(str, arguments)],
+    return warm.start(
+        [*DRIVER, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
         env=os.environ | {"PYTHONPATH": f"{TESTS}:{TESTS.parent}"},
     )
 

@@ -17,6 +17,7 @@ from urllib.error import URLError
 
 import pandas as pd
 import pytest
+import warm
 from helpers import tiny_study
 from prepared import prepared_checkpoint, prepared_files, prepared_study, run_prepared, trial_ids
 from pyarrow import fs
@@ -126,7 +127,7 @@ def test_the_command_line_goes_on_in_an_object_store_after_a_kill(options: str) 
     command = [sys.executable, str(ROOT / "run.py"), *arguments]
     environment = os.environ | {"AWS_ENDPOINT_URL": os.environ["OBJECT_STORE"]}
     storage = open_storage(f"s3://kills/study?{options}")
-    with subprocess.Popen([*command, "s3://kills/study"], env=environment, cwd=ROOT) as driver:
+    with warm.start([*command, "s3://kills/study"], env=environment, cwd=ROOT) as driver:
         deadline = time.monotonic() + 120
         while not storage.files("committed"):
             assert time.monotonic() < deadline
@@ -134,14 +135,7 @@ def test_the_command_line_goes_on_in_an_object_store_after_a_kill(options: str) 
         driver.send_signal(signal.SIGKILL)
     done = len(storage.files("committed"))
     assert 0 < done < 4
-    again = subprocess.run(
-        [*command, "s3://kills/study"],
-        env=environment,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    again = warm.run([*command, "s3://kills/study"], env=environment, cwd=ROOT)
     assert again.returncode == 0, again.stderr
     assert f"{4 - done} trials to run, {done} done before" in again.stderr
     assert "which is gone" in again.stderr

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+import warm
 from helpers import tiny_study
 from ray_processes import NodeProcesses, WorkerKiller, parent_of
 from studies import Listener, assert_same_study
@@ -146,17 +147,17 @@ def test_a_killed_driver_leaves_a_study_that_the_same_command_finishes(
         "hidden_sizes: [4], latent_size: 3, population_size: 4, epochs: 150, batch_size: 5}\n"
     )
     command = _command(file, tmp_path / "killed", three_nodes.address)
-    first = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    first = warm.start(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     while not list((tmp_path / "killed").glob("committed/*/*.json")):
         assert first.poll() is None, first.communicate()[0]
         time.sleep(0.05)
     first.send_signal(signal.SIGKILL)
     first.communicate()
     assert 1 <= len(load_results(tmp_path / "killed").trials) < 4
-    second = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    second = warm.run(command)
     assert second.returncode == 0, second.stderr
     whole = [*_command(file, tmp_path / "whole", "")[:-4], "--local", "--jobs", "1"]
-    subprocess.run(whole, check=True, capture_output=True, timeout=200)
+    warm.run(whole, check=True)
     assert_same_study(tmp_path / "whole", tmp_path / "killed")
 
 
@@ -169,7 +170,7 @@ def test_an_interrupted_driver_says_so_and_resumes(
         "hidden_sizes: [4], latent_size: 3, population_size: 4, epochs: 3000, batch_size: 5}\n"
     )
     command = _command(file, tmp_path / "s", three_nodes.address)
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    running = warm.start(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     while not three_nodes.workers("CellActor.compute"):
         assert running.poll() is None, running.communicate()[0]
         time.sleep(0.05)

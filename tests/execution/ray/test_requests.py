@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 from helpers import tiny_study
 from ray_processes import NodeProcesses
 from studies import Listener, assert_same_study
@@ -199,14 +200,8 @@ def test_many_short_trials_share_few_processors_and_the_same_actors(
 
 
 def _run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "aes_lipi", "run", *map(str, arguments)],
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=250,
-        check=False,
-    )
+    command = [sys.executable, "-m", "aes_lipi", "run", *arguments]
+    return warm.run(command, env=os.environ | environment, timeout=250)
 
 
 QUICK = (
