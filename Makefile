@@ -21,7 +21,7 @@ test: $(VENV)/.dev lint  ## lint, check types, run the test suite
 	$(BIN)/python -m pytest -n auto --dist loadgroup -m "not slow"
 
 test-slow: $(VENV)/.dev  ## run the long tests too
-	$(BIN)/python -m pytest -n auto --dist loadgroup --hypothesis-profile thorough
+	COLD_STARTS=1 $(BIN)/python -m pytest -n auto --dist loadgroup --hypothesis-profile thorough
 
 lint: $(VENV)/.dev  ## check style and types
 	$(BIN)/ruff check .
