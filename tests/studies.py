@@ -121,17 +121,12 @@ class Killer(Listener):
 
     def __init__(self, kills: int) -> None:
         self.kills = kills
+        self._killed: set[int] = set()
 
     def advanced(self, trial: TrialProgress, generations: int) -> None:
-        if self.kills > 0:
+        living = {worker.pid for worker in multiprocessing.active_children() if worker.pid}
+        if self.kills > 0 and living - self._killed:
             self.kills -= 1
-            os.kill(_a_worker(), signal.SIGKILL)
-
-
-def _a_worker() -> int:
-    """A living worker of this process."""
-    workers = multiprocessing.active_children()
-    assert workers, "no worker is running"
-    pid = workers[0].pid
-    assert pid is not None
-    return pid
+            victim = min(living - self._killed)
+            self._killed.add(victim)
+            os.kill(victim, signal.SIGKILL)
