@@ -22,7 +22,8 @@ from aes_lipi.coevolution.schedule import Schedule
 from aes_lipi.coevolution.state import Setup, TrialState
 from aes_lipi.config import DATA_FIELDS, Variant, describe
 from aes_lipi.data.dataset import DataPurpose, Dataset, data_stream
-from aes_lipi.data.scaling import MinMax
+from aes_lipi.data.fitting import learn_scaling, read_scaled
+from aes_lipi.data.source import array_source
 from aes_lipi.errors import UserError, nearest, printable
 from aes_lipi.execution.endings import model_of
 from aes_lipi.execution.inputs import Inputs, prepare_with
@@ -72,9 +73,9 @@ class AutoencoderRing(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     """Codes and anomaly scores from a ring of autoencoders that is coevolved and pruned.
 
     A transformer: `transform` gives the codes, `inverse_transform` reconstructs rows from them, and
-    `score_samples` says how well each row is reconstructed. The columns of `X` are scaled to [0, 1]
-    by their smallest and largest value in the rows that are trained on. Values beyond these count
-    as the nearest of them. So any finite `X` will do, and reconstructions are in its units.
+    `score_samples` says how well each row is reconstructed. The columns of `X` are scaled as the
+    rows that are trained on say. Values beyond these count as the nearest of them. So any finite
+    `X` will do, and reconstructions are in its units.
 
     Parameters have the names and the meaning of the fields of a study's `Variant`. Training runs in
     this process, and computes in one thread: the same rows, parameters and `random_state` give the
@@ -90,6 +91,8 @@ class AutoencoderRing(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             layer as wide as `X`, but at least 8 and at most 64.
         latent_size: width of the code. By default a quarter of the columns, but at least 2, at most
             16 and fewer than there are columns.
+        scale: of the columns: `minmax`, `standard`, `robust`, `quantile`, `power`, or `none` for
+            values in [0, 1]. `standard`, `robust` and `power` need a linear output.
         environment: which autoencoder is trained: by default a plain one with a linear code; plain,
             denoising or variational ones. Names that differ in default widths alone are the same
             here.
@@ -115,7 +118,7 @@ class AutoencoderRing(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         model_: the best autoencoder, an `aes_lipi` `Model` to save, score and export.
         history_: a table with a row per generation and cell, as a study's `generations`, without
             what is measured on test rows: an estimator keeps none. Losses and `*_L1` are those of
-            the columns scaled to [0, 1].
+            the scaled columns.
         n_features_in_: columns of `X`.
         feature_names_in_: their names, where all are strings.
 
@@ -135,6 +138,7 @@ class AutoencoderRing(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         learning_rate: float = 3e-3,
         hidden_sizes: Sequence[int] | int | None = None,
         latent_size: int | None = None,
+        scale: str = "minmax",
         environment: str = "LinearCodeAutoencoder",
         prune_method: str | None = None,
         prune_schedule: str = "gradual",
@@ -154,6 +158,7 @@ class AutoencoderRing(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.learning_rate = learning_rate
         self.hidden_sizes = hidden_sizes
         self.latent_size = latent_size
+        self.scale = scale
         self.environment = environment
         self.prune_method = prune_method
         self.prune_schedule = prune_schedule
@@ -205,7 +210,7 @@ class AutoencoderRing(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def score_samples(self, X: Any) -> Float32:
         """How well each row (n_samples, n_features) is reconstructed: float32, (n_samples,).
 
-        Minus `model_.score`, the mean absolute error over the columns, each scaled to [0, 1]. As
+        Minus `model_.score`, the mean absolute error over the scaled columns. As
         with scikit-learn's detectors, the lower, the more abnormal; 0 is perfect.
         """
         return -self._fitted().score(self._rows(X))
@@ -296,9 +301,11 @@ def _dataset(rows: Float64, variant: Variant, names: Sequence[str] | None) -> Da
     order = data_stream(variant.dataset_seed, DataPurpose.FILE_SPLIT).permutation(len(rows))
     n_validation = min(round(variant.validation_fraction * len(rows)), len(rows) - 1)
     n_train = len(rows) - n_validation
-    train = rows[order[:n_train]]
-    scaling = MinMax(train.min(axis=0), train.max(axis=0))
-    scaled = scaling.apply(rows[order]).astype(np.float32, order="C")
+    source = array_source("X", rows)
+    scaling = (
+        None if variant.scale == "none" else learn_scaling(source, order[:n_train], variant.scale)
+    )
+    scaled = read_scaled(source, scaling, order)
     spared = scaled[n_train:] if n_validation else scaled
     columns = None if names is None else tuple(map(str, names))
     return Dataset("X", scaled[:n_train], spared, spared, columns=columns, scaling=scaling)

@@ -13,8 +13,8 @@ from helpers import TINY
 from aes_lipi.arrays import Float32
 from aes_lipi.config import Study, StudyFile, Variant, resolve_study
 from aes_lipi.data import Dataset, load_dataset
+from aes_lipi.data.fitting import learn_scaling, read_scaled
 from aes_lipi.data.load import file_source
-from aes_lipi.data.scaling import learn_scaling, unit_interval
 from aes_lipi.data.source import Source
 from aes_lipi.errors import UserError
 
@@ -65,7 +65,7 @@ def read_matrix(path: Path, scale: str = "none") -> Float32:
     """The rows of a file in their order, scaled by all of them."""
     source = file_source(path)
     assert isinstance(source, Source)
-    return unit_interval(source, learn_scaling(source) if scale == "minmax" else None)
+    return read_scaled(source, learn_scaling(source) if scale == "minmax" else None)
 
 
 def problem(path: Path, scale: str = "none", **settings: Any) -> str:

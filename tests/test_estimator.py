@@ -381,3 +381,15 @@ def test_without_scikit_learn_the_remedy_is_named(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(ImportError, match=r"^AutoencoderRing .* pip install 'aes_lipi\[sklearn\]'"):
         _ = aes_lipi.AutoencoderRing
     assert "AutoencoderRing" not in aes_lipi.__all__
+
+
+def test_columns_are_scaled_as_asked_for() -> None:
+    x = np.random.default_rng(0).lognormal(size=(60, 4))
+    ring = a_ring(scale="quantile").fit(x)
+    assert ring.model_.scaling is not None
+    assert ring.model_.scaling.kind == "quantile"
+    assert ring.inverse_transform(ring.transform(x)).max() <= x.max()
+    with pytest.raises(ValueError, match="scale: power leaves values beyond"):
+        a_ring(scale="power").fit(x)
+    with pytest.raises(ValueError, match=r"outside \[0, 1\]; scale the columns"):
+        a_ring(scale="none").fit(x)

@@ -14,14 +14,14 @@ import pytest
 from helpers import random_pair
 
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
-from aes_lipi.data.scaling import MinMax
+from aes_lipi.data.scaling import Scaling
 from aes_lipi.models import Model
 
 ARCHITECTURE = build_architecture(ENVIRONMENTS["AutoencoderBinaryClustering"], 4, (3,), 2)
 SCALED = Model(
     ARCHITECTURE,
     random_pair(ARCHITECTURE, 1),
-    scaling=MinMax(np.zeros(4), np.ones(4)),
+    scaling=Scaling("minmax", np.zeros(4), np.ones(4)),
     columns=tuple("abcd"),
 )
 MODELS = (SCALED, Model(ARCHITECTURE, random_pair(ARCHITECTURE, 1), columns=tuple("abcd")))

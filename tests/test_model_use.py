@@ -19,7 +19,7 @@ from studies import assert_same_study, run_study
 from aes_lipi.analysis.pareto import read_candidates
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
 from aes_lipi.coevolution.records import pareto_front
-from aes_lipi.data.scaling import MinMax
+from aes_lipi.data.scaling import Scaling
 from aes_lipi.errors import UserError
 from aes_lipi.models import (
     Ensemble,
@@ -33,7 +33,7 @@ from aes_lipi.models import (
 from aes_lipi.models.files import METADATA_KEY, sealed
 
 ARCHITECTURE = build_architecture(ENVIRONMENTS["AutoencoderBinaryClustering"], 4, (3,), 2)
-SCALING = MinMax(np.array([-1.0, 0.0, 1e9, 5.0]), np.array([1.0, 10.0, 1e9 + 4, 5.0]))
+SCALING = Scaling("minmax", np.array([-1.0, 0.0, 1e9, 5.0]), np.array([1.0, 10.0, 1e9 + 4, 5.0]))
 COLUMNS = ("a", "b", "c", "d")
 ROWS = np.array([[0.0, 5.0, 1e9 + 1, 5.0], [1.0, 0.0, 1e9 + 4, 5.0], [9.0, -3.0, 1e9 - 7, 6.0]])
 UNIT_ROWS = np.array([[0.5, 0.5, 0.25, 0.0], [1.0, 0.0, 1.0, 0.0], [1.0, 0.0, 0.0, 0.0]])
@@ -59,7 +59,7 @@ def test_rows_in_the_users_units_are_scaled_and_reconstructions_are_in_them() ->
     assert np.array_equal(model.decode(code), found)
 
 
-def test_a_score_is_the_mean_absolute_error_of_a_row_with_columns_in_the_unit_interval() -> None:
+def test_a_score_is_the_mean_absolute_error_of_a_row_with_columns_in_the_read_scaled() -> None:
     model = scaled_model()
     unit = UNIT_ROWS.astype(np.float32)
     inner = ARCHITECTURE.decode(
@@ -278,7 +278,7 @@ def test_a_header_of_absurd_size_and_a_renamed_pickle_are_refused(tmp_path: Path
 
 @pytest.mark.parametrize(("low", "span"), [(2024.0, 1.0), (1e6, 1.0), (1e9, 10.0), (-1e12, 1e3)])
 def test_an_offset_costs_no_digits(low: float, span: float) -> None:
-    scaling = MinMax(np.array([low]), np.array([low + span]))
+    scaling = Scaling("minmax", np.array([low]), np.array([low + span]))
     shares = np.linspace(0, 1, 7, dtype=np.float32)[:, None]
     exact = low + span * shares.astype(np.float64)
     assert np.abs(scaling.invert(shares) - exact).max() / span < 1e-6

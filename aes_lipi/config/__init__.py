@@ -23,7 +23,15 @@ from aes_lipi.config.study import (
     parse_interval,
     value_label,
 )
-from aes_lipi.config.variant import BUILT_IN, DATA_FIELDS, ID_FORMAT, OPERATOR_FIELDS, Variant
+from aes_lipi.config.variant import (
+    BUILT_IN,
+    DATA_FIELDS,
+    ID_FORMAT,
+    OPERATOR_FIELDS,
+    Scale,
+    Variant,
+    scale_range,
+)
 
 __all__ = [
     "BUILT_IN",
@@ -36,6 +44,7 @@ __all__ = [
     "WHOLE",
     "CheckpointInterval",
     "Configuration",
+    "Scale",
     "Study",
     "StudyFile",
     "StudyPart",
@@ -49,5 +58,6 @@ __all__ = [
     "parse_interval",
     "presets_directory",
     "resolve_study",
+    "scale_range",
     "value_label",
 ]

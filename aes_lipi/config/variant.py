@@ -41,6 +41,7 @@ EnvironmentName = Literal[
     "VariationalAutoencoderBinaryClustering",
     "LinearCodeAutoencoder",
 ]
+Scale = Literal["minmax", "standard", "robust", "quantile", "power"]
 PruneMethod = Literal[
     "None", "random", "activation", "activation_low", "lexicase", "magnitude", "roulette"
 ]
@@ -71,6 +72,12 @@ DATA_FIELDS = (
     *("test_fraction", "validation_fraction"),
 )
 """What the data set depends on."""
+
+
+def scale_range(scale: str) -> Literal["unit", "unbounded"]:
+    """Where a `scale` leaves a table's values: all in [0, 1], or on both sides of 0."""
+    return "unbounded" if scale in ("standard", "robust", "power") else "unit"
+
 
 OPERATOR_FIELDS = (
     *("prune_schedule", "prune_probability", "prune_amount", "lexi_threshold", "lexicase_split"),
@@ -138,7 +145,7 @@ class Variant(BaseModel):
     )
     dataset_seed: _Seed = _setting(1, "Data", "Seed of the generated data, or of a file's split.")
     data: str | None = _setting(
-        None, "Data", "A matrix of values in [0, 1]: text as CSV, Parquet, .npy or .npz."
+        None, "Data", "A table, in [0, 1] or scaled: text as CSV, Parquet, .npy or .npz."
     )
     data_digest: str | None = _setting(
         None, "Data", "SHA-256 of that file, or of the rows of your own function; filled in."
@@ -152,8 +159,12 @@ class Variant(BaseModel):
         "What separates the columns of a text file: comma, semicolon, tab, pipe, space (as much as "
         "there is), or another character.",
     )
-    scale: Literal["none", "minmax"] = _setting(
-        "none", "Data", "Scaling of the columns of a file, learned on its training rows."
+    scale: Literal["none", Scale] = _setting(
+        "none",
+        "Data",
+        "Scaling of the columns of a file, learned on its training rows and kept in the model: "
+        "minmax, by smallest and largest value; standard, by mean and deviation; robust, by median "
+        "and quartiles; quantile, the share of rows below; power (Yeo-Johnson), then standard.",
     )
     test_fraction: _Fraction = _setting(0.2, "Data", "Share of a file's rows kept for the test.")
     validation_fraction: _Fraction = _setting(

@@ -5,11 +5,11 @@ from aes_lipi.data.columnar import save
 from aes_lipi.data.dataset import Dataset, Split
 from aes_lipi.data.load import load_dataset
 from aes_lipi.data.plugged import dataset_of
-from aes_lipi.data.scaling import MinMax
+from aes_lipi.data.scaling import Scaling
 
 __all__ = [
     "Dataset",
-    "MinMax",
+    "Scaling",
     "Split",
     "create_paper_datasets",
     "dataset_of",

@@ -1,4 +1,4 @@
-"""A data set: three matrices of rows with values in [0, 1], and the streams it is made with."""
+"""A data set: three matrices of rows as a network takes them, and the streams it is made with."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from aes_lipi.arrays import Float32
-from aes_lipi.data.scaling import MinMax
+from aes_lipi.data.scaling import Scaling
 from aes_lipi.errors import UserError
 
 Split = Literal["train", "test", "validation"]
@@ -21,11 +21,12 @@ class Dataset:
 
     Attributes:
         name: what the data is called in results.
-        train: float32 in [0, 1], shape (n_train, n_dim), contiguous.
+        train: float32, in [0, 1] but where they are scaled otherwise, shape (n_train, n_dim),
+            contiguous.
         test: the same, shape (n_test, n_dim).
         validation: the same, shape (n_validation, n_dim).
         columns: the names of the columns, where they have names.
-        scaling: how the columns came to lie in [0, 1], where they did not before.
+        scaling: how the columns were scaled, where they were.
         read: what was read of a user's file, in one line.
     """
 
@@ -34,7 +35,7 @@ class Dataset:
     test: Float32
     validation: Float32
     columns: tuple[str, ...] | None = field(default=None, kw_only=True)
-    scaling: MinMax | None = field(default=None, kw_only=True)
+    scaling: Scaling | None = field(default=None, kw_only=True)
     read: str = field(default="", kw_only=True)
 
     @property
@@ -46,7 +47,7 @@ class Dataset:
     def n_constant(self) -> int:
         """Columns that are the same in all training rows."""
         if self.scaling is not None:
-            return int((self.scaling.low == self.scaling.high).sum())
+            return int(self.scaling.constant.sum())
         return int((self.train.min(axis=0) == self.train.max(axis=0)).sum())
 
     @property

@@ -6,15 +6,17 @@ from collections.abc import Hashable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
-from aes_lipi.config import DATA_FIELDS, Variant
+from aes_lipi.config import DATA_FIELDS, Scale, Variant
 from aes_lipi.data.binary_clustering import BinaryClustering, generate
 from aes_lipi.data.columnar import npy_source, npz_sources, parquet_source
 from aes_lipi.data.csv import csv_source
 from aes_lipi.data.dataset import DataPurpose, Dataset, data_stream
 from aes_lipi.data.dialect import look_at
 from aes_lipi.data.files import data_file
-from aes_lipi.data.scaling import Rows, learn_scaling, unit_interval
+from aes_lipi.data.fitting import Rows, learn_scaling, read_scaled
+from aes_lipi.data.scaling import Scaling
 from aes_lipi.data.source import Source, quoted, summary
 from aes_lipi.data.tensors import data_file_digest, torch_sources
 from aes_lipi.errors import UserError
@@ -158,17 +160,16 @@ def split_source(source: Source, name: str, variant: Variant) -> Dataset:
         source: the matrix.
         name: of the data set.
         variant: `test_fraction` and `validation_fraction`, shares of the rows in (0, 1), rounded
-            to whole rows; and `scale`: `none`, values must be in [0, 1]; or `minmax`, every column
-            is scaled to [0, 1] by its smallest and largest value in the training rows, other rows
-            are clipped to [0, 1], and columns constant in the training rows become 0.
+            to whole rows; and `scale`: `none`, values must be in [0, 1]; or a kind of `Scaling`,
+            which is learned on the training rows.
 
     Raises:
         UserError: a value is missing, infinite or outside [0, 1], or there are too few rows; see
             `load_dataset`.
     """
     order, n_train, n_test = _order(source, variant)
-    scaling = learn_scaling(source, order[:n_train]) if variant.scale == "minmax" else None
-    values = unit_interval(source, scaling, order)
+    scaling = _scaling(source, variant.scale, order[:n_train])
+    values = read_scaled(source, scaling, order)
     return Dataset(
         name,
         train=values[:n_train],
@@ -198,9 +199,15 @@ def already_split(sources: Mapping[str, Source], name: str, variant: Variant) ->
                 f"{source.label}: has {source.n_columns} columns where array 'train' has "
                 f"{first.n_columns}; give all splits the same columns"
             )
-    scaling = learn_scaling(first) if variant.scale == "minmax" else None
-    train, test, validation = (unit_interval(sources[each], scaling) for each in _SPLITS)
+    scaling = _scaling(first, variant.scale)
+    train, test, validation = (read_scaled(sources[each], scaling) for each in _SPLITS)
     return Dataset(name, train, test, validation, scaling=scaling)
+
+
+def _scaling(
+    source: Source, kind: Literal["none", Scale], rows: Rows | None = None
+) -> Scaling | None:
+    return None if kind == "none" else learn_scaling(source, rows, kind)
 
 
 def _order(source: Source, variant: Variant) -> tuple[Rows, int, int]:

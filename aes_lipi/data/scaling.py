@@ -1,147 +1,183 @@
-"""From the numbers in a file to float32 in [0, 1], and back."""
+"""A table's columns in the range that a network takes, and back: one value, kept in every model."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-import numpy.typing as npt
 
-from aes_lipi.arrays import Flags, Float32, Float64, Floats
-from aes_lipi.data.source import Block, Source
-from aes_lipi.errors import UserError
+from aes_lipi.arrays import Flags, Float64, Floats
+from aes_lipi.config import Scale
+from aes_lipi.data.yeo_johnson import MOST, restored, transformed
 
-Rows = npt.NDArray[np.intp]
-"""Indices of rows."""
+PARTS: Mapping[Scale, tuple[str, ...]] = {
+    "minmax": (),
+    "standard": ("centre", "spread"),
+    "robust": ("centre", "spread"),
+    "quantile": ("quantiles",),
+    "power": ("centre", "spread", "power"),
+}
+"""What each kind of scaling has beside the smallest and the largest value of each column."""
+
+N_QUANTILES = 101
 
 _ALL_COLUMNS = slice(None)
 
 
 @dataclass(frozen=True, eq=False)
-class MinMax:
-    """Scaling of every column to [0, 1].
+class Scaling:
+    """How the columns of a table are scaled: learned on training rows, and undone at the output.
+
+    Values beyond those that it was learned on count as the nearest of them. A column that was
+    constant there becomes 0, and comes back as what it was.
 
     Attributes:
+        kind: `minmax`, from smallest to largest value, to [0, 1]; `standard`, by mean and standard
+            deviation; `robust`, by median and the distance of the quartiles; `quantile`, the share
+            of training rows that lie below, in [0, 1]; `power`, as `standard` after the power of
+            each column that makes it most like a normal distribution.
         low: smallest value of each column, float64 of shape (n_columns,).
         high: largest value of each column, the same.
+        parts: the further arrays that `PARTS` names, float64: `centre`, `spread` (above 0) and
+            `power`, (n_columns,); `quantiles`, (N_QUANTILES, n_columns), in equal steps of the
+            share, from `low` to `high`.
     """
 
+    kind: Scale
     low: Float64
     high: Float64
+    parts: Mapping[str, Float64] = field(default_factory=dict)
+
+    @property
+    def arrays(self) -> Mapping[str, Float64]:
+        """All arrays by their names, `low` and `high` before the parts."""
+        return {"low": self.low, "high": self.high, **self.parts}
+
+    @property
+    def constant(self) -> Flags:
+        """Which columns were the same in all rows, (n_columns,)."""
+        constant: Flags = self.low == self.high
+        return constant
+
+    @property
+    def bounds(self) -> tuple[Float64, Float64]:
+        """The smallest and the largest value of each column, scaled: each (n_columns,)."""
+        low, high = self.beyond(self.low[None]), self.beyond(self.high[None])
+        return low[0], high[0]
+
+    def of(self, columns: slice) -> Scaling:
+        """The scaling of some of the columns alone."""
+        parts = {name: part[..., columns] for name, part in self.parts.items()}
+        return replace(self, low=self.low[columns], high=self.high[columns], parts=parts)
 
     def apply(self, block: Float64, columns: slice = _ALL_COLUMNS) -> Float64:
         """Scale a block of columns, shape (rows, columns); values beyond the learned are clipped.
 
         A column that was constant where it was learned becomes 0.
         """
-        return np.clip(self.beyond(block, columns), 0.0, 1.0)
+        return self.within(self.beyond(block, columns), columns)
 
-    def beyond(self, block: Float64, columns: slice = _ALL_COLUMNS) -> Float64:
-        """Scale as `apply` does, but leave values beyond the learned beyond [0, 1]."""
-        # Halves, because the span of two finite numbers can overflow.
-        low, high = self.low[columns] / 2, self.high[columns] / 2
-        span = high - low
+    def within(self, scaled: Floats, columns: slice = _ALL_COLUMNS) -> Float64:
+        """Scaled values clipped to those that it was learned on, and 0 where that was constant."""
+        some = self.of(columns)
+        inside: Float64 = np.where(some.constant, 0.0, np.clip(scaled, *some.bounds))
+        return inside
+
+    def beyond(self, block: Floats, columns: slice = _ALL_COLUMNS) -> Float64:
+        """Scale as `apply` does, but leave values beyond the learned beyond it.
+
+        By quantiles there is nothing beyond: such values are 0 or 1.
+        """
+        some = self.of(columns)
         with np.errstate(over="ignore"):
-            scaled = (block / 2 - low) / np.where(span > 0, span, 1.0)
-        beyond: Float64 = np.where(span > 0, scaled, 0.0)
-        return beyond
+            scaled: Float64 = np.where(
+                some.constant, 0.0, some._scaled(block.astype(np.float64, copy=False))
+            )
+        return scaled
 
     def invert(self, scaled: Floats) -> Float64:
-        """From [0, 1] back to the columns' own units, shape (rows, n_columns)."""
-        share = scaled.astype(np.float64)  # else an offset costs what float32 rounds of it
-        values: Float64 = self.low * (1.0 - share) + self.high * share
-        return values
+        """Back to the columns' own units, shape (rows, n_columns).
 
+        By quantiles and powers, within the values that it was learned on.
+        """
+        values = scaled.astype(np.float64)  # else an offset costs what float32 rounds of it
+        if self.kind == "minmax":
+            units: Float64 = self.low * (1.0 - values) + self.high * values
+            return units
+        with np.errstate(over="ignore"):
+            units = self._between(values) if self.kind == "quantile" else self._moved_back(values)
+        return np.where(self.constant, self.low, units)
 
-def learn_scaling(source: Source, rows: Rows | None = None) -> MinMax:
-    """Learn the scaling of a matrix's columns from some of its rows, by default from all.
+    def check(self, n: int) -> None:
+        """Whether the arrays can be those of a scaling of `n` columns, wherever they come from.
 
-    Raises:
-        UserError: a value is missing or infinite, or the file cannot be read; fill it in, or drop
-            its row.
-    """
-    low, high = np.full(source.n_columns, np.inf), np.full(source.n_columns, -np.inf)
-    learned = np.full(source.n_rows, rows is None)
-    learned[rows] = True
-    for block_rows, columns, block in _finite_blocks(source):
-        known = block[learned[block_rows]]
-        if len(known):
-            low[columns] = np.minimum(low[columns], known.min(axis=0))
-            high[columns] = np.maximum(high[columns], known.max(axis=0))
-    return MinMax(low, high)
-
-
-def unit_interval(source: Source, scaling: MinMax | None, order: Rows | None = None) -> Float32:
-    """Read a matrix whose values are, or by the scaling become, numbers in [0, 1].
-
-    Only a part is held in another precision at any time.
-
-    Args:
-        source: the matrix in its file.
-        scaling: how columns are scaled; None if they must be in [0, 1] already.
-        order: the file's rows in the order they are wanted in, by default the file's.
-
-    Returns:
-        float32 of shape (n_rows, n_columns), C-contiguous.
-
-    Raises:
-        UserError: a value is missing, infinite or outside [0, 1], the file cannot be read, or its
-            data does not fit in memory; fill it in, or use --scale minmax, or fewer rows.
-    """
-    values = _allocated(source)
-    places = None if order is None else np.argsort(order)
-    for rows, columns, block in _finite_blocks(source):
-        if scaling is None:
-            with np.errstate(over="ignore", under="ignore"):
-                narrow = block.astype(np.float32)
-            _check_range(source, (rows, columns, block), narrow)
-        else:
-            narrow = scaling.apply(block, columns).astype(np.float32)
-        values[rows if places is None else places[rows], columns] = narrow
-    return values
-
-
-def _allocated(source: Source) -> Float32:
-    try:
-        return np.empty((source.n_rows, source.n_columns), dtype=np.float32)
-    except (MemoryError, ValueError):
-        size = 4 * source.n_rows * source.n_columns / 2**30
-        raise UserError(
-            f"{source.label}: {source.n_rows} rows of {source.n_columns} columns take "
-            f"{size:.1f} GiB, more than there is; use fewer rows"
-        ) from None
-
-
-def _finite_blocks(source: Source) -> Iterator[Block]:
-    for rows, columns, block in source.blocks():
-        place = _first(~np.isfinite(block))
-        if place is not None:
-            row, column = place
-            missing = np.isnan(block[row, column])
-            what = "a missing value (empty, null or NaN)" if missing else "an infinite value"
-            raise UserError(
-                f"{source.place(rows.start + row, columns.start + column)}: {what}; fill it in, or "
-                "drop the row or the column"
+        Raises:
+            ValueError: a part is missing or of another shape, not finite or not in order; scale
+                the data again.
+        """
+        if set(self.parts) != set(PARTS[self.kind]):
+            raise ValueError(
+                f"scaling: {self.kind} has {', '.join(PARTS[self.kind]) or 'no parts'}"
             )
-        yield rows, columns, block
+        shapes = {"quantiles": (N_QUANTILES, n)}
+        for name, part in self.arrays.items():
+            if part.shape != shapes.get(name, (n,)) or not np.isfinite(part).all():
+                raise ValueError(f"scaling: {name} is not that of {n} columns, all finite")
+        if not self._is_in_order():
+            raise ValueError(f"scaling: not the lowest and highest values of {n} columns")
 
-
-def _check_range(source: Source, where: Block, narrow: Float32) -> None:
-    """Refuse values outside [0, 1], as float32 sees them."""
-    place = _first((narrow < 0) | (narrow > 1))
-    if place is not None:
-        rows, columns, block = where
-        value = block[place]
-        raise UserError(
-            f"{source.place(rows.start + place[0], columns.start + place[1])}: the value "
-            f"{value:.9g} is outside [0, 1]; scale the columns with --scale minmax"
+    def _is_in_order(self) -> bool:
+        quantiles = self.parts.get("quantiles", np.stack([self.low, self.high]))
+        return bool(
+            (self.low <= self.high).all()
+            and (quantiles[0] == self.low).all()
+            and (quantiles[-1] == self.high).all()
+            and (quantiles[:-1] <= quantiles[1:]).all()
+            and (self.parts.get("spread", 1.0) > np.zeros(1)).all()
+            and (np.abs(self.parts.get("power", 0.0)) <= np.full(1, MOST)).all()
         )
 
+    def _scaled(self, block: Float64) -> Float64:
+        if self.kind == "quantile":
+            return self._shares(block)
+        if self.kind == "minmax":
+            # Halves, because the span of two finite numbers can overflow.
+            low, high = self.low / 2, self.high / 2
+            share: Float64 = (block / 2 - low) / np.where(high > low, high - low, 1.0)
+            return share
+        values = transformed(block, self.parts["power"]) if self.kind == "power" else block
+        scaled: Float64 = (values - self.parts["centre"]) / self.parts["spread"]
+        return scaled
 
-def _first(bad: Flags) -> tuple[int, int] | None:
-    """Row and column of the first marked value, by columns and then by rows."""
-    if not bad.any():
-        return None
-    column = int(bad.any(axis=0).argmax())
-    return int(bad[:, column].argmax()), column
+    def _moved_back(self, scaled: Float64) -> Float64:
+        """By centre and spread, and by the power."""
+        values: Float64 = self.parts["centre"] + self.parts["spread"] * scaled
+        if self.kind != "power":
+            return values
+        power = self.parts["power"]
+        ends = (transformed(end, power) for end in (self.low, self.high))
+        return np.clip(restored(np.clip(values, *ends), power), self.low, self.high)
+
+    def _shares(self, block: Float64) -> Float64:
+        """Between two quantiles in proportion; of a value that is several of them, the middle."""
+        quantiles = self.parts["quantiles"]
+        shares = np.empty(block.shape)
+        steps = np.linspace(0.0, 1.0, N_QUANTILES)
+        for j, known in enumerate(quantiles.T):
+            column = block[:, j]
+            upper = np.interp(column, known, steps)
+            lower = 1.0 - np.interp(-column, -known[::-1], steps)
+            shares[:, j] = (upper + lower) / 2
+        ends = np.where(block >= self.high, 1.0, shares)
+        return np.where(block <= self.low, 0.0, ends)
+
+    def _between(self, scaled: Float64) -> Float64:
+        """The value below which such a share of the training rows lies."""
+        quantiles = self.parts["quantiles"]
+        places = np.clip(scaled, 0.0, 1.0) * (N_QUANTILES - 1)
+        below = np.minimum(places.astype(np.int64), N_QUANTILES - 2)
+        share = places - below
+        low, high = (np.take_along_axis(quantiles, below + k, axis=0) for k in (0, 1))
+        values: Float64 = low * (1.0 - share) + high * share
+        return values

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -59,8 +59,14 @@ class Source:
 
     def place(self, row: int, column: int) -> str:
         """Name the file, the column and the 1-based row of a value, given its indices."""
-        named = str(column + 1) if self.column_names is None else quoted(self.column_names[column])
-        return f"{self.label}, column {named}, row {row + 1}{self.rows_counted}"
+        named = self.columns_named([column])
+        return f"{self.label}, {named}, row {row + 1}{self.rows_counted}"
+
+    def columns_named(self, columns: Iterable[int]) -> str:
+        """Name columns, given their places."""
+        names = self.column_names
+        named = [str(j + 1) if names is None else quoted(names[j]) for j in columns]
+        return f"column{'s' if len(named) > 1 else ''} {', '.join(named)}"
 
 
 def array_source(label: str, values: Array) -> Source:

@@ -20,7 +20,7 @@ from aes_lipi.arrays import Float32
 from aes_lipi.autoencoders.environments import ENVIRONMENT, Architecture, build_architecture
 from aes_lipi.autoencoders.network import Pair
 from aes_lipi.coevolution.state import Setup
-from aes_lipi.config import Study, Variant
+from aes_lipi.config import Study, Variant, scale_range
 from aes_lipi.data.dataset import Dataset
 from aes_lipi.data.load import clustering_of, data_key, settled_dialect
 from aes_lipi.data.plugged import data_digest, dataset_of
@@ -417,6 +417,9 @@ def architecture_of(variant: Variant, n_dim: int) -> Architecture:
 
     Unless it is given, the code of a user's own table has at most half of its columns: with more,
     nothing would be compressed.
+
+    Raises:
+        UserError: the scaled values lie beyond what the output can be; choose another scaling.
     """
     environment = load(ENVIRONMENT, variant.environment)
     if variant.input_noise is not None:
@@ -425,7 +428,13 @@ def architecture_of(variant: Variant, n_dim: int) -> Architecture:
     latent_size = environment.latent_size
     if variant.data is not None:
         latent_size = min(latent_size, max(1, n_dim // 2))
-    return build_architecture(environment, n_dim, sizes, variant.latent_size or latent_size)
+    made = build_architecture(environment, n_dim, sizes, variant.latent_size or latent_size)
+    if scale_range(variant.scale) == "unbounded" and made.decoder.layers[-1].activation != "linear":
+        raise UserError(
+            f"scale: {variant.scale} leaves values beyond [0, 1], which this environment's output "
+            "cannot be; choose minmax or quantile, or a linear output"
+        )
+    return made
 
 
 def trials_on_gpu(variant: Variant, free: int) -> int:

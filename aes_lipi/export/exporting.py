@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from aes_lipi.config import Variant, expanded
+from aes_lipi.config import Scale, Variant, expanded
 from aes_lipi.errors import UserError
 from aes_lipi.export.candidates import Choice, Target, choose
 from aes_lipi.export.formats import FORMATS
@@ -261,6 +261,17 @@ def _compared(what: str, before: int, after: int) -> tuple[str, str, str, str]:
     return what, f"{before:,}", f"{after:,}", share
 
 
+_TAKEN: Mapping[Scale, str] = {
+    "minmax": "scaled to [0, 1] by the smallest and largest value of each in the training rows",
+    "standard": "scaled by mean and standard deviation of each in the training rows",
+    "robust": "scaled by median and quartiles of each in the training rows",
+    "quantile": "scaled to [0, 1] by the share of training rows that lie below",
+    "power": "each to the power (Yeo-Johnson) that makes the training rows most like a normal "
+    "distribution, then scaled by mean and standard deviation",
+}
+"""What is said of a scaling's columns."""
+
+
 def _data(model: Model, rows: CheckedRows) -> list[str]:
     """Lines on the data that a model was trained on."""
     settings: Mapping[str, Any] = model.provenance.get("settings") or {}
@@ -280,8 +291,7 @@ def _data(model: Model, rows: CheckedRows) -> list[str]:
     if rows.n_rows is not None:
         train, validation, test = rows.n_rows
         lines.append(f"{train:,} rows to train, {validation:,} to validate, {test:,} to test.")
-    scaled = "scaled to [0, 1] by the smallest and largest value of each in the training rows"
-    taken = scaled if model.scaling else "values in [0, 1]"
+    taken = _TAKEN[model.scaling.kind] if model.scaling else "values in [0, 1]"
     lines.append(f"{model.architecture.n_dim} columns, {taken}.")
     if model.columns is not None:
         lines.append(f"Columns, in this order: {_listed(model.columns)}.")

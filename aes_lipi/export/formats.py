@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from aes_lipi.arrays import Float32, Floats
 from aes_lipi.autoencoders.network import Activation, Network, NetworkLayout, Pair
+from aes_lipi.data.scaling import Scaling
 from aes_lipi.export.onnx import onnx_package
 from aes_lipi.export.package import Package
+from aes_lipi.export.scaling_lines import lines_of
 from aes_lipi.models import Model, model_bytes
 from aes_lipi.models.model import row_errors
 
@@ -48,16 +50,6 @@ code = run("encoder", rows)  # rows: float32, (rows, columns), in [0, 1]
 reconstruction = run("decoder", code)
 score = np.abs(rows - reconstruction).mean(axis=1)  # of each row: high if it is strange
 """
-_SCALED = """\
-low, high = (np.array(about["scaling"][bound]) for bound in ("low", "high"))
-scaled = (rows - low) / np.where(high > low, high - low, np.inf)  # rows: in their own units
-scaled = scaled + (rows != low) * (high == low)  # what was constant in training, and is not now
-inside = np.clip(scaled, 0, 1) * (high > low)
-code = run("encoder", inside.astype(np.float32))
-decoded = run("decoder", code)
-reconstruction = low + (high - low) * decoded
-score = np.abs(scaled - decoded).mean(axis=1)  # of each row: high if it is strange
-"""
 
 
 def _safetensors(model: Model) -> Package:
@@ -70,12 +62,21 @@ def _safetensors(model: Model) -> Package:
         encode=model.encode,
         reconstruct=model.reconstruct,
         score=model.score,
-        usage=_READ + (_AS_THEY_ARE if model.scaling is None else _SCALED),
+        usage=_READ + _use(model.scaling),
     )
 
 
+def _use(scaling: Scaling | None) -> str:
+    """The lines on how the networks are run."""
+    if scaling is None:
+        return _AS_THEY_ARE
+    named = ", ".join(f'"{name}"' for name in scaling.arrays)
+    read = f'{", ".join(scaling.arrays)} = (np.array(about["scaling"][part]) for part in ({named}))'
+    return f"{read}\n\n\n{lines_of(scaling, 'numpy')}"
+
+
 _TORCH_FILE = "model.pt"
-_LOW, _HIGH = "scaling.low", "scaling.high"
+_SCALING = "scaling."
 
 _LOAD = """\
 from collections import OrderedDict
@@ -101,21 +102,12 @@ _TORCH_AS_THEY_ARE = """\
 code = model.encoder(rows)  # rows: float32, (rows, columns), in [0, 1]
 reconstruction = model.decoder(code)
 score = (rows - reconstruction).abs().mean(1)  # of each row: high if it is strange"""
-_TORCH_SCALED = """\
-scaled = (rows - low) / torch.where(high > low, high - low, torch.inf)  # rows: in their own units
-scaled = scaled + (rows != low) * (high == low)  # what was constant in training, and is not now
-inside = torch.clip(scaled, 0, 1) * (high > low)
-code = model.encoder(inside.float())
-decoded = model.decoder(code)
-reconstruction = low + (high - low) * decoded
-score = (scaled - decoded).abs().mean(1)  # of each row: high if it is strange"""
-_POP = '\nlow, high = weights.pop("scaling.low"), weights.pop("scaling.high")'
 _LAST: Mapping[Activation, str] = {"relu": "ReLU", "sigmoid": "Sigmoid", "linear": "Identity"}
 """Of a layer by its activation: the module of `torch.nn`."""
 
 
 def _torch(model: Model) -> Package:
-    """`encoder.<k>.weight` and so on, the keys of `nn.Sequential`s; float64 bounds of a scaling."""
+    """`encoder.<k>.weight` and so on, the keys of `nn.Sequential`s; float64 arrays of a scaling."""
     import torch  # noqa: PLC0415 - slow to import
     from torch import nn  # noqa: PLC0415
 
@@ -128,7 +120,8 @@ def _torch(model: Model) -> Package:
     )
     weights: dict[str, torch.Tensor] = dict(module.state_dict())
     if model.scaling is not None:
-        weights |= {_LOW: torch.tensor(model.scaling.low), _HIGH: torch.tensor(model.scaling.high)}
+        arrays = model.scaling.arrays.items()
+        weights |= {f"{_SCALING}{name}": torch.tensor(array) for name, array in arrays}
     content = io.BytesIO()
     torch.save(weights, content)
     return Package(
@@ -169,12 +162,14 @@ def _run(module: nn.Module, model: Model, rows: Floats) -> Floats:
 
 
 def _usage(model: Model) -> str:
-    scaled = model.scaling is not None
+    scaling = model.scaling
+    arrays = () if scaling is None else scaling.arrays
+    popped = [f'\n{name} = weights.pop("{_SCALING}{name}")' for name in arrays]
     code = _LAST[model.architecture.encoder.layers[-1].activation]
     return _LOAD.format(
-        scaling=_POP if scaled else "",
+        scaling="".join(popped),
         code=code,
-        use=_TORCH_SCALED if scaled else _TORCH_AS_THEY_ARE,
+        use="\n\n" + lines_of(scaling, "torch") if scaling else _TORCH_AS_THEY_ARE,
     )
 
 

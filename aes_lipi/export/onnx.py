@@ -9,13 +9,13 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from aes_lipi._version import __version__
 from aes_lipi.arrays import Float32, Floats
 from aes_lipi.autoencoders.network import NetworkLayout
-from aes_lipi.data.scaling import MinMax
+from aes_lipi.data.scaling import Scaling
 from aes_lipi.errors import UserError
+from aes_lipi.export.onnx_scaling import scaled, unscaled
 from aes_lipi.export.package import Package
 from aes_lipi.models import Model
 
@@ -82,22 +82,21 @@ def _runtime() -> Any:
     return onnxruntime
 
 
-def _check_units(scaling: MinMax | None) -> None:
+def _check_units(scaling: Scaling | None) -> None:
     """Whether the graphs' arithmetic can hold the spans of the columns.
 
     Raises:
         UserError: a column spans more than float64 does; export as safetensors, or rescale.
     """
-    if scaling is not None and not np.isfinite(_span(scaling)).all():
+    if scaling is None:
+        return
+    with np.errstate(over="ignore"):
+        span = scaling.high - scaling.low
+    if not np.isfinite(span).all():
         raise UserError(
             "--format onnx: a column spans more than float64 can hold; export as safetensors, or "
             "rescale the data"
         )
-
-
-def _span(scaling: MinMax) -> npt.NDArray[np.float64]:
-    with np.errstate(over="ignore"):
-        return scaling.high - scaling.low
 
 
 def _session(runtime: Any, content: bytes, output: str) -> Callable[[Floats], Any]:
@@ -142,45 +141,11 @@ class _Graph:
             source = self.add(kinds[layer.activation], [value], f"{name}.output")
         return source
 
-    def scaled(self, scaling: MinMax) -> tuple[str, str]:
-        """Append what `Units.scaled` and `Units.within` do to the rows; the names of both."""
-        from onnx import TensorProto  # noqa: PLC0415
-
-        span = _span(scaling)
-        low = self.constant("scaling.low", scaling.low)
-        constant = self.constant("scaling.constant", (span == 0).astype(np.float64))
-        varying = self.constant("scaling.varying", (span > 0).astype(np.float64))
-        divisor = self.constant("scaling.divisor", np.where(span > 0, span, np.inf))
-        bounds = [self.constant(f"scaling.{bound}", np.float64(bound)) for bound in (0, 1)]
-        above = self.add("Sub", [_ROWS, low], "scaling.above_low")
-        share = self.add("Div", [above, divisor], "scaling.share")
-        same = self.add("Equal", [_ROWS, low], "scaling.same")
-        other = self.add("Not", [same], "scaling.other")
-        changes = self.add("Cast", [other], "scaling.changes", to=TensorProto.DOUBLE)
-        surprise = self.add("Mul", [changes, constant], "scaling.surprise")
-        scaled = self.add("Add", [share, surprise], "scaling.scaled")
-        clipped = self.add("Clip", [scaled, *bounds], "scaling.clipped")
-        within = self.add("Mul", [clipped, varying], "scaling.within")
-        return (
-            self.add("Cast", [scaled], "scaling.targets", to=TensorProto.FLOAT),
-            self.add("Cast", [within], "scaling.rows", to=TensorProto.FLOAT),
-        )
-
     def score(self, rows: str, decoded: str) -> str:
         """Append the mean absolute error of each row."""
         apart = self.add("Sub", [rows, decoded], "score.difference")
         error = self.add("Abs", [apart], "score.errors")
         return self.add("ReduceMean", [error], _SCORE, axes=[1], keepdims=0)
-
-    def unscaled(self, scaling: MinMax, source: str) -> str:
-        """Append what `MinMax.invert` does."""
-        from onnx import TensorProto  # noqa: PLC0415
-
-        low = self.constant("units.low", scaling.low)
-        span = self.constant("units.span", _span(scaling))
-        share = self.add("Cast", [source], "units.share", to=TensorProto.DOUBLE)
-        stretched = self.add("Mul", [share, span], "units.stretched")
-        return self.add("Add", [stretched, low], "units.rows")
 
 
 def _model_of(model: Model, *, encoder: bool, decoder: bool) -> onnx.ModelProto:
@@ -193,13 +158,13 @@ def _model_of(model: Model, *, encoder: bool, decoder: bool) -> onnx.ModelProto:
     targets = rows = _ROWS
     if encoder:
         if model.scaling is not None:
-            targets, rows = graph.scaled(model.scaling)
+            targets, rows = scaled(graph, model.scaling, _ROWS)
         last = graph.dense("encoder", architecture.encoder, pair.encoder.genome, rows)
         code = graph.add("Identity", [last], _CODE)
         outputs.append(_value(_CODE, architecture.latent_size))
     if decoder:
         decoded = graph.dense("decoder", architecture.decoder, pair.decoder.genome, code)
-        last = decoded if model.scaling is None else graph.unscaled(model.scaling, decoded)
+        last = decoded if model.scaling is None else unscaled(graph, model.scaling, decoded)
         graph.add("Identity", [last], _RECONSTRUCTION)
         outputs.append(_value(_RECONSTRUCTION, architecture.n_dim, in_units))
     if encoder and decoder:

@@ -140,7 +140,7 @@ def _seconds(function: Callable[[Floats], Any], rows: Floats, calls: int) -> flo
 
 
 _MOST_ROWS = 10_000
-_MEASURED_TOLERANCE = 1e-3  # of an L1 in [0, 1]: above what engines and devices differ by
+_MEASURED_TOLERANCE = 1e-3  # of an L1 of scaled values: above what engines and devices differ by
 _TOLERANCE = 1e-4
 """Of reconstructions in [0, 1], and of codes as a share of the largest: some hundred times what
 float32 rounds in a network of a few layers, and far below what a wrong weight does."""
@@ -243,8 +243,7 @@ def largest_difference(
         UserError: reconstructions, scores or codes differ by more than rounding, which is a fault
             of this package: report it.
     """
-    found = np.abs(trained.reconstruct(rows.values) - package.reconstruct(rows.values))
-    difference = float((found / _spans(trained)).max(initial=0.0))
+    difference = _apart(trained, trained.reconstruct(rows.values), package.reconstruct(rows.values))
     _check("reconstructions", difference, rows)
     scores = trained.score(rows.values)
     apart = np.abs(scores - package.score(rows.values)).max(initial=0.0)
@@ -256,6 +255,21 @@ def largest_difference(
         scale = max(1.0, float(np.abs(code).max()))
         _check("codes", float(np.abs(code - package.encode(rows.values)).max()) / scale, rows)
     return difference
+
+
+def _apart(model: Model, one: Floats, other: Floats) -> float:
+    """The largest difference of two reconstructions, as a share of the columns' spans.
+
+    Powers and quantiles stretch some values more than others: there, the spans are those of the
+    columns as they are or as they are scaled, whichever is kinder to a value.
+    """
+    shares = np.abs(one - other) / _spans(model)
+    scaling = model.scaling
+    if scaling is not None and scaling.kind in ("power", "quantile"):
+        low, high = scaling.bounds
+        span = np.where(high > low, high - low, 1.0)
+        shares = np.minimum(shares, np.abs(scaling.beyond(one) - scaling.beyond(other)) / span)
+    return float(shares.max(initial=0.0))
 
 
 def _check(what: str, difference: float, rows: CheckedRows) -> None:

@@ -16,7 +16,8 @@ from aes_lipi.autoencoders.environments import (
     build_architecture,
 )
 from aes_lipi.autoencoders.network import Activation, Layer, NetworkLayout, chain
-from aes_lipi.data.scaling import MinMax
+from aes_lipi.config import Scale
+from aes_lipi.data.scaling import Scaling
 from aes_lipi.models.model import Compaction, Model
 
 _MODEL_FORMAT = 2
@@ -53,8 +54,13 @@ class _Architecture(_Strict):
 
 
 class _Scaling(_Strict):
+    kind: Scale = "minmax"
     low: list[float]
     high: list[float]
+    centre: list[float] | None = None
+    spread: list[float] | None = None
+    power: list[float] | None = None
+    quantiles: list[list[float]] | None = None
 
 
 class Description(_Strict):
@@ -67,7 +73,8 @@ class Description(_Strict):
         provenance: where the model comes from.
         n_others: further centres in the file.
         n_recorded: centres of recorded generations in the file.
-        scaling: smallest and largest value of every column of the data, which become 0 and 1.
+        scaling: its kind (`minmax` where it is not said), smallest and largest value of every
+            column of the data, and the further arrays of its kind.
         columns: names of the data's columns.
         compaction: of a compact model, what became of the original.
     """
@@ -82,19 +89,19 @@ class Description(_Strict):
     columns: list[str] | None = None
     compaction: Compaction | None = None
 
-    def scaling_of(self, n_dim: int) -> MinMax | None:
+    def scaling_of(self, n_dim: int) -> Scaling | None:
         """The scaling of so many columns.
 
         Raises:
-            ValueError: the lowest and highest values are not of that many columns, or are
-                exchanged.
+            ValueError: its arrays are not those of its kind and of that many columns.
         """
         if self.scaling is None:
             return None
-        low, high = (np.array(each, np.float64) for each in (self.scaling.low, self.scaling.high))
-        if low.shape != (n_dim,) or high.shape != (n_dim,) or (low > high).any():
-            raise ValueError(f"scaling: not the lowest and highest values of {n_dim} columns")
-        return MinMax(low, high)
+        told = self.scaling.model_dump(exclude={"kind"}, exclude_none=True)
+        arrays = {name: np.array(values, np.float64) for name, values in told.items()}
+        scaling = Scaling(self.scaling.kind, arrays.pop("low"), arrays.pop("high"), arrays)
+        scaling.check(n_dim)
+        return scaling
 
     def columns_of(self, n_dim: int) -> tuple[str, ...] | None:
         """The names of so many columns.
@@ -109,7 +116,6 @@ class Description(_Strict):
 
 def write_description(model: Model, n_recorded: int) -> str:
     """The description as JSON, the same text for the same content."""
-    scaling = model.scaling
     described = {
         "format": _MODEL_FORMAT,
         "digest": UNSEALED,
@@ -117,11 +123,16 @@ def write_description(model: Model, n_recorded: int) -> str:
         "provenance": dict(model.provenance),
         "n_others": len(model.others),
         "n_recorded": n_recorded,
-        "scaling": scaling and {"low": scaling.low.tolist(), "high": scaling.high.tolist()},
+        "scaling": model.scaling and _described_scaling(model.scaling),
         "columns": model.columns,
         "compaction": model.compaction and dataclasses.asdict(model.compaction),
     }
     return json.dumps(described, sort_keys=True)
+
+
+def _described_scaling(scaling: Scaling) -> dict[str, Any]:
+    kind = {} if scaling.kind == "minmax" else {"kind": scaling.kind}
+    return {**kind, **{name: array.tolist() for name, array in scaling.arrays.items()}}
 
 
 def read_description(text: str) -> tuple[Description, Architecture]:

@@ -17,7 +17,7 @@ from aes_lipi.arrays import Float32, Floats
 from aes_lipi.autoencoders.compaction import compact
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.network import Network, NetworkLayout, Pair
-from aes_lipi.data.scaling import MinMax
+from aes_lipi.data.scaling import Scaling
 
 _Index = Annotated[int, Field(ge=0, lt=2**63)]
 
@@ -28,16 +28,16 @@ class Units:
 
     Attributes:
         n_dim: their width.
-        scaling: of the columns to [0, 1]; None if they lie there.
+        scaling: of the columns; None if they are taken as they are, in [0, 1].
         columns: their names, if they have names.
     """
 
     n_dim: int
-    scaling: MinMax | None = None
+    scaling: Scaling | None = None
     columns: tuple[str, ...] | None = None
 
     def to_network(self, x: Any) -> Float32:
-        """Rows (rows, n_dim) in the user's units, or a table of them, as float32 in [0, 1].
+        """Rows (rows, n_dim) in the user's units, or a table of them, scaled: float32.
 
         Raises:
             ValueError: the shape is another, a value is not finite, or a table's columns are not
@@ -46,17 +46,14 @@ class Units:
         return self.within(self.scaled(x))
 
     def within(self, rows: Float32) -> Float32:
-        """Scaled rows as the network sees them: within [0, 1], and 0 where training was constant.
+        """Scaled rows as the network sees them: clipped to the values that it was trained on.
 
         Rows that are not scaled stay as they are.
         """
-        if self.scaling is None:
-            return rows
-        inside: Float32 = np.clip(rows, 0, 1) * (self.scaling.high > self.scaling.low)
-        return inside
+        return rows if self.scaling is None else self.scaling.within(rows).astype(np.float32)
 
     def scaled(self, x: Any) -> Float32:
-        """The same, but what lies beyond the values trained on lies beyond [0, 1].
+        """The same, but what lies beyond the values trained on is not clipped.
 
         A column that was constant in training has no scale: it is 0, and 1 where it has changed.
 
@@ -68,14 +65,14 @@ class Units:
             unscaled: Float32 = self._checked(matrix(x, self.n_dim))
             return unscaled
         values = self._checked(matrix(x, self.n_dim, np.float64))
-        low, high = self.scaling.low, self.scaling.high
-        rows = self.scaling.beyond(values) + ((values != low) & (low == high))
+        has_changed = (values != self.scaling.low) & self.scaling.constant
+        rows = self.scaling.beyond(values) + has_changed
         with np.errstate(over="ignore"):
             scaled: Float32 = rows.astype(np.float32)
         return scaled
 
     def from_network(self, y: Float32) -> Floats:
-        """Rows in [0, 1] in the user's units: float32, or float64 where they are scaled."""
+        """What a network puts out, in the user's units: float32, or float64 where it is scaled."""
         return y if self.scaling is None else self.scaling.invert(y)
 
     def _table(self, x: Any) -> Any:
@@ -207,7 +204,7 @@ class Model:
         pair: the best pair of its trial.
         others: every cell's centre, in cell order, if the study stored them all.
         provenance: study, variant, trial, cell and settings it comes from.
-        scaling: of the data to [0, 1]; None if they lie there.
+        scaling: of the data; None if they were taken as they were, in [0, 1].
         columns: names of the data's columns, if they have names.
         compaction: of a compact model, what became of the original.
     """
@@ -216,7 +213,7 @@ class Model:
     pair: Pair
     others: tuple[Pair, ...] = ()
     provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    scaling: MinMax | None = None
+    scaling: Scaling | None = None
     columns: tuple[str, ...] | None = None
     compaction: Compaction | None = None
 
@@ -255,7 +252,7 @@ class Model:
     def score(self, x: Any) -> Float32:
         """How badly each row (rows, n_dim) is reconstructed: float32, (rows,).
 
-        The mean absolute error over the columns, each scaled to [0, 1]: high for a row that is
+        The mean absolute error over the columns, each scaled as in training: high for a row that is
         unlike those the model was trained on. The network sees values beyond those it was trained
         on as the nearest that it was; the error is to the values as they are. A column that was
         constant in training has no scale: it counts as 1 where it has changed.

@@ -19,7 +19,7 @@ from own_tables import load_file, problem, read_matrix
 from pyarrow import parquet
 
 from aes_lipi.arrays import Float32
-from aes_lipi.data import scaling
+from aes_lipi.data import fitting
 from aes_lipi.data.dataset import Dataset
 from aes_lipi.data.files import file_digest
 from aes_lipi.errors import UserError
@@ -170,7 +170,7 @@ def test_errors_of_the_caller_are_not_the_file_s(
 
     path = tmp_path / f"x.{extension}"
     write(path, VALUES)
-    monkeypatch.setattr(scaling, "_first", fail)
+    monkeypatch.setattr(fitting, "_first", fail)
     with pytest.raises(ValueError, match="a fault of ours"):
         read_matrix(path)
 

@@ -22,8 +22,8 @@ from own_tables import load_file
 from pyarrow import parquet
 
 from aes_lipi.data.files import file_digest
+from aes_lipi.data.fitting import read_scaled
 from aes_lipi.data.load import file_source
-from aes_lipi.data.scaling import unit_interval
 from aes_lipi.data.source import Source
 from aes_lipi.errors import UserError
 
@@ -50,7 +50,7 @@ def assert_read(
     """The table is read as the values, under these names."""
     source = read(path, content, **settings)
     assert source.column_names == (None if names is None else tuple(names))
-    np.testing.assert_array_equal(unit_interval(source, None), VALUES.astype(np.float32))
+    np.testing.assert_array_equal(read_scaled(source, None), VALUES.astype(np.float32))
     return source
 
 
@@ -251,7 +251,7 @@ def test_a_last_column_without_values_is_missing_values(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     rows = "".join(f"{row},\n" for row in text_of().splitlines())
     with pytest.raises(UserError, match="column 'e', row 1 below the header: a missing value"):
-        unit_interval(read(path, f"a,b,c,d,e\n{rows}"), None)
+        read_scaled(read(path, f"a,b,c,d,e\n{rows}"), None)
 
 
 @pytest.mark.parametrize("options", [
@@ -360,7 +360,7 @@ def test_lists_are_columns(
     monkeypatch.setattr("aes_lipi.data.columnar.BLOCK_VALUES", 60)
     source = read(path)
     assert source.column_names == ("a", *(f"emb[{k}]" for k in range(6)))
-    matrix = unit_interval(source, None)
+    matrix = read_scaled(source, None)
     np.testing.assert_array_equal(matrix[:, 1:], values.reshape(50, 6))
 
 
@@ -379,7 +379,7 @@ def test_lists_that_are_no_columns_are_refused(tmp_path: Path, lists: Any, said:
     path = tmp_path / "x.parquet"
     parquet.write_table(pa.table({"emb": lists}), path)
     with pytest.raises(UserError) as caught:
-        unit_interval(read(path), None)
+        read_scaled(read(path), None)
     assert said in str(caught.value)
 
 

@@ -79,7 +79,7 @@ def test_infinite_value(tmp_path: Path, kind: Format, value: float, scale: str) 
 
 @every_format
 @pytest.mark.parametrize("value", [1.5, -0.25, 1e300, -1e-3])
-def test_value_outside_the_unit_interval(tmp_path: Path, kind: Format, value: float) -> None:
+def test_value_outside_the_read_scaled(tmp_path: Path, kind: Format, value: float) -> None:
     path = tmp_path / kind.name
     kind.write(path, frame_with(value))
     expected = (

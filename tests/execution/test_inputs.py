@@ -19,7 +19,8 @@ from studies import Killer, assert_same_study, run_study
 
 from aes_lipi.config import Study, StudyFile, Variant, resolve_study
 from aes_lipi.data.dataset import Dataset
-from aes_lipi.data.scaling import MinMax
+from aes_lipi.data.scaling import Scaling
+from aes_lipi.errors import UserError
 from aes_lipi.execution import inputs
 from aes_lipi.execution.inputs import DATASETS_KEPT, SetupCache, inputs_of
 from aes_lipi.execution.run import Summary
@@ -38,7 +39,7 @@ def write(path: Path) -> Path:
 
 
 def test_mapped_data_are_the_same_and_cannot_be_changed() -> None:
-    scaling = MinMax(np.zeros(3), np.ones(3))
+    scaling = Scaling("minmax", np.zeros(3), np.ones(3))
     dataset = replace(random_dataset(11, 3), columns=("a", "b", "c"), scaling=scaling)
     with inputs._shared(dataset) as held:
         mapped = held.mapped()
@@ -145,3 +146,12 @@ def test_copies_of_several_data_sets_share_the_room() -> None:
     first = cache.setup(small(1), provide)
     cache.setup(small(2), provide)
     assert cache.setup(small(1), provide) is not first
+
+
+@pytest.mark.parametrize("scale", ["standard", "robust", "power"])
+def test_a_scaling_beyond_the_unit_interval_takes_an_output_that_can_be_there(
+    scale: str, tmp_path: Path
+) -> None:
+    [variant] = study_of(write(tmp_path / "x.parquet"), scale=scale).variants
+    with pytest.raises(UserError, match=f"scale: {scale} leaves values beyond .* linear output"):
+        inputs.prepare(variant)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +15,12 @@ import pytest
 from helpers import random_pair
 
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
-from aes_lipi.data.scaling import MinMax
+from aes_lipi.config import Scale
+from aes_lipi.data.fitting import learn_scaling
+from aes_lipi.data.scaling import Scaling
+from aes_lipi.data.source import array_source
 from aes_lipi.export import FORMATS, Exported
-from aes_lipi.models import Model, read_model
+from aes_lipi.models import Model, read_model, save_model
 
 Rows = npt.NDArray[np.floating]
 
@@ -39,10 +43,12 @@ for folder in sorted(path.resolve() for path in Path(".").iterdir() if path.is_d
     np.save("found.npy", np.asarray(found.detach() if "import torch" in usage else found))
 """
 
-HARD = MinMax(np.array([12345.678, 1.7e9, 0.0]), np.array([12345.678, 1.7e9 + 86_400, 1e-30]))
+HARD = Scaling(
+    "minmax", np.array([12345.678, 1.7e9, 0.0]), np.array([12345.678, 1.7e9 + 86_400, 1e-30])
+)
 
 
-def untrained(environment: str, scaling: MinMax | None = None) -> Model:
+def untrained(environment: str, scaling: Scaling | None = None) -> Model:
     n_dim = 7 if scaling is None else len(scaling.low)
     architecture = build_architecture(ENVIRONMENTS[environment], n_dim, (4,), 3)
     model = Model(architecture, random_pair(architecture, 0), scaling=scaling)
@@ -56,6 +62,25 @@ def pruned_to_nothing() -> Model:
     for network in (model.pair.encoder, model.pair.decoder):
         network.genome[:] = 0
     return model
+
+
+def scaled(kind: Scale) -> tuple[Model, Rows]:
+    """A model that scales columns of several kinds, and rows of which some lie beyond."""
+    rng = np.random.default_rng(7)
+    columns: list[Rows] = [
+        rng.normal(size=200),
+        1e3 * rng.lognormal(size=200),
+        -rng.exponential(size=200),
+    ]
+    columns += [
+        rng.integers(0, 2, 200) * 1.0,
+        np.full(200, 4.5),
+        1.7e9 + rng.integers(0, 86_400, 200),
+    ]
+    columns.append(np.maximum(columns[0], 0))
+    rows = np.column_stack(columns)
+    scaling = learn_scaling(array_source("'x'", rows[:150]), kind=kind)
+    return untrained("AutoencoderBinaryClustering_Large", scaling), rows
 
 
 def cases(study: Path, table: Path) -> Iterator[tuple[str, Model, Rows]]:
@@ -73,6 +98,9 @@ def cases(study: Path, table: Path) -> Iterator[tuple[str, Model, Rows]]:
     yield "nothing", pruned_to_nothing().compacted(), bits
     shares = np.random.default_rng(1).random((9, 3))
     hard = untrained("AutoencoderBinaryClustering_Large", HARD)
+    for kind in get_args(Scale):
+        model, rows = scaled(kind)
+        yield kind, model.for_use(), rows
     yield "hard", hard.for_use(), HARD.low + (HARD.high - HARD.low) * shares
 
 
@@ -90,12 +118,32 @@ def test_files_work_without_this_package(
         np.save(tmp_path / case / "rows.npy", rows)
         expected[case] = (model, rows)
     subprocess.run([sys.executable, "-c", ALONE], cwd=tmp_path, check=True, timeout=120)
-    assert len(expected) == 7
+    assert len(expected) == 12
     for case, (model, rows) in expected.items():
         span = np.where(np.ptp(rows, axis=0) > 0, np.ptp(rows, axis=0), np.abs(rows).max() + 1)
         apart = np.abs(np.load(tmp_path / case / "found.npy") - model.reconstruct(rows)) / span
         assert apart.max() < 1e-5, case
     assert (np.load(tmp_path / "nothing" / "found.npy") == 0.5).all()
+
+
+@pytest.mark.parametrize("kind", get_args(Scale))
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_scaling_is_part_of_every_export(name: str, kind: Scale, tmp_path: Path) -> None:
+    model, rows = scaled(kind)
+    package = FORMATS[name](model)
+    assert model.scaling is not None
+    reconstruction = model.reconstruct(rows)
+    assert ((reconstruction >= model.scaling.low) | (kind in {"standard", "robust"})).all()
+    span = np.where(np.ptp(rows, axis=0) > 0, np.ptp(rows, axis=0), 1.0)
+    assert np.abs((package.reconstruct(rows) - reconstruction) / span).max() < 1e-6
+    score, code = model.score(rows), model.encode(rows)
+    np.testing.assert_allclose(package.score(rows), score, rtol=1e-5)
+    np.testing.assert_allclose(package.encode(rows), code, rtol=1e-5, atol=1e-6)
+    save_model(tmp_path / "m.safetensors", model)
+    again = read_model(tmp_path / "m.safetensors")
+    assert np.array_equal(again.reconstruct(rows), reconstruction)
+    assert again.scaling is not None
+    assert again.scaling.kind == kind
 
 
 def test_the_card_has_these_lines(exports: Mapping[str, Exported]) -> None:

@@ -22,7 +22,7 @@ from studies import run_study
 from aes_lipi.analysis.report import analyse
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
 from aes_lipi.autoencoders.network import Network, Pair
-from aes_lipi.data.scaling import MinMax
+from aes_lipi.data.scaling import Scaling
 from aes_lipi.errors import UserError
 from aes_lipi.export import FORMATS, Exported, export, write_model
 from aes_lipi.export.candidates import Choice
@@ -176,7 +176,7 @@ def test_flags_that_make_no_sense_are_refused(
 
 def test_spans_beyond_float64_are_refused_for_onnx_alone(tmp_path: Path) -> None:
     architecture = build_architecture(ENVIRONMENTS["AutoencoderBinaryClustering"], 2, (2,), 1)
-    scaling = MinMax(np.array([0.0, -1.7e308]), np.array([1.0, 1.7e308]))
+    scaling = Scaling("minmax", np.array([0.0, -1.7e308]), np.array([1.0, 1.7e308]))
     model = Model(architecture, random_pair(architecture, 0), scaling=scaling)
     with pytest.raises(UserError, match="spans more than float64"):
         FORMATS["onnx"](model)

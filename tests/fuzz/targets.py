@@ -31,7 +31,7 @@ from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
 from aes_lipi.autoencoders.network import Network, Pair
 from aes_lipi.config import StudyFile, Variant, list_presets, load_study_file, resolve_study
 from aes_lipi.config.presets import presets_directory
-from aes_lipi.data.scaling import MinMax
+from aes_lipi.data.scaling import Scaling
 from aes_lipi.errors import UserError
 from aes_lipi.models import Model, Place, load_recorded, read_model
 from aes_lipi.models.files import model_bytes, sealed
@@ -134,7 +134,9 @@ def model_files() -> list[bytes]:
         )
         others = (pair, pair) if number % 2 else ()
         model = Model(architecture, pair, others, {"study": "x", "trial": 1})
-        scaling = MinMax(np.array([0.0, -5.0, 1e9, 0.0]), np.array([1.0, 5.0, 1e9, 1e-9]))
+        scaling = Scaling(
+            "minmax", np.array([0.0, -5.0, 1e9, 0.0]), np.array([1.0, 5.0, 1e9, 1e-9])
+        )
         own = replace(model, scaling=scaling, columns=("a", "b", "c", "d"))
         recorded = {Place(t, 0): pair for t in range(2)}
         files += [model_bytes(model), model_bytes(own, recorded), model_bytes(own.compacted())]
