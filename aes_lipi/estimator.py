@@ -21,6 +21,7 @@ from aes_lipi.coevolution.result import judge
 from aes_lipi.coevolution.schedule import Schedule
 from aes_lipi.coevolution.state import Setup, TrialState
 from aes_lipi.config import DATA_FIELDS, Variant, describe
+from aes_lipi.config.defaults import in_present_words
 from aes_lipi.data.dataset import DataPurpose, Dataset, data_stream
 from aes_lipi.data.fitting import learn_scaling, read_scaled
 from aes_lipi.data.source import array_source
@@ -62,7 +63,7 @@ _BATCH_SIZE = 16
 _MEANINGLESS = (
     *(*DATA_FIELDS, "rng_seed"),  # come from X and random_state
     *("ann_digest", "plugins_digest"),  # guard what is stopped and resumed
-    *("record_test_loss", "retrieval_measures", "store_recorded"),  # are for tables and files
+    *("record_test_loss", "retrieval_measures", "store_generations"),  # are for tables and files
 )
 """Fields of `Variant` that an estimator has no use for."""
 
@@ -246,7 +247,7 @@ class AutoencoderRing(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """
         given = self.get_params(deep=False)
         named = {name: given[name] for name in given if name in Variant.model_fields}
-        settings = self.settings or {}
+        settings = in_present_words(self.settings or {})
         _check_names(settings, named)
         hidden, latent = _default_widths(n_features)
         named["hidden_sizes"] = hidden if self.hidden_sizes is None else self.hidden_sizes

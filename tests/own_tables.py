@@ -48,7 +48,7 @@ def own_data(path: Path, **settings: Any) -> Study:
         "scale": "minmax",
         "hidden_sizes": [6],
         "epochs": 6,
-        "store_recorded": True,
+        "store_generations": "recorded",
         "pruned_weights": "frozen",
         **settings,
     }

@@ -30,7 +30,7 @@ from aes_lipi.models import (
     read_model,
     save_model,
 )
-from aes_lipi.models.files import METADATA_KEY, sealed
+from aes_lipi.models.files import METADATA_KEY, measured_centres, sealed
 
 ARCHITECTURE = build_architecture(ENVIRONMENTS["AutoencoderBinaryClustering"], 4, (3,), 2)
 SCALING = Scaling("minmax", np.array([-1.0, 0.0, 1e9, 5.0]), np.array([1.0, 10.0, 1e9 + 4, 5.0]))
@@ -159,7 +159,7 @@ def test_centres_of_recorded_generations_are_kept_and_the_bits_do_not_depend_on_
     tmp_path: Path,
 ) -> None:
     settings: dict[str, Any] = {"prune_method": "random", "record_interval": 2, "epochs": 4}
-    run_study(tiny_study(trials=1, store_recorded=True, **settings), tmp_path / "kept")
+    run_study(tiny_study(trials=1, store_generations="recorded", **settings), tmp_path / "kept")
     run_study(tiny_study(trials=1, **settings), tmp_path / "not")
     [kept] = (tmp_path / "kept/models").rglob("*.safetensors")
     [bare] = (tmp_path / "not/models").rglob("*.safetensors")
@@ -175,12 +175,29 @@ def test_centres_of_recorded_generations_are_kept_and_the_bits_do_not_depend_on_
     assert np.array_equal(last.pair.decoder.genome, model.pair.decoder.genome)
     assert last.provenance["generation"] == 3
     for path, place in ((kept, Place(1, 0)), (kept, Place(0, 4)), (bare, Place(3, best))):
-        with pytest.raises(UserError, match=r"holds no centre.*store_recorded"):
+        with pytest.raises(UserError, match=r"holds no centre.*store_generations"):
             load_recorded(path, place)
 
 
+def test_the_centres_of_all_generations_are_kept_whatever_is_recorded(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"prune_method": "random", "record_interval": 3, "epochs": 4}
+    run_study(tiny_study(trials=1, store_generations="all", **settings), tmp_path)
+    [path] = (tmp_path / "models").rglob("*.safetensors")
+    found = measured_centres(path, np.copy)
+    assert sorted(found) == [0, 1, 2, 3]
+    for t, cells in found.items():
+        for cell, weights in enumerate(cells):
+            pair = load_recorded(path, Place(t, cell)).pair
+            assert np.array_equal(
+                weights, np.concatenate([pair.encoder.genome, pair.decoder.genome])
+            )
+    model = read_model(path)
+    final = load_recorded(path, Place(3, int(model.provenance["cell"]))).pair
+    assert np.array_equal(final.decoder.genome, model.pair.decoder.genome)
+
+
 def test_centres_have_the_same_bits_in_other_processes(tmp_path: Path) -> None:
-    study = tiny_study(trials=2, store_recorded=True, prune_method="random", epochs=6)
+    study = tiny_study(trials=2, store_generations="recorded", prune_method="random", epochs=6)
     run_study(study, tmp_path / "one")
     run_study(study, tmp_path / "two", jobs=2)
     assert_same_study(tmp_path / "one", tmp_path / "two")

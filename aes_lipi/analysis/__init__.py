@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aes_lipi.analysis.comparisons import Comparisons, compare
+    from aes_lipi.analysis.distances import Distances, read_distances
     from aes_lipi.analysis.history import History, read_history
     from aes_lipi.analysis.pareto import Tradeoff, read_candidates
     from aes_lipi.analysis.read import Measurements, read_measurements
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Comparisons",
+    "Distances",
     "History",
     "Measurements",
     "Report",
@@ -37,6 +39,7 @@ __all__ = [
     "generation_samples",
     "pareto_front",
     "read_candidates",
+    "read_distances",
     "read_history",
     "read_measurements",
     "trial_samples",
@@ -44,6 +47,7 @@ __all__ = [
 
 _HOMES = {
     "analysis.comparisons": ("Comparisons", "compare"),
+    "analysis.distances": ("Distances", "read_distances"),
     "analysis.history": ("History", "read_history"),
     "analysis.pareto": ("Tradeoff", "read_candidates"),
     "analysis.read": ("Measurements", "read_measurements"),

@@ -29,6 +29,7 @@ from aes_lipi.config import (
     load_preset,
     resolve_study,
 )
+from aes_lipi.config.defaults import FORMER_FIELDS
 from aes_lipi.errors import UserError
 from aes_lipi.results.storage import is_address, join, place_of
 
@@ -58,6 +59,7 @@ _TRIALS = (
     "On a GPU: trials that are trained side by side in one process, as many as its memory holds."
 )
 _REPLAY = "Results of an asynchronous run of the same study: repeat what its cells read."
+_YES = "Agree to what is refused otherwise: the size of the centres of all generations."
 _FRESH = "Remove the results that --output_dir holds, and start again."
 
 CLUSTER = "HOST:PORT|auto|local"
@@ -129,6 +131,7 @@ def _run(
     retry_failed: Annotated[bool, _how("--retry_failed", RETRY)] = False,
     restore_models: Annotated[bool, _how("--restore_models", _RESTORE)] = False,
     fresh: Annotated[bool, _how("--fresh", _FRESH)] = False,
+    yes: Annotated[bool, _how("--yes", _YES)] = False,
     analyse_data: Annotated[bool, _how("--analyse_data", _ANALYSE)] = False,
     **fields: str | None,
 ) -> None:
@@ -153,6 +156,7 @@ def _run(
             _dry_run(studies, part)
             return
         one_thread()
+        _check_size(studies, part, agreed=yes)
         from aes_lipi.cli.running import RunOptions, run_all  # noqa: PLC0415 - numpy is slow
 
         options = RunOptions(
@@ -223,8 +227,37 @@ def _dry_run(studies: Sequence[Study], part: StudyPart) -> None:
         for variant in study.variants:
             check_feasible(variant, here=False)
     print_trials(studies, part)
+    _check_size(studies, part, agreed=True)
     for line in data_read([variant for study in studies for variant in study.variants]):
         say(line)
+
+
+_LARGE = 2**30  # bytes
+
+
+def _check_size(studies: Sequence[Study], part: StudyPart, *, agreed: bool) -> None:
+    """Say what the centres of all generations take.
+
+    Raises:
+        UserError: they take more than a gigabyte, to which nobody has agreed.
+    """
+    if all(variant.store_generations != "all" for each in studies for variant in each.variants):
+        return
+    from aes_lipi.execution.dry_run import size_of_all_centres  # noqa: PLC0415 - numpy is slow
+
+    each = [
+        (size_of_all_centres(variant), len(part.trials(study)))
+        for study in studies
+        for variant in part.variants(study)
+    ]
+    total, largest = sum(size * n for size, n in each), max(size for size, _ in each)
+    line = (
+        f"store_generations: the centres of all generations take {total / 2**30:,.1f} GiB, up to "
+        f"{largest / 2**30:,.2f} GiB a trial"
+    )
+    if total > _LARGE and not agreed:
+        raise UserError(f"{line}; give --yes if there is room for them, or store fewer")
+    say(line)
 
 
 def _studies(
@@ -331,6 +364,7 @@ def _field_parameters() -> list[inspect.Parameter]:
             *("GENERATIONS|TIME|never", _INTERVAL_HELP, "Execution"),
         ),
     ]
+    former = [_option(name, [f"--{name}"], "true|false", "", "Recording") for name in FORMER_FIELDS]
     for name, field in Variant.model_fields.items():
         if name in _NO_FLAG:
             continue
@@ -338,14 +372,18 @@ def _field_parameters() -> list[inspect.Parameter]:
         group = str(extra["group"]) if isinstance(extra, dict) else "Other"
         flags = [f"--{name}", "--seed"] if name == "rng_seed" else [f"--{name}"]
         parameters.append(_option(name, flags, _metavar(hints[name]), _help(field), group))
-    return parameters
+    return parameters + former
 
 
 def _option(
     name: str, flags: list[str], metavar: str, description: str, panel: str
 ) -> inspect.Parameter:
     option = typer.Option(
-        *flags, metavar=metavar, help=_literal(description), rich_help_panel=panel
+        *flags,
+        metavar=metavar,
+        help=_literal(description),
+        rich_help_panel=panel,
+        hidden=not description,
     )
     return inspect.Parameter(
         name,
@@ -391,7 +429,8 @@ def _with_field_flags(command: Callable[..., None]) -> Callable[..., None]:
 def with_switch_values(arguments: Sequence[str]) -> list[str]:
     """Let a yes-or-no field stand alone: `--store_all_nodes` means `--store_all_nodes true`."""
     hints = typing.get_type_hints(Variant)
-    switches = {f"--{name}" for name, hint in hints.items() if hint is bool}
+    names = [name for name, hint in hints.items() if hint is bool]
+    switches = {f"--{name}" for name in (*names, *FORMER_FIELDS)}
     completed: list[str] = []
     for argument, following in itertools.pairwise([*_without_truths(arguments), "--"]):
         completed.append(argument)

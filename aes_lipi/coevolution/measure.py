@@ -76,6 +76,8 @@ def _records(
     wanted = [k for k, each in enumerate(offspring) if each.task.plan.record_quality]
     qualities = _qualities([offspring[k] for k in wanted], engine)
     known = dict(zip(wanted, qualities, strict=True))
+    stored = [each.cell.pair for each in offspring if _is_stored(each)]
+    engine.fetch([network for pair in stored for network in (pair.encoder, pair.decoder)])
     found: list[tuple[Offspring, Record] | DivergenceError] = []
     for k, each in enumerate(offspring):
         record = _record(each, test_losses.get(k), known.get(k, _Quality()))
@@ -130,7 +132,6 @@ class _Quality:
     std_test_L1: float | None = None  # noqa: N815
     validation_L1: float | None = None  # noqa: N815
     validation_loss: float | None = None
-    centre: bytes | None = None
 
 
 def _qualities(offspring: Sequence[Offspring], engine: Engine) -> list[_Quality]:
@@ -187,19 +188,29 @@ def _quality(pair: Pair, losses: Sequence[Float64], setup: Setup) -> _Quality:
         test_L1=float(test.mean()),
         std_test_L1=float(test.std()),
         validation_L1=float(validation.mean()),
-        centre=_weights_of(pair) if setup.variant.store_recorded else None,
     )
 
 
-def _weights_of(pair: Pair) -> bytes:
-    """A pair's weights as bytes: float32, little-endian, the encoder's and then the decoder's."""
+def _centre(offspring: Offspring) -> bytes | None:
+    """The weights of a new centre, where they are stored.
+
+    float32, little-endian, the encoder's and then the decoder's.
+    """
+    if not _is_stored(offspring):
+        return None
+    pair = offspring.cell.pair
     parts = (network.genome.astype(_WEIGHTS) for network in (pair.encoder, pair.decoder))
     return b"".join(part.tobytes() for part in parts)
 
 
+def _is_stored(offspring: Offspring) -> bool:
+    stored = offspring.setup.variant.store_generations
+    return stored == "all" or (stored == "recorded" and offspring.task.plan.record_quality)
+
+
 def pair_of(centre: bytes, architecture: Architecture) -> Pair:
     """The pair whose weights a record holds, without masks."""
-    genomes = np.frombuffer(centre, _WEIGHTS).astype(np.float32)
+    genomes = np.frombuffer(centre, _WEIGHTS).astype(np.float32, copy=False)
     size = architecture.encoder.size
     return Pair(Network(genomes[:size]), Network(genomes[size:]))
 
@@ -248,6 +259,7 @@ def _record(offspring: Offspring, test_loss: float | None, quality: _Quality) ->
         read_generations=task.reads,
         staleness=plan.address.generation - 1 - min(task.reads),
         selection_losses=_selection_losses(offspring),
+        centre=_centre(offspring),
         diverged=offspring.diverged,
         wall_time_s=0.0,
         **vars(quality),

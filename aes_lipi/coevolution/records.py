@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from typing import overload
 
@@ -28,10 +29,10 @@ class Record:
     quality is measured, are those of every encoder of the neighbourhood with every decoder at
     selection (step 2), by encoder, in the order of the neighbourhood; None in large ones.
     `n_compact` is the number of parameters that are left when what pruning made dead is taken out.
-    `centre` holds the new centre's weights, where the study stores those of recorded generations:
-    float32, little-endian, the encoder's and then the decoder's. Where a generation `diverged`, its
-    plan and losses are as they were, and winner, sizes and measures are of the state that the cell
-    kept.
+    `centre` holds the new centre's weights, where the study stores those of recorded, or of all,
+    generations: float32, little-endian, the encoder's and then the decoder's. Where a generation
+    `diverged`, its plan and losses are as they were, and winner, sizes and measures are of the
+    state that the cell kept.
     """
 
     trial: int
@@ -78,11 +79,13 @@ class RecordLog(Sequence[Record]):
 
     Args:
         records: the first of them.
+        keeps_all: whether every centre is kept, and not those of the front alone.
     """
 
-    def __init__(self, records: Iterable[Record] = ()) -> None:
+    def __init__(self, records: Iterable[Record] = (), *, keeps_all: bool = False) -> None:
         self._shared = list(records)
         self._length = len(self._shared)
+        self._keeps_all = keeps_all
 
     def __len__(self) -> int:
         return self._length
@@ -96,18 +99,18 @@ class RecordLog(Sequence[Record]):
             return [self._shared[each] for each in range(*k.indices(self._length))]
         return self._shared[range(self._length)[k]]
 
-    def __reduce__(self) -> tuple[type[RecordLog], tuple[list[Record]]]:
-        return RecordLog, (self[:],)
+    def __reduce__(self) -> tuple[partial[RecordLog], tuple[list[Record]]]:
+        return partial(RecordLog, keeps_all=self._keeps_all), (self[:],)
 
     def extended(self, more: Sequence[Record]) -> RecordLog:
-        """The log with more records; where there are new centres, `with_front_alone` of them."""
-        if any(record.centre is not None for record in more):
+        """The log with more records; of centres, unless all are kept, `with_front_alone`."""
+        if not self._keeps_all and any(record.centre is not None for record in more):
             return RecordLog(with_front_alone([*self, *more]))
         shared = self._shared
         if len(shared) != self._length:  # another state has gone on from here
             shared = list(islice(shared, self._length))
         shared.extend(more)
-        longer = RecordLog()
+        longer = RecordLog(keeps_all=self._keeps_all)
         longer._shared, longer._length = shared, len(shared)
         return longer
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from aes_lipi.coevolution.rates import next_learning_rate, rate_in
+from aes_lipi.coevolution.records import RecordLog
 from aes_lipi.coevolution.state import (
     BEFORE_FIRST,
     H,
@@ -61,7 +62,9 @@ class Schedule:
             held: the states of `first_versions`.
         """
         whose = range(1 if self.is_without_space else self.variant.population_size)
-        return TrialState(trial, held, {(i, 0): self.variant.learning_rate for i in whose})
+        rates = {(i, 0): self.variant.learning_rate for i in whose}
+        log = RecordLog(keeps_all=self.variant.store_generations == "all")
+        return TrialState(trial, held, rates, log)
 
     @property
     def first_versions(self) -> list[Version]:

@@ -93,6 +93,29 @@ _ALONE: Mapping[str, Any] = {
 """Of the baseline, whatever is given."""
 
 
+_FORMER_TRUTHS: Mapping[str, str] = {
+    **dict.fromkeys(("true", "yes", "on", "y", "t", "1"), "recorded"),
+    **dict.fromkeys(("false", "no", "off", "n", "f", "0"), "none"),
+}
+
+FORMER_FIELDS = ("store_recorded",)
+"""Fields of earlier versions whose names are taken, too."""
+
+
+def in_present_words(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as this version spells them: `store_recorded` was yes or no."""
+    settings = dict(given)
+    if "store_recorded" in settings:
+        stored = settings.pop("store_recorded")
+        each = [_stored(v) for v in stored] if isinstance(stored, list) else _stored(stored)
+        settings.setdefault("store_generations", each)
+    return settings
+
+
+def _stored(value: Any) -> Any:
+    return _FORMER_TRUTHS.get(str(value).lower(), value)
+
+
 def resolve_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
     """Fill in what depends on other fields, and bring names to their one spelling.
 

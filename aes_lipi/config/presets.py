@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from aes_lipi.config.defaults import in_present_words
 from aes_lipi.config.published_code import translated
 from aes_lipi.config.study import Study, StudyFile
 from aes_lipi.config.variant import Variant
@@ -244,7 +245,9 @@ def resolve_study(name: str, file: StudyFile, overrides: Mapping[str, Any]) -> S
     trials = replaced.pop("trials", file.trials)
     checkpoint_interval = replaced.pop("checkpoint_interval", file.checkpoint_interval)
     variants: dict[str, Variant] = {}
-    families = [{**file.settings, **family, **replaced} for family in file.variants or ({},)]
+    replaced, shared = in_present_words(replaced), in_present_words(file.settings)
+    own = [in_present_words(family) for family in file.variants or ({},)]
+    families = [{**shared, **family, **replaced} for family in own]
     if sum(map(_n_combinations, families)) > _MAX_COMBINATIONS:
         raise UserError(f"{name}: more than {_MAX_COMBINATIONS} combinations; sweep fewer values")
     for combined in families:

@@ -24,6 +24,7 @@ from pydantic import (
 
 from aes_lipi.config.defaults import (
     dependent_defaults,
+    in_present_words,
     known_name,
     resolve_defaults,
     separator_name,
@@ -370,11 +371,13 @@ class Variant(BaseModel):
     store_all_nodes: bool = _setting(
         False, "Recording", "Save every cell's centre, not only the best."
     )
-    store_recorded: bool = _setting(
-        False,
+    store_generations: Literal["none", "recorded", "all"] = _setting(
+        "none",
         "Recording",
-        "Save those centres of recorded generations that no other of the trial beats in both size "
-        "and validation loss, for `aes-lipi export` to pick from.",
+        "Save in the model's file those centres of recorded generations that no other of the trial "
+        "beats in both size and validation loss, for `aes-lipi export` to pick from; or every "
+        "centre of every generation (about 1 GB a published trial), so that the report draws the "
+        "distances between cells. `recorded` was called store_recorded before.",
     )
 
     # What users add
@@ -401,6 +404,7 @@ class Variant(BaseModel):
     def _fill(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
+        values = in_present_words(values)
         for name, value in values.items():
             field = cls.model_fields.get(name)
             if isinstance(value, bool) and field is not None and field.annotation is not bool:
@@ -477,6 +481,8 @@ class Variant(BaseModel):
             told = {name: told[name] for name in told if name not in ("data", "dataset_name")}
         if self.ann_digest is not None:
             told.pop("ann_path", None)
+        if told.get("store_generations") == "recorded":  # as it was spelt when ids of it were made
+            told["store_recorded"] = bool(told.pop("store_generations"))
         text = json.dumps([ID_FORMAT, told], sort_keys=True, separators=(",", ":"))
         return "v" + hashlib.sha256(text.encode()).hexdigest()[:10]
 

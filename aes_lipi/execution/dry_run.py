@@ -16,7 +16,7 @@ from aes_lipi.config import Variant
 from aes_lipi.engine.auto import check_engine, engine_name
 from aes_lipi.execution.inputs import architecture_on_hand, rows_on_hand
 from aes_lipi.execution.limits import allowed_memory
-from aes_lipi.execution.requirements import check_batch, check_needs, needed_memory
+from aes_lipi.execution.requirements import check_batch, check_needs, needed_memory, stored_size
 from aes_lipi.extension import load
 from aes_lipi.models import load_pairs
 from aes_lipi.pruning.contract import Evidence, Settings
@@ -48,6 +48,13 @@ def check_feasible(variant: Variant, here: bool = True) -> None:
         check_engine(variant, architecture)
     else:
         engine_name(variant, architecture)
+
+
+def size_of_all_centres(variant: Variant) -> int:
+    """Bytes that the centres of all generations take in a trial's model file; 0 if not stored."""
+    if variant.store_generations != "all":
+        return 0
+    return stored_size(variant, architecture_on_hand(variant))
 
 
 def _try_plugins(variant: Variant, architecture: Architecture) -> None:

@@ -108,10 +108,11 @@ def _provenance(job: Job, setup: Setup, cell: int) -> dict[str, Any]:
 
 
 def _recorded(records: Sequence[Record], setup: Setup) -> dict[Place, Pair]:
-    """The centres of recorded generations that a choice can fall on, if the study stores them."""
+    """The centres that the study stores: all, or those of recorded generations on the front."""
+    stored = setup.variant.store_generations
     return {
         Place(record.generation, record.cell): pair_of(record.centre, setup.architecture)
-        for record in with_front_alone(records)
+        for record in (records if stored == "all" else with_front_alone(records))
         if record.centre is not None
     }
 

@@ -10,6 +10,7 @@ from aes_lipi.errors import UserError
 
 _FLOAT32, _FLOAT64 = 4, 8
 _STATES = 2  # of a ring: the cells of a generation, and those that come of them
+_COPIES = 4  # of the centres of all generations, in the end: as records, rows, a file, one sealed
 _RECORD = 200  # bytes of a generation of a cell that is written down, at the least
 
 
@@ -24,15 +25,29 @@ def needed_memory(variant: Variant, architecture: Architecture, n_rows: int) -> 
     cells, size = variant.population_size, architecture.n_parameters
     members = 1 if variant.cell_evaluation == "all_vs_all" else 2 * variant.radius + 1
     widths = architecture.n_dim + architecture.encoder.n_nodes + architecture.decoder.n_nodes
-    recorded = max(1, variant.epochs // variant.record_interval)
-    stored = recorded * size * _FLOAT32 if variant.store_recorded else 0
+    copies = _COPIES if variant.store_generations == "all" else 1
     return {
         "weights": _STATES * cells * size * _FLOAT32,
         "batches": variant.batch_size * widths * _FLOAT32,
         "loss matrix": members**2 * _FLOAT64,
-        "records": cells * (variant.epochs * _RECORD + stored),
+        "records": cells * variant.epochs * _RECORD + copies * stored_size(variant, architecture),
         "data": n_rows * architecture.n_dim * _FLOAT32,
     }
+
+
+def stored_size(variant: Variant, architecture: Architecture) -> int:
+    """What a trial's model file takes at the most for the centres of generations, in bytes.
+
+    Args:
+        variant: settings.
+        architecture: of its networks.
+    """
+    recorded = max(1, variant.epochs // variant.record_interval)
+    generations = {"none": 0, "recorded": recorded, "all": variant.epochs}
+    steps = variant.population_size
+    if variant.cell_evaluation == "all_vs_all":
+        steps = variant.population_size**2
+    return generations[variant.store_generations] * steps * architecture.n_parameters * _FLOAT32
 
 
 def check_needs(needed: Mapping[str, int], allowed: int) -> None:

@@ -80,7 +80,7 @@ def choose(
 
     Raises:
         UserError: no trial or model is what was asked for (name another, ask for less), or it was
-            not stored (run with `store_recorded`).
+            not stored (run with `store_generations`).
     """
     if target:
         return _recorded(location, variant, trial, target, compact=compact)

@@ -2,8 +2,9 @@
 
 Tensors are named `encoder.<layer>.weight`, `encoder.<layer>.bias` and so on for the best pair, and
 `cell_<nnn>.encoder...` for further centres; `<network>.mask` (uint8, flat) where pruning froze
-weights. Centres of recorded generations are the rows of `recorded.encoder` and `recorded.decoder`,
-float32, flat; `recorded.places`, int64, has generation and cell of each. Nothing is pickled.
+weights. Centres of recorded, or of all, generations are the rows of `recorded.encoder` and
+`recorded.decoder`, float32, flat; `recorded.places`, int64, has generation and cell of each.
+Nothing is pickled.
 A digest of the whole file stands in the metadata, so that a file with a flipped bit is refused.
 """
 
@@ -25,6 +26,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from aes_lipi.arrays import Float32
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.network import Network, NetworkLayout, Pair
 from aes_lipi.config import expanded
@@ -100,9 +102,12 @@ def sealed(content: bytes) -> bytes:
     found = _DIGEST.search(content)
     if found is None:
         raise ValueError("no place for a digest")
-    before, after = content[: found.start(1)], content[found.end(1) :]
-    digest = hashlib.sha256(before + UNSEALED.encode() + after).hexdigest()
-    return before + digest.encode() + after
+    view = memoryview(content)  # without copies: the centres of all generations are a gigabyte
+    before, after = view[: found.start(1)], view[found.end(1) :]
+    digest = hashlib.sha256(before)
+    digest.update(UNSEALED.encode())
+    digest.update(after)
+    return b"".join([before, digest.hexdigest().encode(), after])
 
 
 def _check_digest(path: Path) -> None:
@@ -150,18 +155,32 @@ def load_recorded(path: str | Path, place: Place) -> Model:
 
     Raises:
         UserError: the file is missing, is not a model, or does not hold that centre; run the study
-            with store_recorded.
+            with store_generations.
     """
     model = _loaded(path, lambda file: _read_recorded(file, place))
     if model is None:
         raise UserError(
             f"{path}: holds no centre of cell {place.cell} in generation {place.generation}; "
-            "run the study with --store_recorded true, which keeps those that no other beats"
+            "run the study with --store_generations recorded, which keeps those that no other beats"
         )
     return model
 
 
-def load_content(content: bytes, load: Callable[[Path], Model] = read_model) -> Model:
+def measured_centres(path: str | Path, measure: Callable[[Float32], T]) -> dict[int, T]:
+    """What is measured of the centres of each generation that the file holds of all cells.
+
+    Args:
+        path: of the file.
+        measure: takes the weights of all cells, the encoder's and then the decoder's, shape (cells,
+            parameters); those of one generation are in memory at a time.
+
+    Raises:
+        UserError: the file is missing, or is not a model.
+    """
+    return _loaded(path, lambda file: _measured(file, measure))
+
+
+def load_content(content: bytes, load: Callable[[Path], T]) -> T:
     """Read the content of a model's file, as it comes from an object store.
 
     Args:
@@ -300,31 +319,53 @@ def _read_recorded(path: Path, place: Place) -> Model | None:
     with safe_open(path, framework="np") as file:
         description, architecture = read_description((file.metadata() or {})[METADATA_KEY])
         n = description.n_recorded
-        places = _tensor(file, "recorded.places", (n, 2), np.int64) if n else np.zeros((0, 2))
+        places = _places(file, n)
         [found] = np.nonzero((places == [place.generation, place.cell]).all(axis=1))
         if not len(found):
             return None
-        encoder, decoder = (
-            Network(_row(file, f"recorded.{part}", int(found[0]), (n, layout.size)))
-            for part, layout in (
-                ("encoder", architecture.encoder),
-                ("decoder", architecture.decoder),
-            )
-        )
+        weights = _weights(file, architecture, n, slice(int(found[0]), int(found[0]) + 1))
+        encoder, decoder = (Network(part.ravel()) for part in weights)
         provenance = {**description.provenance, **dataclasses.asdict(place)}
         model = _model(description, architecture, Pair(encoder, decoder), ())
         return dataclasses.replace(model, provenance=provenance)
 
 
-def _row(file: Any, name: str, k: int, shape: tuple[int, int]) -> np.ndarray[Any, Any]:
-    """A row of a float32 tensor of the file; the others are not read."""
-    tensor = file.get_slice(name)
-    if (found := tuple(tensor.get_shape())) != shape:
-        raise ValueError(f"{name}: shape {found}, not {shape}")
-    row: np.ndarray[Any, Any] = tensor[k : k + 1]
-    if row.dtype != np.float32:
-        raise ValueError(f"{name}: {row.dtype}, not float32")
-    return row.ravel()
+def _measured(path: Path, measure: Callable[[Float32], T]) -> dict[int, T]:
+    with safe_open(path, framework="np") as file:
+        description, architecture = read_description((file.metadata() or {})[METADATA_KEY])
+        n = description.n_recorded
+        places = _places(file, n)
+        n_cells = int(places[:, 1].max(initial=-1)) + 1
+        starts = np.flatnonzero(places[:, 1] == 0)
+        whole = {
+            int(places[start, 0]): slice(start, start + n_cells)
+            for start in starts.tolist()
+            if (places[start : start + n_cells, 0] == places[start, 0]).all()
+            and np.array_equal(places[start : start + n_cells, 1], np.arange(n_cells))
+        }
+        return {
+            t: measure(np.hstack(_weights(file, architecture, n, rows)))
+            for t, rows in whole.items()
+        }
+
+
+def _places(file: Any, n: int) -> np.ndarray[Any, Any]:
+    """Generation and cell of the centres of generations, int64, shape (n, 2)."""
+    return _tensor(file, "recorded.places", (n, 2), np.int64) if n else np.zeros((0, 2), np.int64)
+
+
+def _weights(file: Any, architecture: Architecture, n: int, rows: slice) -> list[Float32]:
+    """Some of the n centres of generations, encoders and decoders; the others are not read."""
+    found: list[Float32] = []
+    for part, layout in (("encoder", architecture.encoder), ("decoder", architecture.decoder)):
+        name, shape = f"recorded.{part}", (n, layout.size)
+        tensor = file.get_slice(name)
+        if (there := tuple(tensor.get_shape())) != shape:
+            raise ValueError(f"{name}: shape {there}, not {shape}")
+        found.append(tensor[rows])
+        if found[-1].dtype != np.float32:
+            raise ValueError(f"{name}: {found[-1].dtype}, not float32")
+    return found
 
 
 def _pair(file: Any, architecture: Architecture, prefix: str) -> Pair:

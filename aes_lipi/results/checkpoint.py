@@ -205,7 +205,10 @@ def decode_checkpoint(content: bytes, variant: Variant, architecture: Architectu
         trial=identity.trial,
         held=states_from_tensors(tensors, architecture, variant.batch_size),
         rates={(who, t): rate for (who, t), rate in zip(of, rates, strict=True)},
-        records=RecordLog(records_from_tensors(tensors, n_members, 4 * architecture.n_parameters)),
+        records=RecordLog(
+            records_from_tensors(tensors, n_members, 4 * architecture.n_parameters),
+            keeps_all=variant.store_generations == "all",
+        ),
     )
     _check(state, schedule)
     state = schedule.settled(state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 import subprocess
@@ -22,6 +23,7 @@ from aes_lipi.cli import main
 from aes_lipi.cli.commands import app
 from aes_lipi.config import Variant
 from aes_lipi.config.variant import BUILT_IN
+from aes_lipi.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ["--n_clusters", "2", "--n_examples_per_cluster", "4", "--n_dim", "6", "--device", "cpu"]
@@ -187,6 +189,16 @@ def test_a_users_own_study_and_data(typed: Callable[..., Typed], tmp_path: Path)
     assert trials["architecture"].tolist() == ["8-5-4-4-4-5-8"] * 2  # half of the columns
     assert trials["dataset_name"].tolist() == ["mine"] * 2
     assert trials["store_all_nodes"].all()
+
+
+def test_the_size_of_all_centres_is_said_and_asked_for() -> None:
+    """Of the published study: 30 trials of four variants, and of a small one."""
+    words = ("run", "--rq", "best_of_lipi", "--store_generations", "all", "--local")
+    line = r"all generations take 110\.3 GiB, up to 0\.92 GiB a trial"
+    with pytest.raises(UserError, match=rf"{line}; give --yes if there is room"):
+        CliRunner().invoke(app, words, catch_exceptions=False, standalone_mode=False)
+    shown = CliRunner().invoke(app, [*words, "--dry_run"], catch_exceptions=False).output
+    assert re.search(line, " ".join(shown.split()))
 
 
 def test_create_data_writes_what_data_reads(typed: Callable[..., Typed], tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def typed(*words: str) -> str:
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cli") / "study"
-    run_study(tiny_study(trials=2, store_recorded=True, prune_method="random"), folder)
+    run_study(tiny_study(trials=2, store_generations="recorded", prune_method="random"), folder)
     return folder
 
 

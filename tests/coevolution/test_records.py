@@ -19,7 +19,9 @@ SIZES = st.integers(0, 3)
 
 
 def a_record() -> Record:
-    setup = setup_of(tiny_variant(population_size=1, radius=0, epochs=1, store_recorded=True))
+    setup = setup_of(
+        tiny_variant(population_size=1, radius=0, epochs=1, store_generations="recorded")
+    )
     return evolved(setup).records[0]
 
 
@@ -83,6 +85,14 @@ def test_every_choice_falls_on_what_is_kept(sizes: list[tuple[int, int, int]]) -
             good = np.flatnonzero(losses <= limit)
             if good.size:
                 assert held[min(good, key=lambda k: (size[k], losses[k], k))]
+
+
+def test_a_log_that_keeps_all_drops_no_centre_and_is_shared() -> None:
+    records = records_of([(0, 9, 5), (0, 9, 9), (0, 9, 9)])
+    first = RecordLog(keeps_all=True).extended(records[:2])
+    again = pickle.loads(pickle.dumps(first)).extended(records[2:])
+    assert len(kept(list(again))) == 3
+    assert len(kept(list(RecordLog().extended(records)))) == 1
 
 
 def test_states_share_a_log_and_see_their_own_beginning_of_it() -> None:

@@ -46,6 +46,14 @@ def test_ids_of_presets_stay_when_fields_are_added(name: str) -> None:
         assert Later(**variant.model_dump()).id == variant.id
 
 
+def test_what_was_called_store_recorded_has_the_id_that_it_had() -> None:
+    """Of `{"store_recorded": true}` in the present format, and of nothing."""
+    assert Variant(store_generations="recorded").id == "vc5388a6f4a"
+    assert Variant.model_validate({"store_recorded": True}) == Variant(store_generations="recorded")
+    assert Variant.model_validate({"store_recorded": "no"}) == Variant()
+    assert len({Variant(store_generations=each).id for each in ("none", "recorded", "all")}) == 3
+
+
 @pytest.mark.parametrize("added", [{"warm_up": 4}, {"clipping": 0.5}])
 def test_id_tells_the_value_of_a_field_that_was_added(added: dict[str, Any]) -> None:
     assert Later(**added).id != Variant().id

@@ -241,6 +241,9 @@ def test_any_content_is_a_study_or_is_refused_in_one_line(tmp_path: Path, conten
         ("hidden_sizes", "60"),
         ("store_recorded", "on"),
         ("store_recorded", "No"),
+        ("store_recorded", "perhaps"),
+        ("store_recorded", "true,false"),
+        ("store_generations", "all"),
         ("rng_seed", "2001-01-01"),
     ],
 )

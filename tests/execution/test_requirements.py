@@ -18,7 +18,12 @@ from aes_lipi.errors import UserError
 from aes_lipi.execution.dry_run import check_feasible
 from aes_lipi.execution.inputs import architecture_on_hand, with_digests
 from aes_lipi.execution.limits import allowed_memory
-from aes_lipi.execution.requirements import check_batch, check_needs, needed_memory
+from aes_lipi.execution.requirements import (
+    check_batch,
+    check_needs,
+    needed_memory,
+    stored_size,
+)
 from aes_lipi.models import Model, save_model
 from aes_lipi.results.object_storage import _read_from
 from aes_lipi.results.storage import LocalStorage
@@ -64,9 +69,21 @@ def test_what_a_trial_needs_grows_with_what_it_is_made_of() -> None:
         "data": {"n_dim": 70},
     }.items():
         assert needs(**settings)[name] > least[name]
-    stored = needs(store_recorded=True, record_interval=1)["records"] - least["records"]
+    stored = needs(store_generations="recorded", record_interval=1)["records"] - least["records"]
     architecture = architecture_on_hand(tiny_variant())
     assert stored == 4 * 3 * architecture.n_parameters * 4
+    everything = needs(store_generations="all")["records"] - least["records"]
+    assert everything == 4 * stored  # copies of them, in the end
+
+
+def test_the_centres_of_all_generations_are_about_a_gigabyte_of_a_published_trial() -> None:
+    published = Variant(store_generations="all")
+    size = stored_size(published, architecture_on_hand(published))
+    assert size == 400 * 10 * 61_670 * 4
+    pairs = tiny_variant(store_generations="all", cell_evaluation="all_vs_all", population_size=3)
+    ring = tiny_variant(store_generations="all", population_size=3)
+    architecture = architecture_on_hand(ring)
+    assert stored_size(pairs, architecture) == 3 * stored_size(ring, architecture)
 
 
 def test_what_needs_more_memory_than_there_is_is_refused_with_the_sum(

@@ -110,7 +110,7 @@ def test_what_is_not_there_is_told(
 def test_a_study_that_stored_no_recorded_centres_says_what_to_do(tmp_path: Path) -> None:
     run_study(tiny_study(trials=1, epochs=2), tmp_path / "study")
     assert pick(tmp_path / "study", Target()).trial.trial == 0
-    with pytest.raises(UserError, match="store_recorded"):
+    with pytest.raises(UserError, match="store_generations"):
         pick(tmp_path / "study", Target(capacity=1.0))
 
 
@@ -118,7 +118,7 @@ def test_the_smallest_is_the_one_of_fewest_parameters_whatever_its_share(tmp_pat
     study = tiny_study(
         trials=1,
         epochs=4,
-        store_recorded=True,
+        store_generations="recorded",
         hidden_sizes=[[4], [40]],
         prune_method=["None", "random"],
         prune_unit="hidden_node",
@@ -140,7 +140,7 @@ def test_the_smallest_is_the_one_of_fewest_parameters_whatever_its_share(tmp_pat
 
 def test_losses_on_different_data_are_not_compared(tmp_path: Path) -> None:
     study = tiny_study(
-        trials=1, epochs=2, store_recorded=True, noise_probability=[0.0, 0.4], batch_size=5
+        trials=1, epochs=2, store_generations="recorded", noise_probability=[0.0, 0.4], batch_size=5
     )
     run_study(study, tmp_path / "study")
     with pytest.raises(UserError, match=r"different data .* name a --variant"):

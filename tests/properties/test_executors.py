@@ -49,7 +49,8 @@ CASES: dict[str, dict[str, Any]] = {
         "prune_probability": 0.2,
     },
     "masks": {"prune_method": "magnitude", "pruned_weights": "frozen", "prune_probability": 0.3},
-    "stored": {"store_recorded": True, "population_size": 5},
+    "all stored": {"store_generations": "all", "record_interval": 2},
+    "stored": {"store_generations": "recorded", "population_size": 5},
     "without space": {
         "cell_evaluation": "all_vs_all",
         "population_size": 3,

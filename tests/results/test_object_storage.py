@@ -259,7 +259,7 @@ def test_what_is_wrong_with_a_store_is_told_in_one_line(
 
 def test_models_are_exported_from_an_object_store(options: str, tmp_path: Path) -> None:
     address = f"s3://exports/study?{options}{NEW_BUCKET}"
-    study = tiny_study(trials=1, store_recorded=True, prune_method="random")
+    study = tiny_study(trials=1, store_generations="recorded", prune_method="random")
     run_study(study, address)
     with pytest.raises(UserError, match="say where to write: --output_dir"):
         export(address)

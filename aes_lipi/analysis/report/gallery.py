@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from aes_lipi.analysis.comparisons import Comparisons
+from aes_lipi.analysis.distances import Distances
 from aes_lipi.analysis.figures.cells import learning_rates, prune_events
 from aes_lipi.analysis.figures.curves import (
     PANEL_SETTINGS,
@@ -18,15 +19,16 @@ from aes_lipi.analysis.figures.curves import (
     over_generations,
     panels_by,
 )
+from aes_lipi.analysis.figures.distances import distances_between_cells
 from aes_lipi.analysis.figures.losses import neighbourhood_losses
 from aes_lipi.analysis.figures.ring import space_time
 from aes_lipi.analysis.figures.structure import network_structure
 from aes_lipi.analysis.figures.style import Named
 from aes_lipi.analysis.figures.tradeoff import size_against_loss
-from aes_lipi.analysis.history import Courses
+from aes_lipi.analysis.history import Courses, History
 from aes_lipi.analysis.measures import AnalysisUnit
 from aes_lipi.analysis.pareto import Tradeoff
-from aes_lipi.analysis.report.sources import Sources, histories, test_rows
+from aes_lipi.analysis.report.sources import Sources, StudySource, histories, test_rows
 from aes_lipi.analysis.tables import generation_samples, trial_samples
 from aes_lipi.results.trial_files import TrialId
 
@@ -245,6 +247,35 @@ def _course_pictures(drawn: Drawn) -> Iterator[_Picture]:
         figure = draw(rows)
         if figure is not None:
             yield _Picture(name, title, f"{caption} {whose}", figure)
+    stored = _stored_distances(drawn, {v: typical[v] for v in found}, found)
+    figure = distances_between_cells(stored)
+    if figure is not None:
+        yield _Picture(
+            "distances",
+            "Distances between cells",
+            "The root of the mean square difference of all weights of two cells' centres, in every "
+            "generation: a line is the mean over the pairs that are so many exchanges between "
+            "neighbours from each other, the band reaches from the nearest to the farthest pair. "
+            f"Networks that compute the same may lie apart. {whose}",
+            figure,
+        )
+
+
+def _stored_distances(
+    drawn: Drawn,
+    trials: Mapping[str, tuple[StudySource, int]],
+    courses: Mapping[str, History],
+) -> list[tuple[str, Distances]]:
+    """How far cells lay apart, of the trials whose study stored all centres of a ring or grid."""
+    rows = drawn.sources.data.trials.drop_duplicates("variant").set_index("variant")
+    found = []
+    for variant, (source, number) in trials.items():
+        of = rows.loc[variant]
+        if of["store_generations"] == "all" and of["cell_evaluation"] != "all_vs_all":
+            members = courses[variant].members
+            distances = source.distances(TrialId(variant, number), members)
+            found += [] if distances is None else [(drawn.sources.data.labels[variant], distances)]
+    return found
 
 
 def _structure_pictures(drawn: Drawn) -> Iterator[_Picture]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
+from aes_lipi.analysis.distances import Distances, distances_in
 from aes_lipi.analysis.figures.curves import settings_of, varying_settings
 from aes_lipi.analysis.history import History, histories_of
 from aes_lipi.analysis.measures import TrialRows
@@ -21,11 +23,12 @@ from aes_lipi.analysis.read import Measurements, shown_name
 from aes_lipi.analysis.report.views import Grid
 from aes_lipi.analysis.tables import generation_samples
 from aes_lipi.arrays import Float32
+from aes_lipi.coevolution.topology import Neighbourhoods
 from aes_lipi.config import Variant
 from aes_lipi.data.load import rebuilt_dataset
 from aes_lipi.errors import UserError
 from aes_lipi.io.files import decode_json
-from aes_lipi.models.files import load_content
+from aes_lipi.models.files import load_content, read_model
 from aes_lipi.models.model import Model
 from aes_lipi.results.description import (
     STUDY_FILE,
@@ -37,6 +40,8 @@ from aes_lipi.results.inventory import Inventory
 from aes_lipi.results.reading import open_results
 from aes_lipi.results.storage import Storage
 from aes_lipi.results.trial_files import MODELS, RESULTS, TrialId, committed_content
+
+T = TypeVar("T")
 
 _ROWS = 1000
 
@@ -71,10 +76,18 @@ class StudySource:
 
     def model(self, trial: TrialId) -> Model | None:
         """The model of a committed trial; None if its file is not what was committed."""
+        return self._from_model(trial, partial(load_content, load=read_model))
+
+    def distances(self, trial: TrialId, members: Neighbourhoods) -> Distances | None:
+        """How far the cells of a committed trial lay apart; None if that was not stored."""
+        return self._from_model(trial, partial(distances_in, members=members))
+
+    def _from_model(self, trial: TrialId, make: Callable[[bytes], T | None]) -> T | None:
+        """What is made of a trial's model file; None if that is not what was committed."""
         facts = self.inventory.committed[trial][MODELS]
         content = committed_content(self.storage, facts)
         try:
-            return None if content is None else load_content(content)
+            return None if content is None else make(content)
         except UserError:
             return None
 

@@ -31,11 +31,11 @@ CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FIGURES = {
     *("loss", "loss_by_prune_method", "loss_by_prune_schedule", "final_values", "network_sizes"),
     *("best_size", "answers", "tradeoff", "ring", "prune_events", "learning_rates"),
-    "neighbourhood_losses",
+    *("neighbourhood_losses", "distances"),
 }
 
 
-SHAPE = {**TINY, "hidden_sizes": [4], "prune_probability": 0.5}
+SHAPE = {**TINY, "hidden_sizes": [4], "prune_probability": 0.5, "store_generations": "all"}
 
 
 class Page(HTMLParser):
