@@ -13,6 +13,9 @@ from aes_lipi.autoencoders.network import Activation, NetworkLayout, Pair
 
 ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
+    "leaky_relu": torch.nn.functional.leaky_relu,
+    "tanh": torch.tanh,
+    "gelu": torch.nn.functional.gelu,
     "sigmoid": torch.sigmoid,
     "linear": lambda value: value,
 }

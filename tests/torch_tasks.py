@@ -64,7 +64,7 @@ def engine_of(architecture: Architecture, *, stacked: bool) -> TorchEngine:
 def oracle_of(architecture: Architecture) -> TorchEngine:
     """An engine that differentiates, one task after another."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.delitem(gradients._OF_OUTPUT, architecture.loss)
+        patch.delitem(gradients._OF_ERROR, architecture.loss)
         return engine_of(architecture, stacked=False)
 
 

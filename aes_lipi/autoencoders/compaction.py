@@ -1,11 +1,11 @@
 """What pruning made dead, taken out: a smaller pair that computes the same.
 
 A node varies if a weight that is not zero leads to it from an input or from a node that varies; the
-others have the same output for every row. It is read if a weight that is not zero leads from it to
-an output or to a node that is read. Live are the nodes that vary and are read. All others go: what
-the constant ones add to the next layer is folded into that layer's bias, and nothing depends on
-those that are not read. The code is a layer like the others between the data and the
-reconstruction.
+others have the same output for every row, what their activation makes of their bias. A node is read
+if a weight that is not zero leads from it to an output or to a node that is read. Live are those
+that vary and are read. All others go: what the constant ones add to the next layer is folded into
+that layer's bias, and nothing depends on those that are not read. The code is a layer like the
+others between the data and the reconstruction.
 
 Every layer has live nodes or none has: a live node reads one and is read by one. So nothing is left
 to take out afterwards.
@@ -156,10 +156,10 @@ def _folded_biases(
     biases = [layers[0].bias.astype(np.float64)]
     for k in range(1, len(layers)):
         folded = ~varying[k - 1] & edges[k].any(axis=0)
-        constants = activate(layers[k - 1].layer.activation, biases[-1][folded])
         bias = layers[k].bias.astype(np.float64)
         if folded.any():  # adding nothing would lose the sign of a zero
             with np.errstate(over="ignore", invalid="ignore"):  # of what is not finite
+                constants = activate(layers[k - 1].layer.activation, biases[-1][folded])
                 bias += layers[k].weight[:, folded].astype(np.float64) @ constants
         biases.append(bias)
     return biases

@@ -6,17 +6,23 @@ matrix or bias vector, so that exchanging, checkpointing and pruning a network w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from aes_lipi.arrays import Flags, Float32, Float64
 
-Activation = Literal["relu", "sigmoid", "linear"]
+Activation = Literal["relu", "leaky_relu", "tanh", "gelu", "sigmoid", "linear"]
+LEAK = 0.01
+"""Slope of a leaky ReLU below zero."""
+
+OUTPUT = "output"
+"""Name of the layer whose nodes are the columns of the data."""
+
 Mask = npt.NDArray[np.bool_]
 
 _Float = TypeVar("_Float", np.float32, np.float64)
@@ -147,16 +153,21 @@ class NetworkLayout:
         return outputs
 
 
-def chain(names: tuple[str, ...], sizes: tuple[int, ...], last: Activation) -> NetworkLayout:
-    """A plain stack of dense layers, ReLU between them.
+def chain(
+    names: tuple[str, ...],
+    sizes: tuple[int, ...],
+    last: Activation,
+    hidden: Activation = "relu",
+) -> NetworkLayout:
+    """A plain stack of dense layers.
 
     Args:
         names: one per layer.
         sizes: input width, then the width of every layer: one more than `names`.
         last: activation of the last layer.
+        hidden: activation of the others.
     """
-    hidden: list[Activation] = ["relu"] * (len(names) - 1)
-    activations = [*hidden, last]
+    activations = [hidden] * (len(names) - 1) + [last]
     return NetworkLayout(
         tuple(
             Layer(name, sizes[k], sizes[k + 1], activations[k], reads=k - 1)
@@ -167,10 +178,25 @@ def chain(names: tuple[str, ...], sizes: tuple[int, ...], last: Activation) -> N
 
 def activate(activation: Activation, value: npt.NDArray[_Float]) -> npt.NDArray[_Float]:
     """What nodes put out for the weighted sums that reach them, in any shape."""
-    if activation == "relu":
-        rectified: npt.NDArray[_Float] = np.maximum(value, np.float32(0))
-        return rectified
-    return _sigmoid(value) if activation == "sigmoid" else value
+    return _ACTIVATIONS[activation](value)
+
+
+def _relu(value: npt.NDArray[_Float]) -> npt.NDArray[_Float]:
+    rectified: npt.NDArray[_Float] = np.maximum(value, np.float32(0))
+    return rectified
+
+
+def _leaky_relu(value: npt.NDArray[_Float]) -> npt.NDArray[_Float]:
+    rectified: npt.NDArray[_Float] = np.where(value > 0, value, np.float32(LEAK) * value)
+    return rectified
+
+
+def _gelu(value: npt.NDArray[_Float]) -> npt.NDArray[_Float]:
+    """X P(N(0, 1) < x) (Hendrycks and Gimpel, 2016)."""
+    from scipy.special import ndtr  # noqa: PLC0415 - slow to import
+
+    gated: npt.NDArray[_Float] = value * ndtr(value)
+    return gated
 
 
 def _sigmoid(value: npt.NDArray[_Float]) -> npt.NDArray[_Float]:
@@ -178,6 +204,20 @@ def _sigmoid(value: npt.NDArray[_Float]) -> npt.NDArray[_Float]:
     decay = np.exp(-np.abs(value))
     logistic: npt.NDArray[_Float] = np.where(value >= 0, np.float32(1), decay) / (1 + decay)
     return logistic
+
+
+def _linear(value: npt.NDArray[_Float]) -> npt.NDArray[_Float]:
+    return value
+
+
+_ACTIVATIONS: Mapping[Activation, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
+    "relu": _relu,
+    "leaky_relu": _leaky_relu,
+    "tanh": np.tanh,
+    "gelu": _gelu,
+    "sigmoid": _sigmoid,
+    "linear": _linear,
+}
 
 
 @dataclass(frozen=True)
@@ -248,7 +288,8 @@ def initial_genome(layout: NetworkLayout, rng: np.random.Generator) -> Float32:
 class ActivationStatistics:
     """Mean and spread of recorded activations, per batch slot and node, over the batches seen.
 
-    Recorded is the output of a layer after ReLU, or before a sigmoid (algorithm section 5).
+    Recorded is what a layer puts out, after its activation, but what reaches a sigmoid before it
+    (algorithm section 5).
 
     Attributes:
         count: batches that had this slot, shape (B,).

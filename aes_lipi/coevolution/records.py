@@ -16,7 +16,8 @@ import numpy.typing as npt
 class Record:
     """What is known of one cell after one generation (algorithm section 7).
 
-    Losses are the environment's; `*_L1` are L1; None where not measured in this generation.
+    Losses are of what is trained on, the variant's `loss` or the environment's; `*_L1` are L1
+    whatever that is; None where not measured in this generation.
     `validation_loss` is measured where a stopping rule or the learning rate follows from it.
     `winner` is the place in the neighbourhood, and `winner_cell` the cell, of the member that the
     new centre descends from, the tournament's winner. `encoder` and `decoder` are the numbers of

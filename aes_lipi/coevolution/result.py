@@ -15,9 +15,11 @@ from aes_lipi.coevolution.measure import capacity, capacity_published
 from aes_lipi.coevolution.records import Record
 from aes_lipi.coevolution.state import Cell, NetworkState, Setup, TrialState
 from aes_lipi.coevolution.stopping import ending_of
-from aes_lipi.engine.protocol import ActivationsTask
+from aes_lipi.engine.protocol import ActivationsTask, Measure
 
 Number = TypeVar("Number", int, float)
+
+_ON_TEST_ROWS: tuple[Measure, ...] = ("loss", "mse")
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class RetrievalMeasures:
 class TrialResult:
     """The results of a trial.
 
-    Measures of the best cell: `test_loss` and `test_L1`, means over the batches of the test split;
+    Measures of the best cell: `test_loss`, of what is trained on, `test_L1` and `test_mse`, means
+    over the batches of the test split;
     `validation_L1`; `best_mean_L1` on the training rows; sizes; `capacity`, and by the published
     definition `capacity_published` (see `Record`); `n_compact`, the
     parameters that are left when what pruning made dead is taken out. Means over all cells:
@@ -49,6 +52,7 @@ class TrialResult:
     best_cell: int
     test_loss: float
     test_L1: float  # noqa: N815 - the field's name for it
+    test_mse: float
     validation_L1: float  # noqa: N815
     best_mean_L1: float  # noqa: N815
     mean_L1: float  # noqa: N815
@@ -110,12 +114,16 @@ def judge(
     setup.engine.fetch([network for pair in pairs for network in (pair.encoder, pair.decoder)])
     best = final_cell(pairs, setup)
     pair, record = pairs[best], last_records[best]
-    test_loss = setup.engine.batch_losses([pair], "test", "loss")[0].mean()
+    test_loss, test_mse = (
+        float(setup.engine.batch_losses([pair], "test", measure)[0].mean())
+        for measure in _ON_TEST_ROWS
+    )
     wanted = setup.variant.retrieval_measures
     result = TrialResult(
         best_cell=best,
-        test_loss=float(test_loss),
+        test_loss=test_loss,
         test_L1=_known(record.test_L1),
+        test_mse=test_mse,
         validation_L1=_known(record.validation_L1),
         best_mean_L1=_known(record.mean_L1),
         mean_L1=float(np.mean([_known(each.mean_L1) for each in last_records])),

@@ -20,6 +20,7 @@ GROUPS: Mapping[str, str] = {
     "prune_method": "aes_lipi.prune_methods",
     "prune_schedule": "aes_lipi.prune_schedules",
     "environment": "aes_lipi.environments",
+    "loss": "aes_lipi.losses",
     "dataset_name": "aes_lipi.datasets",
 }
 """By field, the group of entry points in which packages register what it may name."""

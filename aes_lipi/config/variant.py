@@ -43,6 +43,9 @@ EnvironmentName = Literal[
     "LinearCodeAutoencoder",
 ]
 Scale = Literal["minmax", "standard", "robust", "quantile", "power"]
+LossName = Literal["l1", "mse", "huber", "bce", "negative_elbo"]
+HiddenActivation = Literal["relu", "tanh", "gelu", "leaky_relu"]
+OutputActivation = Literal["sigmoid", "linear"]
 PruneMethod = Literal[
     "None", "random", "activation", "activation_low", "lexicase", "magnitude", "roulette"
 ]
@@ -62,6 +65,7 @@ _Added = str
 
 BUILT_IN: Mapping[str, tuple[str, ...]] = {
     "environment": get_args(EnvironmentName),
+    "loss": get_args(LossName),
     "prune_method": get_args(PruneMethod),
     "prune_schedule": get_args(PruneSchedule),
 }
@@ -198,6 +202,24 @@ class Variant(BaseModel):
         "Standard deviation of the Gaussian noise on the input while training, the target stays "
         "clean; by default the environment's: 0 in all built-in ones, the denoising one too "
         "(published). 0.4 is a sound one for that.",
+    )
+    loss: LossName | _Added | None = _setting(
+        None,
+        "Autoencoder",
+        "What is trained on and chosen by; by default the environment's: l1, the mean absolute "
+        "error, or negative_elbo of the variational one. mse: the mean squared error; huber: half "
+        "of that up to an error of 0.1, a line beyond; bce: the mean binary cross-entropy.",
+    )
+    hidden_activation: HiddenActivation | None = _setting(
+        None,
+        "Autoencoder",
+        "Of the hidden layers, and of a code that is not linear; by default the environment's: "
+        "relu.",
+    )
+    output_activation: OutputActivation | None = _setting(
+        None,
+        "Autoencoder",
+        "Of the reconstruction; by default the environment's: sigmoid.",
     )
     identical_initial_networks: bool = _setting(
         False, "Autoencoder", "Every cell starts from the same weights."
@@ -413,8 +435,10 @@ class Variant(BaseModel):
 
     @field_validator(*BUILT_IN, mode="before")
     @classmethod
-    def _check_name(cls, value: Any, info: ValidationInfo) -> str:
+    def _check_name(cls, value: Any, info: ValidationInfo) -> str | None:
         field = str(info.field_name)
+        if value is None and cls.model_fields[field].default is None:
+            return None
         return known_name(field, value, BUILT_IN[field])
 
     @field_validator("engine", mode="before")
@@ -498,8 +522,12 @@ class Variant(BaseModel):
     @property
     def added(self) -> dict[str, str]:
         """The fields that name something of a user's, and these names."""
-        named = {field: str(getattr(self, field)) for field in BUILT_IN}
-        added = {field: name for field, name in named.items() if name not in BUILT_IN[field]}
+        named = {field: getattr(self, field) for field in BUILT_IN}
+        added = {
+            field: str(name)
+            for field, name in named.items()
+            if name is not None and name not in BUILT_IN[field]
+        }
         if self.data is None and self.n_dim is None:
             added["dataset_name"] = self.dataset_name
         return added

@@ -11,6 +11,7 @@ from aes_lipi.config import Variant
 from aes_lipi.data.dataset import Dataset
 from aes_lipi.engine.protocol import Engine
 from aes_lipi.errors import UserError
+from aes_lipi.extension import load
 
 _BLAS_BATCH, _BLAS_WIDTH = 256, 300
 
@@ -37,10 +38,16 @@ def check_engine(variant: Variant, architecture: Architecture) -> None:
     """Find out whether a variant's engine and device can be had, without making them.
 
     Raises:
-        UserError: dense cannot train this environment, or not on a GPU; use torch. Or there is no
-            GPU here; use the CPU.
+        UserError: dense cannot train this environment or loss, or not on a GPU; use torch. Or there
+            is no GPU here; use the CPU. Or a loss of the user's breaks a rule.
     """
-    if engine_name(variant, architecture) != "dense" and variant.device == "cuda":
+    if engine_name(variant, architecture) == "dense":
+        return
+    if "loss" in variant.added:
+        from aes_lipi.engine.torch.losses import LOSS  # noqa: PLC0415 - torch is slow to import
+
+        load(LOSS, architecture.loss)
+    if variant.device == "cuda":
         choose_device(variant)
 
 
@@ -66,12 +73,13 @@ def _check_dense(variant: Variant, architecture: Architecture) -> None:
     """Whether the engine `dense` can do what a variant asks of it.
 
     Raises:
-        UserError: dense trains no such environment, or the device is a GPU; use torch.
+        UserError: dense trains no such environment or loss, or the device is a GPU; use torch.
     """
     from aes_lipi.engine.dense import fits  # noqa: PLC0415 - numba is slow to import
 
     if not fits(architecture):
-        raise UserError(f"engine: dense cannot train {variant.environment}; use --engine torch")
+        what = variant.environment if variant.loss is None else f"with loss {architecture.loss}"
+        raise UserError(f"engine: dense cannot train {what}; use --engine torch")
     if variant.device == "cuda":
         raise UserError("engine: dense computes on the CPU; use --engine torch with cuda")
 

@@ -17,7 +17,7 @@ from aes_lipi.arrays import Float32, Float64, Int32
 from aes_lipi.autoencoders.network import ActivationStatistics, Network, Pair
 from aes_lipi.data.dataset import Split
 
-Measure = Literal["loss", "l1"]
+Measure = Literal["loss", "l1", "mse"]
 
 ADAM_BETAS = (0.5, 0.999)
 ADAM_EPSILON = 1e-8
@@ -164,7 +164,7 @@ class Engine(Protocol):
         ...
 
     def loss_matrices(self, tasks: Sequence[EvaluateTask]) -> list[Float64]:
-        """Per task the environment's loss of encoder i with decoder j, shape (E, D)."""
+        """Per task the architecture's loss of encoder i with decoder j, shape (E, D)."""
         ...
 
     def batch_losses(
@@ -174,12 +174,12 @@ class Engine(Protocol):
         measure: Measure,
         order: Int32 | None = None,
     ) -> list[Float64]:
-        """Per pair the environment's loss, or the L1, of every batch of a split.
+        """Per pair the architecture's loss, or another measure, of every batch of a split.
 
         Args:
             pairs: to measure.
             split: which rows.
-            measure: the environment's loss, or L1.
+            measure: the architecture's loss, L1 or the mean squared error.
             order: in which order the split's rows are taken, shape (rows,); None for their own.
 
         Returns:

@@ -17,7 +17,13 @@ from typing import IO
 import numpy as np
 
 from aes_lipi.arrays import Float32
-from aes_lipi.autoencoders.environments import ENVIRONMENT, Architecture, build_architecture
+from aes_lipi.autoencoders.environments import (
+    ENVIRONMENT,
+    Architecture,
+    Environment,
+    build_architecture,
+    check_agreement,
+)
 from aes_lipi.autoencoders.network import Pair
 from aes_lipi.coevolution.state import Setup
 from aes_lipi.config import Study, Variant, scale_range
@@ -419,22 +425,40 @@ def architecture_of(variant: Variant, n_dim: int) -> Architecture:
     nothing would be compressed.
 
     Raises:
-        UserError: the scaled values lie beyond what the output can be; choose another scaling.
+        UserError: a plug-in breaks a rule, the loss does not fit the environment or its output, or
+            the scaled values lie beyond what the output can be; choose another.
     """
-    environment = load(ENVIRONMENT, variant.environment)
-    if variant.input_noise is not None:
-        environment = replace(environment, input_noise=variant.input_noise)
+    environment = _environment_of(variant)
     sizes = environment.hidden_sizes if variant.hidden_sizes is None else variant.hidden_sizes
     latent_size = environment.latent_size
     if variant.data is not None:
         latent_size = min(latent_size, max(1, n_dim // 2))
-    made = build_architecture(environment, n_dim, sizes, variant.latent_size or latent_size)
-    if scale_range(variant.scale) == "unbounded" and made.decoder.layers[-1].activation != "linear":
+    width = variant.latent_size or latent_size
+    made = build_architecture(environment, n_dim, sizes, width, variant.added.get("loss"))
+    if scale_range(variant.scale) == "unbounded" and environment.output_activation != "linear":
         raise UserError(
             f"scale: {variant.scale} leaves values beyond [0, 1], which this environment's output "
-            "cannot be; choose minmax or quantile, or a linear output"
+            "cannot be; choose minmax or quantile, or a linear output (output_activation linear)"
         )
     return made
+
+
+_OF_ENVIRONMENT = ("input_noise", "loss", "hidden_activation", "output_activation")
+"""Fields of a variant that replace the environment's own."""
+
+
+def _environment_of(variant: Variant) -> Environment:
+    """A variant's environment with what the variant replaces of it, but for a loss of a user's.
+
+    Raises:
+        UserError: a plug-in breaks a rule, or the loss does not fit the environment or its output.
+    """
+    given = {name: getattr(variant, name) for name in _OF_ENVIRONMENT if name not in variant.added}
+    told = {name: value for name, value in given.items() if value is not None}
+    environment = replace(load(ENVIRONMENT, variant.environment), **told)
+    if "loss" not in variant.added:
+        check_agreement(environment)
+    return environment
 
 
 def trials_on_gpu(variant: Variant, free: int) -> int:

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from aes_lipi.arrays import Float32, Floats
-from aes_lipi.autoencoders.network import Activation, Network, NetworkLayout, Pair
+from aes_lipi.autoencoders.network import LEAK, Activation, Layer, Network, NetworkLayout, Pair
 from aes_lipi.data.scaling import Scaling
 from aes_lipi.export.onnx import onnx_package
 from aes_lipi.export.package import Package
@@ -28,23 +28,33 @@ _READ = """\
 import json
 
 import numpy as np
-from safetensors import safe_open
+from safetensors import safe_open{scipy}
 
 with safe_open("model.safetensors", "np") as file:
     about = json.loads(file.metadata()["aes_lipi"])
-    weights = {name: file.get_tensor(name) for name in file.keys()}
+    weights = {{name: file.get_tensor(name) for name in file.keys()}}
+activate = {{
+{activations}
+}}
 
 
 def run(part, x):
     for layer in about["architecture"][part]["layers"]:
-        x = x @ weights[f"{part}.{layer['name']}.weight"].T
-        x = x + weights[f"{part}.{layer['name']}.bias"]
-        if layer["activation"] != "linear":
-            x = np.maximum(x, 0) if layer["activation"] == "relu" else 1 / (1 + np.exp(-x))
+        x = x @ weights[f"{{part}}.{{layer['name']}}.weight"].T
+        x = x + weights[f"{{part}}.{{layer['name']}}.bias"]
+        x = activate[layer["activation"]](x)
     return x
 
 
 """
+_FORMULAS: Mapping[Activation, str] = {
+    "relu": "np.maximum(x, 0)",
+    "leaky_relu": f"np.where(x > 0, x, {LEAK} * x)",
+    "tanh": "np.tanh(x)",
+    "gelu": "x * ndtr(x)",
+    "sigmoid": "1 / (1 + np.exp(-x))",
+    "linear": "x",
+}
 _AS_THEY_ARE = """\
 code = run("encoder", rows)  # rows: float32, (rows, columns), in [0, 1]
 reconstruction = run("decoder", code)
@@ -62,7 +72,7 @@ def _safetensors(model: Model) -> Package:
         encode=model.encode,
         reconstruct=model.reconstruct,
         score=model.score,
-        usage=_READ + _use(model.scaling),
+        usage=_reading(model) + _use(model.scaling),
     )
 
 
@@ -73,6 +83,18 @@ def _use(scaling: Scaling | None) -> str:
     named = ", ".join(f'"{name}"' for name in scaling.arrays)
     read = f'{", ".join(scaling.arrays)} = (np.array(about["scaling"][part]) for part in ({named}))'
     return f"{read}\n\n\n{lines_of(scaling, 'numpy')}"
+
+
+def _reading(model: Model) -> str:
+    """How the file is read, with those activations that it has."""
+    used = {layer.activation for layer in _layers(model)}
+    lines = [f'    "{name}": lambda x: {_FORMULAS[name]},' for name in _FORMULAS if name in used]
+    scipy = "\nfrom scipy.special import ndtr" if "gelu" in used else ""
+    return _READ.format(activations="\n".join(lines), scipy=scipy)
+
+
+def _layers(model: Model) -> tuple[Layer, ...]:
+    return (*model.architecture.encoder.layers, *model.architecture.decoder.layers)
 
 
 _TORCH_FILE = "model.pt"
@@ -89,11 +111,11 @@ weights = torch.load("model.pt", weights_only=True){scaling}
 
 def network(part, last):
     shapes = [w.shape for name, w in weights.items() if name.startswith(part) and w.ndim == 2]
-    layers = [each for n_out, n_in in shapes for each in (nn.Linear(n_in, n_out), nn.ReLU())]
+    layers = [each for n_out, n_in in shapes for each in (nn.Linear(n_in, n_out), nn.{hidden}())]
     return nn.Sequential(*layers[:-1], last)
 
 
-encoder, decoder = network("encoder", nn.{code}()), network("decoder", nn.Sigmoid())
+encoder, decoder = network("encoder", nn.{code}()), network("decoder", nn.{output}())
 model = nn.Sequential(OrderedDict(encoder=encoder, decoder=decoder))
 model.load_state_dict(weights)
 {use}
@@ -102,7 +124,14 @@ _TORCH_AS_THEY_ARE = """\
 code = model.encoder(rows)  # rows: float32, (rows, columns), in [0, 1]
 reconstruction = model.decoder(code)
 score = (rows - reconstruction).abs().mean(1)  # of each row: high if it is strange"""
-_LAST: Mapping[Activation, str] = {"relu": "ReLU", "sigmoid": "Sigmoid", "linear": "Identity"}
+_MODULES: Mapping[Activation, str] = {
+    "relu": "ReLU",
+    "leaky_relu": "LeakyReLU",
+    "tanh": "Tanh",
+    "gelu": "GELU",
+    "sigmoid": "Sigmoid",
+    "linear": "Identity",
+}
 """Of a layer by its activation: the module of `torch.nn`."""
 
 
@@ -149,7 +178,7 @@ def _sequential(layout: NetworkLayout, genome: Float32) -> nn.Sequential:
                 "bias": torch.from_numpy(layout.bias(genome, k).copy()),
             }
         )
-        parts += [linear, getattr(nn, _LAST[layer.activation])()]
+        parts += [linear, getattr(nn, _MODULES[layer.activation])()]
     return nn.Sequential(*parts)
 
 
@@ -162,13 +191,17 @@ def _run(module: nn.Module, model: Model, rows: Floats) -> Floats:
 
 
 def _usage(model: Model) -> str:
-    scaling = model.scaling
+    scaling, architecture = model.scaling, model.architecture
     arrays = () if scaling is None else scaling.arrays
     popped = [f'\n{name} = weights.pop("{_SCALING}{name}")' for name in arrays]
-    code = _LAST[model.architecture.encoder.layers[-1].activation]
+    last = (architecture.encoder.layers[-1], architecture.decoder.layers[-1])
+    inner: list[Activation] = [k.activation for k in _layers(model) if k not in last]
+    code, output = (_MODULES[layer.activation] for layer in last)
     return _LOAD.format(
         scaling="".join(popped),
+        hidden=_MODULES[inner[0] if inner else "relu"],
         code=code,
+        output=output,
         use="\n\n" + lines_of(scaling, "torch") if scaling else _TORCH_AS_THEY_ARE,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ import numpy as np
 
 from aes_lipi._version import __version__
 from aes_lipi.arrays import Float32, Floats
-from aes_lipi.autoencoders.network import NetworkLayout
+from aes_lipi.autoencoders.network import LEAK, Activation, NetworkLayout
 from aes_lipi.data.scaling import Scaling
 from aes_lipi.errors import UserError
 from aes_lipi.export.onnx_scaling import scaled, unscaled
@@ -109,6 +109,14 @@ def _session(runtime: Any, content: bytes, output: str) -> Callable[[Floats], An
     return lambda rows: session.run([output], {name: rows})[0]
 
 
+_NODES: Mapping[Activation, str] = {
+    "relu": "Relu",
+    "tanh": "Tanh",
+    "sigmoid": "Sigmoid",
+    "linear": "Identity",
+}
+
+
 @dataclass
 class _Graph:
     """A graph in the making: a chain of nodes."""
@@ -132,14 +140,29 @@ class _Graph:
 
     def dense(self, part: str, layout: NetworkLayout, genome: Float32, source: str) -> str:
         """Append the layers of a network; the name of what comes out."""
-        kinds = {"relu": "Relu", "sigmoid": "Sigmoid", "linear": "Identity"}
         for k, layer in enumerate(layout.layers):
             name = f"{part}.{layer.name}"
             weight = self.constant(f"{name}.weight", layout.weight(genome, k))
             bias = self.constant(f"{name}.bias", layout.bias(genome, k))
             value = self.add("Gemm", [source, weight, bias], f"{name}.sum", transB=1)
-            source = self.add(kinds[layer.activation], [value], f"{name}.output")
+            source = self.activated(layer.activation, value, f"{name}.output")
         return source
+
+    def activated(self, activation: Activation, value: str, output: str) -> str:
+        """Append an activation; GELU in parts, which this version of ONNX has no node for."""
+        if activation == "leaky_relu":
+            return self.add("LeakyRelu", [value], output, alpha=LEAK)
+        if activation == "gelu":
+            root, one, half = (
+                self.constant(f"{output}.{name}", np.float32(number))
+                for name, number in (("root", 2**0.5), ("one", 1), ("half", 0.5))
+            )
+            measured = self.add("Div", [value, root], f"{output}.scaled")
+            error = self.add("Erf", [measured], f"{output}.error")
+            share = self.add("Add", [error, one], f"{output}.share")
+            gated = self.add("Mul", [value, share], f"{output}.gated")
+            return self.add("Mul", [gated, half], output)
+        return self.add(_NODES[activation], [value], output)
 
     def score(self, rows: str, decoded: str) -> str:
         """Append the mean absolute error of each row."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -12,11 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from aes_lipi.autoencoders.environments import (
     Architecture,
     Environment,
-    Loss,
     build_architecture,
 )
-from aes_lipi.autoencoders.network import Activation, Layer, NetworkLayout, chain
+from aes_lipi.autoencoders.network import OUTPUT, Activation, Layer, NetworkLayout, chain
 from aes_lipi.config import Scale
+from aes_lipi.config.variant import HiddenActivation, LossName, OutputActivation
 from aes_lipi.data.scaling import Scaling
 from aes_lipi.models.model import Compaction, Model
 
@@ -48,7 +48,7 @@ class _Network(_Strict):
 class _Architecture(_Strict):
     encoder: _Network
     decoder: _Network
-    loss: Loss
+    loss: LossName | Annotated[str, Field(max_length=1000, pattern=":")]
     input_noise: Annotated[float, Field(ge=0)]
     variational: bool
 
@@ -173,17 +173,18 @@ def _layout(network: _Network) -> NetworkLayout:
 
 
 def _mirrored(described: Architecture) -> Architecture:
-    """What `build_architecture` makes of the same widths."""
+    """What `build_architecture` makes of the same widths and activations."""
     hidden_sizes = described.encoder.hidden_sizes
     environment = Environment(
         hidden_sizes,
         described.latent_size,
         described.variational,
-        described.loss,
-        described.input_noise,
+        input_noise=described.input_noise,
         linear_code=described.encoder.layers[-1].activation == "linear",
+        **_activations(described),
     )
-    return build_architecture(environment, described.n_dim, hidden_sizes, described.latent_size)
+    widths = (described.n_dim, hidden_sizes, described.latent_size)
+    return build_architecture(environment, *widths, described.loss)
 
 
 def _compact(described: Architecture) -> Architecture:
@@ -191,17 +192,37 @@ def _compact(described: Architecture) -> Architecture:
     variational = described.loss == "negative_elbo"
     encoder = [layer.n_out for layer in described.encoder.layers]
     decoder = [layer.n_out for layer in described.decoder.layers][:-1]
-    hidden = [f"hidden_{k}" for k in range(1, len(encoder))]
-    last: Activation = "linear" if described.encoder.layers[-1].activation == "linear" else "relu"
+    names = [f"hidden_{k}" for k in range(1, len(encoder))]
+    hidden, output = _activations(described).values()
+    is_linear = variational or described.encoder.layers[-1].activation == "linear"
     n_dim = described.n_dim
     return Architecture(
         encoder=chain(
-            (*hidden, "mean" if variational else "latent"),
+            (*names, "mean" if variational else "latent"),
             (n_dim, *encoder),
-            "linear" if variational else last,
+            "linear" if is_linear else hidden,
+            hidden,
         ),
-        decoder=chain((*hidden, "output"), (encoder[-1], *decoder, n_dim), "sigmoid"),
+        decoder=chain((*names, OUTPUT), (encoder[-1], *decoder, n_dim), output, hidden),
         loss=described.loss,
         input_noise=described.input_noise,
         variational=False,
     )
+
+
+def _activations(described: Architecture) -> dict[str, Any]:
+    """Of the hidden layers and of the reconstruction, as an `Environment` has them.
+
+    Raises:
+        ValueError: they are none that an environment can have.
+    """
+    *hidden, output = (*described.encoder.layers, *described.decoder.layers)
+    others = [layer.activation for layer in hidden if layer.activation != "linear"]
+    found = {
+        "hidden_activation": others[0] if others else "relu",
+        "output_activation": output.activation,
+    }
+    for name, choices in (("hidden", HiddenActivation), ("output", OutputActivation)):
+        if found[f"{name}_activation"] not in get_args(choices):
+            raise ValueError(f"architecture: {found[f'{name}_activation']} of {name} nodes")
+    return found

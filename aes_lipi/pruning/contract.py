@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_type_hints
 import numpy as np
 
 from aes_lipi.arrays import Array, Flags, Float32
-from aes_lipi.autoencoders.network import ActivationStatistics, Mask, NetworkLayout
+from aes_lipi.autoencoders.network import OUTPUT, ActivationStatistics, Mask, NetworkLayout
 from aes_lipi.config import Variant
 from aes_lipi.errors import printable
 from aes_lipi.extension import Plugin, called, settled
@@ -92,8 +92,8 @@ def keep_nodes(layout: NetworkLayout, dead: Flags, unit: _Unit = "weight") -> Ma
     """Keep everything but the incoming weights and the bias of dead nodes.
 
     Where whole nodes are pruned, their outgoing weights in this network go as well, and the nodes
-    that make the data (sigmoid) never die: they are its columns. With `hidden_node`, those that
-    make the code do not either.
+    that make the data (of the layer `OUTPUT`) never die: they are its columns. With `hidden_node`,
+    those that make the code do not either.
 
     Args:
         layout: of the network.
@@ -113,7 +113,7 @@ def _spared_nodes(layout: NetworkLayout, unit: _Unit) -> Flags:
     """The nodes that are never pruned whole: of the reconstructed data, or of any output."""
     read = {layer.reads for layer in layout.layers}
     spared = [
-        layer.activation == "sigmoid" or (unit == "hidden_node" and k not in read)
+        layer.name == OUTPUT or (unit == "hidden_node" and k not in read)
         for k, layer in enumerate(layout.layers)
     ]
     return np.repeat(spared, [layer.n_out for layer in layout.layers])

@@ -102,6 +102,9 @@ def _min_max(values: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     return scaled
 
 
+_SIGNED = ("leaky_relu", "tanh", "gelu")
+"""Hidden activations that go below zero."""
+
 SAMPLED_ROWS = 100
 """Rows on which activations are recorded for `lexicase`."""
 
@@ -117,7 +120,9 @@ def _prune_quiet_nodes(
 
     Algorithm section 5, `lexicase`. The rows, and their order, are those of the evidence. It prunes
     whole nodes in any case; where these are the unit, their outgoing weights go too, and the output
-    layer is spared.
+    layer is spared. A node of a hidden activation that goes below zero is as active as it is far
+    from zero, where it adds nothing to what reads it; for ReLU that is what is recorded. Linear
+    nodes, and those before a sigmoid, count as recorded.
 
     Raises:
         ValueError: no activations were recorded.
@@ -125,8 +130,11 @@ def _prune_quiet_nodes(
     if evidence.activations is None:
         raise ValueError("lexicase pruning needs recorded activations")
     dead = np.zeros(layout.n_nodes, dtype=np.bool_)
-    for nodes in layout.node_slices():
-        dead[nodes] = _survivors(_candidates(evidence.activations[:, nodes], settings.threshold))
+    for layer, nodes in zip(layout.layers, layout.node_slices(), strict=True):
+        activity = evidence.activations[:, nodes]
+        if layer.activation in _SIGNED:
+            activity = np.abs(activity)
+        dead[nodes] = _survivors(_candidates(activity, settings.threshold))
     return keep_nodes(layout, dead, settings.unit)
 
 

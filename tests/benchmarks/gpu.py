@@ -30,7 +30,8 @@ from aes_lipi.engine.dense import DenseEngine
 from aes_lipi.engine.protocol import ADAM_EPSILON
 from aes_lipi.engine.torch import TorchEngine
 from aes_lipi.engine.torch.gradients import Batch, gradients_of
-from aes_lipi.engine.torch.passes import forward_passes, losses_of
+from aes_lipi.engine.torch.losses import losses_of
+from aes_lipi.engine.torch.passes import forward_passes
 from aes_lipi.execution.local import LocalRunner
 from aes_lipi.execution.run import run_study
 from aes_lipi.results.reading import load_results
@@ -156,7 +157,7 @@ def _gradient_error(setting: Setting, device: str) -> float:
     genomes = [torch.from_numpy(g).to(device)[None] for g in _genomes(setting.pair)]
     found = [torch.empty_like(genome) for genome in genomes]
     present = torch.ones((1, len(rows), 1), device=device)
-    weight = present / rows.numel() if setting.architecture.loss == "l1" else present
+    weight = present if setting.architecture.loss == "negative_elbo" else present / rows.numel()
     given = _noise(setting, torch.from_numpy(noise).to(device))
     batch = Batch(rows.to(device)[None], present, weight, *given)
     with torch.no_grad():

@@ -18,6 +18,7 @@ from aes_lipi.coevolution.rates import LEARNING_RATE_POLICIES
 from aes_lipi.coevolution.topology import TOPOLOGIES
 from aes_lipi.config import StudyFile, Variant, resolve_study
 from aes_lipi.config.variant import METHODS_WITHOUT_AMOUNT, OPERATOR_FIELDS
+from aes_lipi.engine.dense.losses import LOSSES
 from aes_lipi.errors import UserError
 from aes_lipi.pruning.operators import OPERATORS
 from aes_lipi.pruning.schedules import SCHEDULES
@@ -44,6 +45,7 @@ OTHER_VALUES: dict[str, Any] = {
 REGISTRIES: dict[str, set[str]] = {
     "environment": set(ENVIRONMENTS),
     "cell_evaluation": set(CELL_EVALUATIONS),
+    "loss": set(LOSSES),
     "prune_method": {"None", *OPERATORS},
     "prune_schedule": set(SCHEDULES),
     "solution_concept": set(SOLUTION_CONCEPTS),

@@ -19,11 +19,13 @@ OPERATOR = "def f(genome, layout, evidence, settings, rng):\n    "
 SEES = "\nf = Operator(f, needs='activations')"
 SCHEDULE = "def f(moment):\n    "
 DATA = "def f(rng):\n    "
+LOSS = "import torch\ndef f(y, x):\n    "
 AGAIN = r"gives another result when it is called again with the same input; it "
 OWN = AGAIN + r"must not depend on a clock, a counter or a generator of its own$"
 BOOL = r"return a bool array of shape \(\d+,\), True where an entry survives"
 PROBABILITY = r"return a probability, a number from 0 to 1$"
 MATRIX = r"give a numpy array of numbers from 0 to 1, of shape \(rows, columns\) or \(rows, "
+LOSSES = "return a tensor with a loss for each value, or for each row"
 
 BROKEN: dict[str, dict[str, tuple[str, str]]] = {
     "prune_method": {
@@ -136,15 +138,40 @@ BROKEN: dict[str, dict[str, tuple[str, str]]] = {
                 ("latent_size", "0", "give a whole number from 1$"),
                 ("latent_size", "True", "give a whole number from 1$"),
                 ("variational", "1", "give True or False$"),
-                ("loss", "'l2'", "give one of l1, negative_elbo$"),
-                ("loss", "[]", "give one of l1, negative_elbo$"),
+                ("loss", "'l2'", "give one of l1, mse, huber, bce, negative_elbo$"),
+                ("loss", "[]", "give one of l1, mse, huber, bce, negative_elbo$"),
                 ("loss", "'negative_elbo'", "it is the loss of variational environments"),
+                ("loss", "'bce', output_activation='linear'", "it is a loss of outputs between 0"),
+                ("hidden_activation", "'elu'", "give one of relu, tanh, gelu, leaky_relu$"),
+                ("output_activation", "None", "give one of sigmoid, linear$"),
                 ("input_noise", "-0.1", "give a number from 0$"),
                 ("input_noise", "float('inf')", "give a number from 0$"),
                 ("input_noise", "float('nan')", "give a number from 0$"),
                 ("input_noise", "None", "give a number from 0$"),
             )
         },
+    },
+    "loss": {
+        "number": (LOSS + "return 3.0", rf"returns a value of type float; {LOSSES}"),
+        "one value": (
+            LOSS + "return (y - x).abs().mean()",
+            rf"of shape \(\) of one of .*; {LOSSES}",
+        ),
+        "double": (LOSS + "return (y - x).double()", rf"a tensor of torch.float64 .*; {LOSSES}"),
+        "detached": (LOSS + "return (y - x).abs().detach()", "has no gradient by the recon"),
+        "numpy": (LOSS + "return torch.tensor(np.abs(x.numpy()))", "has no gradient by the recon"),
+        "infinite": (LOSS + "return (y - x) / 0", "is not finite, or its gradient is not, at val"),
+        "in place": (LOSS + "return x.sub_(y).abs()", "changes what it is given; work on a copy$"),
+        "other rows": (
+            LOSS + "return (y - y.mean(-2, keepdim=True)).abs()",
+            "makes a row's loss depend on other rows; treat each by itself$",
+        ),
+        "random": (LOSS + "return (y - x).abs() * torch.rand(1)", OWN),
+        "exception": (LOSS + "return y @ x", r"raised RuntimeError: .*line 4\); mend it$"),
+        "parameters": (
+            "def f(y): pass",
+            r"takes \(y\) where \(reconstruction, rows\) is given",
+        ),
     },
     "dataset_name": {
         "list": (DATA + "return [[0, 1]]", rf"gives a value of type list; {MATRIX}"),
@@ -207,6 +234,12 @@ SOUND = {
         "value": "f = Environment(hidden_sizes=(), input_noise=1)",
         "function": "def f(): return Environment(variational=True, loss='l1')",
         "class": "f = Environment",
+        "activations": "f = Environment(hidden_activation='gelu', output_activation='linear')",
+    },
+    "loss": {
+        "of values": LOSS + "return (y - x).abs() ** 1.5",
+        "of rows": LOSS + "return 1 - torch.cosine_similarity(y, x, dim=-1)",
+        "keywords": LOSS.replace("y, x", "y, x, power=3") + "return (y - x).abs() ** power",
     },
     "dataset_name": {
         "whole numbers": DATA + "return rng.integers(0, 2, (9, 2))",

@@ -78,7 +78,8 @@ def test_nodes_that_make_the_data_stay_and_lose_only_what_comes_from_dead_ones()
 
 
 def test_decoder_without_hidden_layers_has_no_node_to_prune() -> None:
-    assert keep_nodes(chain(("output",), (2, 3), "sigmoid"), np.ones(3, np.bool_), "node").all()
+    for last in ("sigmoid", "linear"):
+        assert keep_nodes(chain(("output",), (2, 3), last), np.ones(3, np.bool_), "node").all()
 
 
 @pytest.mark.parametrize("layout", [ENCODER, DECODER])

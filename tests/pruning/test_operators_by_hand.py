@@ -7,7 +7,14 @@ import numpy.typing as npt
 import pytest
 
 from aes_lipi.arrays import Float32
-from aes_lipi.autoencoders.network import ActivationStatistics, Mask, Network, NetworkLayout, chain
+from aes_lipi.autoencoders.network import (
+    Activation,
+    ActivationStatistics,
+    Mask,
+    Network,
+    NetworkLayout,
+    chain,
+)
 from aes_lipi.pruning.contract import Evidence, Settings, keep_nodes
 from aes_lipi.pruning.operators import OPERATORS, prune
 
@@ -207,6 +214,19 @@ def test_lexicase_threshold_is_excluded(threshold: float, cleared: list[int]) ->
 def test_lexicase_normalises_negative_activations_too() -> None:
     # A decoder's output nodes are recorded before the sigmoid: -4 is the quietest, 16 the loudest.
     assert lexicase([[-4, -3, -2, 16, *EQUAL]]) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("activation", "dead"),
+    [("relu", [0]), ("linear", [0]), ("tanh", [1]), ("gelu", [1]), ("leaky_relu", [1])],
+)
+def test_lexicase_takes_the_distance_from_zero_of_what_a_signed_activation_puts_out(
+    activation: Activation, dead: list[int]
+) -> None:
+    layout = chain(("only",), (2, 3), activation)
+    recorded = np.array([[-0.9, 0.02, 0.8]] * 3, np.float32)
+    kept = keep("lexicase", layout, Evidence(activations=recorded))
+    assert np.flatnonzero(~kept[layout.bias_slice(0)]).tolist() == dead
 
 
 def test_cleared_nodes_lose_incoming_weights_and_bias_only() -> None:

@@ -8,12 +8,18 @@ from typing import TypeVar
 import numpy as np
 
 from aes_lipi.arrays import Float32, Float64, Int32
-from aes_lipi.autoencoders.environments import Architecture, Environment, build_architecture
+from aes_lipi.autoencoders.environments import (
+    OF_PROBABILITIES,
+    Architecture,
+    Environment,
+    build_architecture,
+)
 from aes_lipi.autoencoders.network import Layer, Network, Pair
 from aes_lipi.data.dataset import Dataset, Split
+from aes_lipi.engine.dense.activations import HIDDEN
 from aes_lipi.engine.dense.kernels import run_batches
 from aes_lipi.engine.dense.layout import Batches, Networks, Statistics
-from aes_lipi.engine.dense.losses import CROSS_ENTROPY, L1
+from aes_lipi.engine.dense.losses import LOSSES
 from aes_lipi.engine.dense.memory import NOTHING_SEEN, Memory, read_only
 from aes_lipi.engine.protocol import (
     Activations,
@@ -34,9 +40,10 @@ NO_NOISE = read_only(np.empty((0, 0)))
 def fits(architecture: Architecture) -> bool:
     """Whether the dense engine can train this architecture.
 
-    It can if the layers are a plain chain, ReLU after all but the last, which has a sigmoid and as
-    many nodes as the data has dimensions, and the loss is L1; the same with a linear code; or with
-    two linear heads in place of the code's layer, and the negative ELBO.
+    It can if the layers are a plain chain, each with one of the hidden activations but the last,
+    whose output is a sigmoid or linear and as wide as the data, and the loss is built in; the same
+    with a linear code; or with two linear heads in place of the code's layer, and the negative
+    ELBO.
     """
     variational = architecture.variational
     encoder = architecture.encoder.layers
@@ -47,13 +54,15 @@ def fits(architecture: Architecture) -> bool:
         _chained(trunk)
         and _chained(architecture.decoder.layers)
         and all(
-            layer.activation == "relu" or (k == code and layer.activation == "linear")
+            layer.activation in HIDDEN or (k == code and layer.activation == "linear")
             for k, layer in enumerate(hidden)
         )
         and (not variational or _are_heads(heads, len(trunk) - 1, architecture.latent_size))
-        and output.activation == "sigmoid"
+        and output.activation in ("sigmoid", "linear")
         and output.n_out == architecture.n_dim
-        and architecture.loss == ("negative_elbo" if variational else "l1")
+        and architecture.loss in LOSSES
+        and (architecture.loss == "negative_elbo") == variational
+        and (output.activation == "sigmoid" or architecture.loss not in OF_PROBABILITIES)
     )
 
 
@@ -92,15 +101,14 @@ class DenseEngine(OnHost):
     def __init__(self, architecture: Architecture, dataset: Dataset, batch_size: int) -> None:
         if not fits(architecture):
             msg = (
-                "the dense engine trains chains of ReLU layers with a sigmoid output and L1 loss,"
-                " or variational ones with the negative ELBO; use the engine torch for this"
-                " architecture"
+                "the dense engine trains chains of layers with a built-in loss, or variational ones"
+                " with the negative ELBO; use the engine torch for this architecture"
             )
             raise ValueError(msg)
         self._architecture = architecture
         self._batch_size = batch_size
         self._dataset = dataset
-        self._loss = L1 if architecture.loss == "l1" else CROSS_ENTROPY
+        self._loss = LOSSES[architecture.loss]
         self._memory = Memory(architecture, batch_size)
         self._splits: dict[Split, Float32] = {}
 
@@ -121,11 +129,11 @@ class DenseEngine(OnHost):
     def batch_losses(
         self, pairs: Sequence[Pair], split: Split, measure: Measure, order: Int32 | None = None
     ) -> list[Float64]:
-        """Loss or L1 of every batch, per pair; see `Engine.batch_losses`."""
+        """A measure of every batch, per pair; see `Engine.batch_losses`."""
         n_rows = len(self._rows(split))
         rows = np.full(-(-n_rows // self._batch_size) * self._batch_size, -1, np.int32)
         rows[:n_rows] = np.arange(n_rows) if order is None else order
-        loss = self._loss if measure == "loss" else L1
+        loss = self._loss if measure == "loss" else LOSSES[measure]
         batches = _evaluation(rows.reshape(-1, self._batch_size), 1, 1, loss)
         return [self._perform(self._packed(pair), batches, split) for pair in pairs]
 

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from aes_lipi.arrays import Float32, Float64
+from aes_lipi.engine.dense.activations import gate, put_through
 from aes_lipi.engine.dense.losses import (
-    L1,
+    CROSS_ENTROPY,
     code_gradient,
     draw_code,
     output_gradient,
@@ -77,7 +78,7 @@ def _load_batch(
 
 @part
 def _forward(layer: Any, packed: Float32, start: int, n_rows: int, scratch: Any) -> None:
-    """From a layer's input to its output, with ReLU where it has one."""
+    """From a layer's input to its output, but for the sigmoid of the last."""
     n_samples = whole(n_rows)
     w = _rows_of(layer, packed, start)
     x = _plane(scratch.values, layer.source, layer.source_width, scratch.capacity)
@@ -87,10 +88,9 @@ def _forward(layer: Any, packed: Float32, start: int, n_rows: int, scratch: Any)
         dots(w, scratch.which, n, x, n_samples, out)
     else:
         weighted_sums(w, scratch.which, n, x, n_samples, out)
+    slopes = _plane(scratch.slopes, layer.target, layer.target_width, scratch.capacity)
     for s in range(n_samples):
-        if layer.relu:
-            for i in range(layer.n_out):
-                out[s, i] = max(out[s, i], ZERO)
+        put_through(out[s], slopes[s], layer.n_out, layer.activation)
         out[s, layer.n_out] = ONE if s < n_rows else ZERO
 
 
@@ -122,10 +122,9 @@ def _backward(
     else:
         step_many(rows, which, n, c, long, n_samples, step, scratch.gradient)
     if wants_input:
+        slopes = _plane(scratch.slopes, layer.source, layer.source_width, scratch.capacity)
         for s in range(n_samples):
-            if layer.gated:
-                for i in range(layer.n_in):
-                    dx[s, i] = dx[s, i] if x[s, i] > ZERO else ZERO
+            gate(dx[s], x[s], slopes[s], layer.n_in, layer.gate)
             dx[s, layer.n_in :] = ZERO
 
 
@@ -189,7 +188,9 @@ def _update(
     last = layers[len(layers) - 1]
     z = _plane(scratch.values, last.target, last.target_width, scratch.capacity)
     dz = _plane(scratch.deltas, last.target, last.target_width, scratch.capacity)
-    output_gradient(z, target, n_rows, last.n_out, batches.loss, dz)
+    scale = ONE if chain.latent else np.float32(1.0 / (n_rows * last.n_out))
+    kind = (batches.loss, chain.is_sigmoid)
+    output_gradient(z, target, n_rows, last.n_out, kind, scale, dz)
     decoder_step = _next_step(nets, batches.decoder[u], batches.rate[u], batches.kept)
     encoder_step = _next_step(nets, batches.encoder[u], batches.rate[u], batches.kept)
     for k in range(len(layers) - 1, -1, -1):
@@ -206,11 +207,11 @@ def _update(
 
 @part
 def _loss_of(chain: Any, loss: int, n_rows: int, target: Float32, scratch: Any) -> Any:
-    """The loss of a batch that was passed forward."""
+    """The loss of a batch that was passed forward; the cross-entropy of a drawn code as an ELBO."""
     last, heads = chain.layers[len(chain.layers) - 1], chain.layers[chain.n_encoder - 1]
     z = _plane(scratch.values, last.target, last.target_width, scratch.capacity)
-    total = summed_errors(z, target, n_rows, last.n_out, loss)
-    if loss == L1:
+    total = summed_errors(z, target, n_rows, last.n_out, (loss, chain.is_sigmoid))
+    if loss != CROSS_ENTROPY or not chain.latent:
         return total / (n_rows * last.n_out)
     values = _plane(scratch.values, heads.target, heads.target_width, scratch.capacity)
     return total + summed_divergence(values, chain.latent, n_rows)

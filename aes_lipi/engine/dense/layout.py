@@ -18,6 +18,7 @@ import numpy as np
 from aes_lipi.arrays import Array, Float32, Float64, Int32, Int64
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.network import Layer
+from aes_lipi.engine.dense.activations import HIDDEN
 
 
 class Chain(NamedTuple):
@@ -29,12 +30,14 @@ class Chain(NamedTuple):
         n_encoder: how many are the encoder's.
         latent: dimensions of a code that is drawn; else 0.
         input_noise: standard deviation of the noise on the input.
+        is_sigmoid: 1 where the output is a sigmoid of the last layer's sums, 0 where it is these.
     """
 
     layers: Any
     n_encoder: int
     latent: int
     input_noise: np.float32
+    is_sigmoid: int
 
 
 class Networks(NamedTuple):
@@ -69,7 +72,7 @@ class Batches(NamedTuple):
         rate: learning rates, (S,); empty where there is no training.
         repeats: 1 where rows and encoder are those of the batch before, (S,).
         trains: 1 to train on each batch, 0 for its loss.
-        loss: `losses.L1` or `losses.CROSS_ENTROPY`, to which a divergence is added.
+        loss: one of `losses.LOSSES`; to a drawn code's cross-entropy a divergence is added.
         kept: 1 for an Adam that is kept.
         observe: 1 to gather activation statistics.
     """
@@ -91,6 +94,7 @@ class Scratch(NamedTuple):
     Attributes:
         values: planes of activations.
         deltas: planes of gradients.
+        slopes: planes of what gradients by outputs are to be multiplied by, where it is kept.
         targets: the rows to reconstruct, (capacity, width); nothing where they are the input.
         code: noise of a code that is drawn, and its standard deviation, (2, capacity, width).
         which: room for a list of rows.
@@ -100,6 +104,7 @@ class Scratch(NamedTuple):
 
     values: Float32
     deltas: Float32
+    slopes: Float32
     targets: Float32
     code: Float32
     which: Int64
@@ -131,8 +136,8 @@ _LAYER = np.dtype(
             "rows",  # without the row of zeros
             "width",  # of a row, with padding
             "weights",  # where the layer starts in its packed network
-            "relu",  # 1: ReLU follows
-            "gated",  # 1: reads what ReLU gives
+            "activation",  # see `activations.HIDDEN`
+            "gate",  # the activation that gives what it reads
             "source",  # where the plane it reads starts, for one sample
             "source_width",  # floats of a sample in that plane
             "target",  # where the plane it writes starts, for one sample
@@ -166,11 +171,13 @@ class ChainLayout:
             if k == n and latent:
                 start += _padded(2 * latent)
             start = _describe(layers[k], layer, start)
-        layers["gated"][1:] = layers["relu"][:-1]
+        layers["gate"][1:] = layers["activation"][:-1]
         self.plane_floats = start + int(layers[-1]["target_width"])
         self._packed = (layers[:n], layers[n:])
         self.sizes = tuple(_place_weights(part) for part in self._packed)
-        self.chain = Chain(layers, n, latent, np.float32(architecture.input_noise))
+        is_sigmoid = int(decoder[-1].activation == "sigmoid")
+        noise = np.float32(architecture.input_noise)
+        self.chain = Chain(layers, n, latent, noise, is_sigmoid)
 
     def places(self, kind: int, packed: Float32) -> Iterator[tuple[slice, Float32]]:
         """Each weight matrix and bias of a genome: where it lies there, and a view where it goes.
@@ -204,7 +211,7 @@ def _describe(record: Any, layer: Layer, start: int) -> int:
     record["wide_in"] = layer.n_in >= layer.n_out
     record["rows"] = layer.n_out if record["wide_in"] else layer.n_in + 1
     record["width"] = _padded(max(layer.n_in, layer.n_out))
-    record["relu"] = layer.activation == "relu"
+    record["activation"] = HIDDEN.get(layer.activation, 0)
     record["source"], record["source_width"] = start, _padded(layer.n_in)
     record["target"], record["target_width"] = start + _padded(layer.n_in), _padded(layer.n_out)
     return start + _padded(layer.n_in)

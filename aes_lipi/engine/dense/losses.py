@@ -1,7 +1,10 @@
 """The decoder's output and a variational encoder's code: losses, their gradients, and draws.
 
-Losses are of logits z, targets t and the output y = sigmoid(z): `L1`, the mean |y - t|, or
-`CROSS_ENTROPY`, the sum of -t log(y) - (1 - t) log(1 - y).
+Losses are of what the last layer's nodes sum up, z, of the output y, which is z or sigmoid(z), and
+of targets t. With the error e = y - t they are sums of |e| (`L1`), e^2 (`SQUARED`), Huber's
+(`HUBER`) or, of a sigmoid, -t log(y) - (1 - t) log(1 - y) (`CROSS_ENTROPY`); all but the negative
+ELBO divide them by their number. Huber's (1964) is e^2 / 2 up to |e| = `HUBER_LIMIT` and a line
+beyond. The squared error is twice Huber's without a limit.
 
 The heads of a variational encoder give, for each sample and latent dimension, a mean m and a
 log-variance v. With noise e the code is z = m + d e, d = exp(v / 2) (Kingma and Welling, 2014), and
@@ -10,49 +13,33 @@ the loss has the divergence KL(N(m, d^2) || N(0, 1)) = (m^2 + d^2 - 1 - v) / 2.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from aes_lipi.arrays import Float32
+from aes_lipi.autoencoders.environments import HUBER_LIMIT
+from aes_lipi.engine.dense.activations import SURE, between, exponential
 from aes_lipi.engine.dense.products import ONE, ZERO, whole
 from aes_lipi.engine.dense.target import exact, part
 
-L1, CROSS_ENTROPY = 0, 1
-_HALF, _TWO = np.float32(0.5), np.float32(2)
-# Beyond +-60 a sigmoid is 0 or 1 to within 1e-26, and nothing overflows or becomes denormal.
-_SURE, _LARGEST = np.float32(60), np.float32(87)
+L1, CROSS_ENTROPY, SQUARED, HUBER = range(4)
+LOSSES: Mapping[str, int] = {
+    "l1": L1,
+    "mse": SQUARED,
+    "huber": HUBER,
+    "bce": CROSS_ENTROPY,
+    "negative_elbo": CROSS_ENTROPY,
+}
+"""By what kernels know the losses of architectures."""
+_HALF, _TWO, _LARGEST = np.float32(0.5), np.float32(2), np.float32(87)
+_LIMIT, _NO_LIMIT = np.float32(HUBER_LIMIT), np.float32(np.inf)
 # Logits are cut to this where a loss is unbounded, lest infinite ones make it NaN.
 _HUGE = np.float32(1e30)
 # In training a variance is held between 4e-18 and 2e17, and its gradient with it: enough to drive
 # it back, and the gradient's square does not overflow. Losses follow it as far as float32 can.
 _HELD = np.float32(40)
-_ROUNDING = np.float32(1.5 * 2.0**23)  # added to a small float32, it leaves no room for a fraction
-
-
-@part
-def _between(x: Any, low: Any, high: Any) -> Any:
-    """Cut x to an interval; NaN where x is NaN."""
-    x = low if x < low else x
-    return high if x > high else x
-
-
-@exact
-def _exponential(x: Any) -> Any:
-    """e**x for |x| <= 87, to 1.2e-7 of its value: after `expf` of Cephes (Moshier, 1989).
-
-    e**x = 2**n e**r with n the whole number nearest to x / ln 2 and r = x - n ln 2, for which a
-    polynomial will do: |r| <= ln 2 / 2.
-    """
-    n = (x * np.float32(1.44269504088896341) + _ROUNDING) - _ROUNDING
-    r = (x - n * np.float32(0.693359375)) + n * np.float32(2.12194440e-4)
-    q = r * r
-    low = np.float32(1.6666665459e-1) * r + np.float32(5.0000001201e-1)
-    middle = np.float32(8.3334519073e-3) * r + np.float32(4.1665795894e-2)
-    high = np.float32(1.9875691500e-4) * r + np.float32(1.3981999507e-3)
-    p = (high * q + middle) * q + low
-    power = np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
-    return (p * q + (r + ONE)) * power
 
 
 @exact
@@ -76,50 +63,94 @@ def _logarithm_of_one_plus(e: Any) -> Any:
 @exact
 def _cross_entropy(z: Any, t: Any) -> Any:
     """-t log(y) - (1 - t) log(1 - y) = max(z, 0) - z t + log(1 + exp(-|z|))."""
-    z = _between(z, -_HUGE, _HUGE)
-    return (max(z, ZERO) - z * t) + _logarithm_of_one_plus(_exponential(-min(abs(z), _SURE)))
+    z = between(z, -_HUGE, _HUGE)
+    return (max(z, ZERO) - z * t) + _logarithm_of_one_plus(exponential(-min(abs(z), SURE)))
 
 
 @part
 def output_gradient(
-    z: Float32, target: Float32, n_rows: int, n_dim: int, loss: int, dz: Float32
+    z: Float32, target: Float32, n_rows: int, n_dim: int, kind: Any, scale: Any, dz: Float32
 ) -> None:
-    """Set dz to the gradient of the loss by the logits z, and to zero behind them.
+    """Set dz to the gradient of the loss by the sums z, and to zero behind them.
 
-    Of L1, with e = exp(-z): dy/dz = y (1 - y) = y y e, so it is sign(y - t) y y e / (rows * n_dim).
-    Of the cross-entropy it is y - t.
+    With e = exp(-z), a sigmoid has the slope dy/dz = y (1 - y) = y y e. The cross-entropy of it has
+    the gradient y - t by z.
+
+    Args:
+        z: the last layer's sums, (samples, n_dim and padding).
+        target: likewise.
+        n_rows: rows of the batch.
+        n_dim: dimensions.
+        kind: which loss, and whether the output is a sigmoid.
+        scale: what the gradient of every error is multiplied by.
+        dz: where to write, laid out like z.
     """
-    scale = np.float32(1.0 / (n_rows * n_dim))
+    loss, is_sigmoid = kind
+    limit = _LIMIT if loss == HUBER else _NO_LIMIT
+    steep = scale if loss == HUBER else _TWO * scale
     for s in range(n_rows):
         zs, ts, ds = z[s], target[s], dz[s]
-        if loss == L1:
+        if loss == CROSS_ENTROPY:
             for i in range(n_dim):
-                e = _exponential(_between(-zs[i], -_SURE, _SURE))
+                y = ONE / (ONE + exponential(between(-zs[i], -SURE, SURE)))
+                ds[i] = (y - ts[i]) * scale
+        elif loss == L1 and is_sigmoid:
+            for i in range(n_dim):
+                e = exponential(between(-zs[i], -SURE, SURE))
                 y = ONE / (ONE + e)
                 error, slope = y - ts[i], y * y * e * scale
                 ds[i] = slope if error > ZERO else (-slope if error < ZERO else error)
+        elif loss == L1:
+            for i in range(n_dim):
+                error = zs[i] - ts[i]
+                ds[i] = scale if error > ZERO else (-scale if error < ZERO else error)
+        elif is_sigmoid:
+            for i in range(n_dim):
+                e = exponential(between(-zs[i], -SURE, SURE))
+                y = ONE / (ONE + e)
+                ds[i] = between(y - ts[i], -limit, limit) * (y * y * e * steep)
         else:
             for i in range(n_dim):
-                ds[i] = ONE / (ONE + _exponential(_between(-zs[i], -_SURE, _SURE))) - ts[i]
+                ds[i] = between(zs[i] - ts[i], -limit, limit) * steep
         ds[n_dim:] = ZERO
     dz[n_rows : whole(n_rows)] = ZERO
 
 
 @part
-def summed_errors(z: Float32, target: Float32, n_rows: int, n_dim: int, loss: int) -> float:
-    """Sum over samples and outputs of |y - t|, or of the cross-entropy."""
+def summed_errors(z: Float32, target: Float32, n_rows: int, n_dim: int, kind: Any) -> float:
+    """The loss's sum over samples and outputs; see `output_gradient`."""
+    loss, is_sigmoid = kind
+    limit = _LIMIT if loss == HUBER else _NO_LIMIT
     total = 0.0
     for s in range(n_rows):
         zs, ts = z[s], target[s]
         row: Any = ZERO
-        if loss == L1:
-            for i in range(n_dim):
-                row += abs(ONE / (ONE + _exponential(_between(-zs[i], -_SURE, _SURE))) - ts[i])
-        else:
+        if loss == CROSS_ENTROPY:
             for i in range(n_dim):
                 row += _cross_entropy(zs[i], ts[i])
+        elif loss == L1 and is_sigmoid:
+            for i in range(n_dim):
+                row += abs(ONE / (ONE + exponential(between(-zs[i], -SURE, SURE))) - ts[i])
+        elif loss == L1:
+            for i in range(n_dim):
+                row += abs(zs[i] - ts[i])
+        elif is_sigmoid:
+            for i in range(n_dim):
+                y = ONE / (ONE + exponential(between(-zs[i], -SURE, SURE)))
+                row += _huber(y - ts[i], limit)
+        else:
+            for i in range(n_dim):
+                row += _huber(zs[i] - ts[i], limit)
         total += row
-    return total
+    return 2.0 * total if loss == SQUARED else total
+
+
+@part
+def _huber(error: Any, limit: Any) -> Any:
+    """M (|e| - m / 2), m = min(|e|, limit)."""
+    size = abs(error)
+    m = between(size, ZERO, limit)
+    return m * (size - _HALF * m)
 
 
 @part
@@ -138,7 +169,7 @@ def draw_code(heads: Float32, n: int, noise: Float32, drawn: int, n_rows: int, c
     for s in range(n_rows):
         for j in range(n):
             e[s, j] = noise[drawn + s, noise.shape[1] - n + j] if len(noise) else ZERO
-            d[s, j] = _exponential(_between(_HALF * heads[s, n + j], -_HALF * _HELD, _HALF * _HELD))
+            d[s, j] = exponential(between(_HALF * heads[s, n + j], -_HALF * _HELD, _HALF * _HELD))
             z[s, j] = heads[s, j] + d[s, j] * e[s, j]
         z[s, n] = ONE
     z[n_rows : whole(n_rows)] = ZERO
@@ -173,6 +204,6 @@ def summed_divergence(heads: Float32, n: int, n_rows: int) -> float:
     for s in range(n_rows):
         for j in range(n):
             m, v = heads[s, j], heads[s, n + j]
-            variance = _exponential(_between(v, -_LARGEST, _LARGEST))
+            variance = exponential(between(v, -_LARGEST, _LARGEST))
             total += 0.5 * (m * m + (variance - ONE - v))
     return total

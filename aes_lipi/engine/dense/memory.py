@@ -45,6 +45,7 @@ class Memory:
         return Scratch(
             values=aligned_zeros(capacity * self.layout.plane_floats),
             deltas=aligned_zeros(capacity * self.layout.plane_floats),
+            slopes=aligned_zeros(capacity * self.layout.plane_floats),
             targets=aligned_zeros(noisy * capacity, int(chain.layers[0]["source_width"])),
             code=aligned_zeros(2, capacity, code),
             which=np.zeros(int(chain.layers["rows"].max()) + 2, np.int64),

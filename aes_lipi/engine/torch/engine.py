@@ -23,8 +23,9 @@ from aes_lipi.engine.protocol import (
     TrainTask,
 )
 from aes_lipi.engine.torch.device import to_device, to_host
+from aes_lipi.engine.torch.losses import loss_matrices, losses_of
 from aes_lipi.engine.torch.memory import Halving, kind_of
-from aes_lipi.engine.torch.passes import ForwardPass, forward_passes, loss_matrices, losses_of
+from aes_lipi.engine.torch.passes import ForwardPass, forward_passes
 from aes_lipi.engine.torch.training import Trainer
 
 VALUES_ON_CPU, VALUES_ON_GPU = 1 << 22, 1 << 28
@@ -138,7 +139,7 @@ class TorchEngine:
     def batch_losses(
         self, pairs: Sequence[Pair], split: Split, measure: Measure, order: Int32 | None = None
     ) -> list[Float64]:
-        """Loss or L1 of every batch of a split; see `Engine.batch_losses`."""
+        """A measure of every batch of a split; see `Engine.batch_losses`."""
         rows, size = self._splits[split], self._batch_size
         if order is not None:
             rows = self._rows(split, order)

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from aes_lipi.autoencoders.environments import Architecture, Loss
-from aes_lipi.autoencoders.network import Activation, NetworkLayout
+from aes_lipi.autoencoders.environments import HUBER_LIMIT, OF_PROBABILITIES, Architecture
+from aes_lipi.autoencoders.network import LEAK, Activation, NetworkLayout
+from aes_lipi.engine.torch.losses import loss_terms
 from aes_lipi.engine.torch.passes import (
     ForwardPass,
     Pairs,
     forward_passes,
     layer_parameters,
-    loss_terms,
 )
 
 
@@ -50,9 +50,12 @@ Gradients = Callable[[Architecture, Pairs, Batch, Pairs], tuple[ForwardPass, For
 def gradients_of(architecture: Architecture) -> Gradients:
     """What computes an architecture's gradients.
 
-    A loss that has none of its own in `_OF_OUTPUT` is differentiated: slower, and as right.
+    A loss that has none of its own in `_OF_ERROR` is differentiated, and so is GELU, whose slope
+    does not follow from its output: slower, and as right.
     """
-    return _derived if architecture.loss in _OF_OUTPUT else _differentiated
+    layers = (*architecture.encoder.layers, *architecture.decoder.layers)
+    by_hand = architecture.loss in _OF_ERROR and all(k.activation != "gelu" for k in layers)
+    return _derived if by_hand else _differentiated
 
 
 def _differentiated(
@@ -86,7 +89,7 @@ def _derived(
     """The gradients by hand, without a graph of autograd; see `_differentiated`."""
     seen = _seen(architecture, batch)
     encoded, code, decoded = forward_passes(architecture, genomes, seen, batch.code_noise)
-    of_output = _OF_OUTPUT[architecture.loss](decoded.outputs[-1], batch)
+    of_output = _of_output(architecture, decoded.outputs[-1], batch)
     output = {len(architecture.decoder.layers) - 1: of_output}
     from_code = _backward(architecture.decoder, genomes[1], (code, decoded), output, into[1])
     heads = _of_heads(architecture, encoded, from_code, batch)
@@ -101,19 +104,23 @@ def _seen(architecture: Architecture, batch: Batch) -> Tensor:
     return batch.target + architecture.input_noise * batch.input_noise
 
 
-def _of_l1(y: Tensor, batch: Batch) -> Tensor:
-    return _through("sigmoid", (y - batch.target).sign_().mul_(batch.weight), y)
-
-
-def _of_cross_entropy(y: Tensor, batch: Batch) -> Tensor:
-    return (y - batch.target).mul_(batch.weight)
-
-
-_OF_OUTPUT: dict[Loss, Callable[[Tensor, Batch], Tensor]] = {
-    "l1": _of_l1,
-    "negative_elbo": _of_cross_entropy,
+_OF_ERROR: dict[str, Callable[[Tensor], Tensor]] = {
+    "l1": Tensor.sign_,
+    "mse": lambda error: error.mul_(2.0),
+    "huber": lambda error: error.clamp_(-HUBER_LIMIT, HUBER_LIMIT),
+    "bce": lambda error: error,
+    "negative_elbo": lambda error: error,
 }
-"""By loss, its gradient in what goes into the last sigmoid, (C, B, X), of the outputs y there."""
+"""By loss, its gradient in the outputs, of the errors there; but in what goes into their sigmoid
+for `OF_PROBABILITIES`."""
+
+
+def _of_output(architecture: Architecture, y: Tensor, batch: Batch) -> Tensor:
+    """The loss's gradient in what goes into the last activation, (C, B, X), of the outputs y."""
+    gradient = _OF_ERROR[architecture.loss](y - batch.target).mul_(batch.weight)
+    if architecture.loss in OF_PROBABILITIES:
+        return gradient
+    return _through(architecture.decoder.layers[-1].activation, gradient, y)
 
 
 def _of_heads(
@@ -184,8 +191,13 @@ def _backward(
 def _through(activation: Activation, gradient: Tensor, output: Tensor) -> Tensor:
     """The gradient before an activation from the one after it."""
     before = gradient
-    if activation == "relu":
-        before = torch.ops.aten.threshold_backward(gradient, output, 0)
-    elif activation == "sigmoid":
-        before = torch.ops.aten.sigmoid_backward(gradient, output)
+    match activation:
+        case "relu":
+            before = torch.ops.aten.threshold_backward(gradient, output, 0)
+        case "leaky_relu":
+            before = torch.ops.aten.leaky_relu_backward(gradient, output, LEAK, True)
+        case "tanh":
+            before = torch.ops.aten.tanh_backward(gradient, output)
+        case "sigmoid":
+            before = torch.ops.aten.sigmoid_backward(gradient, output)
     return before

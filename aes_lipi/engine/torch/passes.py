@@ -1,4 +1,4 @@
-"""Forward passes and losses of a stack of models, for every environment.
+"""Forward passes of a stack of models, for every environment.
 
 Shapes: C models, B rows, P entries of a genome, n nodes of a layer. A pass is through one network
 of each model, all at once.
@@ -14,14 +14,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from aes_lipi.autoencoders.environments import Architecture
-from aes_lipi.autoencoders.network import Activation, NetworkLayout
-from aes_lipi.engine.protocol import Measure
+from aes_lipi.autoencoders.network import LEAK, Activation, NetworkLayout
 
 Pairs = tuple[Tensor, Tensor]
 """Genomes of encoders and of decoders, (C, P) each."""
 
 _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
+    "leaky_relu": lambda value: functional.leaky_relu(value, LEAK),
+    "tanh": torch.tanh,
+    "gelu": functional.gelu,
     "sigmoid": torch.sigmoid,
     "linear": lambda value: value,
 }
@@ -33,8 +35,8 @@ class ForwardPass:
 
     Attributes:
         outputs: of every layer, (C, B, n) each.
-        recorded: what activation statistics and operators see of every layer: the output after
-            ReLU, or the value before a sigmoid; (C, B, n) each.
+        recorded: what activation statistics and operators see of every layer: its output, or the
+            value before a sigmoid; (C, B, n) each.
     """
 
     outputs: list[Tensor]
@@ -92,7 +94,7 @@ def _forward_pass(layout: NetworkLayout, genomes: Tensor, x: Tensor) -> ForwardP
         source = x if layer.reads < 0 else outputs[layer.reads]
         value = torch.baddbmm(bias.unsqueeze(1), source, weight.transpose(1, 2))
         outputs.append(_ACTIVATIONS[layer.activation](value))
-        recorded.append(outputs[-1] if layer.activation == "relu" else value)
+        recorded.append(value if layer.activation == "sigmoid" else outputs[-1])
     return ForwardPass(outputs, recorded)
 
 
@@ -106,50 +108,10 @@ def _code_of(architecture: Architecture, encoded: ForwardPass, noise: Tensor | N
     return mean + torch.exp(0.5 * log_variance) * noise
 
 
-def loss_terms(
-    architecture: Architecture, encoded: ForwardPass, decoded: ForwardPass, target: Tensor
-) -> list[Tensor]:
-    """What the environment's loss is the mean, or the sum, of: (C, B, n) each.
-
-    `l1`: |x - y|. `negative_elbo`: binary cross-entropy, and KL(N(mean, variance) || N(0, I))
-    (Kingma and Welling 2014, appendix B). The cross-entropy is taken from the values before the
-    sigmoid, whose output lies in [0, 1] by itself: taken from the output, it would lose its
-    gradient where float32 rounds it to 0 or 1.
-    """
-    if architecture.loss == "l1":
-        return [(decoded.outputs[-1] - target).abs()]
-    mean, log_variance = encoded.outputs[-2:]
-    logits = decoded.recorded[-1]
-    cross_entropy = functional.binary_cross_entropy_with_logits(
-        logits, target.expand_as(logits), reduction="none"
-    )
-    return [cross_entropy, -0.5 * (1.0 + log_variance - mean.square() - log_variance.exp())]
-
-
-def losses_of(
-    architecture: Architecture,
-    passes: tuple[ForwardPass, ForwardPass],
-    target: Tensor,
-    measure: Measure = "loss",
-) -> Tensor:
-    """What every model's passes through encoder and decoder lose of their rows, (C,).
-
-    `l1` is the mean over rows and dimensions, `negative_elbo` the sum.
-    """
-    encoded, decoded = passes
-    if measure == "l1":
-        return (decoded.outputs[-1] - target).abs_().mean((-2, -1))
-    terms = loss_terms(architecture, encoded, decoded, target)
-    if architecture.loss == "l1":
-        return terms[0].mean((-2, -1))
-    first, *others = [term.sum((-2, -1)) for term in terms]
-    return sum(others, first)
-
-
-def loss_matrices(
+def forward_passes_of_all_pairs(
     architecture: Architecture, encoders: Tensor, decoders: Tensor, x: Tensor
-) -> Tensor:
-    """The environment's loss of every encoder of a task with every decoder of it.
+) -> tuple[ForwardPass, ForwardPass]:
+    """Every encoder of a task with every decoder of it, without noise.
 
     Every encoder is run once, and every decoder once on all codes of its task.
 
@@ -160,7 +122,7 @@ def loss_matrices(
         x: the tasks' rows, (C, B, X).
 
     Returns:
-        (C, E, D).
+        the encoders' passes, outputs of shape (C, 1, E, B, n), and the decoders', (C, D, E, B, n).
     """
     c, e, d, b = encoders.shape[0], encoders.shape[1], decoders.shape[1], x.shape[1]
     each = x.unsqueeze(1).expand(-1, e, -1, -1).flatten(0, 1)
@@ -168,5 +130,4 @@ def loss_matrices(
     code = _code_of(architecture, encoded, None)
     codes = code.view(c, 1, e * b, -1).expand(-1, d, -1, -1).flatten(0, 1)
     decoded = _forward_pass(architecture.decoder, decoders.flatten(0, 1), codes)
-    passes = encoded.reshaped(c, 1, e, b), decoded.reshaped(c, d, e, b)
-    return losses_of(architecture, passes, x.view(c, 1, 1, b, -1)).transpose(1, 2)
+    return encoded.reshaped(c, 1, e, b), decoded.reshaped(c, d, e, b)

@@ -181,7 +181,7 @@ class _Program:
         self._rows[:, :n] = torch.where(rows >= 0, rows, padding)
         self._present[:, :n] = rows >= 0
         self._weight.copy_(self._present)
-        if self._workspace.architecture.loss == "l1":
+        if self._workspace.architecture.loss != "negative_elbo":
             values = self._present.sum(-1, keepdim=True) * self._workspace.architecture.n_dim
             self._weight.div_(values.clamp_(min=1.0))
         rates = np.stack([each.learning_rate for each in updates]).astype(np.float32)
