@@ -197,7 +197,7 @@ class AutoencoderRing(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             raise ValueError(str(error)) from None
         model = _model(setup, pairs, best)
         self.model_ = model.compacted() if self.compact else model
-        self.history_ = records_frame(records).drop(columns=list(_NOT_IN_HISTORY))
+        self.history_ = records_frame(records, variant).drop(columns=list(_NOT_IN_HISTORY))
         return self
 
     def transform(self, X: Any) -> Float32:

@@ -171,9 +171,9 @@ def plugins_digest(variant: Variant) -> str | None:
     Raises:
         UserError: a plug-in cannot be imported; check its name, or install it.
     """
-    if not variant.added:
+    if not variant.plugged:
         return None
-    plugins = [_find(field, name) for field, name in sorted(variant.added.items())]
+    plugins = [_find(field, name) for field, name in variant.plugged]
     lines = [f"{plugin.field} {plugin.path} {plugin.digest}\n" for plugin in plugins]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
@@ -187,7 +187,7 @@ def check_same_plugins(variant: Variant) -> None:
     """
     if variant.plugins_digest in (None, plugins_digest(variant)):
         return
-    named = " and ".join(f"{field} {name}" for field, name in sorted(variant.added.items()))
+    named = " and ".join(f"{field} {name}" for field, name in variant.plugged)
     raise UserError(
         f"{named}: not the file that the study was begun with; choose another --output_dir, or "
         "bring every node of a cluster the same file"

@@ -32,7 +32,7 @@ from aes_lipi.execution.endings import model_of
 from aes_lipi.execution.inputs import inputs_of, prepare
 from aes_lipi.models import Model
 from aes_lipi.results.checkpoint import Checkpoint, decode_checkpoint, encode_checkpoint
-from aes_lipi.results.schema import WEIGHTS
+from aes_lipi.results.schema import METRICS, WEIGHTS, metric_values
 
 
 class TrialSnapshot:
@@ -76,7 +76,7 @@ class TrialSnapshot:
     @cached_property
     def records(self) -> pd.DataFrame:
         """A row per generation and cell, with the columns of a study's `generations`."""
-        return records_frame(self._records)
+        return records_frame(self._records, self.variant)
 
     def best(self) -> int:
         """The cell that would be the trial's answer now, by the variant's `final_cell`."""
@@ -192,10 +192,13 @@ def _state_at(
         raise UserError(f"start: no checkpoint of this variant: {error}") from None
 
 
-def records_frame(records: Sequence[Record]) -> pd.DataFrame:
+def records_frame(records: Sequence[Record], variant: Variant) -> pd.DataFrame:
     """Records as a table, with the columns of a study's `generations`; NaN where not measured."""
     hints = get_type_hints(Record)
-    names = [field.name for field in dataclasses.fields(Record) if field.name not in WEIGHTS]
+    apart = (*WEIGHTS, *METRICS)
+    names = [field.name for field in dataclasses.fields(Record) if field.name not in apart]
     columns = {name: [getattr(record, name) for record in records] for name in names}
     numbers = [name for name in names if hints[name] in (float | None, int | None)]
-    return pd.DataFrame(columns).astype(dict.fromkeys(numbers, "float64"))
+    found = pd.DataFrame(columns).astype(dict.fromkeys(numbers, "float64"))
+    metrics = pd.DataFrame([metric_values(record, variant) for record in records], dtype="float64")
+    return pd.concat([found, metrics], axis=1)

@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from aes_lipi.arrays import Float64, Int64
+from aes_lipi.config.defaults import METRIC_PREFIX
 from aes_lipi.errors import UserError, nearest, printable
 from aes_lipi.results.schema import generations_schema
 
@@ -160,7 +161,7 @@ def check_measures(measures: Iterable[str]) -> tuple[str, ...]:
     known = _known_measures()
     wanted = tuple(dict.fromkeys(measures))
     for name in wanted:
-        if name not in known:
+        if name not in known and not name.startswith(METRIC_PREFIX):
             raise UserError(f"{printable(name)}: no such measure{nearest(name, known)}")
     return wanted
 

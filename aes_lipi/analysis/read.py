@@ -293,7 +293,7 @@ class _Wanted:
         if not self.units:
             return {trial: {} for trial in tables}
         measures = tuple(dict.fromkeys((*self.measures, self.best_by)))
-        whole = generations_schema()
+        whole = generations_schema(measures)
         schema = pa.schema([whole.field(name) for name in (*_KEYS, *columns_of(measures))])
 
         def reduce(trial: TrialId, table: pa.Table) -> Mapping[AnalysisUnit, TrialRows] | None:

@@ -280,7 +280,7 @@ def _studies(
 
 def _known_by_content(study: Study) -> Study:
     """Data files, saved models and plug-ins count by their content."""
-    if not any(variant.data or variant.ann_path or variant.added for variant in study.variants):
+    if not any(variant.data or variant.ann_path or variant.plugged for variant in study.variants):
         return study
     from aes_lipi.execution.inputs import with_digests  # noqa: PLC0415 - numpy is slow to import
 
@@ -408,7 +408,7 @@ def _metavar(hint: Any) -> str:
     if origin is typing.Literal:
         return "|".join(typing.get_args(hint))
     if origin is tuple:
-        return "WIDTHS"
+        return "MODULE:NAME,..." if typing.get_args(hint)[0] is str else "WIDTHS"
     return {bool: "true|false", int: "INTEGER", float: "NUMBER"}.get(hint, "TEXT")
 
 

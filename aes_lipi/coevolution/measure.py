@@ -132,6 +132,7 @@ class _Quality:
     std_test_L1: float | None = None  # noqa: N815
     validation_L1: float | None = None  # noqa: N815
     validation_loss: float | None = None
+    metrics: tuple[float, ...] | None = None
 
 
 def _qualities(offspring: Sequence[Offspring], engine: Engine) -> list[_Quality]:
@@ -188,6 +189,7 @@ def _quality(pair: Pair, losses: Sequence[Float64], setup: Setup) -> _Quality:
         test_L1=float(test.mean()),
         std_test_L1=float(test.std()),
         validation_L1=float(validation.mean()),
+        metrics=tuple(metric(pair) for metric in setup.metrics) or None,
     )
 
 

@@ -18,7 +18,8 @@ class Record:
 
     Losses are of what is trained on, the variant's `loss` or the environment's; `*_L1` are L1
     whatever that is; None where not measured in this generation.
-    `validation_loss` is measured where a stopping rule or the learning rate follows from it.
+    `validation_loss` is measured where a stopping rule or the learning rate follows from it;
+    `metrics` are a user's, in the variant's order.
     `winner` is the place in the neighbourhood, and `winner_cell` the cell, of the member that the
     new centre descends from, the tournament's winner. `encoder` and `decoder` are the numbers of
     the networks that met where these go their own ways (`all_vs_all`), and `cell` is then the
@@ -62,6 +63,7 @@ class Record:
     std_test_L1: float | None  # noqa: N815
     validation_L1: float | None  # noqa: N815
     validation_loss: float | None
+    metrics: tuple[float, ...] | None
     read_generations: tuple[int, ...]
     staleness: int
     selection_losses: tuple[float, ...] | None

@@ -44,6 +44,7 @@ class Setup:
         dataset: the rows.
         engine: that trains and evaluates.
         warm_start: trained pairs to start from, if any; cell i takes number i modulo their number.
+        metrics: a user's measures of a pair, in the order of the variant.
     """
 
     variant: Variant
@@ -51,6 +52,7 @@ class Setup:
     dataset: Dataset
     engine: Engine
     warm_start: Sequence[Pair] = ()
+    metrics: tuple[Callable[[Pair], float], ...] = ()
 
 
 @dataclass(frozen=True)

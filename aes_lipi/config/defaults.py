@@ -22,6 +22,7 @@ GROUPS: Mapping[str, str] = {
     "environment": "aes_lipi.environments",
     "loss": "aes_lipi.losses",
     "dataset_name": "aes_lipi.datasets",
+    "metrics": "aes_lipi.metrics",
 }
 """By field, the group of entry points in which packages register what it may name."""
 
@@ -82,6 +83,31 @@ def known_name(field: str, name: object, built_in: Iterable[str]) -> str:
     )
 
 
+def known_metrics(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of metrics, each with a column of its own.
+
+    Raises:
+        ValueError: a name is no dotted path and not registered, or two have the same column.
+    """
+    for name in names:
+        if not _is_added("metrics", name):
+            close = nearest(name, registered("metrics"))
+            raise ValueError(f"{printable(name)}: give {_PATH_FORM}, a function of yours{close}")
+    columns = [metric_column(name) for name in names]
+    for column in columns:
+        if columns.count(column) > 1:
+            raise ValueError(f"two would be the column {column}; give one of them another name")
+    return names
+
+
+METRIC_PREFIX = "metric_"
+
+
+def metric_column(name: str) -> str:
+    """The column of `generations` that a metric fills: its name without its module."""
+    return METRIC_PREFIX + re.split("[:.]", name)[-1]
+
+
 _CLUSTERING_NAME = re.compile(r"(?:binary_clustering_)?([0-9]{1,9})_([0-9]{1,9})_([0-9]{1,9})")
 _CLUSTERING_FIELDS = ("n_clusters", "n_examples_per_cluster", "n_dim")
 _COMPRESSED = frozenset({".gz", ".gzip", ".bz2", ".xz", ".zst", ".zip"})
@@ -133,6 +159,7 @@ def resolve_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
         if settings.get(field) is None:
             settings[field] = policy
     _resolve_sizes(settings)
+    _resolve_metrics(settings)
     if settings.get("data") is not None:
         _resolve_file(settings)
     elif _is_made_by_a_user(settings):
@@ -198,6 +225,14 @@ def _resolve_sizes(settings: dict[str, Any]) -> None:
         settings["hidden_sizes"] = [part.strip() for part in sizes.split(",") if part.strip()]
     elif isinstance(sizes, int):
         settings["hidden_sizes"] = [sizes]
+
+
+def _resolve_metrics(settings: dict[str, Any]) -> None:
+    """Names of metrics may come as the text of a flag: `mine:one,mine:other`."""
+    names = settings.get("metrics")
+    if isinstance(names, str):
+        names = [part.strip() for part in names.split(",") if part.strip()]
+    settings["metrics"] = names or None
 
 
 def _resolve_file(settings: dict[str, Any]) -> None:

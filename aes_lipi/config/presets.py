@@ -24,7 +24,7 @@ from aes_lipi.errors import UserError, nearest, printable
 
 _MAX_VARIANTS = 10_000
 _MAX_COMBINATIONS = 10 * _MAX_VARIANTS  # several may come to the same variant
-_LISTED_FIELDS = frozenset({"hidden_sizes"})
+_LISTED_FIELDS = frozenset({"hidden_sizes", "metrics"})
 _PATH_FIELDS = frozenset({"data", "ann_path"})
 _WHOLE_FIELDS = _LISTED_FIELDS | _PATH_FIELDS | {"separator"}
 _PLACEHOLDER = re.compile(r"\$(?:\w+|\{[^}]*\})|^~[^/]*")

@@ -25,6 +25,7 @@ from pydantic import (
 from aes_lipi.config.defaults import (
     dependent_defaults,
     in_present_words,
+    known_metrics,
     known_name,
     resolve_defaults,
     separator_name,
@@ -402,6 +403,13 @@ class Variant(BaseModel):
         "distances between cells. `recorded` was called store_recorded before.",
     )
 
+    metrics: tuple[str, ...] | None = _setting(
+        None,
+        "Recording",
+        "Functions of yours, package.module:function, of a model and the data: each fills a column "
+        "metric_NAME of recorded generations; they change no other result.",
+    )
+
     # What users add
     plugins_digest: str | None = _setting(
         None, "Plug-ins", "SHA-256 of the files that plug-ins come from; filled in."
@@ -440,6 +448,11 @@ class Variant(BaseModel):
         if value is None and cls.model_fields[field].default is None:
             return None
         return known_name(field, value, BUILT_IN[field])
+
+    @field_validator("metrics")
+    @classmethod
+    def _check_metrics(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return None if names is None else known_metrics(names)
 
     @field_validator("engine", mode="before")
     @classmethod
@@ -531,6 +544,11 @@ class Variant(BaseModel):
         if self.data is None and self.n_dim is None:
             added["dataset_name"] = self.dataset_name
         return added
+
+    @property
+    def plugged(self) -> list[tuple[str, str]]:
+        """All that is a user's, as the fields that name it and the names."""
+        return sorted(self.added.items()) + [("metrics", name) for name in self.metrics or ()]
 
     @property
     def is_canonical(self) -> bool:

@@ -19,6 +19,7 @@ from aes_lipi.execution.limits import allowed_memory
 from aes_lipi.execution.requirements import check_batch, check_needs, needed_memory, stored_size
 from aes_lipi.extension import load
 from aes_lipi.models import load_pairs
+from aes_lipi.models.metrics import METRIC
 from aes_lipi.pruning.contract import Evidence, Settings
 from aes_lipi.pruning.operators import OPERATOR, SAMPLED_ROWS
 from aes_lipi.pruning.schedules import prune_amount, prune_probability
@@ -59,6 +60,8 @@ def size_of_all_centres(variant: Variant) -> int:
 
 def _try_plugins(variant: Variant, architecture: Architecture) -> None:
     """Call the pruning plug-ins of a variant on made-up networks, and at three moments."""
+    for name in variant.metrics or ():
+        load(METRIC, name)
     last = variant.epochs - 1
     if "prune_schedule" in variant.added:
         for t in sorted({0, last // 2, last}):

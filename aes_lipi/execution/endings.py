@@ -23,7 +23,7 @@ from aes_lipi.engine.protocol import Engine
 from aes_lipi.errors import without_folders
 from aes_lipi.execution.messages import Computed, Failed, Job
 from aes_lipi.models import Model, Place, describe_layers, model_bytes
-from aes_lipi.results.schema import WEIGHTS, settings_row
+from aes_lipi.results.schema import METRICS, WEIGHTS, metric_values, settings_row
 from aes_lipi.results.trial_files import trial_files
 
 
@@ -47,7 +47,14 @@ def conclude(
     records = sorted(last.records, key=in_order)
     result, pairs = judge(last, records, setup)
     row = _trial_row(job, setup, result) | {"wall_time_s": wall_time_s, "started_at": started_at}
-    generations = [{"variant_name": job.label, **_fields(record, WEIGHTS)} for record in records]
+    generations = [
+        {
+            "variant_name": job.label,
+            **_fields(record, (*WEIGHTS, *METRICS)),
+            **metric_values(record, job.variant),
+        }
+        for record in records
+    ]
     best = result.best_cell
     model = model_of(setup, pairs, best, _provenance(job, setup, best))
     stored = model_bytes(model, _recorded(records, setup))

@@ -36,6 +36,7 @@ from aes_lipi.errors import UserError
 from aes_lipi.execution.stacks import engine_key, trials_that_fit
 from aes_lipi.extension import check_same_plugins, load, plugins_digest
 from aes_lipi.models import load_pairs, models_digest
+from aes_lipi.models.metrics import metrics_of
 from aes_lipi.results.model_files import warm_start_files
 
 
@@ -240,7 +241,9 @@ def _setup(variant: Variant, dataset: Dataset, others: Iterable[Setup]) -> Setup
     """What a variant's trials share, with the engine of another setup if it can serve."""
     check_same_plugins(variant)
     architecture = architecture_of(variant, dataset.n_dim)
-    return Setup(variant, architecture, dataset, _engine(variant, architecture, dataset, others))
+    engine = _engine(variant, architecture, dataset, others)
+    metrics = metrics_of(variant, architecture, dataset)
+    return Setup(variant, architecture, dataset, engine, metrics=metrics)
 
 
 def _engine(

@@ -206,7 +206,10 @@ def decode_checkpoint(content: bytes, variant: Variant, architecture: Architectu
         held=states_from_tensors(tensors, architecture, variant.batch_size),
         rates={(who, t): rate for (who, t), rate in zip(of, rates, strict=True)},
         records=RecordLog(
-            records_from_tensors(tensors, n_members, 4 * architecture.n_parameters),
+            records_from_tensors(
+                *(tensors, n_members, 4 * architecture.n_parameters),
+                n_metrics=len(variant.metrics or ()),
+            ),
             keeps_all=variant.store_generations == "all",
         ),
     )

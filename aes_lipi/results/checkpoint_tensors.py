@@ -216,13 +216,16 @@ def records_to_tensors(records: Sequence[Record]) -> dict[str, Array]:
     return {"records": np.frombuffer(batch.serialize(), np.uint8)}
 
 
-def records_from_tensors(tensors: Tensors, n_members: int, n_bytes: int) -> list[Record]:
+def records_from_tensors(
+    tensors: Tensors, n_members: int, n_bytes: int, n_metrics: int = 0
+) -> list[Record]:
     """Records from an array.
 
     Args:
         tensors: the array among others.
         n_members: size of a neighbourhood.
         n_bytes: of a centre's weights.
+        n_metrics: of a recorded generation.
 
     Raises:
         ValueError: the array is not one of records; the message says which column is wrong.
@@ -232,6 +235,7 @@ def records_from_tensors(tensors: Tensors, n_members: int, n_bytes: int) -> list
         "read_generations": n_members,
         "selection_losses": n_members**2,
         "centre": n_bytes,
+        "metrics": n_metrics,
     }
     columns = [_values(name, batch[name], lengths.get(name)) for name in _FIELDS]
     return [Record(*row) for row in zip(*columns, strict=True)]

@@ -138,6 +138,8 @@ def read_each(
     table: str,
     schema: pa.Schema,
     reduce: Callable[[TrialId, pa.Table], T | None],
+    *,
+    with_metrics: bool = False,
 ) -> dict[TrialId, T]:
     """What is made of a table of each of the trials, several at a time.
 
@@ -149,6 +151,7 @@ def read_each(
         table: `trials` or `generations`.
         schema: the columns to read; a column that an older table lacks is empty.
         reduce: what to keep of a trial's table; None where it is not what it should be.
+        with_metrics: whether the columns that are metrics are read, too, as far as it has any.
 
     Returns:
         by trial, in the order of the markers; without those whose file is damaged.
@@ -158,7 +161,12 @@ def read_each(
     """
 
     def read(trial: TrialId) -> T | None:
-        found = _fitted(_read_committed(storage, markers[trial][table], schema.names), schema)
+        columns = None if with_metrics else schema.names
+        content = _read_committed(storage, markers[trial][table], columns)
+        whole = schema
+        if with_metrics and content is not None:
+            whole = generations_schema(content.column_names)
+        found = _fitted(content, whole)
         return None if found is None else reduce(trial, found)
 
     return _read_many(list(markers), read)
@@ -183,7 +191,8 @@ def _committed(
     storage: Storage, inventory: Inventory, table: str, trials: Sequence[TrialId]
 ) -> Tables:
     markers = {trial: inventory.committed[trial] for trial in trials}
-    return read_each(storage, markers, table, _SCHEMAS[table](), with_variant)
+    schema, of_cells = _SCHEMAS[table](), table == "generations"
+    return read_each(storage, markers, table, schema, with_variant, with_metrics=of_cells)
 
 
 def _read_many(trials: Sequence[TrialId], read: Callable[[TrialId], T | None]) -> dict[TrialId, T]:
@@ -209,7 +218,7 @@ def _decode(content: bytes | None, columns: Sequence[str] | None = None) -> pa.T
 def frame_of(tables: Tables, schema: pa.Schema) -> pd.DataFrame:
     """The tables in one, in the order of their trials, with the variant's id as a column."""
     none = with_variant(TrialId("", 0), schema.empty_table())
-    whole = pa.concat_tables(list(tables.values())) if tables else none
+    whole = pa.concat_tables(list(tables.values()), promote_options="default") if tables else none
     frame: pd.DataFrame = whole.to_pandas()
     return frame
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
+from collections.abc import Iterable
 from typing import Any
 
 import pyarrow as pa
@@ -12,9 +13,13 @@ import pyarrow as pa
 from aes_lipi.coevolution.records import Record
 from aes_lipi.coevolution.result import RetrievalMeasures, TrialResult
 from aes_lipi.config import Variant
+from aes_lipi.config.defaults import METRIC_PREFIX, metric_column
 
 WEIGHTS = ("centre",)
 """Fields of a record that go to the file of the model."""
+
+METRICS = ("metrics",)
+"""Fields of a record that have columns of their own, one for each metric of a user's."""
 
 _ARROW_TYPES: dict[Any, pa.DataType] = {
     bool: pa.bool_(),
@@ -35,10 +40,22 @@ def records_schema() -> pa.Schema:
     return pa.schema(_dataclass_fields(Record))
 
 
-def generations_schema() -> pa.Schema:
-    """One row per generation and cell: `variant_name` and the fields of `Record` but weights."""
-    fields = [field for field in records_schema() if field.name not in WEIGHTS]
-    return pa.schema([pa.field("variant_name", pa.string()), *fields])
+def generations_schema(columns: Iterable[str] = ()) -> pa.Schema:
+    """One row per generation and cell: `variant_name` and the fields of `Record` but weights.
+
+    Args:
+        columns: those among them that are metrics are added.
+    """
+    fields = [field for field in records_schema() if field.name not in (*WEIGHTS, *METRICS)]
+    added = [pa.field(name, pa.float64()) for name in columns if name.startswith(METRIC_PREFIX)]
+    return pa.schema([pa.field("variant_name", pa.string()), *fields, *added])
+
+
+def metric_values(record: Record, variant: Variant) -> dict[str, float | None]:
+    """The metrics of a record by their columns; None where they were not measured."""
+    names = [metric_column(name) for name in variant.metrics or ()]
+    values: Iterable[float | None] = record.metrics or [None] * len(names)
+    return dict(zip(names, values, strict=True))
 
 
 def trials_schema() -> pa.Schema:

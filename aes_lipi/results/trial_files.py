@@ -101,11 +101,11 @@ def trial_files(row: Row, generations: Sequence[Row], model: bytes) -> TrialFile
 
     Args:
         row: the columns of `trials_schema`.
-        generations: rows with the columns of `generations_schema`.
+        generations: rows with the columns of `generations_schema`, each with the same metrics.
         model: the content of the model's file.
     """
     return TrialFiles(
-        generations=parquet(generations, generations_schema()),
+        generations=parquet(generations, generations_schema(generations[0])),
         model=model,
         trial=parquet([row], trials_schema()),
     )

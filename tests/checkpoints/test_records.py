@@ -28,6 +28,7 @@ def values_of(field: dataclasses.Field[Any]) -> st.SearchStrategy[Any]:
         "read_generations": st.tuples(*[st.integers(min_value=-1, max_value=2**31 - 1)] * 3),
         "selection_losses": st.none() | st.tuples(*[FLOATS] * 9),
         "centre": st.none() | st.binary(min_size=8, max_size=8),
+        "metrics": st.none() | st.tuples(*[FLOATS] * 2),
     }
     if field.name in given_lengths:
         return given_lengths[field.name]
@@ -48,7 +49,7 @@ def bits(value: Any) -> Any:
 
 @given(st.lists(RECORDS, max_size=4))
 def test_every_value_comes_back_with_its_bits(records: list[Record]) -> None:
-    back = records_from_tensors(records_to_tensors(records), n_members=3, n_bytes=8)
+    back = records_from_tensors(records_to_tensors(records), n_members=3, n_bytes=8, n_metrics=2)
     assert [bits(dataclasses.astuple(each)) for each in back] == [
         bits(dataclasses.astuple(each)) for each in records
     ]
@@ -57,6 +58,7 @@ def test_every_value_comes_back_with_its_bits(records: list[Record]) -> None:
 def test_the_newest_loss_is_of_a_generation_that_all_cells_have_measured() -> None:
     fields: dict[str, Any] = dict.fromkeys((each.name for each in dataclasses.fields(Record)), 0)
     fields |= {"read_generations": (0, 0), "selection_losses": None, "centre": None}
+    fields |= {"metrics": None}
     fields |= {"prune_event": False, "diverged": False}
     measured = {(0, 0): 1.0, (0, 1): 2.0, (1, 0): 5.0, (1, 1): None}
 

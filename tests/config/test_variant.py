@@ -41,6 +41,7 @@ OTHER_VALUES: dict[str, Any] = {
     "gradual_start": 0.25,
     "patience": 3,
     "target_loss": 0.25,
+    "metrics": "mine:one",
 }
 REGISTRIES: dict[str, set[str]] = {
     "environment": set(ENVIRONMENTS),

@@ -27,6 +27,9 @@ small = Environment(hidden_sizes=(5,), latent_size=2)
 
 def bits(rng):
     return rng.random((40, 6)) < 0.5
+
+def worst_row(model, data):
+    return np.abs(model.reconstruct(data.test) - data.test).mean(axis=1).max()
 """
 PLACEMENTS = {
     "trial": ["--placement", "trial"],
@@ -46,7 +49,8 @@ def run(folder: Path, out: str, schedule: str, *arguments: str, path: Path | Non
     """A study of nothing but plug-ins; its error, if there is one."""
     (folder / "study.yaml").write_text(
         "trials: 2\nsettings: {prune_method: mine:keep, prune_schedule: mine:" + schedule + ", "
-        "environment: mine:small, dataset_name: mine:bits, epochs: 5, pruned_weights: frozen}\n"
+        "environment: mine:small, dataset_name: mine:bits, metrics: mine:worst_row, epochs: 5, "
+        "pruned_weights: frozen}\n"
     )
     shapes = [each for each in TINY if each not in ("--hidden_sizes", "5,4", "--latent_size", "3")]
     command = ["run.py", "--config", "study.yaml", *shapes, "--output_dir", out, *arguments]
@@ -71,6 +75,7 @@ def test_the_bits_are_those_of_one_process(
     assert_same_study(folder / "here", folder / placement)
     generations = pd.read_parquet(folder / placement / "generations")
     assert generations["n_pruned_encoder"].max() > 0
+    assert (generations["metric_worst_row"] > generations["test_L1"]).all()
 
 
 @pytest.mark.slow
@@ -93,5 +98,5 @@ def test_workers_that_have_another_file_refuse_it(
     write_module(tmp_path, CODE + "# newer", "mine")
     where = ["--address", three_nodes.address, *PLACEMENTS[placement]]
     line = run(folder, f"{placement}_differs", "halves", *where, path=tmp_path)
-    assert "prune_method mine:keep and prune_schedule mine:halves: not the file that the" in line
+    assert "prune_schedule mine:halves and metrics mine:worst_row: not the file that the" in line
     assert line.endswith("or bring every node of a cluster the same file")
