@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from aes_lipi._version import __version__
+from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.coevolution.evolution import InProcess, first_states, run_steps
 from aes_lipi.coevolution.schedule import Schedule
 from aes_lipi.coevolution.state import Setup
@@ -27,17 +28,30 @@ from aes_lipi.io.files import decode_json, encode_json, write_bytes_atomically
 class StepCosts:
     """Seconds that parts of training take on one core of this machine.
 
+    Rows of a batch count in whole fives, as kernels take them.
+
     Attributes:
         update: of every update.
-        weight: more for each weight.
-        product: more for each weight and row of the batch.
+        row: more for each row of the batch.
+        node: more for each row and node, the input's columns among them.
+        product: more for each row and weight.
         generation: of every cell in every generation.
+        weight: more for each weight.
     """
 
     update: float
-    weight: float
+    row: float
+    node: float
     product: float
     generation: float
+    weight: float
+
+
+def _parts(architecture: Architecture, batch: int, updates: float, cells: int) -> list[float]:
+    """How often each of `StepCosts` is met with in a generation."""
+    rows, weights = updates * 5 * -(-batch // 5), architecture.n_parameters
+    nodes = architecture.n_dim + architecture.encoder.n_nodes + architecture.decoder.n_nodes
+    return [updates, rows, rows * nodes, rows * weights, cells, cells * weights]
 
 
 def estimated_seconds(study: Study) -> float:
@@ -59,12 +73,11 @@ def _trial_seconds(variant: Variant) -> float:
     else:
         rows = (variant.n_clusters or 1) * (variant.n_examples_per_cluster or 1)
         width = variant.n_dim
-    costs, weights = step_costs(), architecture_of(variant, width).n_parameters
-    batches = -(-round(rows * variant.cell_data_fraction) // variant.batch_size)
-    per_row = costs.product * min(variant.batch_size, rows)
-    per_update = costs.update + weights * (costs.weight + per_row)
+    batch, architecture = min(variant.batch_size, rows), architecture_of(variant, width)
+    batches = -(-round(rows * variant.cell_data_fraction) // batch)
     updates = batches * _updates_per_batch(variant)
-    return variant.epochs * (updates * per_update + variant.population_size * costs.generation)
+    parts = _parts(architecture, batch, updates, variant.population_size)
+    return variant.epochs * float(np.dot(parts, astuple(step_costs())))
 
 
 def _updates_per_batch(variant: Variant) -> int:
@@ -94,10 +107,15 @@ def _machine() -> str:
     return f"{processor_name()}, {os.cpu_count()} cores, aes_lipi {__version__}"
 
 
-_SETTINGS = ((8, 4, 4, 8), (8, 4, 4, 128), (64, 32, 16, 256), (200, 30, 5, 100), (1000, 60, 16, 64))
-"""Columns, nodes of the hidden layer, rows of a batch, and rows."""
+_SETTINGS = (
+    *((8, 4, 4, 8), (8, 4, 4, 128), (30, 16, 16, 320), (64, 32, 16, 256), (64, 32, 64, 1024)),
+    *((200, 30, 5, 100), (500, 100, 32, 320), (1000, 30, 5, 15), (1000, 30, 5, 200)),
+    (1000, 60, 16, 64),
+)
+"""Columns, nodes of the hidden layer, rows of a batch, and rows: narrow and wide ones, few rows and
+many, so that what grows with each of them can be told apart."""
 
-_CELLS, _GENERATIONS, _ROUNDS = 2, 4, 5
+_CELLS, _GENERATIONS, _ROUNDS = 2, 4, 4
 
 
 def _measured() -> StepCosts:
@@ -107,10 +125,8 @@ def _measured() -> StepCosts:
     shares = []
     for n_dim, hidden, batch, n_rows in _SETTINGS:
         setup = _setup(n_dim, hidden, batch, n_rows)
-        took = _cell_seconds(setup)
-        updates, weights = n_rows // batch, setup.architecture.n_parameters
-        parts = [updates, updates * weights, updates * weights * batch, 1]
-        shares.append(np.array(parts) / took)
+        parts = _parts(setup.architecture, batch, n_rows // batch, 1)
+        shares.append(np.array(parts) / _cell_seconds(setup))
     found, _ = nnls(np.array(shares), np.ones(len(shares)))
     return StepCosts(*map(float, found))
 
