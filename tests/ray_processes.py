@@ -14,6 +14,12 @@ from studies import Listener
 
 from aes_lipi.execution.study import TrialProgress
 
+NOTICES_SOON = {  # to notice that a node is gone, and to report metrics
+    "health_check_period_ms": 500,
+    "health_check_failure_threshold": 4,
+    "metrics_report_interval_ms": 1000,
+}
+
 
 class NodeProcesses:
     """The processes of a `ray.cluster_utils.Cluster`, and no others."""

@@ -26,12 +26,13 @@ from aes_lipi.pruning.schedules import prune_amount, prune_probability
 from aes_lipi.results.model_files import warm_start_files
 
 
-def check_feasible(variant: Variant, here: bool = True) -> None:
+def check_feasible(variant: Variant, here: bool = True, memory: int | None = None) -> None:
     """Find out, before anything is computed or written, whether a variant can be set up.
 
     Args:
         variant: settings.
         here: whether this machine is the one to compute it.
+        memory: bytes that may be used where it is another; None if that is not known.
 
     Raises:
         UserError: its data, its saved models or its device cannot be had or are unfit, or a
@@ -40,8 +41,9 @@ def check_feasible(variant: Variant, here: bool = True) -> None:
     """
     architecture, n_rows = architecture_on_hand(variant), rows_on_hand(variant)
     check_batch(variant.batch_size, n_rows)
-    if here:
-        check_needs(needed_memory(variant, architecture, n_rows), allowed_memory())
+    allowed = allowed_memory() if here else memory
+    if allowed is not None:
+        check_needs(needed_memory(variant, architecture, n_rows), allowed)
     _try_plugins(variant, architecture)
     if variant.ann_path is not None:
         load_pairs(warm_start_files(variant.ann_path), architecture)

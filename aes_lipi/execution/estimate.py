@@ -66,6 +66,10 @@ def estimated_seconds(study: Study) -> float:
     return study.trials * sum(_trial_seconds(variant) for variant in study.variants)
 
 
+_RECORDING = 0.4
+"""Of a generation: what recording one takes beside, which evaluates all rows."""
+
+
 def _trial_seconds(variant: Variant) -> float:
     if variant.n_dim is None:
         facts = data_facts(variant)
@@ -77,7 +81,9 @@ def _trial_seconds(variant: Variant) -> float:
     batches = -(-round(rows * variant.cell_data_fraction) // batch)
     updates = batches * _updates_per_batch(variant)
     parts = _parts(architecture, batch, updates, variant.population_size)
-    return variant.epochs * float(np.dot(parts, astuple(step_costs())))
+    recorded = variant.epochs // variant.record_interval + 2
+    generations = variant.epochs + _RECORDING * min(recorded, variant.epochs)
+    return generations * float(np.dot(parts, astuple(step_costs())))
 
 
 def _updates_per_batch(variant: Variant) -> int:

@@ -31,9 +31,6 @@ _MEMORY = {"SLURM_MEM_PER_NODE": _MIB}
 _MEMORY_OF_A_CORE = {"SLURM_MEM_PER_CPU": _MIB}
 """Variables that say how much memory a process may use, and the bytes of their units."""
 
-_WORKER_BYTES = 384 * _MIB
-"""A worker process, with its libraries and a small trial."""
-
 
 @dataclass(frozen=True)
 class Limits:
@@ -57,16 +54,22 @@ class Limits:
     memory_by: str
     group_memory: int | None
 
-    def workers(self, asked: int | None, by_default: int | None, most: int) -> tuple[int, str]:
+    def workers(
+        self, asked: int | None, by_default: int | None, most: int, each: int
+    ) -> tuple[int, str]:
         """How many worker processes are to run, and what the user should know of that, if anything.
 
         Args:
             asked: what the user asks for, which holds; None for as many as there is room for.
             by_default: as many as that; None for one a core.
             most: that there is work for.
+            each: bytes that one takes.
         """
-        fit = max(1, self.memory // _WORKER_BYTES)
-        room = f"{self.memory / 2**30:.1f} GiB of memory are free ({self.memory_by})"
+        fit = max(1, self.memory // each)
+        room = (
+            f"{self.memory / 2**30:.1f} GiB of memory are free ({self.memory_by}), and each takes "
+            f"{each / 2**30:.1f}"
+        )
         if asked is not None:
             few = fit < min(asked, most)
             return asked, f"--jobs {asked}: {room}, enough for about {fit}" if few else ""

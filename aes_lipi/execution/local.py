@@ -23,10 +23,12 @@ from aes_lipi.engine.auto import choose_device, compile_ahead, engine_name, kern
 from aes_lipi.errors import UserError
 from aes_lipi.execution.dry_run import check_feasible
 from aes_lipi.execution.inputs import (
+    SHARED_FROM,
     SharedDataset,
     architecture_on_hand,
     large_files_shared,
     map_shared,
+    rows_on_hand,
     trials_on_gpu,
 )
 from aes_lipi.execution.limits import limits_of
@@ -46,6 +48,7 @@ from aes_lipi.execution.process import (
     minded,
     one_thread_per_process,
 )
+from aes_lipi.execution.requirements import needed_memory, worker_memory
 from aes_lipi.execution.stacks import (
     can_stack,
     check_trials_per_worker,
@@ -113,7 +116,8 @@ class LocalRunner:
         variants = dict.fromkeys(job.variant for job in todo)
         on_gpu = {variant for variant in variants if _trains_on_gpu(variant)}
         by_default = _WORKERS_PER_GPU if len(on_gpu) == len(variants) else None
-        n_workers, remark = limits_of().workers(self._jobs, by_default, len(todo))
+        each = max(map(_worker_memory, variants))
+        n_workers, remark = limits_of().workers(self._jobs, by_default, len(todo), each)
         sharing = self._jobs or _WORKERS_PER_GPU
         share = gpu_memory() // sharing if on_gpu and self._trials_per_worker is None else 0
         most = {variant: self._most(variant, variant in on_gpu, share) for variant in variants}
@@ -124,6 +128,18 @@ class LocalRunner:
         if self._trials_per_worker is not None and (on_gpu or can_stack(variant)):
             return self._trials_per_worker
         return trials_on_gpu(variant, share) if on_gpu else 1
+
+
+def _worker_memory(variant: Variant) -> int:
+    """Bytes that a worker process takes for trials of a variant.
+
+    Raises:
+        UserError: its data or its engine cannot be had here.
+    """
+    architecture, n_rows = architecture_on_hand(variant), rows_on_hand(variant)
+    needed = needed_memory(variant, architecture, n_rows)
+    shares_data = variant.n_dim is None and needed["data"] >= SHARED_FROM
+    return worker_memory(needed, engine_name(variant, architecture), shares_data)
 
 
 def _trains_on_gpu(variant: Variant) -> bool:

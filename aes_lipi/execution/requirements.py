@@ -50,6 +50,26 @@ def stored_size(variant: Variant, architecture: Architecture) -> int:
     return generations[variant.store_generations] * steps * architecture.n_parameters * _FLOAT32
 
 
+_MIB = 2**20
+_OF_A_WORKER = {"dense": 160 * _MIB, "torch": 256 * _MIB}
+"""Bytes of a worker process that are its own, with the libraries of an engine and next to no data:
+116 and 192 MiB were measured, and a third is added for what a trial's end takes."""
+
+_SPLITS = 3
+
+
+def worker_memory(needed: Mapping[str, int], engine: str, shares_data: bool) -> int:
+    """Bytes that a worker process takes while it runs one trial after another.
+
+    Args:
+        needed: by each of them; see `needed_memory`.
+        engine: name of the one that trains them.
+        shares_data: whether all workers map the same data.
+    """
+    data = 0 if shares_data else _SPLITS * needed["data"]
+    return _OF_A_WORKER[engine] + sum(needed.values()) - needed["data"] + data
+
+
 def check_needs(needed: Mapping[str, int], allowed: int) -> None:
     """Refuse a trial that no memory here can hold, before anything of it is made.
 

@@ -6,9 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from aes_lipi.results.checkpoint import identify
 
 INTERRUPTED = "error: interrupted; run the same command again to go on where it stopped"
 LONG = ["--rq", "quickstart", "--epochs", "200000", "--jobs", "1", "--engine", "torch"]
@@ -86,3 +90,64 @@ def test_a_bug_is_told_as_one_with_an_exit_code_of_its_own() -> None:
     assert "report" in first
     assert rest[0] == "Traceback (most recent call last):"
     assert rest[-1] == "RuntimeError: of s3://bucket/a"
+
+
+GRACE_S = 25.0
+TINY = ["--n_clusters", "2", "--n_examples_per_cluster", "4", "--n_dim", "6", "--device", "cpu"]
+
+
+def written_down(folder: Path) -> dict[Path, int]:
+    """The newest generation that is written down of every trial, by its folder."""
+    paths = sorted(folder.glob("checkpoints/*/*/generation=*.safetensors"))
+    return {path.parent: int(path.stem.partition("=")[2]) for path in paths}
+
+
+@contextmanager
+def running_trials(folder: Path) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
+    """A command with two trials on their way in workers, whose process ids are given, too."""
+    command = [sys.executable, "-m", "aes_lipi", "run", "--rq", "quickstart", "--trials", "2"]
+    flags = ["--epochs", "1000000", "--checkpoint_interval", "1s", "--jobs", "2", "--local", *TINY]
+    with subprocess.Popen(
+        [*command, *flags, "--output_dir", str(folder)], stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            until = time.monotonic() + 120
+            while len(written_down(folder)) < 2 and time.monotonic() < until:
+                time.sleep(0.1)
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            workers = [int(pid) for pid in children if b"spawn_main" in command_of(int(pid))]
+            assert len(workers) == 2
+            yield process, workers
+        finally:
+            process.kill()
+
+
+def command_of(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def test_after_sigterm_running_trials_are_written_down_within_the_grace(tmp_path: Path) -> None:
+    with running_trials(tmp_path) as (process, workers):
+        before, sent = written_down(tmp_path), time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=2 * GRACE_S)
+        assert time.monotonic() - sent < GRACE_S + 2.0
+    assert process.returncode == 130
+    assert said.splitlines()[-1] == INTERRUPTED
+    for trial, newest in written_down(tmp_path).items():
+        content = (trial / f"generation={newest:08d}.safetensors").read_bytes()
+        assert identify(content).generations == newest > before[trial]
+    assert not any(command_of(pid) for pid in workers)
+
+
+def test_workers_end_with_a_driver_that_is_killed(tmp_path: Path) -> None:
+    with running_trials(tmp_path) as (process, workers):
+        process.kill()
+        process.wait()
+        until = time.monotonic() + 10.0
+        while any(command_of(pid) for pid in workers) and time.monotonic() < until:
+            time.sleep(0.05)
+        assert not any(command_of(pid) for pid in workers)

@@ -20,12 +20,20 @@ from dense_reference import (
     make_architecture,
     make_dataset,
 )
-from dense_tasks import SHAPES, answers_digest, assert_same_bits, make_task, mixed_tasks
+from dense_tasks import (
+    SHAPES,
+    answers_digest,
+    arrays_of,
+    assert_same_bits,
+    make_task,
+    mixed_tasks,
+)
 
 from aes_lipi.api import load_study, run
 from aes_lipi.autoencoders.environments import (
     ENVIRONMENTS,
     Architecture,
+    Environment,
     build_architecture,
 )
 from aes_lipi.autoencoders.network import Layer, Network, NetworkLayout, Pair
@@ -37,6 +45,7 @@ from aes_lipi.engine.dense import (
     fits,
     kernels,
 )
+from aes_lipi.engine.dense import engine as dense_engine
 from aes_lipi.engine.dense.target import entry_point
 from aes_lipi.engine.protocol import (
     ActivationsTask,
@@ -301,3 +310,45 @@ def test_without_a_place_for_the_cache_it_compiles_all_the_same() -> None:
     function = namespace["double"]
     assert callable(function)
     assert entry_point(function)(21) == 42
+
+
+@pytest.mark.parametrize("name", ["standard", "odd widths", "variational"])
+def test_kernels_that_come_back_after_every_batch_have_the_same_bits(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In training, with noise and statistics, in loss matrices and in losses of batches."""
+    architecture = SHAPES[name]
+    dataset, answers = make_dataset(50, architecture.n_dim), []
+    for work in (dense_engine.WORK, 1, 3 * 5 * (architecture.n_parameters + 2**13)):
+        monkeypatch.setattr(dense_engine, "WORK", work)
+        calls: list[int] = []
+
+        def counted(*arguments: Any, calls: list[int] = calls) -> None:
+            calls.append(arguments[-1] - arguments[-2])
+            kernels.run_batches(*arguments)
+
+        monkeypatch.setattr(dense_engine, "run_batches", counted)
+        engine = DenseEngine(architecture, dataset, batch_size=5)
+        trained = engine.train(mixed_tasks(architecture, dataset))
+        nets = tuple(network for each in trained for network in each.encoders)
+        others = tuple(network for each in trained for network in each.decoders)
+        [matrix] = engine.loss_matrices([EvaluateTask(nets, others, np.arange(5, dtype=np.int32))])
+        losses = engine.batch_losses([Pair(nets[0], others[0])], "train", "loss")
+        arrays = [array for each in trained for array in arrays_of(each)]
+        answers.append([*arrays, matrix, *losses])
+        assert work != 1 or set(calls) == {1}
+    for other in answers[1:]:
+        for one, same in zip(answers[0], other, strict=True):
+            np.testing.assert_array_equal(one, same)
+
+
+def test_no_call_of_a_kernel_is_longer_than_the_bound() -> None:
+    """Of many rows, wide ones, and a large neighbourhood; but for a single batch."""
+    for n_dim, hidden, batch in ((8, 4, 4), (1000, 60, 16), (2000, 1500, 64)):
+        architecture = build_architecture(Environment(), n_dim, (hidden,), 4)
+        rows = np.zeros((batch, n_dim), np.float32)
+        engine = DenseEngine(architecture, Dataset("d", rows, rows, rows), batch)
+        n = engine._piece(np.zeros((10**6, batch), np.int32))
+        work = n * batch * architecture.n_parameters
+        assert n == 1 or work <= dense_engine.WORK
+        assert n < 20_000

@@ -171,7 +171,7 @@ Ask = tuple[int | None, int | None, int]
     ],
 )
 def test_as_many_workers_as_fit(of: Limits, ask: Ask, expected: int, said: str) -> None:
-    found, told = of.workers(*ask)
+    found, told = of.workers(*ask, each=384 * 2**20)
     assert found == expected
     assert told.startswith(said)
     assert bool(told) == bool(said)

@@ -6,6 +6,7 @@ import io
 import resource
 import shutil
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,19 @@ from helpers import random_pair, tiny_study, tiny_variant
 
 from aes_lipi.config import StudyFile, Variant, resolve_study
 from aes_lipi.errors import UserError
+from aes_lipi.execution import local
 from aes_lipi.execution.dry_run import check_feasible
 from aes_lipi.execution.inputs import architecture_on_hand, with_digests
-from aes_lipi.execution.limits import allowed_memory
+from aes_lipi.execution.limits import allowed_memory, limits_of
+from aes_lipi.execution.local import LocalRunner
+from aes_lipi.execution.messages import jobs_of
+from aes_lipi.execution.ray.capacity import Capacity
 from aes_lipi.execution.requirements import (
     check_batch,
     check_needs,
     needed_memory,
     stored_size,
+    worker_memory,
 )
 from aes_lipi.models import Model, save_model
 from aes_lipi.results.object_storage import _read_from
@@ -102,6 +108,52 @@ def test_what_needs_more_memory_than_there_is_is_refused_with_the_sum(
     check_feasible(tiny_variant())
     monkeypatch.setattr(resource, "getrlimit", lambda which: (2**28, 2**28))
     assert allowed_memory() <= 2**28
+
+
+def test_a_worker_takes_its_libraries_and_what_a_trial_needs() -> None:
+    needed = needs()
+    alone = worker_memory(needed, "dense", shares_data=False)
+    assert 100 * 2**20 < alone < worker_memory(needed, "torch", shares_data=False) < 300 * 2**20
+    large = needed | {"data": 2**30}
+    assert worker_memory(large, "dense", shares_data=False) - alone > 2.9 * 2**30
+    assert worker_memory(large, "dense", shares_data=True) - alone <= 0
+    more = needed | {"records": 2**30}
+    assert worker_memory(more, "dense", shares_data=True) - alone > 2**30 - 2**20
+
+
+def test_fewer_workers_run_where_data_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    some = replace(limits_of(), memory=2**31, cores=64, present=64, quota=None)
+    monkeypatch.setattr(local, "limits_of", lambda: some)
+    counts = []
+    for n in (4, 40_000):
+        study = tiny_study(trials=64, n_examples_per_cluster=n, n_dim=500, n_clusters=2)
+        n_workers, said, _ = LocalRunner(None)._arranged(jobs_of(study))
+        counts.append(n_workers)
+        assert "trials at a time: 2.0 GiB of memory are free" in said
+    assert counts == [12, 3]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "together", "expected"),
+    [
+        ([{"memory": 3.0, "object_store_memory": 1.0}, {"memory": 2.0}], False, 4),
+        ([{"memory": 3.0, "object_store_memory": 1.0}, {"memory": 2.0}], True, 6),
+        ([{"memory": 3.0}, {"CPU": 2.0}], True, None),
+        ([], True, None),
+    ],
+)
+def test_the_memory_of_a_cluster_is_that_of_its_nodes(
+    nodes: list[dict[str, float]], together: bool, expected: int | None
+) -> None:
+    assert Capacity(tuple(nodes)).memory(together) == expected
+    assert Capacity(tuple(nodes), open_ended=True).memory(together) is None
+
+
+def test_a_trial_that_no_node_can_hold_is_refused() -> None:
+    check_feasible(tiny_variant(), here=False, memory=2**30)
+    check_feasible(tiny_variant(), here=False, memory=None)
+    with pytest.raises(UserError, match=r"where 0\.0 GiB may be used"):
+        check_feasible(tiny_variant(), here=False, memory=2**10)
 
 
 def test_the_same_rows_under_two_names_are_refused(tmp_path: Path) -> None:

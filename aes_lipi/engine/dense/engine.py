@@ -34,6 +34,10 @@ from aes_lipi.engine.protocol import (
 )
 
 NOISE_FLOATS = 1 << 18
+WORK = 1 << 28
+"""Products and what is as long: some 0.05 seconds, after which a kernel comes back, so that signals
+and other threads are heard. Only a single batch that has more of them takes longer."""
+_OF_A_ROW = 1 << 13
 NO_NOISE = read_only(np.empty((0, 0)))
 
 
@@ -197,19 +201,27 @@ class DenseEngine(OnHost):
         """
         self._memory.make_room(batches.rows.shape[1])
         losses = np.empty(0 if batches.trains else len(batches.encoder))
-        run_batches(
-            self._memory.layout.chain,
-            nets,
-            batches,
-            self._memory.scratch,
-            seen,
-            losses,
-            self._rows(split),
-            noise,
-            first,
-            len(batches.encoder) if stop is None else stop,
-        )
+        stop, piece = len(batches.encoder) if stop is None else stop, self._piece(batches.rows)
+        for start in range(first, stop, piece):
+            batches.repeats[start] = 0
+            run_batches(
+                self._memory.layout.chain,
+                nets,
+                batches,
+                self._memory.scratch,
+                seen,
+                losses,
+                self._rows(split),
+                noise,
+                start,
+                min(start + piece, stop),
+            )
         return losses
+
+    def _piece(self, rows: Int32) -> int:
+        """Batches that a kernel takes at a time."""
+        each = rows.shape[1] * (self._architecture.n_parameters + _OF_A_ROW)
+        return max(1, WORK // max(1, each))
 
     def _noise(
         self, rows: Int32, generator: np.random.Generator | None
@@ -219,7 +231,7 @@ class DenseEngine(OnHost):
         if generator is None or not width:
             yield 0, n_updates, NO_NOISE
             return
-        piece = max(1, NOISE_FLOATS // (width * rows.shape[1]))
+        piece = max(1, min(self._piece(rows), NOISE_FLOATS // (width * rows.shape[1])))
         for first in range(0, n_updates, piece):
             stop = min(first + piece, n_updates)
             n_rows = int((rows[first:stop] >= 0).sum())

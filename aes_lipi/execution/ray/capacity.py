@@ -34,6 +34,20 @@ class Capacity:
         """How much of a resource all nodes hold together."""
         return sum(node.get(name, 0.0) for node in self.nodes)
 
+    def memory(self, together: bool) -> int | None:
+        """Bytes that a trial may take at most, its data in the object store among them.
+
+        Args:
+            together: whether it may be cut up, and take some of every node.
+
+        Returns:
+            of the largest node, or of all; None where a node, or its memory, is not known.
+        """
+        if self.open_ended or not all(node.get("memory") for node in self.nodes):
+            return None
+        of_nodes = [node["memory"] + node.get("object_store_memory", 0.0) for node in self.nodes]
+        return int(sum(of_nodes) if together else max(of_nodes, default=0.0)) or None
+
     def slots(self, request: Mapping[str, float]) -> int:
         """How many requests fit at the same time."""
         return sum(_times(node, request) for node in self.nodes)

@@ -45,7 +45,8 @@ class ClusterRunner:
         capacity = capacity_now()
         check_trials_per_worker(self._options.trials_per_worker, variants)
         for variant in variants:
-            check_feasible(variant, here=False)
+            together = self._options.placement == "cell"
+            check_feasible(variant, here=False, memory=capacity.memory(together))
             k = self._options.cells_per_actor
             if self._options.placement == "cell" and k is not None:
                 self._layout(variant, _groups_of(variant, k), capacity)

@@ -9,13 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from ray_processes import NodeProcesses
-
-QUICK = {  # to notice that a node is gone, and to report metrics
-    "health_check_period_ms": 500,
-    "health_check_failure_threshold": 4,
-    "metrics_report_interval_ms": 1000,
-}
+from ray_processes import NOTICES_SOON, NodeProcesses
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +23,7 @@ def three_nodes() -> Iterator[NodeProcesses]:
     monkeypatch.setenv("RAY_TMPDIR", short)
     monkeypatch.setenv("RAY_max_direct_call_object_size", "1000000")
     head: dict[str, Any] = {"num_cpus": 2, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=head | {"_system_config": QUICK})
+    cluster = Cluster(initialize_head=True, head_node_args=head | {"_system_config": NOTICES_SOON})
     for _ in range(2):
         cluster.add_node(num_cpus=2)
     monkeypatch.undo()

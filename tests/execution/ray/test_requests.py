@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 import warm
 from helpers import tiny_study
-from ray_processes import NodeProcesses
+from ray_processes import NOTICES_SOON, NodeProcesses
 from studies import Listener, assert_same_study
 from studies import run_study as run_here
 
 from aes_lipi.errors import UserError
 from aes_lipi.execution.ray.capacity import capacity_now, living_nodes
 from aes_lipi.execution.ray.connection import ClusterOptions
-from aes_lipi.execution.ray.nodes import NodeCheck, NodeFacts
+from aes_lipi.execution.ray.nodes import NodeCheck, NodeFacts, patience_s
 from aes_lipi.execution.ray.runner import ClusterRunner
 from aes_lipi.execution.run import Summary, run_study
 from aes_lipi.execution.study import TrialProgress
@@ -53,6 +53,11 @@ pytestmark = pytest.mark.xdist_group("ray")
             r"less, hold more --cells_per_actor, or use --placement trial",
         ),
         (
+            {"population_size": 1_000_000, "hidden_sizes": (5000,), "n_dim": 1000},
+            ClusterOptions(),
+            r"a trial needs [\d,.]+ GiB at the least \(weights .*, where [\d,.]+ GiB may be used",
+        ),
+        (
             {},
             ClusterOptions(cells_per_actor=3),
             r"--cells_per_actor 3: does not divide a population of 4; give one of 1, 2, 4, or auto",
@@ -70,6 +75,15 @@ def test_what_can_never_be_met_is_refused_before_anything_is_written(
         run_study(tiny_study(**settings), tmp_path / "s", ClusterRunner(options))
     assert "\n" not in str(error.value)
     assert not (tmp_path / "s").exists()
+
+
+def test_when_a_silent_node_is_declared_dead_is_asked_of_the_cluster(
+    three_nodes: NodeProcesses,
+) -> None:
+    each_s = (
+        NOTICES_SOON["health_check_period_ms"] + 10_000
+    ) / 1000  # ten seconds are Ray's default
+    assert patience_s() == pytest.approx(NOTICES_SOON["health_check_failure_threshold"] * each_s)
 
 
 LATER = ClusterOptions(cells_per_actor=1, resources=(("CPU", 0.25), ("later", 1.0)))
