@@ -27,6 +27,7 @@ from aes_lipi.results.schema import failures_schema, generations_schema, trials_
 from aes_lipi.results.storage import Storage
 from aes_lipi.results.trial_files import (
     FAILURES,
+    MARKERS,
     MODELS,
     TABLES,
     FileFacts,
@@ -54,7 +55,8 @@ class Results:
 
     Attributes:
         trials: one row per trial: settings and results.
-        generations: one row per trial, generation and cell; empty if they were not asked for.
+        generations: one row per trial, generation and cell; empty if they were not asked for, or
+            are not there.
         failures: one row per failed trial.
         skipped: lines that say which trials were passed over, and why: not committed, or damaged.
     """
@@ -65,7 +67,7 @@ class Results:
     skipped: tuple[str, ...] = ()
 
 
-def load_results(location: str | Path, tables: Iterable[str] = tuple(_SCHEMAS)) -> Results:
+def load_results(location: str | Path, tables: Iterable[str] | None = None) -> Results:
     """Read the tables of a study; the column `variant` holds the variant's id.
 
     Only committed trials are read, and only if the files are what was committed, bit for bit. Files
@@ -73,12 +75,13 @@ def load_results(location: str | Path, tables: Iterable[str] = tuple(_SCHEMAS)) 
 
     Args:
         location: the study's output folder, or its address, as in `s3://bucket/results`.
-        tables: which of `trials` and `generations` to read.
+        tables: which of `trials` and `generations` to read; by default those of which the folder
+            has any, as a copy may lack one: `skipped` says so.
 
     Raises:
         UserError: the folder holds no study (give the --output_dir of one), or cannot be read.
     """
-    tables = tuple(tables)
+    tables, absent = _present(location) if tables is None else (tuple(tables), ())
     storage, inventory = open_results(location, tables)
     trials = sorted(inventory.committed)
     contents = {table: _committed(storage, inventory, table, trials) for table in tables}
@@ -93,8 +96,21 @@ def load_results(location: str | Path, tables: Iterable[str] = tuple(_SCHEMAS)) 
             for table, schema in _SCHEMAS.items()
         },
         failures=frame_of(read_failures(storage, sorted(inventory.failed)), failures_schema()),
-        skipped=skipped_lines({**inventory.skipped, **corrupt}),
+        skipped=(*absent, *skipped_lines({**inventory.skipped, **corrupt})),
     )
+
+
+def _present(location: str | Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The tables that a study's folder has, and lines on those that it lacks.
+
+    Raises:
+        UserError: the folder cannot be read.
+    """
+    names = {entry.name for entry in open_storage(location).children()}
+    there = tuple(table for table in _SCHEMAS if table in names)
+    if not there or MARKERS not in names:
+        return tuple(_SCHEMAS), ()
+    return there, tuple(f"{table}: not in the folder" for table in _SCHEMAS if table not in names)
 
 
 def open_results(

@@ -10,6 +10,7 @@ import pytest
 from helpers import tiny_study
 from studies import run_study
 
+from aes_lipi.analysis.report import analyse
 from aes_lipi.cli.tables import print_status
 from aes_lipi.errors import UserError
 from aes_lipi.execution.run import Summary
@@ -41,18 +42,34 @@ def folder(whole: Path, tmp_path: Path) -> Path:
         (["trials"], ["generations"], (0, 8)),
         (["models", "generations", "study.json"], ["trials"], (2, 0)),
         (["generations"], ["trials", "generations"], (0, 0)),
+        (["generations"], None, (2, 0)),
+        (["trials", "models"], None, (0, 8)),
+        (["trials", "generations"], None, (0, 0)),
         (["committed"], ["trials"], (0, 0)),
     ],
 )
 def test_a_reader_asks_for_what_it_reads(
-    folder: Path, gone: list[str], tables: list[str], counts: tuple[int, int]
+    folder: Path, gone: list[str], tables: list[str] | None, counts: tuple[int, int]
 ) -> None:
     for name in gone:
         path = folder / name
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     found = load_results(folder, tables)
     assert (len(found.trials), len(found.generations)) == counts
-    assert bool(found.skipped) == (counts == (0, 0))
+    assert bool(found.skipped) == (counts == (0, 0) or tables is None)
+
+
+def test_what_is_there_is_read_and_only_the_same_command_runs_again_what_lacks_a_table(
+    folder: Path,
+) -> None:
+    shutil.rmtree(folder / "generations")
+    assert load_results(folder).skipped == ("generations: not in the folder",)
+    with pytest.raises(UserError, match=r"skipped 2 trials with a table that is missing"):
+        analyse(folder)
+    assert study_status(folder).trials.committed == 0
+    assert not (folder / "generations").exists()
+    assert run_study(STUDY, folder) == Summary(2, 0)
+    assert len(load_results(folder).generations) == 8
 
 
 def test_without_models_it_is_committed_and_nothing_runs_again(

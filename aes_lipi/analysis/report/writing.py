@@ -166,7 +166,10 @@ def _check_formats(formats: Iterable[str]) -> tuple[str, ...]:
 def _check_content(data: Measurements) -> None:
     places = ", ".join(dict.fromkeys(data.trials["directory"]))
     if not len(data.trials):
-        raise UserError("no trial is committed yet; run the study first (aes-lipi status DIR)")
+        why = f" ({'; '.join(data.skipped)})" if data.skipped else ""
+        raise UserError(
+            f"no trial is committed yet{why}; run the study first (aes-lipi status DIR)"
+        )
     if len(data.labels) > MAX_VARIANTS:
         raise UserError(
             f"{places}: {len(data.labels)} variants are too many for one report; "
