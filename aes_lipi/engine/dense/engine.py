@@ -220,7 +220,7 @@ class DenseEngine(OnHost):
 
     def _piece(self, rows: Int32) -> int:
         """Batches that a kernel takes at a time."""
-        each = rows.shape[1] * (self._architecture.n_parameters + _OF_A_ROW)
+        each = int(rows.shape[1]) * (self._architecture.n_parameters + _OF_A_ROW)
         return max(1, WORK // max(1, each))
 
     def _noise(
