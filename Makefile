@@ -3,10 +3,11 @@ PYTHON ?= $(firstword $(foreach v,python3.11 python3.12 python3.13,$(if $(shell 
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt
+PYTEST_SHARED = --dist loadgroup --no-loadscope-reorder
 DEMO_DIR ?= results/quickstart
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint format bench bench-gpu bench-cluster chaos fuzz clean
+.PHONY: help install demo test suite test-slow lint format bench bench-gpu bench-cluster chaos fuzz clean
 
 help:  ## show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,11 +18,14 @@ demo: $(VENV)/.run  ## run the quickstart study, print its table, write its repo
 	$(BIN)/python run.py --rq quickstart --output_dir $(DEMO_DIR)
 	$(BIN)/aes-lipi analyse $(DEMO_DIR)
 
-test: $(VENV)/.dev lint  ## lint, check types, run the test suite
-	$(BIN)/python -m pytest -n auto --dist loadgroup -m "not slow"
+test: $(VENV)/.dev  ## lint, check types, run the test suite
+	$(MAKE) --jobs 2 lint suite
+
+suite: $(VENV)/.dev  ## run the test suite alone
+	$(BIN)/python -m pytest -n auto $(PYTEST_SHARED) -m "not slow"
 
 test-slow: $(VENV)/.dev  ## run the long tests too
-	COLD_STARTS=1 $(BIN)/python -m pytest -n auto --dist loadgroup --hypothesis-profile thorough
+	COLD_STARTS=1 $(BIN)/python -m pytest -n auto $(PYTEST_SHARED) --hypothesis-profile thorough
 
 lint: $(VENV)/.dev  ## check style and types
 	$(BIN)/ruff check .

@@ -25,6 +25,32 @@ os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 warm.warm_workers()
 
+LONG = (
+    *("tests/execution/ray/", "tests/other_users/", "tests/analysis/report/"),
+    *("tests/execution/", "tests/cli/", "tests/results/", "tests/extension/", "tests/test_"),
+)
+"""Beginnings of the names of files that take long: they start first."""
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: there is always a test that waits, for Ray or for a lease."""
+    return (os.cpu_count() or 1) + 1
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where processes share the work, a file's tests stay together: they share what they make."""
+    if hasattr(config, "workerinput"):
+        for item in items:
+            if item.get_closest_marker("xdist_group") is None:
+                item.add_marker(pytest.mark.xdist_group(item.location[0]))
+        items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    names = (k for k, name in enumerate(LONG) if item.location[0].startswith(name))
+    return next(names, len(LONG))
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Kernels are compiled once, before the processes that share the work start."""

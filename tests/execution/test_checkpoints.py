@@ -58,7 +58,8 @@ class Stop(Listener):
 
 
 def study_of(every: str | int = 4, trials: int = 2, **settings: Any) -> Study:
-    settings = {"prune_method": "random", "store_generations": "recorded", **settings}
+    kept = {"record_interval": 3, "store_generations": "recorded"}
+    settings = {"prune_method": "random", **kept, **settings}
     study = tiny_study(trials=trials, epochs=EPOCHS, **settings)
     return study.model_copy(update={"checkpoint_interval": every})
 

@@ -306,7 +306,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def torch_study(**settings: Any) -> Study:
     study = tiny_study(
-        trials=3, engine="torch", prune_method=["random", "lexicase"], epochs=8, **settings
+        trials=3, engine="torch", prune_method=["random", "lexicase"], epochs=6, **settings
     )
     return study.model_copy(update={"checkpoint_interval": 3})
 
@@ -348,7 +348,7 @@ def test_an_interrupted_stack_goes_on_from_its_checkpoints(
     jobs: int, alone: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        run_beside(tmp_path, jobs, 4, _Interrupts(24, signal.SIGINT))
+        run_beside(tmp_path, jobs, 4, _Interrupts(16, signal.SIGINT))
     resumed: list[int] = []
 
     class Heard(Listener):
