@@ -20,9 +20,9 @@ from chaos.places import Place
 
 STUDY = """
 trials: 6
-checkpoint_interval: 2
+checkpoint_interval: 4
 settings:
-  {n_clusters: 10, n_examples_per_cluster: 400, n_dim: 400, population_size: 4, epochs: 12,
+  {n_clusters: 10, n_examples_per_cluster: 400, n_dim: 400, population_size: 4, epochs: 60,
    prune_method: random, prune_schedule: exponential, record_interval: 5}
 """
 MOST_KILLS = 12
