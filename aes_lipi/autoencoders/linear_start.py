@@ -9,21 +9,42 @@ heard at first.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
 from aes_lipi.arrays import Float32, Float64
 from aes_lipi.autoencoders.environments import Architecture
-from aes_lipi.autoencoders.network import NetworkLayout
+from aes_lipi.autoencoders.network import LEAK, NetworkLayout
+from aes_lipi.errors import UserError
 
-_GAIN: Mapping[str, float] = {"relu": 1.0, "gelu": 1.0, "leaky_relu": 1.01}
+_GAIN: Mapping[str, float] = {"relu": 1.0, "gelu": 1.0, "leaky_relu": 1.0 + LEAK}
 """By activation f, what (f(x) - f(-x)) / x is."""
 
 
-def carried(architecture: Architecture) -> int:
-    """How many coordinates a network's layers have room for: at most one per two hidden nodes."""
-    widths = architecture.encoder.hidden_sizes + architecture.decoder.hidden_sizes
-    return min([architecture.latent_size, *(width // 2 for width in widths)])
+def check_linear_start(architecture: Architecture) -> None:
+    """Make sure that a network can compute a linear map with a code of its width.
+
+    Raises:
+        UserError: its code or output is not linear, or its hidden layers are too narrow or of
+            another activation; the line says what to give.
+    """
+    layouts = (architecture.encoder, architecture.decoder)
+    wrong = "initial_weights: pca takes "
+    if architecture.variational or any(each.layers[-1].activation != "linear" for each in layouts):
+        raise UserError(
+            f"{wrong}a linear code and a linear output; use environment LinearCodeAutoencoder and "
+            "output_activation linear, or initial_weights random"
+        )
+    hidden = [layer for each in layouts for layer in each.layers[:-1]]
+    if any(layer.activation not in _GAIN for layer in hidden):
+        raise UserError(f"{wrong}hidden_activation {', '.join(_GAIN)}; use one of these, or random")
+    needed = 2 * architecture.latent_size
+    if any(layer.n_out < needed for layer in hidden):
+        raise UserError(
+            f"{wrong}hidden layers at least twice as wide as the code; use hidden_sizes from "
+            f"{needed}, a smaller latent_size, or initial_weights random"
+        )
 
 
 def with_linear_start(
@@ -35,52 +56,47 @@ def with_linear_start(
         architecture: with a linear code and a linear output.
         genomes: drawn ones, whose weights the nodes keep that carry nothing.
         mean: where the axes meet, shape (n_dim,).
-        axes: orthogonal, each as long as a row's coordinate along it spreads less than 1: shape
-            (number, n_dim), with number at most `carried`. The reconstruction is
-            mean + sum of axes times code, the code of a row its coordinates in that basis.
+        axes: orthogonal, each as long as rows spread along it, so that codes spread by 1: shape
+            (number, n_dim), with number at most the width of the code. The code of a row is its
+            coordinates in this basis, and the reconstruction the point that has them.
     """
-    number = len(axes)
     lengths = np.maximum((axes**2).sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    inwards = axes / lengths
     encoder, decoder = (genome.copy() for genome in genomes)
-    read_in = axes / lengths
-    _carry(architecture.encoder, encoder, read_in, -read_in @ mean, np.eye(number), np.zeros(1))
-    _carry(architecture.decoder, decoder, np.eye(number), np.zeros(number), axes.T, mean)
+    nothing = _Map(np.eye(len(axes)), np.zeros(len(axes)))
+    _carry(architecture.encoder, encoder, _Map(inwards, -inwards @ mean), nothing)
+    _carry(architecture.decoder, decoder, nothing, _Map(axes.T, mean))
     return encoder, decoder
 
 
-def _carry(
-    layout: NetworkLayout,
-    genome: Float32,
-    read_in: Float64,
-    offset: Float64,
-    put_out: Float64,
-    constant: Float64,
-) -> None:
-    """Have a network compute put_out (read_in x + offset) + constant, in place.
+class _Map(NamedTuple):
+    """x -> matrix x + shift."""
+
+    matrix: Float64
+    shift: Float64
+
+
+def _carry(layout: NetworkLayout, genome: Float32, first: _Map, then: _Map) -> None:
+    """Have a network with a linear output compute one map and then another, in place.
 
     Args:
-        layout: its last layer is linear.
+        layout: its hidden layers have two nodes for every number between the maps.
         genome: written to.
-        read_in: shape (number, at most n_in); further inputs are not read.
-        offset: shape (number,).
-        put_out: shape (at most n_out, number); further outputs are zero.
-        constant: added to the outputs.
+        first: of the inputs; those beyond its columns are not read.
+        then: to the outputs; those beyond its rows are zero.
     """
-    number = len(offset)
+    number = len(first.shift)
     both = np.repeat([1.0, -1.0], number)
-    matrix, bias = read_in, offset
-    for k in range(len(layout.layers) - 1):
+    matrix, shift = first
+    *hidden, last = range(len(layout.layers))
+    for k in hidden:
         weights, biases = layout.weight(genome, k), layout.bias(genome, k)
         weights[: 2 * number] = 0
         weights[: 2 * number, : matrix.shape[1]] = both[:, None] * np.tile(matrix, (2, 1))
-        biases[: 2 * number] = both * np.tile(bias, 2)
-        gain = _GAIN[layout.layers[k].activation]
-        matrix = np.hstack([np.eye(number), -np.eye(number)]) / gain
-        bias = np.zeros(number)
-    last = len(layout.layers) - 1
+        biases[: 2 * number] = both * np.tile(shift, 2)
+        matrix = np.hstack([np.eye(number), -np.eye(number)]) / _GAIN[layout.layers[k].activation]
+        shift = np.zeros(number)
     weights, biases = layout.weight(genome, last), layout.bias(genome, last)
-    weights[:] = 0
-    weights[: len(put_out), : matrix.shape[1]] = put_out @ matrix
-    biases[:] = 0
-    shift = put_out @ bias + constant
-    biases[: len(shift)] = shift
+    weights[:], biases[:] = 0, 0
+    weights[: len(then.matrix), : matrix.shape[1]] = then.matrix @ matrix
+    biases[: len(then.shift)] = then.matrix @ shift + then.shift

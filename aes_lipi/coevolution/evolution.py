@@ -7,6 +7,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, Protocol
 
+import numpy as np
+
+from aes_lipi.autoencoders.linear_start import with_linear_start
 from aes_lipi.autoencoders.network import Network, Pair, initial_genome
 from aes_lipi.coevolution.cell import Task
 from aes_lipi.coevolution.generation import generation
@@ -317,7 +320,7 @@ def first_states(setup: Setup, trial: int, versions: Sequence[Version]) -> dict[
 
 
 def _first_cell(setup: Setup, trial: int, number: int) -> Cell:
-    """A saved pair, or one of initial weights.
+    """A saved pair, or one of initial weights, drawn or those of PCA.
 
     What was frozen in a saved one may grow again unless pruned weights stay frozen.
     """
@@ -325,8 +328,12 @@ def _first_cell(setup: Setup, trial: int, number: int) -> Cell:
     if not setup.warm_start:
         source = 0 if variant.identical_initial_networks else number
         rng = Address(variant.rng_seed, trial, source).stream(Purpose.INITIAL_WEIGHTS)
-        layouts = (setup.architecture.encoder, setup.architecture.decoder)
-        return Cell(Pair(*(Network(initial_genome(layout, rng)) for layout in layouts)))
+        made = setup.architecture
+        genomes = initial_genome(made.encoder, rng), initial_genome(made.decoder, rng)
+        if (principal := setup.principal) is not None:
+            axes = principal.axes * np.sqrt(principal.variances)[:, None]
+            genomes = with_linear_start(made, genomes, principal.mean, axes)
+        return Cell(Pair(*(Network(genome) for genome in genomes)))
     pair = setup.warm_start[number % len(setup.warm_start)]
     if variant.pruned_weights == "frozen":
         return Cell(pair)

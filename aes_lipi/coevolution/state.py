@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Generic, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,9 @@ from aes_lipi.config import Variant
 from aes_lipi.data.dataset import Dataset
 from aes_lipi.engine.protocol import Engine, Moments
 from aes_lipi.randomness import Address
+
+if TYPE_CHECKING:
+    from aes_lipi.engine.dense.principal import PrincipalAxes
 
 H = TypeVar("H")
 K = TypeVar("K")
@@ -45,6 +48,7 @@ class Setup:
         engine: that trains and evaluates.
         warm_start: trained pairs to start from, if any; cell i takes number i modulo their number.
         metrics: a user's measures of a pair, in the order of the variant.
+        principal: of the training rows, where the cells start from their PCA.
     """
 
     variant: Variant
@@ -53,6 +57,7 @@ class Setup:
     engine: Engine
     warm_start: Sequence[Pair] = ()
     metrics: tuple[Callable[[Pair], float], ...] = ()
+    principal: PrincipalAxes | None = None
 
 
 @dataclass(frozen=True)

@@ -222,6 +222,13 @@ class Variant(BaseModel):
         "Autoencoder",
         "Of the reconstruction; by default the environment's: sigmoid.",
     )
+    initial_weights: Literal["random", "pca"] = _setting(
+        "random",
+        "Autoencoder",
+        "Drawn; or such that a network computes at first what PCA with a code of the same width "
+        "does, with the nodes drawn that this does not need. pca takes a linear code, a linear "
+        "output, and hidden layers of relu, leaky_relu or gelu twice as wide as the code.",
+    )
     identical_initial_networks: bool = _setting(
         False, "Autoencoder", "Every cell starts from the same weights."
     )
@@ -473,6 +480,8 @@ class Variant(BaseModel):
                 f"radius: {self.radius} goes beyond a ring of {self.population_size}; "
                 f"{self.population_size // 2} reaches every cell of it"
             )
+        if self.initial_weights == "pca" and self.ann_path is not None:
+            raise ValueError("initial_weights: pca and ann_path are two starts; give one of them")
         if self.grid_rows is not None and self.population_size % self.grid_rows:
             raise ValueError(
                 f"grid_rows: {self.grid_rows} rows do not divide a population of "

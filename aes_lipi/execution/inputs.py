@@ -24,6 +24,7 @@ from aes_lipi.autoencoders.environments import (
     build_architecture,
     check_agreement,
 )
+from aes_lipi.autoencoders.linear_start import check_linear_start
 from aes_lipi.autoencoders.network import Pair
 from aes_lipi.coevolution.state import Setup
 from aes_lipi.config import Study, Variant, scale_range
@@ -243,7 +244,12 @@ def _setup(variant: Variant, dataset: Dataset, others: Iterable[Setup]) -> Setup
     architecture = architecture_of(variant, dataset.n_dim)
     engine = _engine(variant, architecture, dataset, others)
     metrics = metrics_of(variant, architecture, dataset)
-    return Setup(variant, architecture, dataset, engine, metrics=metrics)
+    principal = None
+    if variant.initial_weights == "pca":
+        from aes_lipi.engine.dense.principal import principal_axes  # noqa: PLC0415 - loads numba
+
+        principal = principal_axes(dataset.train, architecture.latent_size)
+    return Setup(variant, architecture, dataset, engine, metrics=metrics, principal=principal)
 
 
 def _engine(
@@ -429,7 +435,8 @@ def architecture_of(variant: Variant, n_dim: int) -> Architecture:
 
     Raises:
         UserError: a plug-in breaks a rule, the loss does not fit the environment or its output, or
-            the scaled values lie beyond what the output can be; choose another.
+            the scaled values lie beyond what the output can be, or the networks cannot start from
+            PCA; choose another.
     """
     environment = _environment_of(variant)
     sizes = environment.hidden_sizes if variant.hidden_sizes is None else variant.hidden_sizes
@@ -443,6 +450,8 @@ def architecture_of(variant: Variant, n_dim: int) -> Architecture:
             f"scale: {variant.scale} leaves values beyond [0, 1], which this environment's output "
             "cannot be; choose minmax or quantile, or a linear output (output_activation linear)"
         )
+    if variant.initial_weights == "pca":
+        check_linear_start(made)
     return made
 
 

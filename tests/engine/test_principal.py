@@ -55,6 +55,17 @@ def test_more_axes_than_directions_have_no_variance() -> None:
     assert left_out(line, found.mean, found.axes) < 1e-12
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_fewer_directions_than_columns_change_nothing(seed: int) -> None:
+    rows = np.random.default_rng(seed).integers(0, 2, (8, 12)).astype(np.float32)
+    rows[:, 9] = rows[:, 3]
+    mean = rows.mean(axis=0, dtype=np.float64)
+    vectors = np.linalg.svd(rows - mean, full_matrices=False)[2]
+    found = principal_axes(rows, 3)
+    best = left_out(rows, mean, vectors[:3])
+    assert left_out(rows, found.mean, found.axes) == pytest.approx(best, rel=1e-9)
+
+
 def test_rows_that_are_all_the_same_are_their_mean() -> None:
     found = principal_axes(np.full((7, 3), 0.25, np.float32), 2)
     np.testing.assert_array_equal(found.mean, np.full(3, 0.25))
@@ -72,5 +83,5 @@ def test_how_many_rows_a_call_takes_changes_no_bit(monkeypatch: pytest.MonkeyPat
 
 
 def test_too_many_columns_are_refused() -> None:
-    with pytest.raises(UserError, match="start: pca takes data of up to 4,096 columns"):
+    with pytest.raises(UserError, match="initial_weights: pca takes data of up to 4,096 columns"):
         principal_axes(np.zeros((2, 5000), np.float32), 2)

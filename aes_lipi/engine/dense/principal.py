@@ -22,6 +22,8 @@ _AT_ONCE = 10**8
 """Products of one call, some tenth of a second: signals are heard between calls."""
 
 _SPARE, _MOST_STEPS, _CONVERGED = 8, 300, 1e-12
+_DEPENDENT = 1e-10
+"""What is left of a vector, as a share of its length, is rounding below this."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,8 @@ def principal_axes(rows: Float32, number: int) -> PrincipalAxes:
     n_rows, n_columns = rows.shape
     if n_columns > MOST_COLUMNS:
         raise UserError(
-            f"start: pca takes data of up to {MOST_COLUMNS:,} columns, and these have "
-            f"{n_columns:,}; use start random"
+            f"initial_weights: pca takes data of up to {MOST_COLUMNS:,} columns, and these have "
+            f"{n_columns:,}; use initial_weights random"
         )
     mean = np.zeros(n_columns)
     covariance = np.zeros((n_columns, n_columns))
@@ -141,15 +143,16 @@ def _dot(one: Float64, two: Float64) -> float:
 
 @exact
 def _make_orthonormal(vectors: Float64) -> None:
-    """Gram and Schmidt's, twice over; a vector with nothing left is zero."""
+    """Gram and Schmidt's, twice over; of a vector that the others span nothing is left."""
     for k in range(vectors.shape[0]):
+        before = np.sqrt(_dot(vectors[k], vectors[k]))
         for _ in range(2):
             for m in range(k):
                 part = _dot(vectors[k], vectors[m])
                 for j in range(vectors.shape[1]):
                     vectors[k, j] -= part * vectors[m, j]
         norm = np.sqrt(_dot(vectors[k], vectors[k]))
-        scale = 1.0 / norm if norm > 1e-150 else 0.0
+        scale = 1.0 / norm if norm > _DEPENDENT * before else 0.0
         for j in range(vectors.shape[1]):
             vectors[k, j] *= scale
 
