@@ -380,9 +380,10 @@ def test_every_cell_evaluation_runs_with_every_operator(cell_evaluation: str, me
         "prune_method": method,
         "prune_probability": 1.0,
         "pruned_weights": "frozen",
+        "population_size": 3,
     }
     cells, records, _ = evolve(tiny_variant(**settings))
-    size = {"ann_canonical": 1, "all_vs_all": 16}.get(cell_evaluation, 4)
+    size = {"ann_canonical": 1, "all_vs_all": 9}.get(cell_evaluation, 3)
     assert len(records) == 3 * size
     assert [(r.generation, r.cell) for r in records] == [
         (t, c) for t in range(3) for c in range(size)
@@ -402,7 +403,8 @@ def test_every_cell_evaluation_runs_with_every_operator(cell_evaluation: str, me
 def test_every_optimiser_lifetime_with_every_cell_evaluation(
     cell_evaluation: str, state: str
 ) -> None:
-    cells, _, setup = evolve(tiny_variant(cell_evaluation=cell_evaluation, optimizer_state=state))
+    settings = {"cell_evaluation": cell_evaluation, "optimizer_state": state}
+    cells, _, setup = evolve(tiny_variant(**settings, population_size=3))
     kept = [cell.encoder_moments for cell in cells]
     assert all((moments is not None) == (state == "cell") for moments in kept)
     if state == "cell" and cell_evaluation in ("lipi_simple", "ann_canonical"):
