@@ -38,6 +38,7 @@ format: $(VENV)/.dev  ## bring the code into its one format
 
 bench: $(VENV)/.dev  ## measure speed: steps, crossover, whole trials
 	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.step
+	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.step --losses
 	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.crossover
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.trial
 

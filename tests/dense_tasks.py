@@ -21,6 +21,8 @@ from dense_reference import (
 from aes_lipi.arrays import Float32
 from aes_lipi.autoencoders.environments import (
     Architecture,
+    Environment,
+    build_architecture,
 )
 from aes_lipi.autoencoders.network import Network, Pair
 from aes_lipi.data.dataset import Dataset
@@ -60,6 +62,19 @@ SHAPES = {
     "variational, wide code": make_architecture(11, (40,), 45, variational=True),
     "variational, one of each": make_architecture(1, (1,), 1, variational=True),
 }
+
+TRAINED_OTHERWISE = {
+    "tanh, mse": build_architecture(
+        Environment(hidden_activation="tanh", loss="mse"), 64, (30, 16), 10
+    ),
+    "gelu, huber, linear": build_architecture(
+        Environment(hidden_activation="gelu", loss="huber", output_activation="linear"), 37, (7,), 3
+    ),
+    "leaky_relu, bce": build_architecture(
+        Environment(hidden_activation="leaky_relu", loss="bce"), 37, (7,), 3
+    ),
+}
+"""On other losses and with other activations than the paper's."""
 
 
 def make_task(
@@ -158,8 +173,10 @@ def mixed_tasks(architecture: Architecture, dataset: Dataset) -> list[TrainTask]
 def answers_digest() -> str:
     """Of the answers to requests of every kind."""
     state = hashlib.sha256()
-    for name in ("odd widths", "variational, odd widths", "standard", "variational"):
-        architecture = replace(SHAPES[name], input_noise=0.2 if "odd" in name else 0.0)
+    shapes = ("odd widths", "variational, odd widths", "standard", "variational")
+    for name in (*shapes, *TRAINED_OTHERWISE):
+        known = TRAINED_OTHERWISE.get(name) or SHAPES[name]
+        architecture = replace(known, input_noise=0.2 if "odd" in name else 0.0)
         dataset = make_dataset(50, architecture.n_dim)
         dense = DenseEngine(architecture, dataset, 5)
         for task, trained in zip(
@@ -171,7 +188,7 @@ def answers_digest() -> str:
             evaluate = EvaluateTask(trained.encoders, trained.decoders, rows[rows >= 0])
             state.update(dense.loss_matrices([evaluate])[0].tobytes())
             pair = Pair(trained.encoders[0], trained.decoders[0])
-            measures: tuple[Measure, ...] = ("l1", "loss")
+            measures: tuple[Measure, ...] = ("l1", "loss", "mse")
             for measure in measures:
                 state.update(dense.batch_losses([pair], "test", measure)[0].tobytes())
             answer = dense.activations([ActivationsTask(pair, evaluate.rows)])[0]

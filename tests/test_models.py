@@ -7,7 +7,7 @@ import pickle
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -20,8 +20,14 @@ from safetensors.numpy import save_file
 from torch_modules import AutoencoderModule
 
 from aes_lipi.arrays import Float32
-from aes_lipi.autoencoders.environments import ENVIRONMENTS, Architecture, build_architecture
+from aes_lipi.autoencoders.environments import (
+    ENVIRONMENTS,
+    Architecture,
+    Environment,
+    build_architecture,
+)
 from aes_lipi.autoencoders.network import Network, Pair
+from aes_lipi.config.variant import HiddenActivation, OutputActivation
 from aes_lipi.errors import UserError
 from aes_lipi.models import Model, describe_layers, load_pairs, read_model, save_model
 from aes_lipi.models.files import METADATA_KEY, sealed
@@ -88,6 +94,26 @@ def assert_same_model(one: Model, other: Model) -> None:
 def test_loaded_model_is_the_saved_one(name: str, tmp_path: Path) -> None:
     model = a_model(name)
     assert_same_model(read_model(saved(tmp_path, model)), model)
+
+
+@pytest.mark.parametrize("hidden", get_args(HiddenActivation))
+@pytest.mark.parametrize("output", get_args(OutputActivation))
+@pytest.mark.parametrize("sizes", [(), (4, 3)])
+def test_activations_and_losses_come_back(
+    hidden: HiddenActivation, output: OutputActivation, sizes: tuple[int, ...], tmp_path: Path
+) -> None:
+    for code in (False, True):
+        kind = Environment(
+            loss="huber", hidden_activation=hidden, output_activation=output, linear_code=code
+        )
+        architecture = build_architecture(kind, 7, sizes, 2, "package.module:loss")
+        model = Model(architecture, random_pair(architecture, 0), provenance=PROVENANCE)
+        for each in (model, model.compacted()):
+            assert_same_model(read_model(saved(tmp_path, each)), each)
+        rows = np.random.default_rng(0).random((5, 7), dtype=np.float32)
+        module = AutoencoderModule(architecture, model.pair)
+        expected = module(torch.from_numpy(rows)).detach().numpy()
+        np.testing.assert_allclose(model.reconstruct(rows), expected, atol=1e-6)
 
 
 def test_masks_and_prune_counts_come_back(tmp_path: Path) -> None:
@@ -366,6 +392,7 @@ def test_model_that_does_not_hold_together_is_refused(
     [
         *(("n_out", value) for value in (0, -1, 3, 10**12, "2", None)),
         *(("n_in", value) for value in (0, -3, 10**12, None)),
+        *(("activation", value) for value in ("sigmoid", "elu", None, 1)),
         *(("name", value) for value in ("", "other", None, 5, "../hidden_1")),
     ],
 )

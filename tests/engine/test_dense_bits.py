@@ -22,6 +22,7 @@ from dense_reference import (
 )
 from dense_tasks import (
     SHAPES,
+    TRAINED_OTHERWISE,
     answers_digest,
     arrays_of,
     assert_same_bits,
@@ -61,10 +62,13 @@ from aes_lipi.errors import UserError
 
 @pytest.mark.parametrize(
     "name",
-    ["standard", "odd widths", "wide in the middle", "variational", "variational, wide code"],
+    [
+        *("standard", "odd widths", "wide in the middle", "variational", "variational, wide code"),
+        *TRAINED_OTHERWISE,
+    ],
 )
 def test_a_task_has_the_same_bits_alone_and_in_any_stack(name: str) -> None:
-    architecture = SHAPES[name]
+    architecture = (SHAPES | TRAINED_OTHERWISE)[name]
     dataset = make_dataset(50, architecture.n_dim)
     tasks = mixed_tasks(architecture, dataset)
     dense = DenseEngine(architecture, dataset, 5)
@@ -285,8 +289,8 @@ def test_refuses_an_architecture_that_it_does_not_fit(name: str) -> None:
 
 def test_the_entry_point_is_compiled_once() -> None:
     compile_kernels()
-    for name in ("standard", "odd widths", "variational"):
-        architecture = SHAPES[name]
+    for name in ("standard", "odd widths", "variational", *TRAINED_OTHERWISE):
+        architecture = (SHAPES | TRAINED_OTHERWISE)[name]
         dataset = make_dataset(50, architecture.n_dim)
         dense = DenseEngine(architecture, dataset, 5)
         tasks = mixed_tasks(architecture, dataset)

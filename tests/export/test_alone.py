@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -14,8 +15,9 @@ import pandas as pd
 import pytest
 from helpers import random_pair
 
-from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
+from aes_lipi.autoencoders.environments import ENVIRONMENTS, Environment, build_architecture
 from aes_lipi.config import Scale
+from aes_lipi.config.variant import HiddenActivation
 from aes_lipi.data.fitting import learn_scaling
 from aes_lipi.data.scaling import Scaling
 from aes_lipi.data.source import array_source
@@ -48,9 +50,10 @@ HARD = Scaling(
 )
 
 
-def untrained(environment: str, scaling: Scaling | None = None) -> Model:
+def untrained(environment: str | Environment, scaling: Scaling | None = None) -> Model:
     n_dim = 7 if scaling is None else len(scaling.low)
-    architecture = build_architecture(ENVIRONMENTS[environment], n_dim, (4,), 3)
+    kind = ENVIRONMENTS[environment] if isinstance(environment, str) else environment
+    architecture = build_architecture(kind, n_dim, (4,), 3)
     model = Model(architecture, random_pair(architecture, 0), scaling=scaling)
     genome = model.pair.encoder.genome
     architecture.encoder.weight(genome, 0)[1] = 0  # a node that compaction takes out
@@ -95,12 +98,16 @@ def cases(study: Path, table: Path) -> Iterator[tuple[str, Model, Rows]]:
         "LinearCodeAutoencoder",
     ):
         yield environment, untrained(environment).compacted(), bits
+    for hidden in get_args(HiddenActivation):
+        kind = Environment(hidden_activation=hidden, output_activation="linear", loss="mse")
+        yield hidden, untrained(kind).compacted(), bits
+        yield f"{hidden}, linear code", untrained(replace(kind, linear_code=True)).for_use(), bits
     yield "nothing", pruned_to_nothing().compacted(), bits
     shares = np.random.default_rng(1).random((9, 3))
     hard = untrained("AutoencoderBinaryClustering_Large", HARD)
-    for kind in get_args(Scale):
-        model, rows = scaled(kind)
-        yield kind, model.for_use(), rows
+    for scale in get_args(Scale):
+        model, rows = scaled(scale)
+        yield scale, model.for_use(), rows
     yield "hard", hard.for_use(), HARD.low + (HARD.high - HARD.low) * shares
 
 
@@ -118,7 +125,7 @@ def test_files_work_without_this_package(
         np.save(tmp_path / case / "rows.npy", rows)
         expected[case] = (model, rows)
     subprocess.run([sys.executable, "-c", ALONE], cwd=tmp_path, check=True, timeout=120)
-    assert len(expected) == 12
+    assert len(expected) == 20
     for case, (model, rows) in expected.items():
         span = np.where(np.ptp(rows, axis=0) > 0, np.ptp(rows, axis=0), np.abs(rows).max() + 1)
         apart = np.abs(np.load(tmp_path / case / "found.npy") - model.reconstruct(rows)) / span
