@@ -1,4 +1,4 @@
-"""What plug-ins are made of: pruning operators, schedules, environments and data sets of your own.
+"""What plug-ins are made of: pruning operators, schedules, environments, losses and data sets.
 
 docs/extending.md says how they are written, named and registered.
 """

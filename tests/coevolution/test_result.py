@@ -1,14 +1,17 @@
-"""Retrieval measures by hand."""
+"""What a trial's answer is measured by, retrieval measures by hand."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from helpers import random_pair, setup_of, tiny_variant
+from rings import evolved, records_of
 
-from aes_lipi.coevolution.result import ndcg, recall, retrieval_measures
+from aes_lipi.arrays import Float32
+from aes_lipi.coevolution.result import judge, ndcg, recall, retrieval_measures
 
 # Rankings: row 0 is 0, 2, 3, 4, 1; row 1 is 4, 3, 2, 1, 0. Row 0 has ones at 0, 1, 4, row 1 at 0.
 SCORES = np.array([[0.9, 0.1, 0.8, 0.3, 0.2], [0.1, 0.2, 0.3, 0.4, 0.5]], dtype=np.float32)
@@ -107,3 +110,33 @@ def test_published_retrieval_is_of_a_flattened_batch() -> None:
     measured = retrieval_measures(pair, setup)
     assert measured.recall_at_100 == pytest.approx(np.mean(hits))
     assert measured.recall_at_100 < 0.3
+
+
+@pytest.mark.parametrize("loss", ["l1", "mse", "huber", "bce"])
+def test_losses_are_of_what_is_trained_on_and_l1_is_l1(loss: str) -> None:
+    setup = setup_of(tiny_variant(loss=loss, epochs=2, measurement="sound", population_size=2))
+    state = evolved(setup)
+    result, pairs = judge(state, records_of(state), setup)
+    pair, batch = pairs[result.best_cell], setup.variant.batch_size
+
+    def mean(measure: Callable[[Float32, Float32], Float32], rows: Float32) -> float:
+        """Of batches, as everything is."""
+        code = setup.architecture.encode(pair.encoder.genome, rows)
+        terms = measure(setup.architecture.decode(pair.decoder.genome, code), rows)
+        return float(np.mean([terms[k : k + batch].mean() for k in range(0, len(rows), batch)]))
+
+    measures: dict[str, Callable[[Float32, Float32], Float32]] = {
+        "l1": lambda y, x: np.abs(y - x),
+        "mse": lambda y, x: (y - x) ** 2,
+        "huber": lambda y, x: np.where(
+            np.abs(y - x) < 0.1, (y - x) ** 2 / 2, 0.1 * np.abs(y - x) - np.float32(0.005)
+        ),
+        "bce": lambda y, x: -x * np.log(y) - (1 - x) * np.log1p(-y),
+    }
+    data = setup.dataset
+    assert result.test_loss == pytest.approx(mean(measures[loss], data.test), rel=1e-5)
+    assert result.test_L1 == pytest.approx(mean(measures["l1"], data.test), rel=1e-5)
+    assert result.test_mse == pytest.approx(mean(measures["mse"], data.test), rel=1e-5)
+    assert result.best_mean_L1 == pytest.approx(mean(measures["l1"], data.train), rel=1e-5)
+    last = records_of(state)[-2 + result.best_cell]
+    assert last.test_loss == pytest.approx(result.test_loss, rel=1e-6)
