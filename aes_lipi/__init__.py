@@ -10,6 +10,7 @@ from aes_lipi._version import __version__ as __version__
 if TYPE_CHECKING:
     from aes_lipi.analysis.published_code import read_published
     from aes_lipi.api import load_study, run
+    from aes_lipi.callbacks import Callback
     from aes_lipi.config import Variant
     from aes_lipi.errors import UserError
     from aes_lipi.estimator import AutoencoderRing as AutoencoderRing
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from aes_lipi.stepping import evolve
 
 __all__ = [
+    "Callback",
     "Ensemble",
     "UserError",
     "Variant",
@@ -35,6 +37,7 @@ __all__ = [
 
 _HOMES = {
     "AutoencoderRing": "aes_lipi.estimator",
+    "Callback": "aes_lipi.callbacks",
     "Ensemble": "aes_lipi.models",
     "UserError": "aes_lipi.errors",
     "Variant": "aes_lipi.config",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from aes_lipi.callbacks import Callback, Listeners, shown
 from aes_lipi.config import Study, load_configuration, load_preset, resolve_study
+from aes_lipi.errors import UserError
 from aes_lipi.execution.inputs import with_digests
 from aes_lipi.execution.local import LocalRunner
+from aes_lipi.execution.process import time_limit as time_limited
 from aes_lipi.execution.run import run_study
 from aes_lipi.results.reading import Results, load_results
 
@@ -45,8 +48,14 @@ def run(
     retry_failed: bool = False,
     restore_models: bool = False,
     fresh: bool = False,
+    callbacks: Sequence[Callback] = (),
+    time_limit: float | None = None,
+    on_failure: Literal["warn", "raise"] = "warn",
+    progress: bool = False,
 ) -> Results:
     """Run what is missing of a study and read its results.
+
+    What it says on its way goes to the logger `aes_lipi`.
 
     Args:
         study: from `load_study`.
@@ -59,19 +68,54 @@ def run(
         retry_failed: also run trials that failed before.
         restore_models: also run trials whose model is missing or damaged, to make it again.
         fresh: remove the results that the folder holds, and start again.
+        callbacks: are told of generations, trials and the end of the study, and may end these.
+        time_limit: seconds after which trials under way are written down, and the study ends; the
+            same call goes on with it.
+        on_failure: what to do when trials have failed.
+        progress: show a bar for every variant, in a terminal or a notebook.
 
     Raises:
         UserError: the folder holds another study or is in use by another driver, the data are
-            unfit, or results cannot be written.
+            unfit, or results cannot be written; or trials have failed and that is to be raised.
     """
     location = Path("results") / study.name if output_dir is None else output_dir
-    runner = LocalRunner(jobs, trials_per_worker)
-    run_study(
-        study,
-        location,
-        runner,
-        retry_failed=retry_failed,
-        restore_models=restore_models,
-        fresh=fresh,
+    heard = Listeners(study, callbacks)
+    runner = LocalRunner(jobs, trials_per_worker, heard.end_after if callbacks else None)
+    with shown(study, heard, progress) as watch, time_limited(time_limit) as is_up:
+        try:
+            run_study(
+                study,
+                location,
+                runner,
+                watch,
+                retry_failed=retry_failed,
+                restore_models=restore_models,
+                fresh=fresh,
+            )
+        except KeyboardInterrupt:
+            if not heard.ended and not is_up():
+                raise
+    if heard.error is not None:
+        raise heard.error
+    results = load_results(location)
+    heard.finished(results)
+    _tell_of_failures(results, on_failure)
+    return results
+
+
+def _tell_of_failures(results: Results, on_failure: Literal["warn", "raise"]) -> None:
+    """Say how many trials failed, and why the first did.
+
+    Raises:
+        UserError: some failed, and that is to be raised; retry_failed=True runs them again.
+    """
+    if results.failures.empty:
+        return
+    first = results.failures.iloc[0]
+    text = (
+        f"{len(results.failures)} trials failed; the first, {first['variant_name']}, trial "
+        f"{first['trial']}: {first['error']} (see .failures; retry_failed=True runs them again)"
     )
-    return load_results(location)
+    if on_failure == "raise":
+        raise UserError(text)
+    warnings.warn(text, stacklevel=3)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 MADE: dict[str, Callable[[str], bool]] = {
+    "callback.py": lambda shown: "callback" in shown,
     "early_stop.py": lambda shown: shown.count("patience") == 2,
     "metric.py": lambda shown: "metric_worst_column" in shown,
     "my_metrics.py": lambda shown: shown == "",

@@ -60,6 +60,10 @@ _TRIALS = (
 )
 _REPLAY = "Results of an asynchronous run of the same study: repeat what its cells read."
 _YES = "Agree to what is refused otherwise: the size of the centres of all generations."
+_LIMIT = (
+    "Seconds, or a time as in 30min or 8h, after which trials under way are written down and the "
+    "run ends with code 130; the same command goes on."
+)
 _FRESH = "Remove the results that --output_dir holds, and start again."
 
 CLUSTER = "HOST:PORT|auto|local"
@@ -131,6 +135,7 @@ def _run(
     retry_failed: Annotated[bool, _how("--retry_failed", RETRY)] = False,
     restore_models: Annotated[bool, _how("--restore_models", _RESTORE)] = False,
     fresh: Annotated[bool, _how("--fresh", _FRESH)] = False,
+    time_limit: Annotated[str | None, _how("--time_limit", _LIMIT, "TIME")] = None,
     yes: Annotated[bool, _how("--yes", _YES)] = False,
     analyse_data: Annotated[bool, _how("--analyse_data", _ANALYSE)] = False,
     **fields: str | None,
@@ -171,6 +176,7 @@ def _run(
             restore_models=restore_models,
             replay=replay,
             fresh=fresh,
+            time_limit=time_limit,
             part=part,
         )
         failed = run_all(studies, folders, options)

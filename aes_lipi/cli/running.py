@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -17,7 +19,7 @@ from rich.table import Table
 
 from aes_lipi.cli.tables import duration
 from aes_lipi.cli.terminal import cell, console, say
-from aes_lipi.config import WHOLE, Study, StudyPart
+from aes_lipi.config import WHOLE, Study, StudyPart, parse_seconds
 from aes_lipi.errors import UserError
 from aes_lipi.execution.messages import Action, Began, Event, Heard, Placed, Say, Written
 from aes_lipi.execution.study import StudyState, TrialProgress
@@ -48,7 +50,8 @@ class StudyProgress(Protocol):
 def progress_for(study: Study) -> StudyProgress:
     """Live on a terminal, plain otherwise."""
     errors = console(errors=True)
-    return LiveProgress(study, errors) if errors.is_terminal else PlainProgress(study)
+    is_live = errors.is_terminal or errors.is_jupyter
+    return LiveProgress(study, errors) if is_live else PlainProgress(study)
 
 
 @dataclass
@@ -218,6 +221,7 @@ class RunOptions:
     restore_models: bool = False
     replay: str | None = None
     fresh: bool = False
+    time_limit: str | None = None
     part: StudyPart = WHOLE
 
     def place(self) -> Place:
@@ -247,6 +251,17 @@ class RunOptions:
             return lambda: _local_runner(self.jobs, options.trials_per_worker)
         say(f"on the Ray cluster at {found} (--local to run here)", error=True)
         return lambda: _cluster_runner(found, options)
+
+    def seconds(self) -> float | None:
+        """After which the run ends; None for no limit.
+
+        Raises:
+            UserError: it is no time; give seconds, or a number with s, min or h.
+        """
+        try:
+            return None if self.time_limit is None else parse_seconds(self.time_limit)
+        except ValueError as error:
+            raise UserError(f"--time_limit {self.time_limit}: {error}") from None
 
     def _where(self) -> str | None:
         """The address of the cluster to use; None for this machine alone."""
@@ -298,14 +313,21 @@ def number_or_auto(flag: str, text: str) -> int | None:
     return int(text)
 
 
+def _terminate() -> bool:
+    """Give this process the notice that a batch system gives."""
+    os.kill(os.getpid(), signal.SIGTERM)
+    return True
+
+
 def run_all(studies: list[Study], folders: list[str | Path], options: RunOptions) -> int:
     """Run the studies one after another, each with its table; how many trials failed."""
     from aes_lipi.cli.tables import print_summary  # noqa: PLC0415
+    from aes_lipi.execution.process import time_limit  # noqa: PLC0415
     from aes_lipi.execution.run import run_study  # noqa: PLC0415
 
     failed = 0
-    place = options.place()
-    with place() as runner:
+    seconds, place = options.seconds(), options.place()
+    with time_limit(seconds, _terminate), place() as runner:
         for study, folder in zip(studies, folders, strict=True):
             with progress_for(study) as progress:
                 summary = run_study(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, Protocol
 
@@ -87,7 +87,10 @@ News = TrialState[H] | TrialFailed | StepsLost
 
 
 def run_steps(
-    states: Sequence[TrialState[H]], schedules: Sequence[Schedule], executor: Executor[H]
+    states: Sequence[TrialState[H]],
+    schedules: Sequence[Schedule],
+    executor: Executor[H],
+    is_wanted: Callable[[int], bool] = lambda k: True,
 ) -> Iterator[tuple[int, News[H]]]:
     """Compute all steps that are left of trials.
 
@@ -95,6 +98,7 @@ def run_steps(
         states: where the trials are.
         schedules: of every trial its own.
         executor: that computes their steps.
+        is_wanted: whether a trial, by its place, is to go on.
 
     Yields:
         a trial's place among them, with its state after every wait in which it has changed, which
@@ -103,6 +107,7 @@ def run_steps(
     trials = {k: _Trial(*each) for k, each in enumerate(zip(states, schedules, strict=True))}
     is_free = any(schedule.is_free for schedule in schedules)
     while True:
+        trials = {k: trial for k, trial in trials.items() if is_wanted(k)}
         for k, trial in list(trials.items()):
             try:
                 steps = trial.ready(executor)

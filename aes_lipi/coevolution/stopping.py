@@ -110,7 +110,7 @@ def watched(
         return watch
     new = [t for t in range(watch.generation + 1, generations) if is_recorded(variant, t)]
     losses: dict[int, list[float]] = {t: [] for t in new}
-    missing = len(new) * _records_per_generation(variant)
+    missing = len(new) * records_per_generation(variant)
     for record in reversed(records):
         if not missing:
             break
@@ -156,7 +156,8 @@ def ending_of(variant: Variant, watch: LossWatch, generations: int) -> Ending:
     return Ending(generations, stopped, best)
 
 
-def _records_per_generation(variant: Variant) -> int:
+def records_per_generation(variant: Variant) -> int:
+    """Records of a whole generation."""
     n = variant.population_size
     return n * n if variant.cell_evaluation == "all_vs_all" else n
 

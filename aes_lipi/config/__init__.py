@@ -21,6 +21,7 @@ from aes_lipi.config.study import (
     StudyFile,
     StudyPart,
     parse_interval,
+    parse_seconds,
     value_label,
 )
 from aes_lipi.config.variant import (
@@ -56,6 +57,7 @@ __all__ = [
     "load_preset",
     "load_study_file",
     "parse_interval",
+    "parse_seconds",
     "presets_directory",
     "resolve_study",
     "scale_range",

@@ -53,6 +53,18 @@ def parse_interval(text: str | int) -> CheckpointInterval:
     raise ValueError("give generations (50), a time (30s, 5min, 1h), or never")
 
 
+def parse_seconds(text: str) -> float:
+    """A time as users write it, in seconds: `90`, `30s`, `5min`, `1h`.
+
+    Raises:
+        ValueError: the text is none of these, or zero.
+    """
+    found = _TIME.fullmatch(text if text[-1:].isalpha() else f"{text}s")
+    if found is None or float(found[1]) == 0:
+        raise ValueError("give seconds (90) or a time (30s, 5min, 1h)")
+    return float(found[1]) * _UNITS[found[2]]
+
+
 LABELLED_BY_VALUE = frozenset(
     {
         "prune_method",

@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext, SpawnProcess
 from types import ModuleType
 
+from aes_lipi.coevolution.records import Record
 from aes_lipi.config import Variant
 from aes_lipi.engine.auto import choose_device, compile_ahead, engine_name, kernel_remarks
 from aes_lipi.errors import UserError
@@ -56,8 +57,9 @@ from aes_lipi.execution.stacks import (
     stacks_of,
 )
 from aes_lipi.execution.study_run import StudyRun
-from aes_lipi.execution.trial import run_trials
+from aes_lipi.execution.trial import EndAfter, run_trials
 from aes_lipi.io.streams import spared_streams
+from aes_lipi.results.trial_files import TrialId
 
 LOOK_INTERVAL_S = 0.5
 _WORKERS_PER_GPU = 3
@@ -72,16 +74,23 @@ class LocalRunner:
             as there are cores, or as keep a GPU busy where it trains all of them.
         trials_per_worker: trials that an engine for a GPU trains side by side in each; None for as
             many as its memory holds.
+        end_after: is asked in this process whether a trial ends after a recorded generation.
 
     Raises:
         UserError: `jobs` is less than 1; give at least 1.
     """
 
-    def __init__(self, jobs: int | None = 1, trials_per_worker: int | None = None) -> None:
+    def __init__(
+        self,
+        jobs: int | None = 1,
+        trials_per_worker: int | None = None,
+        end_after: EndAfter | None = None,
+    ) -> None:
         if jobs is not None and jobs < 1:
             raise UserError(f"--jobs {jobs}: at least one trial must run at a time")
         self._jobs = jobs
         self._trials_per_worker = trials_per_worker
+        self._end_after = end_after
 
     def check(self, variants: Sequence[Variant]) -> None:
         """Find out whether this machine has what variants need; see `Runner.check`."""
@@ -98,13 +107,15 @@ class LocalRunner:
                 study.tell(Remarked(remark))
             if n_workers > 1 and len(stacks) > 1:
                 _check_may_have_workers(n_workers)
-                _in_workers(stacks, min(n_workers, len(stacks)), study, was_given)
+                workers = min(n_workers, len(stacks))
+                _in_workers(stacks, workers, study, was_given, self._end_after)
                 return
             here = _ThisProcess()
             study.begin(here, stacks)
             study.tell(Opened(0))
             while study.state.is_busy:
-                with closing(run_trials(here.jobs, notice=was_given)) as said:
+                running = run_trials(here.jobs, notice=was_given, end_after=self._end_after)
+                with closing(running) as said:
                     for job, message in said:
                         if was_given():
                             study.tell(ShutdownAsked())
@@ -198,11 +209,15 @@ def _in_workers(
     n_workers: int,
     study: StudyRun,
     was_given: Callable[[], bool],
+    end_after: EndAfter | None,
 ) -> None:
     """Run trials in worker processes, each a room."""
     variants = {job.variant for stack in stacks for job in stack}
     compile_ahead(variants)
-    with large_files_shared(variants) as datasets, closing(_Workers(n_workers, datasets)) as pool:
+    with (
+        large_files_shared(variants) as datasets,
+        closing(_Workers(n_workers, datasets, end_after)) as pool,
+    ):
         study.begin(pool, stacks)
         _tell_of_kernels(study)
         for room in range(n_workers):
@@ -219,15 +234,22 @@ class _Workers:
     Args:
         n_workers: how many.
         datasets: that they map instead of reading them.
+        end_after: answers what they ask of recorded generations; None where they are not to ask.
     """
 
-    def __init__(self, n_workers: int, datasets: Mapping[Hashable, SharedDataset]) -> None:
+    def __init__(
+        self,
+        n_workers: int,
+        datasets: Mapping[Hashable, SharedDataset],
+        end_after: EndAfter | None,
+    ) -> None:
         self._datasets = datasets
+        self._end_after = end_after
         self._workers: list[_Worker] = []
         self._any_came_up = False
         try:
             for _ in range(n_workers):
-                self._workers.append(_Worker(datasets))
+                self._workers.append(self._new())
         except OSError as error:
             self.close()
             raise UserError(
@@ -246,8 +268,11 @@ class _Workers:
     def replace(self, room: int) -> list[Event]:
         """See `Pool.replace`."""
         self._workers[room].stop()
-        self._workers[room] = _Worker(self._datasets)
+        self._workers[room] = self._new()
         return [Opened(room)]
+
+    def _new(self) -> _Worker:
+        return _Worker(self._datasets, asks=self._end_after is not None)
 
     def with_news(self, rooms: Sequence[int], timeout_s: float) -> list[int]:
         """Those of some rooms that have something to say, or are dead; waits for one."""
@@ -263,6 +288,9 @@ class _Workers:
         said = self._workers[room].receive()
         if isinstance(said, _CameUp):
             self._any_came_up = True
+        elif isinstance(said, _Asks):
+            assert self._end_after is not None
+            self._workers[room].answer(is_to_end=self._end_after(said.trial, said.records))
         elif said is not None:
             study.hear(*said)
         elif self._any_came_up:
@@ -282,6 +310,14 @@ class _Workers:
 @dataclass(frozen=True)
 class _CameUp:
     """A worker's first word: it has loaded what it needs."""
+
+
+@dataclass(frozen=True)
+class _Asks:
+    """A worker asks whether a trial is to end after a recorded generation, and waits."""
+
+    trial: TrialId
+    records: Sequence[Record]
 
 
 PROGRESS_INTERVAL_S = 0.25
@@ -318,13 +354,16 @@ class _Worker:
 
     Args:
         datasets: that it maps instead of reading them.
+        asks: whether it asks about every recorded generation.
     """
 
-    def __init__(self, datasets: Mapping[Hashable, SharedDataset] | None = None) -> None:
+    def __init__(
+        self, datasets: Mapping[Hashable, SharedDataset] | None = None, *, asks: bool = False
+    ) -> None:
         context: SpawnContext = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self._process: SpawnProcess = context.Process(
-            target=_work, args=(theirs, datasets or {}), daemon=True
+            target=_work, args=(theirs, datasets or {}, asks), daemon=True
         )
         with _heritage():
             self._process.start()
@@ -340,10 +379,15 @@ class _Worker:
         with suppress(OSError):  # it has just died: `receive` will tell
             self.connection.send(None)
 
-    def receive(self) -> Said | _CameUp | None:
+    def answer(self, *, is_to_end: bool) -> None:
+        """Tell the worker what it has asked."""
+        with suppress(OSError):  # it has just died: `receive` will tell
+            self.connection.send(is_to_end)
+
+    def receive(self) -> Said | _CameUp | _Asks | None:
         """The worker's next word, and of which trial; None if it is dead."""
         try:
-            said: Said | _CameUp = self.connection.recv()
+            said: Said | _CameUp | _Asks = self.connection.recv()
         except (EOFError, OSError):
             return None
         return said
@@ -372,16 +416,16 @@ def _end_with_driver() -> None:
         os._exit(1)
 
 
-def _work(connection: Connection, datasets: Mapping[Hashable, SharedDataset]) -> None:
+def _work(connection: Connection, datasets: Mapping[Hashable, SharedDataset], asks: bool) -> None:
     """The life of a worker: run what comes through the pipe until it closes.
 
     What comes while a trial runs is notice.
     """
     with spared_streams():  # a plug-in may print
-        _serve(connection, datasets)
+        _serve(connection, datasets, asks)
 
 
-def _serve(connection: Connection, datasets: Mapping[Hashable, SharedDataset]) -> None:
+def _serve(connection: Connection, datasets: Mapping[Hashable, SharedDataset], asks: bool) -> None:
     map_shared(datasets)
     threading.Thread(target=_end_with_driver, name="driver", daemon=True).start()
     for each in _FOR_THE_DRIVER:
@@ -394,8 +438,34 @@ def _serve(connection: Connection, datasets: Mapping[Hashable, SharedDataset]) -
             stack: tuple[Job, ...] | None = connection.recv()
             if stack is None:
                 continue  # the trials that were to stop had ended by themselves
-            said = run_trials(stack, notice=connection.poll)
+            driver = _Driver(connection)
+            said = run_trials(
+                stack,
+                notice=driver.has_given_notice,
+                end_after=driver.end_after if asks else None,
+            )
             for job, message in now_and_then(said, PROGRESS_INTERVAL_S):
                 connection.send((job.id, message))
         except (EOFError, OSError):  # the driver is gone: nobody wants the trial any more
             return
+
+
+class _Driver:
+    """A worker's end of the pipe while trials run: what comes without being asked for is notice."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._was_given = False
+
+    def has_given_notice(self) -> bool:
+        """Whether the trials are to be written down, and to stop."""
+        return self._was_given or self._connection.poll()
+
+    def end_after(self, trial: TrialId, records: Sequence[Record]) -> bool:
+        """Ask whether a trial is to end after a recorded generation."""
+        self._connection.send(_Asks(trial, records))
+        answer: bool | None = self._connection.recv()
+        while answer is None:
+            self._was_given = True
+            answer = self._connection.recv()
+        return answer

@@ -26,6 +26,8 @@ def one_thread_per_process() -> None:
         os.environ[variable] = "1"
 
 
+_AGAIN_S = 0.2
+
 _given = threading.Event()
 _minded = threading.Event()
 
@@ -36,6 +38,35 @@ def give_notice() -> bool:
         return False
     _given.set()
     return True
+
+
+@contextmanager
+def time_limit(
+    seconds: float | None, leave: Callable[[], bool] = give_notice
+) -> Iterator[Callable[[], bool]]:
+    """Give notice to this process once a block has run for so many seconds.
+
+    Args:
+        seconds: None for no limit.
+        leave: gives notice; False as long as nobody minds it.
+
+    Yields:
+        tells whether the time is up.
+    """
+    is_up, is_over = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        if not is_over.wait(seconds):
+            is_up.set()
+            while not leave() and not is_over.wait(_AGAIN_S):
+                pass
+
+    if seconds is not None:
+        threading.Thread(target=wait, name="time limit", daemon=True).start()
+    try:
+        yield is_up.is_set
+    finally:
+        is_over.set()
 
 
 @contextmanager

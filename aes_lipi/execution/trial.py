@@ -20,8 +20,10 @@ from aes_lipi.coevolution.evolution import (
     first_states,
     run_steps,
 )
+from aes_lipi.coevolution.records import Record, in_order
 from aes_lipi.coevolution.schedule import Schedule
 from aes_lipi.coevolution.state import Held, Setup, TrialState
+from aes_lipi.coevolution.stopping import is_recorded, records_per_generation
 from aes_lipi.config import CheckpointInterval, Variant
 from aes_lipi.engine.processor import machine_name
 from aes_lipi.errors import UserError
@@ -29,6 +31,7 @@ from aes_lipi.execution.endings import conclude, failed
 from aes_lipi.execution.inputs import inputs_of, prepare
 from aes_lipi.execution.messages import Checkpointed, Job, Leaving, Message, Reached, Refused
 from aes_lipi.results.checkpoint import Checkpoint, decode_checkpoint, encode_checkpoint
+from aes_lipi.results.trial_files import TrialId
 
 _LARGEST_SHARE = 0.05
 """Of a trial's time that checkpoints by the clock may take."""
@@ -44,6 +47,9 @@ _Provide = Callable[[Variant], Setup]
 _Notice = Callable[[], bool]
 """Tells whether notice was given."""
 
+EndAfter = Callable[[TrialId, Sequence[Record]], bool]
+"""Is told of a recorded generation of a trial, by its records; whether the trial ends there."""
+
 
 def _from_files(variant: Variant) -> Setup:
     """Data and saved models as this machine's files hold them.
@@ -55,7 +61,10 @@ def _from_files(variant: Variant) -> Setup:
 
 
 def run_trials(
-    jobs: Sequence[Job], provide: _Provide = _from_files, notice: _Notice = lambda: False
+    jobs: Sequence[Job],
+    provide: _Provide = _from_files,
+    notice: _Notice = lambda: False,
+    end_after: EndAfter | None = None,
 ) -> Generator[tuple[Job, Message], None, None]:
     """Run trials side by side in this process, each from its checkpoint if it has one.
 
@@ -66,6 +75,7 @@ def run_trials(
         jobs: the trials; where there are several, their variants have the same `engine_key`.
         provide: where data and saved models come from.
         notice: that the process will soon be stopped: the trials are written down, and stop.
+        end_after: may end trials; those that repeat what was read before it is not asked about.
 
     Yields:
         each trial's progress, and last how it ended: `Leaving` after a notice; `Refused` where it
@@ -74,13 +84,14 @@ def run_trials(
     started_at = datetime.now(UTC)
     try:
         setups = _with_one_engine(jobs, provide)  # loads the libraries whose threads are limited
-        trials = [_Trial(*each, started_at) for each in zip(jobs, setups, strict=True)]
+        trials = [_Trial(*each, started_at, end_after) for each in zip(jobs, setups, strict=True)]
         running, schedules = dict(enumerate(trials)), [each.schedule for each in trials]
         with threadpool_limits(limits=1), ExitStack() as stack:
             if len(jobs) > 1:
                 stack.callback(setups[0].engine.release)
             starts = [each.state for each in trials]
-            for k, news in run_steps(starts, schedules, InProcess(setups)):
+            is_wanted = running.__contains__
+            for k, news in run_steps(starts, schedules, InProcess(setups), is_wanted):
                 yield from ((jobs[k], message) for message in running[k].heard(news))
                 if running[k].has_ended:
                     del running[k]
@@ -119,7 +130,9 @@ class _Trial:
         has_ended: whether it is at its end.
     """
 
-    def __init__(self, job: Job, setup: Setup, started_at: datetime) -> None:
+    def __init__(
+        self, job: Job, setup: Setup, started_at: datetime, end_after: EndAfter | None
+    ) -> None:
         self.job, self._setup = job, setup
         self.schedule = Schedule(job.variant, job.replay)
         start = (
@@ -130,6 +143,7 @@ class _Trial:
         self.state, self._started_at = start.state, start.started_at
         self._started = time.perf_counter() - start.wall_time_s
         self._timer = CheckpointTimer(job.interval, start.state.generations)
+        self._end_after = None if job.replay is not None else end_after
         self.has_ended = False
 
     def heard(self, news: News[Held]) -> Iterator[Message]:
@@ -142,14 +156,24 @@ class _Trial:
             return
         assert not isinstance(news, StepsLost)  # nothing is lost within a process
         before, self.state = self.state.generations, news
+        is_to_end = False
         if news.generations > before:
             yield Reached(news.generations)
-        if self.schedule.has_ended(news):
+            is_to_end = self._is_to_end(news)
+        if is_to_end or self.schedule.has_ended(news):
             self.has_ended = True
             yield self._concluded(news)
         elif self._timer.is_due(news.generations):
             yield self.written_down()
             self._timer.made()
+
+    def _is_to_end(self, state: TrialState[Held]) -> bool:
+        """Whether the trial is ended from outside, at a recorded generation."""
+        variant, t = self.job.variant, state.generations - 1
+        if self._end_after is None or not is_recorded(variant, t):
+            return False
+        records = state.records[-records_per_generation(variant) :]
+        return self._end_after(self.job.id, sorted(records, key=in_order))
 
     def _concluded(self, last: TrialState[Held]) -> Message:
         elapsed, at = time.perf_counter() - self._started, self._started_at

@@ -151,3 +151,12 @@ def test_workers_end_with_a_driver_that_is_killed(tmp_path: Path) -> None:
         while any(command_of(pid) for pid in workers) and time.monotonic() < until:
             time.sleep(0.05)
         assert not any(command_of(pid) for pid in workers)
+
+
+def test_a_time_limit_ends_a_run_as_a_batch_system_does(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", COMMAND, "run", *LONG, "--local", "--time_limit", "2s"]
+    done = subprocess.run(
+        [*command, "--output_dir", str(tmp_path / "s")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 130
+    assert done.stderr.splitlines()[-1] == INTERRUPTED

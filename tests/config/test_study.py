@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aes_lipi.config import Study, StudyFile, Variant, resolve_study
+from aes_lipi.config import Study, StudyFile, Variant, parse_seconds, resolve_study
 from aes_lipi.errors import UserError
 
 FILE = StudyFile(
@@ -202,3 +202,17 @@ def test_a_study_file_does_not_change_when_it_is_resolved() -> None:
     before = FILE.model_dump()
     resolve_study("mine", FILE, {"epochs": 1, "trials": 1, "prune_method": "random"})
     assert FILE.model_dump() == before
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90.0), ("1.5", 1.5), ("30s", 30.0), ("5min", 300.0), ("1h", 3600.0)],
+)
+def test_times_are_seconds_unless_they_say_otherwise(text: str, seconds: float) -> None:
+    assert parse_seconds(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "soon", "1d", "1e9", "0s", "5 generations"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"give seconds \(90\) or a time"):
+        parse_seconds(text)
