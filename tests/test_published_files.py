@@ -226,6 +226,26 @@ def test_statistics_are_a_table_with_our_columns(trials: Path) -> None:
     assert first["variant"][0] == Variant.model_validate(told).id
 
 
+def test_rows_of_all_vs_all_are_pairs_in_their_order(trials: Path) -> None:
+    """Two encoders with two decoders: four rows a generation, whatever their nodes are called."""
+    row = json.loads((FILES / "stats.jsonl").read_text().splitlines()[0])
+    rows = [{**row, "iteration": t, "node_idx": k // 2} for t in (0, 1) for k in range(4)]
+    (trials / "b/1/stats.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    settings = json.loads((trials / "b/1/params.json").read_text())
+    settings |= {"cell_evaluation": "all_vs_all", "population_size": 2}
+    (trials / "b/1/params.json").write_text(json.dumps(settings))
+    found = aes_lipi.read_published(trials / "b")
+    assert found["generation"].tolist() == [0] * 4 + [1] * 4
+    assert found["cell"].tolist() == [0, 1, 2, 3] * 2
+
+
+@pytest.mark.parametrize("name", ["t_3_n1_ae.pt", "t_3_n1_b_2_ae.pt"])
+def test_checkpoints_of_a_generation_and_of_a_batch_in_it_are_models_too(name: str) -> None:
+    model = read_checkpoint(CHECKPOINTS / name)
+    rows = np.ones((2, 24), np.float32)
+    assert model.reconstruct(rows).shape == (2, 24)
+
+
 def test_capacity_is_what_was_not_pruned(trials: Path) -> None:
     row = json.loads((FILES / "stats.jsonl").read_text().splitlines()[0])
     rows = json.dumps({**row, "n_pruned_encoder": 100, "n_pruned_decoder": 7})

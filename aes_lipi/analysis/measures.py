@@ -112,14 +112,18 @@ UNITS: Mapping[AnalysisUnit, Callable[[TrialRows, str], TrialRows]] = {
 """The units, and what makes them of a trial's cells."""
 
 
+_PUBLISHED = "_published"
 SIZES: Mapping[str, tuple[str, ...]] = {
     "network_size": ("n_zero_encoder", "n_zero_decoder"),
     "encoder_size": ("n_zero_encoder",),
     "decoder_size": ("n_zero_decoder",),
+    f"encoder_size{_PUBLISHED}": ("n_pruned_encoder",),
+    f"decoder_size{_PUBLISHED}": ("n_pruned_decoder",),
 }
-"""Parameters that are not zero: the measures, and the columns that count the zeros."""
+"""Parameters that are not zero, and by the published definition, which takes those off that were
+zero at the line's last prune event: the measures, and the columns that are taken off."""
 
-MEASURES = ("mean_L1", "test_L1", "capacity", *SIZES, "wall_time_s")
+MEASURES = ("mean_L1", "test_L1", "capacity", "capacity_published", *SIZES, "wall_time_s")
 """What is read unless other measures are asked for."""
 
 _KEYS = ("trial", "generation", "cell")
@@ -164,6 +168,11 @@ def check_measures(measures: Iterable[str]) -> tuple[str, ...]:
         if name not in known and not name.startswith(METRIC_PREFIX):
             raise UserError(f"{printable(name)}: no such measure{nearest(name, known)}")
     return wanted
+
+
+def parameters_of(parameters: Sizes, name: str) -> float:
+    """All parameters of the networks that one of `SIZES` is about."""
+    return float(getattr(parameters, name.removesuffix(_PUBLISHED)))
 
 
 def columns_of(measures: Iterable[str]) -> list[str]:
@@ -212,8 +221,8 @@ def trial_rows(table: pa.Table, measures: Iterable[str], parameters: Sizes) -> T
 def _measure(table: pa.Table, name: str, parameters: Sizes) -> Float64:
     if name not in SIZES:
         return _column(table, name)
-    zeros = sum(_column(table, column) for column in SIZES[name])
-    size: Float64 = getattr(parameters, name) - zeros
+    zeros: Float64 = np.sum([_column(table, column) for column in SIZES[name]], axis=0)
+    size: Float64 = parameters_of(parameters, name) - zeros
     return size
 
 

@@ -48,7 +48,8 @@ def read_published(directory: str | Path) -> pd.DataFrame:
         that these settings have here; empty without a `params.json`), `variant_name`, `trial`,
         `generation`, `cell`, `learning_rate`, `min_selection_loss`, `min_replacement_loss`,
         `n_pruned_encoder`, `n_pruned_decoder`, `capacity_published` (NaN without a `params.json`),
-        `test_loss`, `mean_L1` and `std_L1` (NaN where it was not recorded).
+        `test_loss`, `mean_L1` and `std_L1` (NaN where it was not recorded). Of `all_vs_all`, where
+        pairs have rows, `cell` is as here the pair's place in the order of its generation.
 
     Raises:
         UserError: the folder holds no such file, or a file is damaged; the line says which.
@@ -65,6 +66,8 @@ def read_published(directory: str | Path) -> pd.DataFrame:
     for file, variant in found.items():
         identity = "" if variant is None else variant.id
         table = _table(file)
+        if variant is not None and variant.cell_evaluation == "all_vs_all":
+            table["cell"] = table.groupby("generation").cumcount()
         table.insert(0, "trial", trials[identity])
         table.insert(0, "variant_name", "" if variant is None else study.label(variant))
         table.insert(0, "variant", identity)

@@ -22,6 +22,7 @@ from aes_lipi.analysis.measures import (
     TrialRows,
     check_measures,
     columns_of,
+    parameters_of,
     sizes_of,
     trial_rows,
 )
@@ -364,11 +365,11 @@ def _identified(directory: str, tables: dict[TrialId, pa.Table], schema: pa.Sche
 def _with_sizes(trials: pd.DataFrame, tables: Iterable[pa.Table]) -> pd.DataFrame:
     """The trials with the sizes of their best pairs."""
     parameters = [_sizes(table) for table in tables]
-    sizes = {
-        name: np.array([getattr(each, name) for each in parameters], dtype=np.float64)
-        - trials[list(zeros)].astype(float).sum(axis=1, skipna=False).to_numpy()
-        for name, zeros in SIZES.items()
-    }
+    sizes = {}
+    for name, columns in SIZES.items():
+        zeros = trials[list(columns)].astype(float).sum(axis=1, skipna=False).to_numpy()
+        whole = [parameters_of(each, name) for each in parameters]
+        sizes[name] = np.array(whole, dtype=np.float64) - zeros
     return trials.assign(**sizes)
 
 

@@ -19,6 +19,12 @@ from aes_lipi.results.reading import Results
 _SHOWN = 8
 
 
+def is_chosen_on_test(trials: pd.DataFrame) -> bool:
+    """Whether an answer was chosen among several cells by the rows on which it is tested."""
+    on_test = trials["final_cell"] == "best_on_test"
+    return bool((on_test & (trials["population_size"] > 1)).any())
+
+
 @dataclass(frozen=True)
 class Sample:
     """A variant's values of one measure.
@@ -146,9 +152,9 @@ def _seed(trials: pd.DataFrame, variant: str) -> int | None:
 
 
 _TRIAL_MEASURES = (
-    *("mean_L1", "mean_test_L1", "mean_capacity"),
-    *("best_mean_L1", "test_L1", "capacity", "network_size", "encoder_size", "decoder_size"),
-    "wall_time_s",
+    *("mean_L1", "mean_test_L1", "mean_capacity", "mean_capacity_published"),
+    *("best_mean_L1", "test_L1", "test_L1_by_validation", "capacity", "capacity_published"),
+    *("network_size", "encoder_size", "decoder_size", "wall_time_s"),
 )
 """What the table of trials describes: means over all cells, the best cell, the whole trial."""
 
@@ -321,7 +327,7 @@ def _joined(data: Measurements, parts: list[pd.DataFrame]) -> pd.DataFrame:
     return whole[list(_COLUMNS)]
 
 
-_SUMMARISED = ("mean_L1", "test_L1", "capacity", "wall_time_s")
+_SUMMARISED = ("mean_L1", "test_L1", "test_L1_by_validation", "capacity", "wall_time_s")
 
 
 def summarise(results: Results) -> pd.DataFrame:
@@ -332,8 +338,8 @@ def summarise(results: Results) -> pd.DataFrame:
 
     Returns:
         indexed by variant id in the order of first trials, columns `variant_name`, `trials`,
-        `failed`, and `<measure>_q1`, `<measure>_median`, `<measure>_q3` of four
-        measures. The unit is the trial.
+        `failed`, and `<measure>_q1`, `<measure>_median`, `<measure>_q3` of the measures
+        `_SUMMARISED`. The unit is the trial.
     """
     trials, failures = results.trials, results.failures
     names = pd.concat([trials, failures])[["variant", "variant_name"]].drop_duplicates("variant")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from aes_lipi.results.description import RunningTrial
     from aes_lipi.results.status import Driver, Status
 
-_WIDE = 110  # columns that the closing table takes with everything in it
+_WIDE = 120  # columns that the closing table takes with everything in it
 
 
 def duration(seconds: float) -> str:
@@ -76,7 +77,7 @@ def print_trials(studies: Sequence[Study], part: StudyPart = WHOLE) -> None:
 
 def print_summary(study: Study, location: str | Path, summary: Summary) -> None:
     """The closing table of a study, and where its results are."""
-    from aes_lipi.analysis.tables import summarise  # noqa: PLC0415 - pandas is slow to import
+    from aes_lipi.analysis.tables import is_chosen_on_test, summarise  # noqa: PLC0415 - pandas is slow to import
     from aes_lipi.results.reading import load_results  # noqa: PLC0415
 
     results = load_results(location, ["trials"])
@@ -86,14 +87,18 @@ def print_summary(study: Study, location: str | Path, summary: Summary) -> None:
     title = "median [quartiles]" if wide else "median"
     table = Table(title=cell(f"{study.name}: {title} over trials"), title_justify="left")
     table.add_column("variant", min_width=12, overflow="fold")
-    headings = ("id", "trials", "mean L1", "test L1", "capacity", "wall time")
+    marked = is_chosen_on_test(results.trials)
+    tested = ("test L1*", "valid.") if marked else ("test L1",)
+    headings = ("id", "trials", "mean L1", *tested, "capacity", "wall time")
     for heading in headings if wide else headings[1:]:
         table.add_column(heading, justify="right", no_wrap=True)
     for variant in study.variants:
         if variant.id in rows.index:
-            cells = _cells(rows.loc[[variant.id]].iloc[0], wide)
+            cells = _cells(rows.loc[[variant.id]].iloc[0], wide, marked)
             table.add_row(cell(study.label(variant)), *([variant.id] if wide else []), *cells)
     output.print(table)
+    if marked:
+        say("* of the cell chosen on these test rows; valid.: of the one chosen on validation rows")
     if summary.failed:
         say(f"{summary.failed} trials failed: see {place_of(location)}/failures (--retry_failed)")
     for line in results.skipped:
@@ -151,11 +156,14 @@ def _loss(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
 
 
-def _cells(row: pd.Series[float], wide: bool) -> list[str]:
+def _cells(row: pd.Series[float], wide: bool, marked: bool) -> list[str]:
     count = f"{row['trials']}" + (f" ({row['failed']} failed)" if row["failed"] else "")
     return [
         count,
-        *(_quartiles(row, measure, wide) for measure in ("mean_L1", "test_L1", "capacity")),
+        _quartiles(row, "mean_L1", wide),
+        _quartiles(row, "test_L1", wide),
+        *([_quartiles(row, "test_L1_by_validation", wide=False)] if marked else []),
+        _quartiles(row, "capacity", wide),
         duration(row["wall_time_s_median"]) if row["trials"] else "",
     ]
 
@@ -165,6 +173,8 @@ def _quartiles(row: pd.Series[float], measure: str, wide: bool) -> str:
     if not row["trials"]:
         return ""
     median, low, high = (row[f"{measure}_{name}"] for name in ("median", "q1", "q3"))
+    if math.isnan(median):  # of an earlier version, which did not measure it
+        return ""
     return f"{median:.3f} [{low:.3f}, {high:.3f}]" if wide else f"{median:.3f}"
 
 

@@ -45,8 +45,10 @@ class TrialResult:
     definition `capacity_published` (see `Record`); `n_compact`, the
     parameters that are left when what pruning made dead is taken out. Means over all cells:
     `mean_L1`, `mean_test_L1`, `mean_capacity`. `n_diverged` counts the generations of cells that
-    were undone because they diverged. All are of the generation `best_generation`, which is the
-    last of the `epochs_run` that the trial ran before it `stopped` unless there is patience.
+    were undone because they diverged. `test_L1_by_validation` is the `test_L1` of the cell that is
+    best on the validation rows, where `best_cell` may have been chosen on test rows. All are of the
+    generation `best_generation`, which is the last of the `epochs_run` that the trial ran before it
+    `stopped` unless there is patience.
     """
 
     best_cell: int
@@ -54,6 +56,7 @@ class TrialResult:
     test_L1: float  # noqa: N815 - the field's name for it
     test_mse: float
     validation_L1: float  # noqa: N815
+    test_L1_by_validation: float  # noqa: N815
     best_mean_L1: float  # noqa: N815
     mean_L1: float  # noqa: N815
     mean_test_L1: float  # noqa: N815
@@ -125,6 +128,7 @@ def judge(
         test_L1=_known(record.test_L1),
         test_mse=test_mse,
         validation_L1=_known(record.validation_L1),
+        test_L1_by_validation=_known(_by_validation(record, last_records, setup).test_L1),
         best_mean_L1=_known(record.mean_L1),
         mean_L1=float(np.mean([_known(each.mean_L1) for each in last_records])),
         mean_test_L1=float(np.mean([_known(each.test_L1) for each in last_records])),
@@ -158,6 +162,14 @@ def final_cell(pairs: Sequence[Pair], setup: Setup) -> int:
     batches = setup.engine.batch_losses(pairs, "test" if split == "test" else "validation", "loss")
     sums = np.array([losses.sum() for losses in batches])
     return int(np.argmin(np.where(np.isnan(sums), np.inf, sums)))
+
+
+def _by_validation(answer: Record, cells: Sequence[Record], setup: Setup) -> Record:
+    """The cell of the lowest loss on the validation rows; without space there is but the answer."""
+    if setup.variant.cell_evaluation == "all_vs_all":
+        return answer
+    losses = [_known(each.validation_L1) for each in cells]
+    return cells[int(np.argmin(np.where(np.isnan(losses), np.inf, losses)))]
 
 
 def _known(measure: Number | None) -> Number:

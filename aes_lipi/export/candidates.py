@@ -46,7 +46,9 @@ class Choice:
         label: the variant's name in the study.
         place: generation and cell, of a centre that was picked among those recorded.
         validation_L1: mean absolute error on the validation rows.
-        test_L1: on the test rows, which decided nothing.
+        test_L1: on the test rows; an answer may have been chosen on them.
+        test_L1_by_validation: that of the trial's cell that is best on the validation rows; NaN if
+            that is not known, or no answer of a trial was chosen.
         lowest_validation_L1: of all centres that the study recorded on the same data; NaN if that
             was not asked for.
     """
@@ -57,6 +59,7 @@ class Choice:
     place: Place | None
     validation_L1: float  # noqa: N815 - the field's name for it
     test_L1: float  # noqa: N815
+    test_L1_by_validation: float  # noqa: N815
     lowest_validation_L1: float  # noqa: N815
 
 
@@ -95,6 +98,7 @@ def choose(
         place=None,
         validation_L1=float(best["validation_L1"]),
         test_L1=float(best["test_L1"]),
+        test_L1_by_validation=float(best["test_L1_by_validation"]),
         lowest_validation_L1=float("nan"),
     )
 
@@ -124,6 +128,7 @@ def _recorded(
         place=place,
         validation_L1=float(best["validation_L1"]),
         test_L1=float(best["test_L1"]),
+        test_L1_by_validation=float("nan"),
         lowest_validation_L1=lowest,
     )
 

@@ -313,13 +313,17 @@ def _varying(exported: Exported) -> str:
 def _test_rows(choice: Choice) -> str:
     """A sentence on what the test rows decided."""
     settings: Mapping[str, Any] = choice.model.provenance.get("settings") or {}
-    decided = []
+    decided, marked = [], ""
     if settings.get("prune_method") == "lexicase" and settings.get("lexicase_split") == "test":
         decided.append("which nodes were pruned (`lexicase_split: test`)")
     if choice.place is None and settings.get("final_cell") == "best_on_test":
         decided.append("which cell is the answer (`final_cell: best_on_test`)")
+        other = choice.test_L1_by_validation
+        if not math.isnan(other):
+            marked = f" The cell chosen on validation rows has a test L1 of {other:.4f}."
     if decided:
-        return f"Test rows decided {' and '.join(decided)}, as in the published experiments."
+        what = " and ".join(decided)
+        return f"Test rows decided {what}, as in the published experiments.{marked}"
     return "Test rows decided nothing: neither training nor pruning nor the choice of this model."
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,10 +12,12 @@ from helpers import random_pair, setup_of, tiny_variant
 from rings import evolved, records_of
 
 from aes_lipi.arrays import Float32
+from aes_lipi.coevolution.records import in_order
 from aes_lipi.coevolution.result import judge, ndcg, recall, retrieval_measures
 
 # Rankings: row 0 is 0, 2, 3, 4, 1; row 1 is 4, 3, 2, 1, 0. Row 0 has ones at 0, 1, 4, row 1 at 0.
 SCORES = np.array([[0.9, 0.1, 0.8, 0.3, 0.2], [0.1, 0.2, 0.3, 0.4, 0.5]], dtype=np.float32)
+LOSSES = (3.0, 1.0, 2.0, 1.0)
 RELEVANT = np.array([[1, 1, 0, 0, 1], [1, 0, 0, 0, 0]], dtype=np.bool_)
 
 
@@ -50,6 +53,18 @@ def test_recall(k: int, expected: float) -> None:
 )
 def test_ndcg(k: int, expected: float) -> None:
     assert ndcg(SCORES, RELEVANT, k) == pytest.approx(expected, abs=1e-7)
+
+
+def test_the_cell_of_the_lowest_validation_loss_stands_beside_the_answer() -> None:
+    setup = setup_of(tiny_variant(epochs=2))
+    state = evolved(setup)
+    records = sorted(state.records, key=in_order)
+    cells = [replace(each, validation_L1=k) for k, each in zip(LOSSES, records[-4:], strict=True)]
+    result, _ = judge(state, [*records[:-4], *cells], setup)
+    assert result.test_L1_by_validation == records[-3].test_L1
+    chosen = np.argmin([each.test_L1 or 0 for each in records[-4:]])
+    assert result.best_cell == chosen
+    assert result.test_L1 == records[-4:][chosen].test_L1
 
 
 @pytest.mark.parametrize("measure", [recall, ndcg])

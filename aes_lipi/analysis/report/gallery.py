@@ -117,6 +117,19 @@ def _study_pictures(drawn: Drawn) -> Iterator[_Picture]:
         ),
     )
     yield _Picture(
+        "network_sizes_published",
+        "Encoder and decoder size over generations, by the published definition",
+        "Parameters less those that were zero after the last prune event of a network's line "
+        f"(n_pruned), mean over a trial's cells. {_BAND}",
+        over_generations(
+            [
+                drawn.curves("trial_mean", "encoder_size_published", "encoder size, published"),
+                drawn.curves("trial_mean", "decoder_size_published", "decoder size, published"),
+            ],
+            one_panel(labels),
+        ),
+    )
+    yield _Picture(
         "best_size",
         "The best individual's loss and size over generations",
         "In every generation in which losses were measured, the cell of a trial whose L1 on the "
@@ -139,11 +152,13 @@ def _final_values(drawn: Drawn) -> _Picture:
         "Loss and capacity in the last generation",
         "Every point is a trial: the mean over its cells. Boxes span the quartiles, whiskers reach "
         "to the last point within one and a half times that. Variants that share a letter are not "
-        "shown to differ in their loss.",
+        "shown to differ in their loss. Capacity is the share of parameters that are not zero; by "
+        "the published definition, of those that were not after the last prune event.",
         final_values(
             [
                 (_LOSS_AXIS, generation_samples(data, "mean_L1")),
-                ("capacity", generation_samples(data, "capacity")),
+                ("capacity, not zero", generation_samples(data, "capacity")),
+                ("capacity, published", generation_samples(data, "capacity_published")),
             ],
             letters,
         ),

@@ -24,6 +24,7 @@ from aes_lipi.analysis.tables import (
     describe_generations,
     describe_trials,
     generation_samples,
+    is_chosen_on_test,
     trial_samples,
 )
 from aes_lipi.config import expanded
@@ -48,8 +49,11 @@ _MATRIX = 16
 
 
 _GENERATIONS = 12  # of a variant, in the page's tables
-_ALL = ("mean_L1", "mean_test_L1", "mean_capacity", "wall_time_s")
-_BEST = ("test_L1", "best_mean_L1", "capacity", "network_size")
+_ALL = ("mean_L1", "mean_test_L1", "mean_capacity", "mean_capacity_published", "wall_time_s")
+_BEST = (
+    *("test_L1", "test_L1_by_validation", "best_mean_L1"),
+    *("capacity", "capacity_published", "network_size"),
+)
 _OVER_TIME = ("mean_L1", "test_L1", "capacity", "encoder_size", "decoder_size", "wall_time_s")
 
 
@@ -230,12 +234,6 @@ def _write_tables(folder: Path, found: _Statistics, pruned: Sequence[Tradeoff]) 
     return {name: what for name, (what, _) in tables.items()}
 
 
-def _is_chosen_on_test(trials: pd.DataFrame) -> bool:
-    """Whether an answer was chosen among several cells by the rows on which it is tested."""
-    on_test = trials["final_cell"] == "best_on_test"
-    return bool((on_test & (trials["population_size"] > 1)).any())
-
-
 def _page(content: _Content, folder: Path) -> str:
     data, folders = content.sources.data, content.sources.folders
     found = content.statistics
@@ -249,7 +247,7 @@ def _page(content: _Content, folder: Path) -> str:
         version=__version__,
         written=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         most=_MATRIX,
-        chosen_on_test=_is_chosen_on_test(data.trials),
+        chosen_on_test=is_chosen_on_test(data.trials),
         skipped=data.skipped,
         all_cells=at_a_glance(data, found.by_trial, _ALL, letters["loss"]),
         best_cells=at_a_glance(data, found.by_trial, _BEST, letters["test_loss"]),

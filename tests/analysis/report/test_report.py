@@ -29,7 +29,8 @@ from aes_lipi.errors import UserError
 pytestmark = pytest.mark.xdist_group("report")  # one study, one report
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FIGURES = {
-    *("loss", "loss_by_prune_method", "loss_by_prune_schedule", "final_values", "network_sizes"),
+    *("loss", "loss_by_prune_method", "loss_by_prune_schedule", "final_values"),
+    *("network_sizes", "network_sizes_published"),
     *("best_size", "answers", "tradeoff", "ring", "prune_events", "learning_rates"),
     *("neighbourhood_losses", "distances"),
 }
