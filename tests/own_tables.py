@@ -39,6 +39,24 @@ def write_table(path: Path) -> pd.DataFrame:
     return table
 
 
+def penguins() -> pd.DataFrame:
+    """A table with text and missing values: 150 rows of six columns."""
+    rng = np.random.default_rng(3)
+    table = pd.DataFrame(
+        {
+            "species": rng.choice(["Adelie", "Gentoo", "Chinstrap"], 150),
+            "island": rng.choice(["Biscoe", "Dream"], 150),
+            "bill": rng.normal(44, 5, 150).round(1),
+            "mass": rng.integers(2700, 6300, 150).astype(float),
+            "sex": rng.choice(["male", "female"], 150),
+            "year": rng.integers(2007, 2010, 150),
+        }
+    )
+    table.loc[[3, 77], "bill"] = np.nan
+    table.loc[[3, 5, 90], "sex"] = None
+    return table
+
+
 def own_data(path: Path, **settings: Any) -> Study:
     """A study of that table, unpruned and pruned by node; every generation is recorded."""
     kept = {name: value for name, value in TINY.items() if not name.startswith("n_")}

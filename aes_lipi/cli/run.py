@@ -29,7 +29,7 @@ from aes_lipi.config import (
     load_preset,
     resolve_study,
 )
-from aes_lipi.config.defaults import FORMER_FIELDS
+from aes_lipi.config.defaults import FORMER_FIELDS, NAMES_FIELDS
 from aes_lipi.errors import UserError
 from aes_lipi.results.storage import is_address, join, place_of
 
@@ -377,7 +377,8 @@ def _field_parameters() -> list[inspect.Parameter]:
         extra = field.json_schema_extra
         group = str(extra["group"]) if isinstance(extra, dict) else "Other"
         flags = [f"--{name}", "--seed"] if name == "rng_seed" else [f"--{name}"]
-        parameters.append(_option(name, flags, _metavar(hints[name]), _help(field), group))
+        metavar = "NAMES" if name in NAMES_FIELDS else _metavar(hints[name])
+        parameters.append(_option(name, flags, metavar, _help(field), group))
     return parameters + former
 
 

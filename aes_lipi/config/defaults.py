@@ -218,8 +218,20 @@ def _policies(canonical: bool) -> dict[str, str]:
     }
 
 
+NAMES_FIELDS = ("columns", "drop_columns")
+"""Fields that hold names of columns."""
+
+
 def _resolve_sizes(settings: dict[str, Any]) -> None:
-    """Layer widths may come as the text of a flag: `60,30`."""
+    """Layer widths and names of columns may come as the text of a flag: `60,30`."""
+    for field in NAMES_FIELDS:
+        if isinstance(names := settings.get(field), str | int):
+            settings[field] = [part.strip() for part in str(names).split(",") if part.strip()]
+        elif isinstance(names, list | tuple):
+            settings[field] = [str(name) if isinstance(name, int) else name for name in names]
+        settings[field] = settings.get(field) or None
+    if isinstance(settings.get("label"), int):
+        settings["label"] = str(settings["label"])
     sizes = settings.get("hidden_sizes")
     if isinstance(sizes, str):
         settings["hidden_sizes"] = [part.strip() for part in sizes.split(",") if part.strip()]

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from aes_lipi.config.defaults import in_present_words
+from aes_lipi.config.defaults import NAMES_FIELDS, in_present_words
 from aes_lipi.config.published_code import translated
 from aes_lipi.config.study import Study, StudyFile
 from aes_lipi.config.variant import Variant
@@ -24,9 +24,9 @@ from aes_lipi.errors import UserError, nearest, printable
 
 _MAX_VARIANTS = 10_000
 _MAX_COMBINATIONS = 10 * _MAX_VARIANTS  # several may come to the same variant
-_LISTED_FIELDS = frozenset({"hidden_sizes", "metrics"})
+_LISTED_FIELDS = frozenset({"hidden_sizes", "metrics", *NAMES_FIELDS})
 _PATH_FIELDS = frozenset({"data", "ann_path"})
-_WHOLE_FIELDS = _LISTED_FIELDS | _PATH_FIELDS | {"separator"}
+_WHOLE_FIELDS = _LISTED_FIELDS | _PATH_FIELDS | {"separator", "label"}
 _PLACEHOLDER = re.compile(r"\$(?:\w+|\{[^}]*\})|^~[^/]*")
 
 _MAX_STUDY_FILE_BYTES = 1_000_000

@@ -76,6 +76,7 @@ DATA_FIELDS = (
     *("dataset_name", "n_clusters", "n_examples_per_cluster", "n_dim", "noise_probability"),
     *("test_noise", "dataset_seed", "data", "data_digest", "header", "separator", "scale"),
     *("test_fraction", "validation_fraction"),
+    *("columns", "drop_columns", "label", "impute", "one_hot"),
 )
 """What the data set depends on."""
 
@@ -98,6 +99,7 @@ METHODS_WITHOUT_AMOUNT = ("activation", "activation_low", "lexicase")
 _Fraction = Annotated[float, Field(ge=0, le=1)]
 _Count = Annotated[int, Field(ge=1, lt=2**31)]
 _Width = Annotated[int, Field(ge=1, le=1_000_000)]
+_Names = tuple[Annotated[str, Field(min_length=1, max_length=1_000)], ...] | None
 _Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
@@ -171,6 +173,22 @@ class Variant(BaseModel):
         "Scaling of the columns of a file, learned on its training rows and kept in the model: "
         "minmax, by smallest and largest value; standard, by mean and deviation; robust, by median "
         "and quartiles; quantile, the share of rows below; power (Yeo-Johnson), then standard.",
+    )
+    columns: _Names = _setting(
+        None, "Data", "Columns of a file to train on, by their names, as a,b,c; by default all."
+    )
+    drop_columns: _Names = _setting(None, "Data", "Columns of a file to leave out, by their names.")
+    label: str | None = _setting(
+        None, "Data", "The column that says what a row is: left out of training."
+    )
+    impute: Literal["none", "median", "constant"] = _setting(
+        "none",
+        "Data",
+        "What a missing number becomes: the median of its column's training rows, or 0; none "
+        "refuses missing values.",
+    )
+    one_hot: bool = _setting(
+        False, "Data", "Take columns of text: a column of 0 and 1 for each text of training rows."
     )
     test_fraction: _Fraction = _setting(0.2, "Data", "Share of a file's rows kept for the test.")
     validation_fraction: _Fraction = _setting(

@@ -16,13 +16,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from numpy.lib.npyio import NpzFile
 
 from aes_lipi.arrays import Array, Float32, Float64
+from aes_lipi.data.columns import EVERYTHING, Wanted, check_categories, untaken
 from aes_lipi.data.dataset import Dataset
 from aes_lipi.data.source import (
     BLOCK_VALUES,
@@ -31,6 +32,7 @@ from aes_lipi.data.source import (
     array_source,
     float64_block,
     left_out_index,
+    numbered,
     quoted,
     unreadable,
 )
@@ -54,8 +56,10 @@ _LABELS = 200
 """Values by which an index is told."""
 
 
-def parquet_source(path: Path) -> Source:
+def parquet_source(path: Path, wanted: Wanted = EVERYTHING) -> Source:
     """Look into a Parquet file whose columns are numbers, truth values, or lists of as many.
+
+    If they are wanted, columns of text and of categories are taken as well.
 
     A list is a column for each of its values, `name[0]` and so on. An index that pandas stored with
     the table is left out, whoever wrote the file again.
@@ -72,7 +76,7 @@ def parquet_source(path: Path) -> Source:
         unreadable(label, "a Parquet file", *errors),
         parquet.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file,
     ):
-        fields, index = _fields(file, label)
+        fields, index = _fields(file, label, wanted)
         n_rows = file.metadata.num_rows
     names = [name for field in fields for name in field.column_names]
 
@@ -89,12 +93,18 @@ def parquet_source(path: Path) -> Source:
                         yield rows, columns, block
                 else:
                     table = file.read([field.name for field in group], use_threads=False)
-                    block = float64_block([table[field.name] for field in group])
+                    block = float64_block([_numbers(table[each.name], each) for each in group])
                     if len(block) != n_rows:
                         raise EOFError("it holds fewer rows than it says")
                     yield slice(0, n_rows), columns, block
 
-    return Source(label, n_rows, len(names), blocks, tuple(names), index=index)
+    categories = tuple(field.texts for field in fields for _ in field.column_names)
+    texts = categories if any(each is not None for each in categories) else ()
+    return Source(label, n_rows, len(names), blocks, tuple(names), index=index, categories=texts)
+
+
+def _numbers(column: pa.ChunkedArray, field: _Field) -> Any:
+    return column if field.texts is None else numbered(column, field.texts)
 
 
 @dataclass(frozen=True)
@@ -105,11 +115,13 @@ class _Field:
         name: of the column.
         width: how many columns of the matrix it is.
         is_list: whether its values are lists.
+        texts: of a column of text, all that there are, in the order of their letters.
     """
 
     name: str
     width: int = 1
     is_list: bool = False
+    texts: tuple[str, ...] | None = None
 
     @property
     def column_names(self) -> list[str]:
@@ -127,13 +139,13 @@ def _groups(fields: Sequence[_Field], n_rows: int) -> Iterator[Sequence[_Field]]
             yield group[start : start + step]
 
 
-def _fields(file: ParquetFile, label: str) -> tuple[list[_Field], tuple[str, ...]]:
+def _fields(file: ParquetFile, label: str, wanted: Wanted) -> tuple[list[_Field], tuple[str, ...]]:
     """The columns that hold data, and the names of those that are an index.
 
     Raises:
-        UserError: a column does not hold numbers, or two have the same name.
+        UserError: columns do not hold numbers, or two have the same name.
     """
-    schema = file.schema_arrow
+    schema, n_rows = file.schema_arrow, file.metadata.num_rows
     names = [field.name for field in schema]
     for name, count in Counter(names).items():
         if count > 1:
@@ -145,31 +157,73 @@ def _fields(file: ParquetFile, label: str) -> tuple[list[_Field], tuple[str, ...
     kept = [name for name in names if name not in stored]
     left_out = left_out_index(kept, lambda j: _first_values(file, kept[j]))
     index = [*(name for name in names if name in stored), *(kept[j] for j in left_out)]
-    fields = [_field(file, label, name) for name in kept if name not in index]
-    return fields, tuple(index)
+    data = [name for name in kept if name not in index]
+    taken = [data[j] for j in wanted.places(label, data)] if data else []
+    refused = {name: n_rows for name in taken if not _is_taken(schema.field(name).type, wanted)}
+    if refused:
+        first = next(iter(refused))
+        problem = f"{label}, column {quoted(first)}: holds {printable(schema.field(first).type)}"
+        missing = {name: n for name in taken if not wanted.fills and (n := _n_missing(file, name))}
+        text = {name: n for name, n in refused.items() if _is_text(schema.field(name).type)}
+        other = {name: n for name, n in refused.items() if name not in text}
+        raise untaken(f"{problem}, not numbers", text=text, other=other, missing=missing)
+    return [_field(file, label, name) for name in taken], tuple(index)
 
 
-def _field(file: ParquetFile, label: str, name: str) -> _Field:
-    """A column that holds data.
-
-    Raises:
-        UserError: it holds something else; drop it.
-    """
+def _is_taken(kind: pa.DataType, wanted: Wanted) -> bool:
+    """Whether a column holds numbers, or text where that is wanted."""
     import pyarrow as pa  # noqa: PLC0415
 
-    kind = file.schema_arrow.field(name).type
-    inner = kind
-    while _is_list(inner):
-        inner = inner.value_type
+    if wanted.one_hot and _is_text(kind):
+        return True
+    while _is_list(kind):
+        kind = kind.value_type
     tests = (
         *(pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_null),
         pa.types.is_decimal,
     )
-    if not any(test(inner) for test in tests):
-        raise UserError(
-            f"{label}, column {quoted(name)}: holds {printable(kind)}, not numbers; "
-            "drop the column or encode it as numbers"
-        )
+    return any(test(kind) for test in tests)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    """Whether a column holds text, or categories that text or whole numbers name."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    if pa.types.is_dictionary(kind):
+        return _is_text(kind.value_type) or pa.types.is_integer(kind.value_type)
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _n_missing(file: ParquetFile, name: str) -> int:
+    """How many values of a column the file's statistics say are null."""
+    metadata = file.metadata
+    place = file.schema_arrow.names.index(name)
+    if metadata.num_columns != len(file.schema_arrow.names):  # there are lists or structures
+        return 0
+    groups = (metadata.row_group(k).column(place) for k in range(metadata.num_row_groups))
+    return sum(each.statistics.null_count or 0 for each in groups if each.statistics is not None)
+
+
+def _texts_of(file: ParquetFile, label: str, name: str) -> tuple[str, ...]:
+    """All texts of a column.
+
+    Raises:
+        UserError: there are too many; leave it out.
+    """
+    import pyarrow as pa  # noqa: PLC0415
+
+    found: set[str] = set()
+    for batch in file.iter_batches(BLOCK_VALUES, columns=[name], use_threads=False):
+        found.update(batch.column(0).cast(pa.string()).unique().drop_null().to_pylist())
+        check_categories(f"{label}, column {quoted(name)}", len(found))
+    return tuple(sorted(found))
+
+
+def _field(file: ParquetFile, label: str, name: str) -> _Field:
+    """A column that holds data."""
+    kind = file.schema_arrow.field(name).type
+    if _is_text(kind):
+        return _Field(name, texts=_texts_of(file, label, name))
     if not _is_list(kind):
         return _Field(name)
     if file.metadata.num_rows == 0:

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
+from aes_lipi.data.columns import EVERYTHING, Wanted, check_categories, untaken
 from aes_lipi.data.dialect import KIND, LONGEST_ROW, SPACE, TRUTH_VALUES, Dialect, look_at
 from aes_lipi.data.files import COMPRESSION_ERRORS, DataFile
-from aes_lipi.data.source import Block, Source, float64_block, quoted, unreadable
+from aes_lipi.data.source import Block, Source, float64_block, numbered, quoted, unreadable
 from aes_lipi.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,8 +24,10 @@ _RAGGED = re.compile(r"Row #(\d+): Expected \d+ columns, got (\d+)")
 _NO_NUMBER = re.compile(r"CSV column #(\d+): Row #(\d+): .*? invalid value '(.*)'$", re.DOTALL)
 
 
-def csv_source(file: DataFile, header: str = "auto", separator: str = "auto") -> Source:
-    """Look through a text file whose columns are numbers, or true and false.
+def csv_source(
+    file: DataFile, header: str = "auto", separator: str = "auto", wanted: Wanted = EVERYTHING
+) -> Source:
+    """Look through a text file whose columns are numbers, or true and false, or text if wanted.
 
     Blank lines and lines that begin with # do not count as rows. Numbers are read to the nearest
     float64, as Python's `float` does. For what is found out, see `look_at`.
@@ -33,8 +36,8 @@ def csv_source(file: DataFile, header: str = "auto", separator: str = "auto") ->
         UserError: the file cannot be read, it is in doubt how, or rows differ in length; give every
             row as many values.
     """
-    dialect = look_at(file, header, separator)
-    n_rows = sum(len(batch) for batch in _batches(dialect, slice(0, 1)))
+    dialect = look_at(file, header, separator).taking(wanted)
+    n_rows, categories = _categories(dialect)
     n_columns = len(dialect.columns)
 
     def blocks() -> Iterator[Block]:
@@ -42,8 +45,12 @@ def csv_source(file: DataFile, header: str = "auto", separator: str = "auto") ->
             columns = slice(start, min(start + _COLUMNS_AT_A_TIME, n_columns))
             row = 0
             for batch in _batches(dialect, columns):
-                values = float64_block(batch.columns[: columns.stop - start])
-                yield slice(row, row + len(batch)), columns, values
+                found = batch.columns[: columns.stop - start]
+                numbers = [
+                    each if texts is None else numbered(each, texts)
+                    for each, texts in zip(found, categories[columns], strict=True)
+                ]
+                yield slice(row, row + len(batch)), columns, float64_block(numbers)
                 row += len(batch)
 
     return Source(
@@ -51,24 +58,49 @@ def csv_source(file: DataFile, header: str = "auto", separator: str = "auto") ->
         n_rows,
         n_columns,
         blocks,
-        dialect.names,
+        dialect.names if wanted.is_all else dialect.names_or_numbers,
         dialect.rows_counted,
         dialect.index,
         dialect.taken,
+        tuple(categories) if any(each is not None for each in categories) else (),
     )
 
 
-def _batches(dialect: Dialect, columns: slice) -> Iterator[pa.RecordBatch]:
+def _categories(dialect: Dialect) -> tuple[int, list[tuple[str, ...] | None]]:
+    """The number of rows, and of each column its texts if it is one of text.
+
+    Raises:
+        UserError: a column has too many texts; leave it out.
+    """
+    places = [k for k, j in enumerate(dialect.columns) if j in dialect.text_columns]
+    some, n_rows = dialect.only(places or [0]), 0
+    texts = {k: set[str]() for k in places}
+    for batch in _batches(some, slice(0, len(some.columns)), whole=dialect):
+        n_rows += len(batch)
+        for k, cells in zip(places, batch.columns, strict=False):
+            texts[k].update(cells.unique().drop_null().to_pylist())
+            name = _named(dialect, dialect.columns[k])
+            check_categories(f"{quoted(dialect.file.path)}, column {name}", len(texts[k]))
+    found = [tuple(sorted(texts[k])) if k in texts else None for k in range(len(dialect.columns))]
+    return n_rows, found
+
+
+def _batches(
+    dialect: Dialect, columns: slice, *, as_text: bool = False, whole: Dialect | None = None
+) -> Iterator[pa.RecordBatch]:
     """Some columns of the rows below the header, so many rows at a time as fit into a block."""
     import pyarrow as pa  # noqa: PLC0415 - slow to import
     from pyarrow import csv as arrow_csv  # noqa: PLC0415
 
     places = list(dialect.columns[columns])
-    kinds = {str(j): pa.bool_() if j in dialect.truth_columns else pa.float64() for j in places}
+    text = frozenset(places) if as_text else dialect.text_columns
+    truths = dialect.truth_columns - text
+    kinds = {str(j): pa.bool_() if j in truths else pa.float64() for j in places}
+    kinds |= {str(j): pa.string() for j in places if j in text}
     if dialect.empty is not None:
         places.append(dialect.empty)
         kinds[str(dialect.empty)] = pa.null()
-    with _explained(dialect), dialect.file.opened() as stream:
+    with _explained(whole or dialect), dialect.file.opened() as stream:
         yield from arrow_csv.open_csv(
             io.BufferedReader(_Squeezed(stream)) if dialect.separator == SPACE else stream,
             arrow_csv.ReadOptions(
@@ -84,6 +116,7 @@ def _batches(dialect: Dialect, columns: slice) -> Iterator[pa.RecordBatch]:
                 column_types=kinds,
                 include_columns=[str(j) for j in places],
                 decimal_point=dialect.decimal,
+                strings_can_be_null=True,
             ),
         )
 
@@ -148,15 +181,43 @@ def _ragged_row(dialect: Dialect, line: int, n_values: int) -> UserError:
 def _no_number(dialect: Dialect, place: int, line: int, cell: str) -> UserError:
     if place == dialect.empty:
         return _ragged_row(dialect, line, dialect.n_fields)
-    remedy = "drop the column or encode it as numbers"
+    remedy = ""
     if ";" in cell or "\t" in cell or "|" in cell:
         remedy = "say what separates the columns: --separator"
     elif place in dialect.truth_columns or cell in TRUTH_VALUES:
         remedy = "use either numbers or true and false throughout the column"
-    named = str(place + 1)
-    if dialect.names is not None:
-        named = quoted(dialect.names[dialect.columns.index(place)])
-    return UserError(
-        f"{quoted(dialect.file.path)}, column {named}, {_row(dialect, line)}: {quoted(cell)} is "
-        f"not a number; {remedy}"
+    problem = (
+        f"{quoted(dialect.file.path)}, column {_named(dialect, place)}, {_row(dialect, line)}: "
+        f"{quoted(cell)} is not a number"
     )
+    return UserError(f"{problem}; {remedy}") if remedy else untaken(problem, **_counted(dialect))
+
+
+def _named(dialect: Dialect, place: int) -> str:
+    """A column by its name; by its number in the file where it has none."""
+    if dialect.names is None:
+        return str(place + 1)
+    return quoted(dialect.names[dialect.columns.index(place)])
+
+
+_ANY_NUMBER = (
+    r"(?i)^[ \t]*(?:[+-]?(?:(?:[0-9]+(?:[.,][0-9]*)?|[.,][0-9]+)(?:e[+-]?[0-9]+)?|nan"
+    r"|inf(?:inity)?)|true|false)[ \t]*$"
+)
+
+
+def _counted(dialect: Dialect) -> dict[str, dict[str, int]]:
+    """How many cells are text, and how many are missing, by the names of columns."""
+    import pyarrow.compute as pc  # noqa: PLC0415 - slow to import
+
+    names = dialect.names_or_numbers
+    text, missing = dict.fromkeys(names, 0), dict.fromkeys(names, 0)
+    for start in range(0, len(names), _COLUMNS_AT_A_TIME):
+        columns = slice(start, min(start + _COLUMNS_AT_A_TIME, len(names)))
+        for batch in _batches(dialect, columns, as_text=True):
+            for name, cells in zip(names[columns], batch.columns, strict=False):
+                is_number = pc.match_substring_regex(cells, _ANY_NUMBER)
+                text[name] += pc.sum(pc.invert(is_number)).as_py() or 0
+                missing[name] += cells.null_count
+    counts = {"text": text, "missing": missing}
+    return {what: {name: n for name, n in each.items() if n} for what, each in counts.items()}

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from aes_lipi.arrays import Float32
+from aes_lipi.data.encoding import Encoding
 from aes_lipi.data.scaling import Scaling
 from aes_lipi.errors import UserError
 
@@ -27,6 +28,7 @@ class Dataset:
         validation: the same, shape (n_validation, n_dim).
         columns: the names of the columns, where they have names.
         scaling: how the columns were scaled, where they were.
+        encoding: how a table became their columns, where it was not taken as it was.
         read: what was read of a user's file, in one line.
     """
 
@@ -36,6 +38,7 @@ class Dataset:
     validation: Float32
     columns: tuple[str, ...] | None = field(default=None, kw_only=True)
     scaling: Scaling | None = field(default=None, kw_only=True)
+    encoding: Encoding | None = field(default=None, kw_only=True)
     read: str = field(default="", kw_only=True)
 
     @property

@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TextIO
 
@@ -14,9 +14,10 @@ import numpy as np
 
 from aes_lipi.arrays import Float64
 from aes_lipi.config import SEPARATORS
+from aes_lipi.data.columns import Wanted
 from aes_lipi.data.files import COMPRESSION_ERRORS, DataFile
 from aes_lipi.data.source import left_out_index, quoted, unreadable
-from aes_lipi.errors import UserError
+from aes_lipi.errors import UserError, printable
 
 TRUTH_VALUES = frozenset({"true", "True", "TRUE", "false", "False", "FALSE"})
 LONGEST_ROW = 2**24  # what Arrow parses at a time, too
@@ -56,6 +57,7 @@ class Dialect:
         truth_columns: places of columns that start with true or false.
         empty: place of the nothing behind a separator at the end of every row; none if None.
         index: names of the columns that pandas or R wrote as an index, which are left out.
+        text_columns: places of columns of which most of the first values are text.
     """
 
     file: DataFile
@@ -68,6 +70,28 @@ class Dialect:
     truth_columns: frozenset[int]
     empty: int | None = None
     index: tuple[str, ...] = ()
+    text_columns: frozenset[int] = frozenset()
+
+    def taking(self, wanted: Wanted) -> Dialect:
+        """The same of some of the columns.
+
+        Raises:
+            UserError: there are no such columns.
+        """
+        named = len(self.columns) if self.names is None else self.names
+        some = self.only(wanted.places(quoted(self.file.path), named))
+        return some if wanted.one_hot else replace(some, text_columns=frozenset())
+
+    def only(self, places: Sequence[int]) -> Dialect:
+        """The same of the columns at some places of `columns`."""
+        columns = tuple(self.columns[j] for j in places)
+        names = None if self.names is None else tuple(self.names[j] for j in places)
+        return replace(self, columns=columns, names=names)
+
+    @property
+    def names_or_numbers(self) -> tuple[str, ...]:
+        """The columns' names; their numbers in the file, from 1, where they have none."""
+        return self.names or tuple(str(j + 1) for j in self.columns)
 
     @property
     def rows_counted(self) -> str:
@@ -231,7 +255,14 @@ def _dialect(file: DataFile, sample: _Sample, header: str, separator: str, decim
         ),
         empty=empty,
         index=index,
+        text_columns=frozenset(j for j in columns if _is_text(body, j, decimal)),
     )
+
+
+def _is_text(body: Sequence[_Row], j: int, decimal: str) -> bool:
+    """Whether most values of a column are text, of those that are there."""
+    cells = [row[j] for row in body if j < len(row) and row[j] not in _MISSING]
+    return sum(not _is_value(cell, decimal) for cell in cells) * 2 > len(cells)
 
 
 def _commented(comment: str, separator: str, width: int) -> _Row | None:
@@ -302,6 +333,8 @@ def _is_header(label: str, header: str, rows: Sequence[_Row], decimal: str, *, n
     first, below = rows[0], rows[1:]
     is_text = not all(_is_value(cell, decimal) for cell in first)
     if header != "auto" or is_text:
+        if header == "auto" and _is_like(first, below, decimal):
+            raise _doubtful(label, first)
         return header != "no" and (is_text or not named)
     labelled = all(row and row[0].strip() for row in below)
     corner = int(len(first) > 1 and not first[0].strip() and labelled)
@@ -321,11 +354,27 @@ def _is_header(label: str, header: str, rows: Sequence[_Row], decimal: str, *, n
         return False
     if corner:
         return True
-    shown = ", ".join(numbers[:4]) + (", ..." if len(numbers) > 4 else "")
-    raise UserError(
+    raise _doubtful(label, numbers)
+
+
+def _doubtful(label: str, first: Sequence[str]) -> UserError:
+    shown = ", ".join(map(printable, first[:4])) + (", ..." if len(first) > 4 else "")
+    return UserError(
         f"{label}: its first line ({shown}) may name the columns, or be a row of data; say which: "
         "--header yes, or --header no"
     )
+
+
+def _is_like(first: _Row, below: Sequence[_Row], decimal: str) -> bool:
+    """Whether a row with text is like those below: numbers where they hold numbers, and only there.
+
+    So in a table without a header, of which columns hold text.
+    """
+    if len(below) < _ROWS_TO_JUDGE_BY or {len(row) for row in below} != {len(first)}:
+        return False
+    is_number = [all(_is_value(row[j], decimal) for row in below) for j in range(len(first))]
+    given = [bool(cell.strip()) and _is_value(cell, decimal) for cell in first]
+    return any(is_number) and given == is_number
 
 
 def _steps_up(numbers: Sequence[str], decimal: str) -> bool:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from aes_lipi.arrays import Flags, Float32, Float64, Floats
 from aes_lipi.config import Scale
+from aes_lipi.data.columns import untaken
 from aes_lipi.data.scaling import N_QUANTILES, Scaling
 from aes_lipi.data.source import Block, Source
 from aes_lipi.data.yeo_johnson import best_power, transformed
@@ -46,6 +47,8 @@ def learn_scaling(source: Source, rows: Rows | None = None, kind: Scale = "minma
         sample[start:stop, columns] = block[sampled[start:stop] - block_rows.start]
     with np.errstate(over="ignore", invalid="ignore"):
         scaling = _fitted(kind, known, sample)
+        if source.flags is not None:
+            scaling = scaling.sparing(source.flags)
         _check_spans(source, scaling)
     return scaling
 
@@ -192,13 +195,19 @@ def _finite_blocks(source: Source) -> Iterator[Block]:
         place = _first(~np.isfinite(block))
         if place is not None:
             row, column = place
-            missing = np.isnan(block[row, column])
-            what = "a missing value (empty, null or NaN)" if missing else "an infinite value"
-            raise UserError(
-                f"{source.place(rows.start + row, columns.start + column)}: {what}; fill it in, or "
-                "drop the row or the column"
-            )
+            at = source.place(rows.start + row, columns.start + column)
+            if np.isnan(block[row, column]):
+                raise untaken(f"{at}: a missing value (empty, null or NaN)", missing=_gone(source))
+            raise UserError(f"{at}: an infinite value; fill it in, or drop the row or the column")
         yield rows, columns, block
+
+
+def _gone(source: Source) -> dict[str, int]:
+    """By the names of columns, how many of their values are missing."""
+    count = np.zeros(source.n_columns, np.int64)
+    for _, columns, block in source.blocks():
+        count[columns] += np.isnan(block).sum(axis=0)
+    return {source.names[j]: int(count[j]) for j in np.flatnonzero(count)}
 
 
 def _check_range(source: Source, where: Block, narrow: Float32) -> None:

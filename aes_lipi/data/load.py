@@ -8,12 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from aes_lipi.config import DATA_FIELDS, Scale, Variant
 from aes_lipi.data.binary_clustering import BinaryClustering, generate
 from aes_lipi.data.columnar import npy_source, npz_sources, parquet_source
+from aes_lipi.data.columns import EVERYTHING, Wanted
 from aes_lipi.data.csv import csv_source
 from aes_lipi.data.dataset import DataPurpose, Dataset, data_stream
 from aes_lipi.data.dialect import look_at
+from aes_lipi.data.encoding import Encoding, learn_encoding
 from aes_lipi.data.files import data_file
 from aes_lipi.data.fitting import Rows, learn_scaling, read_scaled
 from aes_lipi.data.scaling import Scaling
@@ -101,17 +105,21 @@ def _load_file(path: Path, variant: Variant) -> Dataset:
         UserError: the file cannot be read, holds something else than a matrix of such values, or
             has too few rows to split; one line names the file, the place and the remedy.
     """
-    source = file_source(path, variant.header, variant.separator)
+    source = file_source(path, variant.header, variant.separator, Wanted.of(variant))
     if isinstance(source, Source):
         sources, dataset = [source], split_source(source, variant.dataset_name, variant)
     else:
         sources = [source[each] for each in _SPLITS]
         dataset = already_split(source, variant.dataset_name, variant)
-    return replace(dataset, read=summary(path.name, sources, dataset.n_constant))
+    read = summary(path.name, sources, dataset.n_constant)
+    if dataset.encoding is not None and (texts := dataset.encoding.flags.sum()):
+        n_texts = sum(column.categories is not None for column in dataset.encoding.columns)
+        read = f"{read}, {n_texts:,} of text as {texts:,}"
+    return replace(dataset, read=read)
 
 
 def file_source(
-    path: Path, header: str = "auto", separator: str = "auto"
+    path: Path, header: str = "auto", separator: str = "auto", wanted: Wanted = EVERYTHING
 ) -> Source | dict[str, Source]:
     """The matrix of a file, or those of its splits.
 
@@ -119,21 +127,25 @@ def file_source(
         path: of the file.
         header: see `dialect.look_at`.
         separator: the same.
+        wanted: which of its columns are taken.
 
     Raises:
-        UserError: the file cannot be read, or `header` or `separator` are given and it is no text;
-            leave them out.
+        UserError: the file cannot be read, it lacks such columns, or `header` or `separator` are
+            given and it is no text; leave them out.
     """
     file = data_file(path)
     if file.format == "text":
-        return csv_source(file, header, separator)
+        return csv_source(file, header, separator, wanted)
     for flag, value in (("header", header), ("separator", separator)):
         if value != "auto":
             raise UserError(f"{quoted(path)}: is no text; leave out --{flag}")
     if file.format in ("npz", "pt"):
         sources = npz_sources(path) if file.format == "npz" else torch_sources(path)
-        return sources if len(sources) > 1 else next(iter(sources.values()))
-    return npy_source(path) if file.format == "npy" else parquet_source(path)
+        taken = {name: wanted.of_numbers(each) for name, each in sources.items()}
+        return taken if len(taken) > 1 else next(iter(taken.values()))
+    if file.format == "npy":
+        return wanted.of_numbers(npy_source(path))
+    return parquet_source(path, wanted)
 
 
 def settled_dialect(path: Path, header: str, separator: str) -> tuple[str, str]:
@@ -168,6 +180,8 @@ def split_source(source: Source, name: str, variant: Variant) -> Dataset:
             `load_dataset`.
     """
     order, n_train, n_test = _order(source, variant)
+    encoding = _encoding(source, variant, order[:n_train])
+    source = source if encoding is None else encoding.source(source)
     scaling = _scaling(source, variant.scale, order[:n_train])
     values = read_scaled(source, scaling, order)
     return Dataset(
@@ -177,6 +191,7 @@ def split_source(source: Source, name: str, variant: Variant) -> Dataset:
         validation=values[n_train + n_test :],
         columns=source.column_names,
         scaling=scaling,
+        encoding=encoding,
     )
 
 
@@ -199,9 +214,20 @@ def already_split(sources: Mapping[str, Source], name: str, variant: Variant) ->
                 f"{source.label}: has {source.n_columns} columns where array 'train' has "
                 f"{first.n_columns}; give all splits the same columns"
             )
-    scaling = _scaling(first, variant.scale)
+    encoding = _encoding(first, variant, np.arange(first.n_rows))
+    if encoding is not None:
+        sources = {each: encoding.source(source) for each, source in sources.items()}
+    scaling = _scaling(sources["train"], variant.scale)
     train, test, validation = (read_scaled(sources[each], scaling) for each in _SPLITS)
-    return Dataset(name, train, test, validation, scaling=scaling)
+    names = sources["train"].column_names
+    return Dataset(name, train, test, validation, columns=names, scaling=scaling, encoding=encoding)
+
+
+def _encoding(source: Source, variant: Variant, rows: Rows) -> Encoding | None:
+    """How a table becomes numbers, where it is not taken as it is."""
+    if Wanted.of(variant).is_all:
+        return None
+    return learn_encoding(source, rows, variant.impute)
 
 
 def _scaling(

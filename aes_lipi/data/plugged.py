@@ -11,6 +11,7 @@ import numpy as np
 
 from aes_lipi.arrays import Array
 from aes_lipi.config import Variant
+from aes_lipi.data.columns import Wanted
 from aes_lipi.data.dataset import DataPurpose, Dataset, data_stream
 from aes_lipi.data.load import already_split, load_dataset, split_source
 from aes_lipi.data.source import array_source
@@ -47,10 +48,13 @@ def _made(variant: Variant) -> Dataset:
     """What a plug-in makes: split by seed, unless it is split already."""
     matrices = load(_KIND, variant.dataset_name)(variant.dataset_seed)
     name = variant.dataset_name.rpartition(":")[2]
-    label = f"{_KIND.field} {variant.dataset_name}"
+    label, wanted = f"{_KIND.field} {variant.dataset_name}", Wanted.of(variant)
     if "rows" in matrices:
-        return split_source(array_source(label, matrices["rows"]), name, variant)
-    sources = {each: array_source(f"{label}, {each}", rows) for each, rows in matrices.items()}
+        return split_source(wanted.of_numbers(array_source(label, matrices["rows"])), name, variant)
+    sources = {
+        each: wanted.of_numbers(array_source(f"{label}, {each}", rows))
+        for each, rows in matrices.items()
+    }
     return already_split(sources, name, variant)
 
 

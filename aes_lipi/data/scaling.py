@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -70,6 +71,14 @@ class Scaling:
         """The scaling of some of the columns alone."""
         parts = {name: part[..., columns] for name, part in self.parts.items()}
         return replace(self, low=self.low[columns], high=self.high[columns], parts=parts)
+
+    def sparing(self, columns: Flags) -> Scaling:
+        """The same, but some columns, (n_columns,), are in [0, 1] and stay as they are."""
+        steps = np.linspace(0.0, 1.0, N_QUANTILES)[:, None]
+        plain: Mapping[str, Any] = {"centre": 0.0, "spread": 1.0, "power": 1.0, "quantiles": steps}
+        parts = {name: np.where(columns, plain[name], part) for name, part in self.parts.items()}
+        low, high = np.where(columns, 0.0, self.low), np.where(columns, 1.0, self.high)
+        return replace(self, low=low, high=high, parts=parts)
 
     def apply(self, block: Float64, columns: slice = _ALL_COLUMNS) -> Float64:
         """Scale a block of columns, shape (rows, columns); values beyond the learned are clipped.

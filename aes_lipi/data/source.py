@@ -7,11 +7,11 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aes_lipi.arrays import Array, Float64
+from aes_lipi.arrays import Array, Flags, Float64
 from aes_lipi.errors import UserError, printable
 
 if TYPE_CHECKING:
@@ -37,6 +37,9 @@ class Source:
         rows_counted: how errors say what row 1 is, where that is in doubt.
         index: names of the columns that are left out as an index of the rows.
         taken: what is said of the format, where it is not the commonest.
+        categories: of a table with text, the texts of each column in the order of their letters,
+            which blocks hold by number; None of a column of numbers.
+        flags: which columns say by 0 and 1 whether a text is there, (n_columns,), where some do.
 
     Raises:
         UserError: the table has no rows or no columns; add some.
@@ -50,6 +53,13 @@ class Source:
     rows_counted: str = ""
     index: tuple[str, ...] = ()
     taken: tuple[str, ...] = ()
+    categories: tuple[tuple[str, ...] | None, ...] = ()
+    flags: Flags | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns' names; their numbers, from 1, where they have none."""
+        return self.column_names or tuple(str(j + 1) for j in range(self.n_columns))
 
     def __post_init__(self) -> None:
         if self.n_columns < 1:
@@ -64,8 +74,7 @@ class Source:
 
     def columns_named(self, columns: Iterable[int]) -> str:
         """Name columns, given their places."""
-        names = self.column_names
-        named = [str(j + 1) if names is None else quoted(names[j]) for j in columns]
+        named = [str(j + 1) if not self.column_names else quoted(self.names[j]) for j in columns]
         return f"column{'s' if len(named) > 1 else ''} {', '.join(named)}"
 
 
@@ -108,6 +117,14 @@ def float64_block(columns: Sequence[pa.Array | pa.ChunkedArray]) -> Float64:
         with np.errstate(invalid="ignore"):  # some NaN warn when they are converted
             block[:, j] = column.to_numpy(zero_copy_only=False)
     return block
+
+
+def numbered(column: pa.Array | pa.ChunkedArray, texts: tuple[str, ...]) -> Any:
+    """Arrow's column of text as the numbers of its texts; null where it is, or is another."""
+    import pyarrow as pa  # noqa: PLC0415 - slow to import
+    import pyarrow.compute as pc  # noqa: PLC0415
+
+    return pc.index_in(column.cast(pa.string()), value_set=pa.array(texts, pa.string()))
 
 
 _RESERVED = re.compile(r"__index_level_\d+__")

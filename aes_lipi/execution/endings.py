@@ -98,6 +98,7 @@ def model_of(setup: Setup, pairs: Sequence[Pair], cell: int, provenance: dict[st
         others=tuple(pairs) if setup.variant.store_all_nodes else (),
         scaling=setup.dataset.scaling,
         columns=setup.dataset.columns,
+        encoding=setup.dataset.encoding,
         provenance={**provenance, "aes_lipi_version": __version__},
     )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aes_lipi.config import Scale, Variant, expanded
+from aes_lipi.data.encoding import Encoding
 from aes_lipi.errors import UserError
 from aes_lipi.export.candidates import Choice, Target, choose
 from aes_lipi.export.formats import FORMATS
@@ -293,8 +294,27 @@ def _data(model: Model, rows: CheckedRows) -> list[str]:
         lines.append(f"{train:,} rows to train, {validation:,} to validate, {test:,} to test.")
     taken = _TAKEN[model.scaling.kind] if model.scaling else "values in [0, 1]"
     lines.append(f"{model.architecture.n_dim} columns, {taken}.")
+    if model.encoding is not None:
+        lines += _encoded(model.encoding)
     if model.columns is not None:
         lines.append(f"Columns, in this order: {_listed(model.columns)}.")
+    return lines
+
+
+def _encoded(encoding: Encoding) -> list[str]:
+    """Lines on how a table becomes the columns."""
+    lines = []
+    texts = [column.name for column in encoding.columns if column.categories is not None]
+    if texts:
+        lines.append(
+            f"Columns of text, {_listed(texts)}, are one for each of their texts, `column=text`: 1 "
+            "where it is that text and else 0, all 0 for one that training rows did not have."
+        )
+    if encoding.fills:
+        fills = [(column.name, column.fill) for column in encoding.columns]
+        told = [f"{code_span(name)} {fill:.6g}" for name, fill in fills if fill is not None]
+        shown = ", ".join(told[:_NAMED]) + (" and more" if len(told) > _NAMED else "")
+        lines.append(f"Missing values (NaN) are taken for: {shown or 'no text'}.")
     return lines
 
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from aes_lipi.arrays import Float32, Floats
 from aes_lipi.autoencoders.network import LEAK, Activation, Layer, Network, NetworkLayout, Pair
-from aes_lipi.data.scaling import Scaling
 from aes_lipi.export.onnx import onnx_package
 from aes_lipi.export.package import Package
 from aes_lipi.export.scaling_lines import lines_of
@@ -23,6 +22,18 @@ if TYPE_CHECKING:
     from torch import nn
 
 _FILE = "model.safetensors"
+
+_FILLED = """\
+fill = []  # what a missing value of each column is taken for; 0 in those of text
+for column in about["encoding"]["columns"]:
+    texts = column["categories"]
+    fill += [0] * len(texts) if texts else [column["fill"]]
+rows = np.where(np.isnan(rows), np.array(fill, rows.dtype), rows)
+"""
+_TORCH_FILLED = """\
+fill = weights.pop("encoding.fill").to(rows.dtype)  # what a missing value is taken for
+rows = torch.where(torch.isnan(rows), fill, rows)
+"""
 
 _READ = """\
 import json
@@ -72,17 +83,22 @@ def _safetensors(model: Model) -> Package:
         encode=model.encode,
         reconstruct=model.reconstruct,
         score=model.score,
-        usage=_reading(model) + _use(model.scaling),
+        usage=_reading(model) + _use(model),
     )
 
 
-def _use(scaling: Scaling | None) -> str:
+def _use(model: Model) -> str:
     """The lines on how the networks are run."""
+    filled, scaling = _FILLED if _fills(model) else "", model.scaling
     if scaling is None:
-        return _AS_THEY_ARE
+        return filled + _AS_THEY_ARE
     named = ", ".join(f'"{name}"' for name in scaling.arrays)
     read = f'{", ".join(scaling.arrays)} = (np.array(about["scaling"][part]) for part in ({named}))'
-    return f"{read}\n\n\n{lines_of(scaling, 'numpy')}"
+    return f"{filled}{read}\n\n\n{lines_of(scaling, 'numpy')}"
+
+
+def _fills(model: Model) -> bool:
+    return model.encoding is not None and model.encoding.fills
 
 
 def _reading(model: Model) -> str:
@@ -107,7 +123,7 @@ import torch
 from torch import nn
 
 weights = torch.load("model.pt", weights_only=True){scaling}
-
+{filled}
 
 def network(part, last):
     shapes = [w.shape for name, w in weights.items() if name.startswith(part) and w.ndim == 2]
@@ -151,6 +167,8 @@ def _torch(model: Model) -> Package:
     if model.scaling is not None:
         arrays = model.scaling.arrays.items()
         weights |= {f"{_SCALING}{name}": torch.tensor(array) for name, array in arrays}
+    if model.encoding is not None and model.encoding.fills:
+        weights["encoding.fill"] = torch.tensor(model.encoding.fill)
     content = io.BytesIO()
     torch.save(weights, content)
     return Package(
@@ -199,6 +217,7 @@ def _usage(model: Model) -> str:
     code, output = (_MODULES[layer.activation] for layer in last)
     return _LOAD.format(
         scaling="".join(popped),
+        filled=_TORCH_FILLED if _fills(model) else "",
         hidden=_MODULES[inner[0] if inner else "relu"],
         code=code,
         output=output,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from aes_lipi._version import __version__
 from aes_lipi.arrays import Float32, Floats
 from aes_lipi.autoencoders.network import LEAK, Activation, NetworkLayout
+from aes_lipi.data.encoding import Encoding
 from aes_lipi.data.scaling import Scaling
 from aes_lipi.errors import UserError
 from aes_lipi.export.onnx_scaling import scaled, unscaled
@@ -28,6 +29,13 @@ _IR_VERSION = 8
 """Of 2022: what runtimes have understood for years."""
 
 _ROWS, _CODE, _RECONSTRUCTION, _SCORE = "rows", "code", "reconstruction", "score"
+
+_ABOUT = {
+    _CODE: "The code of each row.",
+    _RECONSTRUCTION: "The rows as the decoder makes them of their codes, in the units of the rows.",
+    _SCORE: "The mean absolute error of each row over the scaled columns: high if it is strange.",
+}
+"""What inputs and outputs are, in words."""
 
 _AS_THEY_ARE = "rows: float32, (rows, columns), in [0, 1]"
 _SCALED = "rows: float64, (rows, columns), in their own units"
@@ -164,6 +172,12 @@ class _Graph:
             return self.add("Mul", [gated, half], output)
         return self.add(_NODES[activation], [value], output)
 
+    def filled(self, encoding: Encoding, dtype: type[np.floating]) -> str:
+        """Append what `Encoding.filled` does to the rows."""
+        fill = self.constant("encoding.fill", encoding.fill.astype(dtype))
+        is_missing = self.add("IsNaN", [_ROWS], "encoding.missing")
+        return self.add("Where", [is_missing, fill, _ROWS], "encoding.rows")
+
     def score(self, rows: str, decoded: str) -> str:
         """Append the mean absolute error of each row."""
         apart = self.add("Sub", [rows, decoded], "score.difference")
@@ -180,8 +194,10 @@ def _model_of(model: Model, *, encoder: bool, decoder: bool) -> onnx.ModelProto:
     code, in_units = _CODE, model.scaling is not None
     targets = rows = _ROWS
     if encoder:
+        if model.encoding is not None and model.encoding.fills:
+            targets = rows = graph.filled(model.encoding, np.float64 if in_units else np.float32)
         if model.scaling is not None:
-            targets, rows = scaled(graph, model.scaling, _ROWS)
+            targets, rows = scaled(graph, model.scaling, rows)
         last = graph.dense("encoder", architecture.encoder, pair.encoder.genome, rows)
         code = graph.add("Identity", [last], _CODE)
         outputs.append(_value(_CODE, architecture.latent_size))
@@ -194,7 +210,7 @@ def _model_of(model: Model, *, encoder: bool, decoder: bool) -> onnx.ModelProto:
         graph.score(targets, decoded)
         outputs.append(_value(_SCORE))
     entry = (
-        _value(_ROWS, architecture.n_dim, in_units)
+        _value(_ROWS, architecture.n_dim, in_units, about=_about_rows(model))
         if encoder
         else _value(_CODE, architecture.latent_size)
     )
@@ -210,13 +226,27 @@ def _model_of(model: Model, *, encoder: bool, decoder: bool) -> onnx.ModelProto:
     return made
 
 
-def _value(name: str, width: int | None = None, is_wide: bool = False) -> Any:
+def _about_rows(model: Model) -> str:
+    """What the graph's rows are, in words."""
+    said = ["One row of the table each, "]
+    said.append("in its own units: the graph scales" if model.scaling else "with values in [0, 1]")
+    if model.encoding is not None:
+        said.append(
+            "; a column of text is one for each of its texts, named column=text, 1 where it is "
+            "that text and else 0 (all 0 for a text that is unknown)"
+        )
+        said.append("; NaN is missing, and filled in" if model.encoding.fills else "")
+    said.append("; the metadata `columns` names the columns in their order" * bool(model.columns))
+    return "".join([*said, "."])
+
+
+def _value(name: str, width: int | None = None, is_wide: bool = False, about: str = "") -> Any:
     """A matrix, or a value for each row, that goes in or comes out: float32, or float64 if wide."""
     from onnx import TensorProto, helper  # noqa: PLC0415
 
     kind = TensorProto.DOUBLE if is_wide else TensorProto.FLOAT
     shape: list[str | int | None] = ["batch"] if width is None else ["batch", width]
-    return helper.make_tensor_value_info(name, kind, shape)
+    return helper.make_tensor_value_info(name, kind, shape, about or _ABOUT.get(name, ""))
 
 
 def _metadata(model: Model) -> dict[str, str]:
@@ -224,6 +254,8 @@ def _metadata(model: Model) -> dict[str, str]:
     about: dict[str, Any] = {"provenance": dict(model.provenance)}
     if model.columns is not None:
         about["columns"] = list(model.columns)
+    if model.encoding is not None:
+        about["encoding"] = asdict(model.encoding)
     if model.compaction is not None:
         about["latent_values_left"] = list(model.compaction.code)
     return {name: json.dumps(value, sort_keys=True) for name, value in about.items()}

@@ -17,6 +17,7 @@ from aes_lipi.autoencoders.environments import (
 from aes_lipi.autoencoders.network import OUTPUT, Activation, Layer, NetworkLayout, chain
 from aes_lipi.config import Scale
 from aes_lipi.config.variant import HiddenActivation, LossName, OutputActivation
+from aes_lipi.data.encoding import Column, Encoding
 from aes_lipi.data.scaling import Scaling
 from aes_lipi.models.model import Compaction, Model
 
@@ -63,6 +64,20 @@ class _Scaling(_Strict):
     quantiles: list[list[float]] | None = None
 
 
+_Text = Annotated[str, Field(max_length=100_000)]
+
+
+class _Column(_Strict):
+    name: _Text
+    categories: Annotated[list[_Text], Field(min_length=1)] | None = None
+    fill: float | None = None
+
+
+class _Encoding(_Strict):
+    columns: Annotated[list[_Column], Field(min_length=1)]
+    fills: bool = False
+
+
 class Description(_Strict):
     """The metadata of a model file.
 
@@ -77,6 +92,7 @@ class Description(_Strict):
             column of the data, and the further arrays of its kind.
         columns: names of the data's columns.
         compaction: of a compact model, what became of the original.
+        encoding: how a table becomes the data's columns.
     """
 
     format: Literal[1, 2]
@@ -88,6 +104,25 @@ class Description(_Strict):
     scaling: _Scaling | None = None
     columns: list[str] | None = None
     compaction: Compaction | None = None
+    encoding: _Encoding | None = None
+
+    def encoding_of(self, n_dim: int) -> Encoding | None:
+        """The encoding that makes so many columns.
+
+        Raises:
+            ValueError: it makes more or fewer, or other ones than those that are named.
+        """
+        if self.encoding is None:
+            return None
+        columns = [
+            Column(each.name, None if each.categories is None else (*each.categories,), each.fill)
+            for each in self.encoding.columns
+        ]
+        encoding = Encoding(tuple(columns), self.encoding.fills)
+        names = encoding.names
+        if len(names) != n_dim or len(set(names)) != n_dim or names != self.columns_of(n_dim):
+            raise ValueError(f"encoding: does not make the {n_dim} columns that are named")
+        return encoding
 
     def scaling_of(self, n_dim: int) -> Scaling | None:
         """The scaling of so many columns.
@@ -127,6 +162,8 @@ def write_description(model: Model, n_recorded: int) -> str:
         "columns": model.columns,
         "compaction": model.compaction and dataclasses.asdict(model.compaction),
     }
+    if model.encoding is not None:
+        described["encoding"] = dataclasses.asdict(model.encoding)
     return json.dumps(described, sort_keys=True)
 
 

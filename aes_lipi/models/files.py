@@ -312,6 +312,7 @@ def _model(
         scaling=description.scaling_of(architecture.n_dim),
         columns=description.columns_of(architecture.n_dim),
         compaction=description.compaction,
+        encoding=description.encoding_of(architecture.n_dim),
     )
 
 

@@ -17,6 +17,7 @@ from aes_lipi.arrays import Float32, Floats
 from aes_lipi.autoencoders.compaction import compact
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.network import Network, NetworkLayout, Pair
+from aes_lipi.data.encoding import Encoding
 from aes_lipi.data.scaling import Scaling
 
 _Index = Annotated[int, Field(ge=0, lt=2**63)]
@@ -30,11 +31,13 @@ class Units:
         n_dim: their width.
         scaling: of the columns; None if they are taken as they are, in [0, 1].
         columns: their names, if they have names.
+        encoding: how a table becomes them; None if it is taken as it is.
     """
 
     n_dim: int
     scaling: Scaling | None = None
     columns: tuple[str, ...] | None = None
+    encoding: Encoding | None = None
 
     def to_network(self, x: Any) -> Float32:
         """Rows (rows, n_dim) in the user's units, or a table of them, scaled: float32.
@@ -62,9 +65,9 @@ class Units:
         """
         x = self._table(x)
         if self.scaling is None:
-            unscaled: Float32 = self._checked(matrix(x, self.n_dim))
+            unscaled: Float32 = self._checked(self._filled(matrix(x, self.n_dim)))
             return unscaled
-        values = self._checked(matrix(x, self.n_dim, np.float64))
+        values = self._checked(self._filled(matrix(x, self.n_dim, np.float64)))
         has_changed = (values != self.scaling.low) & self.scaling.constant
         rows = self.scaling.beyond(values) + has_changed
         with np.errstate(over="ignore"):
@@ -75,10 +78,14 @@ class Units:
         """What a network puts out, in the user's units: float32, or float64 where it is scaled."""
         return y if self.scaling is None else self.scaling.invert(y)
 
+    def _filled(self, rows: Any) -> Any:
+        return rows if self.encoding is None else self.encoding.filled(rows)
+
     def _table(self, x: Any) -> Any:
         """Rows as they are, and a table as a pandas one of the columns that were trained on.
 
-        What pandas keeps for an index is left out, as it was from the file.
+        Where it is encoded, the columns are found by their names, and others left alone. Else what
+        pandas keeps for an index is left out, as it was from the file.
 
         Raises:
             ValueError: the columns are not those of training; give them in their order.
@@ -86,6 +93,8 @@ class Units:
         if not hasattr(x, "columns"):
             return x
         table = _flat(x if hasattr(x, "iloc") else x.to_pandas())
+        if self.encoding is not None:
+            return self.encoding.of_table(table)
         known, given = self.columns, [str(name) for name in table.columns]
         if known is None or given == list(known):
             return table
@@ -207,6 +216,8 @@ class Model:
         scaling: of the data; None if they were taken as they were, in [0, 1].
         columns: names of the data's columns, if they have names.
         compaction: of a compact model, what became of the original.
+        encoding: how a table with text or missing values becomes the data's columns; None if it is
+            taken as it is.
     """
 
     architecture: Architecture
@@ -216,11 +227,12 @@ class Model:
     scaling: Scaling | None = None
     columns: tuple[str, ...] | None = None
     compaction: Compaction | None = None
+    encoding: Encoding | None = None
 
     @property
     def units(self) -> Units:
         """Of the rows that the model takes and gives."""
-        return Units(self.architecture.n_dim, self.scaling, self.columns)
+        return Units(self.architecture.n_dim, self.scaling, self.columns, self.encoding)
 
     def encode(self, x: Any) -> Float32:
         """Codes of rows x (rows, n_dim): float32, (rows, latent size).

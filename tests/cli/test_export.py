@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
+import pandas as pd
 import pytest
 from helpers import tiny_study
+from own_tables import penguins
 from sklearn.datasets import load_digits
 from studies import run_study
 from typer.testing import CliRunner
@@ -16,6 +19,7 @@ from typer.testing import CliRunner
 from aes_lipi.analysis.pareto import read_candidates
 from aes_lipi.cli.commands import app
 from aes_lipi.errors import UserError
+from aes_lipi.models import read_model
 
 
 def typed(*words: str) -> str:
@@ -110,3 +114,28 @@ def test_digits_become_a_model_of_less_than_half_the_size(
     layers = [each for each in weights if each.name.startswith(("encoder", "decoder"))]
     n_parameters = sum(np.prod(each.dims) for each in layers)
     assert n_parameters < unpruned["n_parameters"] / 2
+
+
+def test_a_table_with_text_comes_from_csv_to_onnx(tmp_path: Path) -> None:
+    table, folder = penguins(), tmp_path / "out"
+    table.to_csv(tmp_path / "penguins.csv", index=False)
+    short = ["--epochs", "2", "--trials", "1", "--population_size", "2", "--record_interval", "1"]
+    asked = ["--one_hot", "true", "--impute", "median", "--label", "species", "--scale", "minmax"]
+    data = ["--data", str(tmp_path / "penguins.csv"), "--output_dir", str(folder), "--jobs", "1"]
+    result = CliRunner().invoke(app, ["run", *data, *asked, *short], standalone_mode=False)
+    assert result.exit_code == 0, result.output
+    assert "6 columns named" not in result.output
+    typed("export", str(folder), "--compact", "--format", "onnx", "--output_dir", str(tmp_path))
+    card = " ".join((tmp_path / "MODEL_CARD.md").read_text(encoding="utf-8").split())
+    assert "Columns of text, `island`, `sex`, are one for each of their texts" in card
+    assert "Missing values (NaN) are taken for: `bill` 4" in card
+    session = onnxruntime.InferenceSession(tmp_path / "autoencoder.onnx")
+    columns = json.loads(session.get_modelmeta().custom_metadata_map["columns"])
+    dummies = pd.get_dummies(table, prefix_sep="=", dtype=np.float64)
+    rows = dummies[columns].to_numpy(np.float64)
+    assert np.isnan(rows).any()
+    code, _, score = session.run(None, {"rows": rows})
+    assert code.shape[0] == len(table)
+    typed("export", str(folder), "--compact", "--output_dir", str(tmp_path))
+    model = read_model(tmp_path / "model.safetensors")
+    np.testing.assert_allclose(score, model.score(table), rtol=1e-5)

@@ -68,6 +68,9 @@ def written(path: Path, table: pa.Table) -> Path:
     return path
 
 
+TEXT = {"string", "dictionary"}
+
+
 @pytest.mark.parametrize(
     ("values", "kind"),
     [
@@ -83,7 +86,9 @@ def test_parquet_column_that_is_not_numeric(tmp_path: Path, values: Any, kind: s
     table = pa.table({"a": [0, 1], "größe": pa.array(values)})
     message = problem(written(tmp_path / "x.parquet", table))
     assert message.startswith(", column 'größe': holds ")
-    assert message.endswith(", not numbers; drop the column or encode it as numbers")
+    assert message.endswith("leave columns out with --drop_columns größe")
+    assert ("encode text with --one_hot" in message) == (kind.partition("<")[0] in TEXT)
+    assert ", not numbers; in all " in message
     assert kind.partition("[")[0].partition("<")[0] in message
 
 

@@ -62,9 +62,11 @@ def frame_with(value: float) -> pd.DataFrame:
 def test_missing_value(tmp_path: Path, kind: Format, scale: str) -> None:
     path = tmp_path / kind.name
     kind.write(path, frame_with(float("nan")))
+    b, c = ("b", "c") if "'b'" in kind.place else ("2", "3")
     assert problem(path, scale) == (
-        f"{kind.place}: a missing value (empty, null or NaN); "
-        "fill it in, or drop the row or the column"
+        f"{kind.place}: a missing value (empty, null or NaN); in all missing values in '{b}' (1), "
+        f"'{c}' (1); fill missing values in with --impute median, or leave columns out with "
+        f"--drop_columns {b},{c}"
     )
 
 
