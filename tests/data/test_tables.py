@@ -36,7 +36,7 @@ def text_of(values: npt.NDArray[Any] = VALUES, separator: str = ",", end: str = 
     return "".join(separator.join(map(str, row)) + end + "\n" for row in values.tolist())
 
 
-def read(path: Path, content: str | bytes | None = None, **settings: str) -> Source:
+def read(path: Path, content: str | bytes | None = None, **settings: Any) -> Source:
     if content is not None:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
     source = file_source(path, **settings)

@@ -184,7 +184,7 @@ BROKEN: dict[str, dict[str, tuple[str, str]]] = {
         ),
         "missing": (
             DATA + "x = np.ones((9, 2))\n    x[4, 1] = np.nan\n    return x",
-            r", column 2, row 5: a missing value \(empty, null or NaN\); fill it in",
+            r", column 2, row 5: a missing value \(empty, null or NaN\); in all",
         ),
         "no rows": (DATA + "return np.ones((0, 2))", r": holds no rows; add data"),
         "too few rows": (DATA + "return np.ones((2, 2))", r": its 2 rows leave 2 to train, 0 to"),
