@@ -9,8 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from aes_lipi.api import load_study
-from aes_lipi.config import Study, Variant
+from aes_lipi.config import Study, Variant, load_preset, resolve_study
 from aes_lipi.errors import UserError, nearest, printable
 from aes_lipi.reproduction.published import Published, Selector, load_published
 from aes_lipi.results.storage import join
@@ -314,7 +313,7 @@ def _all_subjects(published: Published, overrides: _Overrides) -> dict[str, _Sub
 
     Args:
         published: whose.
-        overrides: says of a preset which of its fields are replaced; see `load_study`.
+        overrides: says of a preset which of its fields are replaced; see `resolve_study`.
 
     Raises:
         UserError: a preset is not what `published.yaml` describes; put it back.
@@ -382,10 +381,10 @@ def _without_repetitions(subjects: Mapping[str, _Subject]) -> dict[str, _Subject
 def _subject(
     title: str, preset: str, selectors: Mapping[str, Selector], overrides: _Overrides
 ) -> _Subject:
-    study = load_study(preset)
+    study = resolve_study(preset, load_preset(preset), {})
     replaced = overrides(study)
     if replaced:
-        study = load_study(preset, replaced)
+        study = resolve_study(preset, load_preset(preset), replaced)
     variants = {name: _select(study, selector) for name, selector in selectors.items()}
     return _Subject(title, study, MappingProxyType(variants))
 
