@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from numbers import Integral
 from typing import Any, Self
 
@@ -108,8 +109,11 @@ class AutoencoderRing(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         validation_fraction: share of the rows that is not trained on. They choose the best cell,
             and guide operators that look at data. Where it comes to no row, as in a small `X`, the
             training rows do that.
+        patience: stop when the lowest validation loss has not fallen for so many recorded
+            generations (every tenth is), and go back to the best; None runs all epochs.
         compact: take out of the best model what pruning made dead: `model_` is smaller, and codes
             may be narrower.
+        verbose: 1 shows a bar while `fit` runs, in a terminal or a notebook; 0 shows nothing.
         random_state: an int is the seed, and counts as a study's `rng_seed`; a `RandomState` or
             None draws one, a new one in every `fit`.
         settings: further fields of `Variant`, as in `{"solution_concept": "worst_case"}`. Those
@@ -148,7 +152,9 @@ class AutoencoderRing(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         prune_unit: str = "weight",
         pruned_weights: str = "frozen",
         validation_fraction: float = 0.1,
+        patience: int | None = None,
         compact: bool = False,
+        verbose: int = 0,
         random_state: int | np.random.RandomState | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> None:
@@ -168,7 +174,9 @@ class AutoencoderRing(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.prune_unit = prune_unit
         self.pruned_weights = pruned_weights
         self.validation_fraction = validation_fraction
+        self.patience = patience
         self.compact = compact
+        self.verbose = verbose
         self.random_state = random_state
         self.settings = settings
 
@@ -192,7 +200,7 @@ class AutoencoderRing(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
                 most = min(_BATCH_SIZE, len(dataset.train))
                 variant = variant.model_copy(update={"batch_size": most})
             check_batch(variant.batch_size, len(dataset.train))
-            setup, pairs, records, best = _evolved(variant, dataset)
+            setup, pairs, records, best = _evolved(variant, dataset, self.verbose)
         except UserError as error:
             raise ValueError(str(error)) from None
         model = _model(setup, pairs, best)
@@ -312,8 +320,22 @@ def _dataset(rows: Float64, variant: Variant, names: Sequence[str] | None) -> Da
     return Dataset("X", scaled[:n_train], spared, spared, columns=columns, scaling=scaling)
 
 
+@contextmanager
+def _bar(epochs: int, verbose: int) -> Iterator[Callable[[int], None]]:
+    """A bar while a block runs; told how many generations are done."""
+    if not verbose:
+        yield lambda done: None
+        return
+    from rich.console import Console  # noqa: PLC0415 - slow to import
+    from rich.progress import Progress  # noqa: PLC0415
+
+    with Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task(AutoencoderRing.__name__, total=epochs)
+        yield lambda done: progress.update(task, completed=done)
+
+
 def _evolved(
-    variant: Variant, dataset: Dataset
+    variant: Variant, dataset: Dataset, verbose: int
 ) -> tuple[Setup, Sequence[Pair], Sequence[Record], int]:
     """All generations of a ring: its last pairs, the records and the best cell.
 
@@ -328,11 +350,14 @@ def _evolved(
         setup = dataclasses.replace(setup, warm_start=warm_start)
     schedule = Schedule(variant)
     start = schedule.start(0, first_states(setup, 0, schedule.first_versions))
-    with threadpool_limits(limits=1):
-        *_, (_, last) = run_steps([start], [schedule], InProcess([setup]))
-        if isinstance(last, TrialFailed):
-            raise last.error
-        assert isinstance(last, TrialState)
+    last = start
+    with threadpool_limits(limits=1), _bar(variant.epochs, verbose) as done:
+        for _, news in run_steps([start], [schedule], InProcess([setup])):
+            if isinstance(news, TrialFailed):
+                raise news.error
+            assert isinstance(news, TrialState)
+            last = news
+            done(last.generations)
         records = sorted(last.records, key=in_order)
         result, pairs = judge(last, records, setup)
         return setup, pairs, records, result.best_cell

@@ -134,8 +134,8 @@ def test_a_study_of_the_same_settings_has_the_same_bits(tmp_path: Path) -> None:
     train, validation = x[order[:36]], x[order[36:]]
     data = tmp_path / "x.npz"
     np.savez(data, train=train, test=validation, validation=validation)
-    given = {n: v for n, v in ring.get_params().items() if n not in ("compact", "settings")}
-    del given["random_state"], given["batch_size"]
+    given = {n: v for n, v in ring.get_params().items() if n in aes_lipi.Variant.model_fields}
+    del given["batch_size"]
     settings = {**SOUND, **given, "hidden_sizes": [8], "latent_size": 2, "rng_seed": 5}
     settings["batch_size"] = 16
     (tmp_path / "one.yaml").write_text("trials: 1\n")
@@ -393,3 +393,27 @@ def test_columns_are_scaled_as_asked_for() -> None:
         a_ring(scale="power").fit(x)
     with pytest.raises(ValueError, match=r"outside \[0, 1\]; scale the columns"):
         a_ring(scale="none").fit(x)
+
+
+def test_patience_goes_back_to_the_best_generation() -> None:
+    rows = np.random.default_rng(0).normal(size=(60, 6))
+    settings = {"record_interval": 2}
+    ring = AutoencoderRing(
+        epochs=200, patience=2, learning_rate=0.1, random_state=0, settings=settings
+    ).fit(rows)
+    losses = ring.history_.groupby("generation")["validation_loss"].min().dropna()
+    assert len(losses) < 100
+    best = int(losses.to_numpy().argmin())
+    assert best == len(losses) - 1 - 2
+    until = AutoencoderRing(
+        epochs=2 * best + 1, learning_rate=0.1, random_state=0, settings=settings
+    ).fit(rows)
+    np.testing.assert_array_equal(ring.model_.pair.encoder.genome, until.model_.pair.encoder.genome)
+
+
+def test_a_bar_is_shown_where_it_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = np.random.default_rng(0).normal(size=(40, 6))
+    AutoencoderRing(epochs=2, random_state=0).fit(rows)
+    assert capsys.readouterr() == ("", "")
+    AutoencoderRing(epochs=2, random_state=0, verbose=1).fit(rows)
+    assert "AutoencoderRing" in capsys.readouterr().err

@@ -17,6 +17,7 @@ from aes_lipi.analysis.statistics import Effect, PairTest, check_share, effect_o
 from aes_lipi.analysis.tables import Sample
 from aes_lipi.arrays import Float64
 from aes_lipi.errors import UserError, printable
+from aes_lipi.summaries import as_html, shortened
 
 MAX_VARIANTS = 200
 
@@ -69,6 +70,27 @@ class Comparisons:
     alpha: float
     table: pd.DataFrame
     complete: bool
+
+    def __repr__(self) -> str:
+        """How many pairs were compared, and what was shown of the first."""
+        return shortened(self._summary, self._lines())
+
+    def _repr_html_(self) -> str:
+        """The same for a notebook."""
+        return as_html(self._summary, self._lines())
+
+    @property
+    def _summary(self) -> str:
+        shown = sum(bool(each.verdict) for each in self.pairs())
+        of = f"{len(self.table)} pairs of {len(self.samples)} variants at alpha {self.alpha:g}"
+        return f"Comparisons: {of}, {shown} shown to differ; .table, .letters()"
+
+    def _lines(self) -> list[str]:
+        return [
+            f"{each.a}: {each.verdict or 'not shown to differ'} than {each.b}, p_holm "
+            f"{each.p_holm:.3g}, a12 {each.a12:.2f}"
+            for each in self.pairs()
+        ]
 
     def pairs(self) -> list[Comparison]:
         """The rows of the table."""

@@ -19,6 +19,7 @@ from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.network import Network, NetworkLayout, Pair
 from aes_lipi.data.encoding import Encoding
 from aes_lipi.data.scaling import Scaling
+from aes_lipi.summaries import as_html, shortened
 
 _Index = Annotated[int, Field(ge=0, lt=2**63)]
 
@@ -228,6 +229,24 @@ class Model:
     columns: tuple[str, ...] | None = None
     compaction: Compaction | None = None
     encoding: Encoding | None = None
+
+    def __repr__(self) -> str:
+        """Its layers and sizes, and where it comes from."""
+        return shortened(self._summary, self._lines())
+
+    def _repr_html_(self) -> str:
+        """The same for a notebook."""
+        return as_html(self._summary, self._lines())
+
+    @property
+    def _summary(self) -> str:
+        zero = self.pair.encoder.n_zero + self.pair.decoder.n_zero
+        sizes = f"{self.architecture.n_parameters} parameters, {zero} of them zero"
+        return f"Model {describe_layers(self.architecture)}: {sizes}"
+
+    def _lines(self) -> list[str]:
+        plain = {k: v for k, v in self.provenance.items() if isinstance(v, str | int)}
+        return [f"{name}: {value}" for name, value in plain.items()]
 
     @property
     def units(self) -> Units:

@@ -36,6 +36,7 @@ from aes_lipi.results.trial_files import (
     committed_content,
     stored_marker,
 )
+from aes_lipi.summaries import as_html, shortened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,6 +66,28 @@ class Results:
     generations: pd.DataFrame
     failures: pd.DataFrame
     skipped: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """How many trials there are, and a line for each of the first variants."""
+        return shortened(self._summary, self._lines())
+
+    def _repr_html_(self) -> str:
+        """The same for a notebook."""
+        return as_html(self._summary, self._lines())
+
+    @property
+    def _summary(self) -> str:
+        told = f"Results: {len(self.trials)} trials, {len(self.failures)} failed"
+        return f"{told}, {len(self.skipped)} passed over; .trials, .generations, .failures"
+
+    def _lines(self) -> list[str]:
+        names = ["variant", "variant_name"]
+        if self.trials.empty:
+            return []
+        return [
+            f"{label}: {len(rows)} trials, median mean_L1 {rows['mean_L1'].median():.4g}"
+            for (_, label), rows in self.trials.groupby(names, sort=False, dropna=False)
+        ]
 
 
 def load_results(location: str | Path, tables: Iterable[str] | None = None) -> Results:
