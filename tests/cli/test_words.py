@@ -42,7 +42,7 @@ def test_names_in_tables_are_shown_as_they_are(
 
 def test_help_shows_every_default() -> None:
     said = CliRunner().invoke(run_app, ["--help"], env={"COLUMNS": "200", "NO_COLOR": "1"}).output
-    defaults = re.findall(r"\[default: ([^]]*)\]", re.sub(r"[│|]\s*\n[│|]\s*", " ", said))
+    defaults = re.findall(r"\[default: ([^]]*)\]", re.sub(r"\s*[│|]\s*\n[│|]\s*", " ", said))
     for name, field in Variant.model_fields.items():
         if name not in _NO_FLAG and field.default is not None:
             assert str(field.default) in defaults
