@@ -14,7 +14,7 @@ import numpy.typing as npt
 from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
 
-from aes_lipi.arrays import Float32, Float64
+from aes_lipi.arrays import Float32
 from aes_lipi.autoencoders.network import Pair
 from aes_lipi.coevolution.evolution import InProcess, TrialFailed, first_states, run_steps
 from aes_lipi.coevolution.records import Record, in_order
@@ -24,8 +24,9 @@ from aes_lipi.coevolution.state import Setup, TrialState
 from aes_lipi.config import DATA_FIELDS, Variant, describe
 from aes_lipi.config.defaults import in_present_words
 from aes_lipi.data.dataset import DataPurpose, Dataset, data_stream
+from aes_lipi.data.encoding import learn_encoding, table_source, texts_of
 from aes_lipi.data.fitting import learn_scaling, read_scaled
-from aes_lipi.data.source import array_source
+from aes_lipi.data.source import Source, array_source
 from aes_lipi.errors import UserError, nearest, printable
 from aes_lipi.execution.endings import model_of
 from aes_lipi.execution.inputs import Inputs, prepare_with
@@ -95,6 +96,9 @@ class AutoencoderRing(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             16 and fewer than there are columns.
         scale: of the columns: `minmax`, `standard`, `robust`, `quantile`, `power`, or `none` for
             values in [0, 1]. `standard`, `robust` and `power` need a linear output.
+        impute: what a missing number becomes: the `median` of its column in the rows that are
+            trained on, or 0 with `constant`; `none` refuses missing values.
+        one_hot: whether columns of text, in a table, become a column of 0 and 1 for each text.
         environment: which autoencoder is trained: by default a plain one with a linear code; plain,
             denoising or variational ones. Names that differ in default widths alone are the same
             here.
@@ -144,6 +148,8 @@ class AutoencoderRing(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         hidden_sizes: Sequence[int] | int | None = None,
         latent_size: int | None = None,
         scale: str = "minmax",
+        impute: str = "none",
+        one_hot: bool = False,
         environment: str = "LinearCodeAutoencoder",
         prune_method: str | None = None,
         prune_schedule: str = "gradual",
@@ -166,6 +172,8 @@ class AutoencoderRing(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.hidden_sizes = hidden_sizes
         self.latent_size = latent_size
         self.scale = scale
+        self.impute = impute
+        self.one_hot = one_hot
         self.environment = environment
         self.prune_method = prune_method
         self.prune_schedule = prune_schedule
@@ -184,7 +192,8 @@ class AutoencoderRing(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """Train the ring.
 
         Args:
-            X: rows, shape (n_samples, n_features); at least two, all finite.
+            X: rows, shape (n_samples, n_features); at least two, all finite, unless `impute` and
+                `one_hot` say otherwise.
             y: ignored.
 
         Raises:
@@ -192,10 +201,10 @@ class AutoencoderRing(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
                 trained on; one line that names it.
             DivergenceError: a weight or a loss is not finite.
         """
-        rows = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
         try:
-            variant = self._variant(rows.shape[1])
-            dataset = _dataset(rows, variant, getattr(self, "feature_names_in_", None))
+            source = self._source(X)
+            variant = self._variant(sum(len(each or "1") for each in texts_of(source)))
+            dataset = _dataset(source, variant)
             if self.batch_size is None:
                 most = min(_BATCH_SIZE, len(dataset.train))
                 variant = variant.model_copy(update={"batch_size": most})
@@ -232,6 +241,8 @@ class AutoencoderRing(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """Codes are float32, whatever the rows are."""
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
+        tags.input_tags.allow_nan = self.impute != "none"
+        tags.input_tags.string = tags.input_tags.categorical = self.one_hot
         return tags
 
     @property
@@ -243,9 +254,30 @@ class AutoencoderRing(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         check_is_fitted(self)
         return self.model_
 
-    def _rows(self, X: Any) -> Float64:
-        rows: Float64 = validate_data(self, X, dtype=np.float64, reset=False)
-        return rows
+    @property
+    def _encodes(self) -> bool:
+        return self.one_hot or self.impute != "none"
+
+    def _source(self, X: Any) -> Source:
+        """The rows to train on, with texts by number."""
+        if self._encodes and hasattr(X, "columns"):
+            validate_data(self, X, skip_check_array=True)
+            table = X if hasattr(X, "iloc") else X.to_pandas()
+            return table_source("X", table, one_hot=self.one_hot)
+        finite = "allow-nan" if self._encodes else True
+        rows = validate_data(
+            self, X, dtype=np.float64, ensure_min_samples=2, ensure_all_finite=finite
+        )
+        names = getattr(self, "feature_names_in_", None)
+        columns = None if names is None else tuple(map(str, names))
+        return dataclasses.replace(array_source("X", rows), column_names=columns)
+
+    def _rows(self, X: Any) -> Any:
+        if self._encodes and hasattr(X, "columns"):
+            validate_data(self, X, reset=False, skip_check_array=True)
+            return X
+        finite = "allow-nan" if self._encodes else True
+        return validate_data(self, X, dtype=np.float64, reset=False, ensure_all_finite=finite)
 
     def _variant(self, n_features: int) -> Variant:
         """The parameters as those of a study's variant.
@@ -305,19 +337,28 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _dataset(rows: Float64, variant: Variant, names: Sequence[str] | None) -> Dataset:
-    """Rows scaled, and split by seed; test rows are the validation rows."""
-    order = data_stream(variant.dataset_seed, DataPurpose.FILE_SPLIT).permutation(len(rows))
-    n_validation = min(round(variant.validation_fraction * len(rows)), len(rows) - 1)
-    n_train = len(rows) - n_validation
-    source = array_source("X", rows)
+def _dataset(source: Source, variant: Variant) -> Dataset:
+    """Rows encoded, scaled, and split by seed; test rows are the validation rows."""
+    n_rows = source.n_rows
+    order = data_stream(variant.dataset_seed, DataPurpose.FILE_SPLIT).permutation(n_rows)
+    n_validation = min(round(variant.validation_fraction * n_rows), n_rows - 1)
+    n_train = n_rows - n_validation
+    encoding = None
+    if variant.one_hot or variant.impute != "none":
+        encoding = learn_encoding(source, order[:n_train], variant.impute)
+        source = encoding.source(source)
     scaling = (
         None if variant.scale == "none" else learn_scaling(source, order[:n_train], variant.scale)
     )
     scaled = read_scaled(source, scaling, order)
     spared = scaled[n_train:] if n_validation else scaled
-    columns = None if names is None else tuple(map(str, names))
-    return Dataset("X", scaled[:n_train], spared, spared, columns=columns, scaling=scaling)
+    return Dataset(
+        "X",
+        *(scaled[:n_train], spared, spared),
+        columns=source.column_names,
+        scaling=scaling,
+        encoding=encoding,
+    )
 
 
 @contextmanager

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import pickle
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import polars as pl
 import pytest
+from own_tables import penguins
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
@@ -417,3 +420,30 @@ def test_a_bar_is_shown_where_it_is_asked_for(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr() == ("", "")
     AutoencoderRing(epochs=2, random_state=0, verbose=1).fit(rows)
     assert "AutoencoderRing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("make", [lambda table: table, pl.from_pandas], ids=["pandas", "polars"])
+def test_tables_with_text_and_missing_values_are_encoded(make: Callable[[Any], Any]) -> None:
+    table = penguins()
+    ring = a_ring(impute="median", one_hot=True).fit(make(table))
+    assert ring.n_features_in_ == 6
+    assert ring.model_.columns is not None
+    assert ring.model_.columns[:2] == ("species=Adelie", "species=Chinstrap")
+    assert np.isfinite(ring.score_samples(make(table))).all()
+    assert ring.inverse_transform(ring.transform(make(table))).shape == (150, 10)
+    assert np.array_equal(ring.transform(make(table)), ring.model_.encode(table))
+    with pytest.raises(ValueError, match=r"columns hold text; in all text in 'species' \(150\), "):
+        a_ring(impute="median").fit(make(table))
+    with pytest.raises(ValueError, match=r"missing values in 'bill' \(2\), 'sex' \(3\)"):
+        a_ring(one_hot=True).fit(make(table))
+
+
+def test_missing_values_of_an_array_are_filled_in() -> None:
+    x = np.random.default_rng(0).normal(size=(40, 5))
+    x[::7, 2] = np.nan
+    ring = a_ring(impute="constant").fit(x)
+    filled = np.where(np.isnan(x), 0, x)
+    assert np.array_equal(ring.transform(x), ring.transform(filled))
+    assert np.array_equal(ring.transform(x), a_ring().fit(filled).transform(filled))
+    with pytest.raises(ValueError, match="NaN"):
+        a_ring().fit(x)

@@ -10,7 +10,7 @@ import numpy as np
 
 from aes_lipi.arrays import Array, Flags, Float64, Floats
 from aes_lipi.data.columns import untaken
-from aes_lipi.data.source import Block, Source, quoted
+from aes_lipi.data.source import Block, Source, array_source, quoted
 from aes_lipi.errors import UserError
 
 Impute = Literal["none", "median", "constant"]
@@ -100,7 +100,7 @@ class Encoding:
         """A matrix of the encoded columns, read from one of the table's, with texts by number."""
         starts = np.cumsum([0, *(len(column.names) for column in self.columns)])
         kept = [
-            _kept(column, known) for column, known in zip(self.columns, _texts(raw), strict=True)
+            _kept(column, known) for column, known in zip(self.columns, texts_of(raw), strict=True)
         ]
 
         def blocks() -> Iterator[Block]:
@@ -124,6 +124,48 @@ class Encoding:
         )
 
 
+def table_source(label: str, table: Any, *, one_hot: bool) -> Source:
+    """A pandas table as a matrix, with texts by number.
+
+    Args:
+        label: what errors call it.
+        table: with a name for each column.
+        one_hot: whether columns of text are taken.
+
+    Raises:
+        UserError: columns hold text that is not taken, or something else; all are named.
+    """
+    names = [str(name) for name in table.columns]
+    series = [table.iloc[:, k] for k in range(len(names))]
+    texts = [_texts_in(each) for each in series]
+    found = {name: len(table) for name, each in zip(names, texts, strict=True) if each is not None}
+    if found and not one_hot:
+        raise untaken(f"{label}: columns hold text", text=found)
+    columns = [
+        _encoded(Column(name), each) if known is None else _numbers_of(known, each)
+        for name, each, known in zip(names, series, texts, strict=True)
+    ]
+    source = array_source(label, np.concatenate(columns, axis=1))
+    return replace(source, column_names=tuple(names), categories=tuple(texts) if found else ())
+
+
+def _texts_in(values: Any) -> tuple[str, ...] | None:
+    """The texts of a pandas series in the order of their letters; None if it holds none."""
+    from pandas.api.types import infer_dtype  # noqa: PLC0415 - slow to import
+
+    if infer_dtype(values, skipna=True) not in ("string", "categorical"):
+        return None
+    return tuple(sorted({str(each) for each in values.dropna().unique()}))
+
+
+def _numbers_of(texts: tuple[str, ...], values: Any) -> Float64:
+    """A pandas series of text by number, (rows, 1), float64; NaN where it is missing."""
+    places = {text: float(k) for k, text in enumerate(texts)}
+    missing = values.isna().to_numpy(dtype=np.bool_)
+    found = [places.get(str(each), np.nan) for each in values.astype(object)]
+    return np.where(missing, np.nan, np.array(found)).reshape(-1, 1)
+
+
 def learn_encoding(source: Source, rows: Array, impute: Impute) -> Encoding:
     """Learn the encoding of a table from some of its rows.
 
@@ -145,7 +187,7 @@ def learn_encoding(source: Source, rows: Array, impute: Impute) -> Encoding:
         Column(name, fill=None if impute == "none" else float(known.fill[j]))
         if texts is None
         else Column(name, tuple(texts[k] for k in sorted(known.texts[j])))
-        for j, (name, texts) in enumerate(zip(names, _texts(source), strict=True))
+        for j, (name, texts) in enumerate(zip(names, texts_of(source), strict=True))
     ]
     encoding = Encoding(tuple(columns), fills=impute != "none")
     if len(set(encoding.names)) < len(encoding.names):
@@ -182,7 +224,7 @@ class _Known:
         sampled[rows[:_SAMPLE]] = impute == "median"
         self.missing = np.zeros(source.n_columns, np.int64)
         self.values = np.zeros(source.n_columns, np.int64)
-        self.texts = {j: set[int]() for j, each in enumerate(_texts(source)) if each is not None}
+        self.texts = {j: set[int]() for j, each in enumerate(texts_of(source)) if each is not None}
         parts: dict[int, list[Float64]] = {j: [] for j in range(source.n_columns)}
         for block_rows, columns, block in source.blocks():
             is_known, training = ~np.isnan(block), block[learned[block_rows]]
@@ -221,7 +263,8 @@ def _check_known(source: Source, names: Sequence[str], known: _Known, impute: Im
         raise untaken(problem, missing=missing)
 
 
-def _texts(source: Source) -> Sequence[tuple[str, ...] | None]:
+def texts_of(source: Source) -> Sequence[tuple[str, ...] | None]:
+    """The texts of each column, in the order of their numbers; None of a column of numbers."""
     return source.categories or (None,) * source.n_columns
 
 
