@@ -240,6 +240,8 @@ def _print_exported(done: Exported) -> None:
         table.add_row(*map(cell, row))
     console().print(table)
     say(_losses_of(done))
+    if done.rows.told_in_units:
+        say(f"in the table's own units, a mean over its columns: L1 {done.rows.told_in_units}")
     say(f"differs from the trained model by {done.difference:.1e} at most, on {done.rows.source}")
     varying, size = varying_values(done.model, done.rows), done.model.architecture.latent_size
     if varying < size:

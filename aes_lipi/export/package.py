@@ -156,6 +156,8 @@ class CheckedRows:
         is_real: whether they are rows of the data that the model was trained on.
         n_rows: of training, validation and test, where they are.
         measured: `validation_L1` and `test_L1` of the model on them, where they are.
+        in_units: the same by split, of at most 10,000 rows, in the table's own units instead of
+            scaled, where it is scaled.
     """
 
     values: Floats
@@ -163,6 +165,12 @@ class CheckedRows:
     is_real: bool
     n_rows: tuple[int, int, int] | None = None
     measured: Mapping[str, float] = field(default_factory=dict)
+    in_units: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def told_in_units(self) -> str:
+        """The losses in the table's own units, in words; none where they are not known."""
+        return ", ".join(f"{split} {loss:.4g}" for split, loss in self.in_units.items())
 
 
 def rows_to_check(model: Model, storage: Storage) -> CheckedRows:
@@ -186,7 +194,8 @@ def rows_to_check(model: Model, storage: Storage) -> CheckedRows:
         sizes = (len(dataset.train), len(dataset.validation), len(dataset.test))
         measured = _measured(model, dataset, variant.batch_size)
         units = model.units.from_network(values)
-        return CheckedRows(units, found, is_real=True, n_rows=sizes, measured=measured)
+        own = {} if model.scaling is None else _in_units(model, dataset)
+        return CheckedRows(units, found, True, sizes, measured, own)
     drawn = np.random.default_rng(0).random((1000, n_dim), dtype=np.float32)
     source = f"1000 rows drawn at random, since the data are not at hand ({problem})"
     return CheckedRows(model.units.from_network(drawn), source, is_real=False)
@@ -205,6 +214,15 @@ def _measured(model: Model, dataset: Dataset, batch_size: int) -> dict[str, floa
         return float(np.mean([row_errors(batch, made).mean() for batch, made in pairs]))
 
     return {"validation_L1": mean_of(dataset.validation), "test_L1": mean_of(dataset.test)}
+
+
+def _in_units(model: Model, dataset: Dataset) -> dict[str, float]:
+    """Mean absolute errors over rows and columns in the table's own units, by split."""
+    errors = {}
+    for name, split in {"validation": dataset.validation, "test": dataset.test}.items():
+        rows = model.units.from_network(split[:_MOST_ROWS])
+        errors[name] = float(np.abs(model.reconstruct(rows) - rows).mean())
+    return errors
 
 
 def check_measured(rows: CheckedRows, told: Mapping[str, float]) -> None:

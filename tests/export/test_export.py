@@ -174,6 +174,19 @@ def test_flags_that_make_no_sense_are_refused(
         export(study, **flags)  # type: ignore[arg-type]
 
 
+def test_losses_are_told_in_the_tables_own_units(
+    table: Path, exports: Mapping[str, Exported]
+) -> None:
+    done = exports["onnx"]
+    span = np.ptp(pd.read_parquet(table).to_numpy(), axis=0).mean()
+    assert set(done.rows.in_units) == {"validation", "test"}
+    scaled = done.rows.measured
+    for split, loss in done.rows.in_units.items():
+        assert 0.2 < loss / span / scaled[f"{split}_L1"] < 5
+    card = (done.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert f"| L1 in the table's own units | {done.rows.told_in_units} |" in card
+
+
 def test_spans_beyond_float64_are_refused_for_onnx_alone(tmp_path: Path) -> None:
     architecture = build_architecture(ENVIRONMENTS["AutoencoderBinaryClustering"], 2, (2,), 1)
     scaling = Scaling("minmax", np.array([0.0, -1.7e308]), np.array([1.0, 1.7e308]))
