@@ -93,41 +93,49 @@ def _share_below(x: Any, density: Any) -> Any:
 
 
 @part
-def put_through(z: Float32, slopes: Float32, n: int, kind: int) -> None:
-    """Put the first n of a sample's weighted sums through an activation, in place.
+def put_through(z: Float32, slopes: Float32, n_samples: int, n: int, kind: int) -> None:
+    """Put the first n weighted sums of every sample through an activation, in place.
 
     GELU (Hendrycks and Gimpel, 2016) is x P(N(0, 1) < x). Its slope goes to `slopes`.
     """
     if kind == _RELU:
-        for i in range(n):
-            z[i] = max(z[i], ZERO)
+        for s in range(n_samples):
+            for i in range(n):
+                z[s, i] = max(z[s, i], ZERO)
     elif kind == _LEAKY_RELU:
-        for i in range(n):
-            z[i] = max(z[i], _SLOPE * z[i])
+        for s in range(n_samples):
+            for i in range(n):
+                z[s, i] = max(z[s, i], _SLOPE * z[s, i])
     elif kind == _TANH:
-        for i in range(n):
-            z[i] = _tanh(z[i])
+        for s in range(n_samples):
+            for i in range(n):
+                z[s, i] = _tanh(z[s, i])
     elif kind == _GELU:
-        for i in range(n):
-            x = between(z[i], -_TEN, _TEN)
-            density = exponential(-_HALF * x * x)
-            below = _share_below(x, density)
-            slopes[i] = below + x * density * np.float32(1 / np.sqrt(2 * np.pi))
-            z[i] = max(z[i], -_TEN) * below
+        for s in range(n_samples):
+            for i in range(n):
+                x = between(z[s, i], -_TEN, _TEN)
+                density = exponential(-_HALF * x * x)
+                below = _share_below(x, density)
+                slopes[s, i] = below + x * density * np.float32(1 / np.sqrt(2 * np.pi))
+                z[s, i] = max(z[s, i], -_TEN) * below
 
 
 @part
-def gate(d: Float32, x: Float32, slopes: Float32, n: int, kind: int) -> None:
-    """Carry the first n of a sample's gradients by outputs x back to the weighted sums."""
+def gate(d: Float32, x: Float32, slopes: Float32, n_samples: int, n: int, kind: int) -> None:
+    """Carry the first n gradients of every sample by outputs x back to the weighted sums."""
     if kind == _RELU:
-        for i in range(n):
-            d[i] = d[i] if x[i] > ZERO else ZERO
+        for s in range(n_samples):
+            for i in range(n):
+                d[s, i] = d[s, i] if x[s, i] > ZERO else ZERO
     elif kind == _LEAKY_RELU:
-        for i in range(n):
-            d[i] = d[i] if x[i] > ZERO else _SLOPE * d[i]
+        for s in range(n_samples):
+            for i in range(n):
+                d[s, i] = d[s, i] if x[s, i] > ZERO else _SLOPE * d[s, i]
     elif kind == _TANH:
-        for i in range(n):
-            d[i] *= ONE - x[i] * x[i]
+        for s in range(n_samples):
+            for i in range(n):
+                d[s, i] *= ONE - x[s, i] * x[s, i]
     elif kind == _GELU:
-        for i in range(n):
-            d[i] *= slopes[i]
+        for s in range(n_samples):
+            for i in range(n):
+                d[s, i] *= slopes[s, i]

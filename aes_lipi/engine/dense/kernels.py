@@ -89,8 +89,8 @@ def _forward(layer: Any, packed: Float32, start: int, n_rows: int, scratch: Any)
     else:
         weighted_sums(w, scratch.which, n, x, n_samples, out)
     slopes = _plane(scratch.slopes, layer.target, layer.target_width, scratch.capacity)
+    put_through(out, slopes, n_samples, layer.n_out, layer.activation)
     for s in range(n_samples):
-        put_through(out[s], slopes[s], layer.n_out, layer.activation)
         out[s, layer.n_out] = ONE if s < n_rows else ZERO
 
 
@@ -123,8 +123,8 @@ def _backward(
         step_many(rows, which, n, c, long, n_samples, step, scratch.gradient)
     if wants_input:
         slopes = _plane(scratch.slopes, layer.source, layer.source_width, scratch.capacity)
+        gate(dx, x, slopes, n_samples, layer.n_in, layer.gate)
         for s in range(n_samples):
-            gate(dx[s], x[s], slopes[s], layer.n_in, layer.gate)
             dx[s, layer.n_in :] = ZERO
 
 
