@@ -17,7 +17,7 @@ from aes_lipi.analysis.statistics import Effect, PairTest, check_share, effect_o
 from aes_lipi.analysis.tables import Sample
 from aes_lipi.arrays import Float64
 from aes_lipi.errors import UserError, printable
-from aes_lipi.summaries import as_html, shortened
+from aes_lipi.summaries import Summarised
 
 MAX_VARIANTS = 200
 
@@ -50,8 +50,8 @@ COLUMNS = tuple(field.name for field in fields(Comparison))
 _VERDICTS = {-1: "lower", 0: "different", 1: "greater"}
 
 
-@dataclass(frozen=True)
-class Comparisons:
+@dataclass(frozen=True, repr=False)
+class Comparisons(Summarised):
     """The comparisons of one family.
 
     Attributes:
@@ -70,14 +70,6 @@ class Comparisons:
     alpha: float
     table: pd.DataFrame
     complete: bool
-
-    def __repr__(self) -> str:
-        """How many pairs were compared, and what was shown of the first."""
-        return shortened(self._summary, self._lines())
-
-    def _repr_html_(self) -> str:
-        """The same for a notebook."""
-        return as_html(self._summary, self._lines())
 
     @property
     def _summary(self) -> str:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from aes_lipi.config.variant import BUILT_IN, OPERATOR_FIELDS, Variant
 from aes_lipi.errors import UserError
-from aes_lipi.summaries import as_html, shortened
+from aes_lipi.summaries import Summarised
 
 _T = TypeVar("_T")
 
@@ -113,7 +113,7 @@ class StudyFile(BaseModel):
     checkpoint_interval: _Interval = _OFTEN
 
 
-class Study(BaseModel):
+class Study(Summarised, BaseModel):
     """A resolved study.
 
     Attributes:
@@ -132,21 +132,14 @@ class Study(BaseModel):
     checkpoint_interval: _Interval = _OFTEN
     variants: tuple[Variant, ...]
 
-    def __repr__(self) -> str:
-        """Its name, and a line for each of its first variants."""
-        return shortened(self._summary, map(self.label, self.variants))
-
-    __str__ = __repr__
-
-    def _repr_html_(self) -> str:
-        """The same for a notebook."""
-        return as_html(self._summary, map(self.label, self.variants))
-
     @property
     def _summary(self) -> str:
         n = len(self.variants)
         of = f"{n} {'variant' if n == 1 else 'variants'} of {self.trials} trials"
         return f"Study {self.name}: {of}{self.description and '; '}{self.description}"
+
+    def _lines(self) -> list[str]:
+        return [self.label(variant) for variant in self.variants]
 
     @property
     def interval(self) -> CheckpointInterval:

@@ -58,7 +58,7 @@ def conclude(
     best = result.best_cell
     model = model_of(setup, pairs, best, _provenance(job, setup, best))
     stored = model_bytes(model, _recorded(records, setup))
-    return Computed(trial_files(row, generations, stored))
+    return Computed(trial_files(row, generations, stored), result.epochs_run)
 
 
 def failed(job: Job, error: Exception, started_at: datetime, told: str | None = None) -> Failed:

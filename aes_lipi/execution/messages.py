@@ -94,9 +94,15 @@ class Lost:
 
 @dataclass(frozen=True)
 class Computed:
-    """A trial ran to its end: what there is to commit."""
+    """A trial ran to its end: what there is to commit.
+
+    Attributes:
+        files: its results.
+        epochs_run: generations that it ran; None for all.
+    """
 
     files: TrialFiles
+    epochs_run: int | None = None
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,11 @@ class TrialProgress:
         """Generations that need not be computed any more."""
         return self.epochs if self.ended else self.generations
 
+    @property
+    def ran(self) -> int:
+        """Generations that were computed; fewer than are done where it stopped early."""
+        return self.generations if self.ended and self.error is None else self.done
+
     def lost(self) -> TrialProgress:
         """The same after a loss: one more, or the first if more was saved than ever before."""
         losses = 1 if self.saved > self.furthest else self.losses + 1
@@ -146,7 +151,7 @@ class StudyState:
             now: seconds of the clock of `handle`.
         """
         elapsed = 0.0 if self.first_news is None else now - self.first_news
-        here = sum(each.done - each.before for each in tuple(self.trials.values()))
+        here = sum(each.ran - each.before for each in tuple(self.trials.values()))
         return None if elapsed < SETTLED_AFTER_S or here <= 0 else here / elapsed
 
     def handle(self, event: messages.Event, now: float) -> list[messages.Action]:
@@ -223,7 +228,9 @@ class StudyState:
                 at = replace(progress, generations=t, saved=t, mean_L1=event.mean_L1)
                 self.trials[trial] = at
                 actions.append(messages.WriteCheckpoint(trial, checkpoint))
-            case messages.Computed(files):
+            case messages.Computed(files, epochs_run):
+                ran = progress.epochs if epochs_run is None else epochs_run
+                self.trials[trial] = replace(progress, generations=ran)
                 actions += [messages.Commit(trial, files), *self._leave(trial)]
             case messages.Failed() as failed:
                 actions += [messages.WriteFailure(trial, failed), *self._leave(trial)]

@@ -19,7 +19,7 @@ from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.network import Network, NetworkLayout, Pair
 from aes_lipi.data.encoding import Encoding
 from aes_lipi.data.scaling import Scaling
-from aes_lipi.summaries import as_html, shortened
+from aes_lipi.summaries import Summarised
 
 _Index = Annotated[int, Field(ge=0, lt=2**63)]
 
@@ -202,8 +202,8 @@ class Compaction:
     n_parameters: _Index
 
 
-@dataclass(frozen=True)
-class Model:
+@dataclass(frozen=True, repr=False)
+class Model(Summarised):
     """A trained autoencoder.
 
     Rows are given and come back in the units of the data that it was trained on. Where these were
@@ -229,14 +229,6 @@ class Model:
     columns: tuple[str, ...] | None = None
     compaction: Compaction | None = None
     encoding: Encoding | None = None
-
-    def __repr__(self) -> str:
-        """Its layers and sizes, and where it comes from."""
-        return shortened(self._summary, self._lines())
-
-    def _repr_html_(self) -> str:
-        """The same for a notebook."""
-        return as_html(self._summary, self._lines())
 
     @property
     def _summary(self) -> str:

@@ -36,7 +36,7 @@ from aes_lipi.results.trial_files import (
     committed_content,
     stored_marker,
 )
-from aes_lipi.summaries import as_html, shortened
+from aes_lipi.summaries import Summarised
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,8 +50,8 @@ _SCHEMAS = {"trials": trials_schema, "generations": generations_schema}
 _MALFORMED = (pa.ArrowException, OSError, LookupError, ValueError, RecursionError)
 
 
-@dataclass(frozen=True)
-class Results:
+@dataclass(frozen=True, repr=False)
+class Results(Summarised):
     """The committed trials of a study.
 
     Attributes:
@@ -66,14 +66,6 @@ class Results:
     generations: pd.DataFrame
     failures: pd.DataFrame
     skipped: tuple[str, ...] = ()
-
-    def __repr__(self) -> str:
-        """How many trials there are, and a line for each of the first variants."""
-        return shortened(self._summary, self._lines())
-
-    def _repr_html_(self) -> str:
-        """The same for a notebook."""
-        return as_html(self._summary, self._lines())
 
     @property
     def _summary(self) -> str:

@@ -14,6 +14,7 @@ from aes_lipi.errors import UserError
 from aes_lipi.execution import run
 from aes_lipi.execution.messages import (
     Checkpointed,
+    Computed,
     Event,
     Failed,
     Heard,
@@ -30,6 +31,7 @@ from aes_lipi.execution.run import progress_of, published
 from aes_lipi.execution.study import SETTLED_AFTER_S, StudyState, TrialProgress
 from aes_lipi.results.description import Progress, read_progress
 from aes_lipi.results.store import ResultStore
+from aes_lipi.results.trial_files import TrialFiles
 
 STUDY = tiny_study(trials=2)
 JOBS = jobs_of(STUDY)
@@ -81,6 +83,17 @@ def test_the_speed_is_of_what_this_run_did() -> None:
     assert later.seconds_left == EPOCHS * 2 * SETTLED_AFTER_S
     state.handle(Started(FIRST, 0), 1.0)
     assert progress_of(state, TOKEN, 2 * SETTLED_AFTER_S).generations_per_second is None
+
+
+@pytest.mark.parametrize(("epochs_run", "ran"), [(2, 2), (None, EPOCHS)])
+def test_generations_that_an_early_stop_spared_make_nothing_faster(
+    epochs_run: int | None, ran: int
+) -> None:
+    files = TrialFiles(b"", b"", b"")
+    ended = Heard(FIRST, Computed(files, epochs_run)), Written(FIRST, None)
+    now = progress_of(a_state(Started(FIRST, 0), Heard(FIRST, Reached(1)), *ended), TOKEN, 5.0)
+    assert now.generations_per_second == ran / 5.0
+    assert now.generations_left == EPOCHS
 
 
 @pytest.fixture
