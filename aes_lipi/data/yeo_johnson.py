@@ -14,6 +14,9 @@ import numpy as np
 
 from aes_lipi.arrays import Float64
 
+_IN_CACHE = 2**14
+"""Values that are transformed at a time: what they need on the way stays in a processor's cache."""
+
 MOST = 5.0
 """Powers lie between this and its opposite; beyond, a column is all but one value."""
 
@@ -32,6 +35,9 @@ def transformed(x: Float64, power: Float64) -> Float64:
     Returns:
         the same shape; infinite where float64 cannot hold it.
     """
+    if x.ndim == 2 and len(x) > 1 and x.size > _IN_CACHE:
+        parts = np.array_split(x, min(len(x), -(-x.size // _IN_CACHE)))
+        return np.concatenate([transformed(part, power) for part in parts])
     positive = x >= 0
     exponent = np.where(positive, power, 2.0 - power)
     with np.errstate(over="ignore", invalid="ignore"):

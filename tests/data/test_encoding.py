@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from own_tables import load_file, penguins
 
@@ -22,13 +24,27 @@ ENCODED = (
 WHOLE: dict[str, Any] = {"scale": "minmax", "one_hot": True, "impute": "median"}
 
 
-@pytest.fixture(params=["csv", "parquet", "parquet with categories", "csv with semicolons"])
+@pytest.fixture(
+    params=[
+        *("csv", "csv with semicolons"),
+        *("parquet", "parquet with categories", "parquet with large_string"),
+        "parquet with string_view",
+    ]
+)
 def written(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     table, kind = penguins(), str(request.param)
     path = tmp_path / f"penguins.{kind.partition(' ')[0]}"
     if kind == "parquet with categories":
         table = table.astype({"island": "category", "species": "category"})
-    if path.suffix == ".parquet":
+    if kind.partition(" with ")[2] in ("large_string", "string_view"):
+        of_text = pa.large_string() if "large" in kind else pa.string_view()
+        arrow = pa.Table.from_pandas(table)
+        fields = [
+            pa.field(each.name, of_text) if pa.types.is_large_string(each.type) else each
+            for each in arrow.schema
+        ]
+        pq.write_table(arrow.cast(pa.schema(fields)), path)
+    elif path.suffix == ".parquet":
         table.to_parquet(path)
     else:
         table.to_csv(path, index=False, sep=";" if kind.endswith("semicolons") else ",")

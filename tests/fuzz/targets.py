@@ -31,7 +31,10 @@ from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
 from aes_lipi.autoencoders.network import Network, Pair
 from aes_lipi.config import StudyFile, Variant, list_presets, load_study_file, resolve_study
 from aes_lipi.config.presets import presets_directory
+from aes_lipi.data.encoding import Column, Encoding
+from aes_lipi.data.fitting import learn_scaling
 from aes_lipi.data.scaling import Scaling
+from aes_lipi.data.source import array_source
 from aes_lipi.errors import UserError
 from aes_lipi.models import Model, Place, load_recorded, read_model
 from aes_lipi.models.files import model_bytes, sealed
@@ -138,6 +141,13 @@ def model_files() -> list[bytes]:
             "minmax", np.array([0.0, -5.0, 1e9, 0.0]), np.array([1.0, 5.0, 1e9, 1e-9])
         )
         own = replace(model, scaling=scaling, columns=("a", "b", "c", "d"))
+        text = Column("t", ("x", "y"))
+        power = learn_scaling(array_source("x", rng.normal(size=(9, 4))), kind="power")
+        ranked = learn_scaling(array_source("x", rng.normal(size=(9, 4))), kind="quantile")
+        encoded = Encoding((Column("a", fill=0.5), text, Column("b", fill=1.0)), fills=True)
+        files.append(model_bytes(replace(model, scaling=ranked)))
+        whole = replace(model, scaling=power, encoding=encoded, columns=encoded.names)
+        files.append(model_bytes(whole))
         recorded = {Place(t, 0): pair for t in range(2)}
         files += [model_bytes(model), model_bytes(own, recorded), model_bytes(own.compacted())]
     return files
@@ -221,7 +231,8 @@ def model_target() -> Target:
     def read(content: bytes) -> None:
         path.write_bytes(content)
         model = read_model(path)
-        model.score(np.zeros((2, model.architecture.n_dim), np.float32))
+        with np.errstate(all="ignore"):  # of weights beyond all measure
+            model.score(np.zeros((2, model.architecture.n_dim), np.float32))
         load_recorded(path, Place(1, 0)).compacted()
 
     def mutate(content: bytes, rng: random.Random) -> bytes:
