@@ -54,7 +54,7 @@ def cells_of(state: TrialState[Held]) -> list[Cell]:
 def records_of(state: TrialState[Held]) -> list[Record]:
     """All records in order, without times."""
     ordered = sorted(state.records, key=in_order)
-    return [dataclasses.replace(record, wall_time_s=0.0) for record in ordered]
+    return [dataclasses.replace(record, wall_time_s=0.0, cpu_time_s=0.0) for record in ordered]
 
 
 def with_cells(state: TrialState[Held], cells: dict[int, Cell]) -> TrialState[Held]:

@@ -21,7 +21,9 @@ from aes_lipi.results.object_storage import open_storage
 from aes_lipi.results.reading import load_results
 from aes_lipi.results.trial_files import CHECKPOINTS, FOLDERS, TrialId
 
-TIMING_COLUMNS = ("wall_time_s", "started_at", "host", "processor")
+TIMING_COLUMNS = (
+    *("wall_time_s", "cpu_time_s", "pca_cpu_time_s", "started_at", "host", "processor"),
+)
 """Columns that say when, where and how long: all that may differ between runs of the same study."""
 
 

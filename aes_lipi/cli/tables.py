@@ -99,11 +99,32 @@ def print_summary(study: Study, location: str | Path, summary: Summary) -> None:
     output.print(table)
     if marked:
         say("* of the cell chosen on these test rows; valid.: of the one chosen on validation rows")
+    _print_baselines(study, results.trials)
     if summary.failed:
         say(f"{summary.failed} trials failed: see {place_of(location)}/failures (--retry_failed)")
     for line in results.skipped:
         say(line)
     say(f"results: {place_of(location)}")
+
+
+def _print_baselines(study: Study, trials: pd.DataFrame) -> None:
+    """The models of a user's own data beside the constant, PCA and a plain network."""
+    from aes_lipi.analysis.baselines import HEAD, baseline_remarks, contenders  # noqa: PLC0415 - pandas
+
+    labels = {variant.id: study.label(variant) for variant in study.variants}
+    found = contenders(trials, labels)
+    if not found:
+        return
+    title = "on test rows, scaled: medians over trials; processor seconds of all"
+    table = Table(title=title, title_justify="left")
+    table.add_column("model", min_width=12, overflow="fold")
+    for heading in HEAD:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for each in found:
+        table.add_row(cell(each.name), *each.cells)
+    console().print(table)
+    for line in baseline_remarks(trials, labels):
+        say(line)
 
 
 def print_status(status: Status) -> None:

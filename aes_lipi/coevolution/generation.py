@@ -58,7 +58,7 @@ schedules) are settings."""
 
 
 def generation(tasks: Sequence[Task]) -> list[tuple[Cell, Record] | DivergenceError]:
-    """One generation of a stack of cells, a pure function but for `wall_time_s`.
+    """One generation of a stack of cells, a pure function but for what time it took.
 
     Args:
         tasks: cells that do not depend on each other, and whose setups have the same engine.
@@ -67,7 +67,8 @@ def generation(tasks: Sequence[Task]) -> list[tuple[Cell, Record] | DivergenceEr
         per task the cell's new state and its record, or why its trial is given up. The time of a
         stack is shared out evenly.
     """
-    started, engine = time.perf_counter(), tasks[0].setup.engine
+    engine = tasks[0].setup.engine
+    started, cpu_started = time.perf_counter(), time.process_time()
     batches = [task.batch(Purpose.SELECTION_BATCH) for task in tasks]
     neighbourhoods = [
         _every_pair(task.neighbourhood, batch) for task, batch in zip(tasks, batches, strict=True)
@@ -85,10 +86,11 @@ def generation(tasks: Sequence[Task]) -> list[tuple[Cell, Record] | DivergenceEr
     offspring = _pruned(offspring, [not was for was in early], engine)
     outcomes = recorded([caught(each) for each in offspring], engine)
     elapsed = (time.perf_counter() - started) / len(tasks)
+    cpu_s = (time.process_time() - cpu_started) / len(tasks)
     return [
         each
         if isinstance(each, DivergenceError)
-        else (_carried(each[0]), replace(each[1], wall_time_s=elapsed))
+        else (_carried(each[0]), replace(each[1], wall_time_s=elapsed, cpu_time_s=cpu_s))
         for each in outcomes
     ]
 

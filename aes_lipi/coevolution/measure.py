@@ -264,5 +264,6 @@ def _record(offspring: Offspring, test_loss: float | None, quality: _Quality) ->
         centre=_centre(offspring),
         diverged=offspring.diverged,
         wall_time_s=0.0,
+        cpu_time_s=0.0,
         **vars(quality),
     )

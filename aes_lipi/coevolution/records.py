@@ -34,7 +34,8 @@ class Record:
     `centre` holds the new centre's weights, where the study stores those of recorded, or of all,
     generations: float32, little-endian, the encoder's and then the decoder's. Where a generation
     `diverged`, its plan and losses are as they were, and winner, sizes and measures are of the
-    state that the cell kept.
+    state that the cell kept. `cpu_time_s` are processor seconds, where `wall_time_s` passed by the
+    clock.
     """
 
     trial: int
@@ -70,6 +71,7 @@ class Record:
     centre: bytes | None
     diverged: bool
     wall_time_s: float
+    cpu_time_s: float
 
 
 def in_order(record: Record) -> tuple[int, int]:

@@ -11,10 +11,18 @@ import numpy.typing as npt
 
 from aes_lipi.arrays import Float32
 from aes_lipi.autoencoders.network import Pair
+from aes_lipi.coevolution.baselines import (
+    BaselineMeasures,
+    ColumnMeasures,
+    Reconstruct,
+    column_errors,
+    column_measures,
+)
 from aes_lipi.coevolution.measure import capacity, capacity_published
 from aes_lipi.coevolution.records import Record
 from aes_lipi.coevolution.state import Cell, NetworkState, Setup, TrialState
 from aes_lipi.coevolution.stopping import ending_of
+from aes_lipi.data.dataset import Split
 from aes_lipi.engine.protocol import ActivationsTask, Measure
 
 Number = TypeVar("Number", int, float)
@@ -49,6 +57,7 @@ class TrialResult:
     best on the validation rows, where `best_cell` may have been chosen on test rows. All are of the
     generation `best_generation`, which is the last of the `epochs_run` that the trial ran before it
     `stopped` unless there is patience.
+    `columns` and `baselines` are of data of one's own.
     """
 
     best_cell: int
@@ -75,6 +84,8 @@ class TrialResult:
     stopped: str
     best_generation: int
     retrieval: RetrievalMeasures | None
+    columns: ColumnMeasures | None
+    baselines: BaselineMeasures | None
 
 
 def pairs_of(
@@ -145,8 +156,34 @@ def judge(
         n_diverged=sum(each.diverged for each in records),
         **vars(ending),
         retrieval=retrieval_measures(pair, setup) if wanted else None,
+        columns=None if setup.baselines is None else _column_measures(pair, setup),
+        baselines=None if setup.baselines is None else setup.baselines(),
     )
     return result, pairs
+
+
+def _column_measures(pair: Pair, setup: Setup) -> ColumnMeasures:
+    """How well a pair does over the columns."""
+    return column_measures(
+        column_errors(setup.dataset.test, _reconstructing(pair, setup, "test")),
+        column_errors(setup.dataset.validation, _reconstructing(pair, setup, "validation")),
+    )
+
+
+def _reconstructing(pair: Pair, setup: Setup, split: Split) -> Reconstruct:
+    """What gives a pair's reconstructions of rows of a split, by the engine."""
+    from aes_lipi.engine.dense.activations import sigmoid  # noqa: PLC0415 - loads numba
+
+    decoder, n_rows = setup.architecture.decoder, len(setup.dataset.split(split))
+    output, is_sigmoid = decoder.node_slices()[-1], decoder.layers[-1].activation == "sigmoid"
+
+    def reconstruct(part: slice) -> Float32:
+        rows = np.arange(n_rows, dtype=np.int32)[part]
+        seen = setup.engine.activations([ActivationsTask(pair, rows, split)])[0]
+        made: Float32 = seen.decoder[:, output]
+        return sigmoid(made) if is_sigmoid else made
+
+    return reconstruct
 
 
 def final_cell(pairs: Sequence[Pair], setup: Setup) -> int:

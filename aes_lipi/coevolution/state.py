@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.network import ActivationStatistics, Network, Pair
+from aes_lipi.coevolution.baselines import BaselineMeasures
 from aes_lipi.coevolution.records import Record, RecordLog
 from aes_lipi.coevolution.stopping import LossWatch
 from aes_lipi.config import Variant
@@ -49,6 +50,7 @@ class Setup:
         warm_start: trained pairs to start from, if any; cell i takes number i modulo their number.
         metrics: a user's measures of a pair, in the order of the variant.
         principal: of the training rows, where the cells start from their PCA.
+        baselines: measures them when it is first called; None for data that are made here.
     """
 
     variant: Variant
@@ -58,6 +60,7 @@ class Setup:
     warm_start: Sequence[Pair] = ()
     metrics: tuple[Callable[[Pair], float], ...] = ()
     principal: PrincipalAxes | None = None
+    baselines: Callable[[], BaselineMeasures] | None = None
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import socket
 import traceback
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ from aes_lipi.engine.protocol import Engine
 from aes_lipi.errors import without_folders
 from aes_lipi.execution.messages import Computed, Failed, Job
 from aes_lipi.models import Model, Place, describe_layers, model_bytes
-from aes_lipi.results.schema import METRICS, WEIGHTS, metric_values, settings_row
+from aes_lipi.results.schema import METRICS, NESTED, WEIGHTS, metric_values, settings_row
 from aes_lipi.results.trial_files import trial_files
 
 
@@ -46,7 +47,11 @@ def conclude(
     """
     records = sorted(last.records, key=in_order)
     result, pairs = judge(last, records, setup)
-    row = _trial_row(job, setup, result) | {"wall_time_s": wall_time_s, "started_at": started_at}
+    row = _trial_row(job, setup, result) | {
+        "wall_time_s": wall_time_s,
+        "cpu_time_s": math.fsum(record.cpu_time_s for record in records),
+        "started_at": started_at,
+    }
     generations = [
         {
             "variant_name": job.label,
@@ -136,13 +141,12 @@ def _identity(job: Job) -> dict[str, Any]:
 
 
 def _trial_row(job: Job, setup: Setup, result: TrialResult) -> dict[str, Any]:
-    results = _fields(result)
-    retrieval = results.pop("retrieval")
+    parts = [getattr(result, name) for name in NESTED]
     return {
         **_identity(job),
         "architecture": describe_layers(setup.architecture),
-        **results,
-        **(_fields(retrieval) if retrieval else {}),
+        **_fields(result, tuple(NESTED)),
+        **{k: v for part in parts if part is not None for k, v in _fields(part).items()},
         "engine_used": setup.engine.name,
         "device_used": setup.engine.device,
         "aes_lipi_version": __version__,

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import IO
 
@@ -26,6 +28,7 @@ from aes_lipi.autoencoders.environments import (
 )
 from aes_lipi.autoencoders.linear_start import check_linear_start
 from aes_lipi.autoencoders.network import Pair
+from aes_lipi.coevolution.baselines import BaselineMeasures, baseline_measures
 from aes_lipi.coevolution.state import Setup
 from aes_lipi.config import Study, Variant, scale_range
 from aes_lipi.data.dataset import Dataset
@@ -238,7 +241,7 @@ _cache = SetupCache()
 """Of this process."""
 
 
-def _setup(variant: Variant, dataset: Dataset, others: Iterable[Setup]) -> Setup:
+def _setup(variant: Variant, dataset: Dataset, others: Collection[Setup]) -> Setup:
     """What a variant's trials share, with the engine of another setup if it can serve."""
     check_same_plugins(variant)
     architecture = architecture_of(variant, dataset.n_dim)
@@ -249,7 +252,31 @@ def _setup(variant: Variant, dataset: Dataset, others: Iterable[Setup]) -> Setup
         from aes_lipi.engine.dense.principal import principal_axes  # noqa: PLC0415 - loads numba
 
         principal = principal_axes(dataset.train, architecture.latent_size)
-    return Setup(variant, architecture, dataset, engine, metrics=metrics, principal=principal)
+    return Setup(
+        *(variant, architecture, dataset, engine),
+        metrics=metrics,
+        principal=principal,
+        baselines=_baselines(variant, architecture.latent_size, dataset, others),
+    )
+
+
+def _baselines(
+    variant: Variant, code: int, dataset: Dataset, others: Iterable[Setup]
+) -> Callable[[], BaselineMeasures] | None:
+    """What measures the baselines of data of a user's, once for all who ask for it."""
+    if variant.n_dim is not None:
+        return None
+    for other in others:
+        same = other.dataset is dataset and other.architecture.latent_size == code
+        if same and other.baselines is not None:
+            return other.baselines
+    return cache(partial(_timed_baselines, dataset, code))
+
+
+def _timed_baselines(dataset: Dataset, code: int) -> BaselineMeasures:
+    started = time.process_time()
+    measures = baseline_measures(dataset, code)
+    return replace(measures, pca_cpu_time_s=time.process_time() - started)
 
 
 def _engine(

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from aes_lipi.coevolution.baselines import BaselineMeasures, ColumnMeasures
 from aes_lipi.coevolution.records import Record
 from aes_lipi.coevolution.result import RetrievalMeasures, TrialResult
 from aes_lipi.config import Variant
@@ -20,6 +21,13 @@ WEIGHTS = ("centre",)
 
 METRICS = ("metrics",)
 """Fields of a record that have columns of their own, one for each metric of a user's."""
+
+NESTED = {
+    "retrieval": RetrievalMeasures,
+    "columns": ColumnMeasures,
+    "baselines": BaselineMeasures,
+}
+"""Parts of a result that not every trial has; their fields are columns of the trials."""
 
 _ARROW_TYPES: dict[Any, pa.DataType] = {
     bool: pa.bool_(),
@@ -65,8 +73,8 @@ def trials_schema() -> pa.Schema:
             *_identity_fields(),
             *_settings_fields(),
             pa.field("architecture", pa.string()),
-            *_dataclass_fields(TrialResult, leave_out=("retrieval",)),
-            *_dataclass_fields(RetrievalMeasures),
+            *_dataclass_fields(TrialResult, leave_out=tuple(NESTED)),
+            *(field for table in NESTED.values() for field in _dataclass_fields(table)),
             *_run_fields(),
         ]
     )
@@ -107,6 +115,7 @@ def _run_fields() -> list[pa.Field]:
         pa.field("numpy_version", pa.string()),
         pa.field("torch_version", pa.string()),
         pa.field("wall_time_s", pa.float64()),
+        pa.field("cpu_time_s", pa.float64()),
         pa.field("started_at", pa.timestamp("us", tz="UTC")),
         pa.field("host", pa.string()),
         pa.field("processor", pa.string()),

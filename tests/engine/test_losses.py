@@ -20,6 +20,7 @@ from aes_lipi.autoencoders.network import Network, Pair
 from aes_lipi.config.variant import HiddenActivation, LossName, OutputActivation
 from aes_lipi.engine.auto import choose_engine, engine_name
 from aes_lipi.engine.dense import DenseEngine, fits
+from aes_lipi.engine.dense.activations import sigmoid
 from aes_lipi.engine.protocol import ActivationsTask, EvaluateTask, Measure, TrainTask
 from aes_lipi.engine.torch import TorchEngine
 from aes_lipi.engine.torch.gradients import (
@@ -307,3 +308,9 @@ def test_fields_replace_the_environment_s_own() -> None:
     assert architecture.loss == "huber"
     assert [layer.activation for layer in layers] == ["tanh"] * (len(layers) - 1) + ["linear"]
     assert architecture_of(tiny_variant(), 6).loss == "l1"
+
+
+def test_a_sigmoid_of_values_far_from_zero_and_near_it() -> None:
+    sums = np.linspace(-80, 80, 5001, dtype=np.float32).reshape(3, -1)
+    expected = 1 / (1 + np.exp(-sums.astype(np.float64)))
+    np.testing.assert_allclose(sigmoid(sums), expected, rtol=1e-6, atol=1e-25)

@@ -15,7 +15,7 @@ import numpy as np
 from aes_lipi.arrays import Float32
 from aes_lipi.autoencoders.network import LEAK, Activation
 from aes_lipi.engine.dense.products import ONE, ZERO
-from aes_lipi.engine.dense.target import exact, part
+from aes_lipi.engine.dense.target import entry_point, exact, part
 
 _LINEAR, _RELU, _LEAKY_RELU, _TANH, _GELU = range(5)
 HIDDEN: Mapping[Activation, int] = {
@@ -56,6 +56,20 @@ def exponential(x: Any) -> Any:
     p = (high * q + middle) * q + low
     power = np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
     return (p * q + (r + ONE)) * power
+
+
+def sigmoid(sums: Float32) -> Float32:
+    """What a sigmoid makes of the sums before it, of any shape."""
+    out = np.array(sums, dtype=np.float32, order="C")
+    put_through_sigmoid(out.reshape(-1))
+    return out
+
+
+@entry_point
+def put_through_sigmoid(z: Float32) -> None:
+    """Put values through a sigmoid, in place."""
+    for i in range(z.size):
+        z[i] = ONE / (ONE + exponential(between(-z[i], -SURE, SURE)))
 
 
 @exact

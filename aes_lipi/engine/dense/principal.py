@@ -40,6 +40,15 @@ class PrincipalAxes:
     axes: Float64
     variances: Float64
 
+    def reconstruct(self, rows: Float32) -> Float64:
+        """The nearest points to rows in the plane of the axes, shape (rows, columns)."""
+        made = np.empty(rows.shape)
+        block = max(1, _AT_ONCE // self.axes.size)
+        for start in range(0, len(rows), block):
+            part = slice(start, start + block)
+            project(rows[part], self.mean, self.axes, made[part])
+        return made
+
 
 def principal_axes(rows: Float32, number: int) -> PrincipalAxes:
     """The leading principal axes of rows.
@@ -98,6 +107,21 @@ def add_products(rows: Float32, mean: Float64, products: Float64) -> None:
             if differs[i] != 0.0:
                 for j in range(n):
                     products[i, j] += differs[i] * differs[j]
+
+
+@entry_point
+def project(rows: Float32, mean: Float64, axes: Float64, made: Float64) -> None:
+    """Project rows onto the plane of the axes through the mean."""
+    n_axes, n = axes.shape
+    for s in range(rows.shape[0]):
+        for i in range(n):
+            made[s, i] = mean[i]
+        for k in range(n_axes):
+            code = 0.0
+            for i in range(n):
+                code += (np.float64(rows[s, i]) - mean[i]) * axes[k, i]
+            for i in range(n):
+                made[s, i] += code * axes[k, i]
 
 
 @entry_point

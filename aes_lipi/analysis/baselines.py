@@ -1,0 +1,166 @@
+"""Models of one's own data beside what needs no study: the constant, PCA, and a plain network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+_REMEDIES = ("--initial_weights pca --output_activation linear", "more --epochs")
+
+_DATA = ("constant_mse", "pca_mse", "pca_n_parameters")
+"""Trials of the same data and width of code agree in these."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """What is known of a way to encode a table, on its test rows.
+
+    Attributes:
+        name: of it.
+        l1: mean absolute error, of scaled columns.
+        mse: mean squared error, of scaled columns.
+        r2: median of the columns that vary.
+        n_unlearnt: columns that vary and have an R2 below 0.1.
+        n_parameters: what it takes to encode and decode.
+        cpu_s: processor seconds that it took, all trials together.
+        n_trials: of which the other values are medians; None of what no trial made.
+    """
+
+    name: str
+    l1: float
+    mse: float
+    r2: float
+    n_unlearnt: float
+    n_parameters: float
+    cpu_s: float
+    n_trials: int | None = None
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """Its values as texts, in the order of `HEAD` but for the name; a dash where unknown."""
+        return (
+            *(_short(value) for value in (self.l1, self.mse)),
+            "–" if math.isnan(self.r2) else f"{self.r2:.3f}",
+            *(_count(value) for value in (self.n_unlearnt, self.n_parameters)),
+            "–" if math.isnan(self.cpu_s) else f"{self.cpu_s:.1f}",
+        )
+
+
+HEAD = ("L1", "MSE", "R2", "not learnt", "parameters", "processor s")
+"""What `Contender.cells` are of."""
+
+
+def contenders(trials: pd.DataFrame, labels: Mapping[str, str]) -> list[Contender]:
+    """The variants of a study of one's own data, and after them what each is to beat.
+
+    Args:
+        trials: a row per trial, of any variants and data.
+        labels: of the variants to show, by id.
+
+    Returns:
+        the variants by label, then constant and PCA of each data set and width of code; none where
+        baselines were not measured.
+    """
+    known = _measured(trials, labels)
+    found = [_of_variant(labels[str(v)], rows) for v, rows in known.groupby("variant", sort=False)]
+    groups = known.groupby(list(_DATA), dropna=False, sort=False)
+    for _, rows in groups:
+        names = dict.fromkeys(labels[variant] for variant in rows["variant"])
+        whose = f" ({'; '.join(names)})" if len(groups) > 1 else ""
+        found += _of_baselines(rows.iloc[0].to_dict(), whose)
+    return found
+
+
+def _measured(trials: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
+    """The trials beside which baselines were measured, in the order of the labels."""
+    places = {variant: place for place, variant in enumerate(labels)}
+    known = trials[trials["constant_mse"].notna() & trials["variant"].isin(list(labels))]
+    return known.sort_values("variant", key=lambda ids: ids.map(places), kind="stable")
+
+
+def _of_variant(label: str, rows: pd.DataFrame) -> Contender:
+    size = rows["n_compact"].fillna(rows["n_parameters"])
+    return Contender(
+        label,
+        l1=_median(rows["test_L1"]),
+        mse=_median(rows["test_mse"]),
+        r2=_median(rows["test_r2_median"]),
+        n_unlearnt=_median(rows["n_unlearnt"]),
+        n_parameters=_median(size),
+        cpu_s=float(rows["cpu_time_s"].sum(min_count=1)),
+        n_trials=len(rows),
+    )
+
+
+def _median(values: pd.Series[Any]) -> float:
+    return float(values.astype("float64").median())
+
+
+def _of_baselines(row: Mapping[Hashable, Any], whose: str) -> list[Contender]:
+    """Constant and PCA as a trial has them."""
+    n_dim = float(str(row["architecture"]).split("-")[0])
+    nan = float("nan")
+    constant = Contender(
+        f"constant{whose}",
+        _number(row["constant_L1"]),
+        _number(row["constant_mse"]),
+        0.0,
+        _number(row["n_varying"]),
+        n_dim,
+        nan,
+    )
+    if math.isnan(_number(row["pca_mse"])):
+        return [constant]
+    pca = Contender(
+        f"PCA of the same code{whose}",
+        _number(row["pca_L1"]),
+        _number(row["pca_mse"]),
+        _number(row["pca_r2_median"]),
+        _number(row["pca_n_unlearnt"]),
+        _number(row["pca_n_parameters"]),
+        _number(row["pca_cpu_time_s"]),
+    )
+    return [constant, pca]
+
+
+def _number(value: object) -> float:
+    return float("nan") if value is None or pd.isna(value) else float(str(value))  # type: ignore[call-overload]
+
+
+def baseline_remarks(trials: pd.DataFrame, labels: Mapping[str, str]) -> list[str]:
+    """What there is to say of a study's models beside their baselines.
+
+    Args:
+        trials: as for `contenders`.
+        labels: as for `contenders`.
+    """
+    lines: list[str] = []
+    for _, rows in _measured(trials, labels).groupby(list(_DATA), dropna=False, sort=False):
+        chosen = rows.sort_values(["validation_L1", "mean_L1"], kind="stable").iloc[0]
+        lines += _beaten_by_pca(f"{labels[chosen['variant']]}, trial {chosen['trial']}", chosen)
+    return lines
+
+
+def _beaten_by_pca(name: str, row: Any) -> Iterable[str]:
+    """That PCA is better on validation rows, if so, and the remedy."""
+    mse, pca = _number(row["validation_mse"]), _number(row["pca_validation_mse"])
+    if not mse > pca:
+        return []
+    remedies = _REMEDIES[1:] if row["initial_weights"] == "pca" else _REMEDIES
+    return [
+        f"PCA of the same code is better than the chosen model ({name}): MSE {_short(pca)} on "
+        f"validation rows, not {_short(mse)}; try {', or '.join(remedies)}"
+    ]
+
+
+def _short(value: float) -> str:
+    """A loss in three digits."""
+    return "–" if math.isnan(value) else f"{value:.3g}"
+
+
+def _count(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:,.0f}"

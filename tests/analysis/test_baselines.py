@@ -1,0 +1,127 @@
+"""Models of one's own table beside the constant and PCA: in the results, and in what is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from own_tables import own_data, write_table
+from studies import run_study
+
+from aes_lipi.analysis.baselines import baseline_remarks, contenders
+from aes_lipi.cli.tables import print_summary
+from aes_lipi.config import Study
+from aes_lipi.data import load_dataset
+from aes_lipi.execution.inputs import with_digests
+from aes_lipi.execution.run import Summary
+from aes_lipi.models import read_model
+from aes_lipi.results.reading import load_results
+
+FIXTURES = Path(__file__).parent.parent / "fixtures"
+MEASURED = ["validation_mse", "test_r2_median", "n_unlearnt", "pca_mse", "constant_L1"]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """Of a table whose columns follow from two numbers, but for a constant one."""
+    path = tmp_path_factory.mktemp("table") / "own.parquet"
+    write_table(path)
+    return with_digests(own_data(path, latent_size=2))
+
+
+@pytest.fixture(scope="module")
+def folder(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("results")
+    run_study(study, folder)
+    return folder
+
+
+def labels_of(study: Study) -> dict[str, str]:
+    return {variant.id: study.label(variant) for variant in study.variants}
+
+
+def test_a_trial_has_the_errors_of_its_model(study: Study, folder: Path) -> None:
+    data = load_dataset(study.variants[0])
+    for _, row in load_results(folder, ["trials"]).trials.iterrows():
+        path = folder / f"models/variant={row['variant']}/trial={row['trial']:04d}.safetensors"
+        model = read_model(path)
+        made = [
+            model.architecture.decode(
+                model.pair.decoder.genome, model.architecture.encode(model.pair.encoder.genome, x)
+            )
+            for x in (data.test, data.validation)
+        ]
+        varies = np.ptp(data.test, axis=0) > 0
+        errors = (data.test - made[0])[:, varies]
+        r2 = 1 - (errors**2).mean(axis=0) / data.test[:, varies].var(axis=0)
+        assert row["n_varying"] == varies.sum() == 6
+        assert row["test_r2_median"] == pytest.approx(np.median(r2), rel=1e-4)
+        assert row["n_unlearnt"] == (r2 < 0.1).sum()
+        assert row["validation_mse"] == pytest.approx(((data.validation - made[1]) ** 2).mean())
+        assert row["pca_n_unlearnt"] == 0
+        assert row["pca_mse"] < 1e-9
+        assert row["pca_cpu_time_s"] >= 0
+
+
+def test_processor_seconds_are_those_of_all_generations(folder: Path) -> None:
+    results = load_results(folder)
+    known = results.generations.groupby(["variant", "trial"])["cpu_time_s"].sum()
+    told = results.trials.set_index(["variant", "trial"])["cpu_time_s"]
+    assert (told > 0).all()
+    np.testing.assert_allclose(told, known[told.index])
+
+
+def test_variants_stand_above_constant_and_pca(study: Study, folder: Path) -> None:
+    trials = load_results(folder, ["trials"]).trials
+    found = contenders(trials, labels_of(study))
+    names = [*labels_of(study).values(), "constant", "PCA of the same code"]
+    assert [each.name for each in found] == names
+    one = trials[trials["variant"] == study.variants[1].id]
+    assert found[1].mse == pytest.approx(one["test_mse"].median())
+    assert found[1].n_parameters == one["n_compact"].median()
+    assert found[1].cpu_s == pytest.approx(one["cpu_time_s"].sum())
+    assert (found[2].n_unlearnt, found[2].n_parameters) == (6, 7)
+    assert found[3].n_parameters == 7 * 5
+
+
+def test_codes_of_several_widths_have_a_pca_each(study: Study, folder: Path) -> None:
+    trials = load_results(folder, ["trials"]).trials
+    other = trials["variant"] == study.variants[1].id
+    trials.loc[other, ["pca_mse", "pca_n_parameters"]] = [0.5, 21]
+    first, second = labels_of(study).values()
+    names = [each.name for each in contenders(trials, labels_of(study))[2:]]
+    assert names == [
+        *(f"constant ({first})", f"PCA of the same code ({first})"),
+        *(f"constant ({second})", f"PCA of the same code ({second})"),
+    ]
+
+
+def test_a_model_worse_than_pca_is_told_with_the_remedy(study: Study, folder: Path) -> None:
+    trials = load_results(folder, ["trials"]).trials
+    [line] = baseline_remarks(trials, labels_of(study))
+    best = trials.sort_values("validation_L1").iloc[0]
+    assert line.startswith("PCA of the same code is better than the chosen model (")
+    assert f"trial {best['trial']})" in line
+    assert line.endswith("try --initial_weights pca --output_activation linear, or more --epochs")
+    [line] = baseline_remarks(trials.assign(initial_weights="pca"), labels_of(study))
+    assert line.endswith("; try more --epochs")
+    assert baseline_remarks(trials.assign(pca_validation_mse=1.0), labels_of(study)) == []
+    assert baseline_remarks(trials.assign(pca_validation_mse=None), labels_of(study)) == []
+
+
+def test_the_closing_table_shows_them(
+    study: Study, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_summary(study, folder, Summary(4, 0))
+    text = capsys.readouterr().out
+    for name in ("not learnt", "processor s", "constant", "PCA of the same code is better"):
+        assert name in text
+
+
+def test_earlier_versions_have_none() -> None:
+    trials = load_results(FIXTURES / "study-bd0f917", ["trials"]).trials
+    assert trials[[*MEASURED, "cpu_time_s"]].isna().all(axis=None)
+    named = dict(zip(trials["variant"], trials["variant_name"], strict=True))
+    assert contenders(trials, named) == []
+    assert baseline_remarks(trials, named) == []
