@@ -27,12 +27,12 @@ from aes_lipi.results.trial_files import TrialId
 
 CANDIDATE_COLUMNS = (
     *("variant", "label", "trial", "generation", "cell", "n_parameters", "n_compact"),
-    *("capacity", "compact_share", "validation_L1", "test_L1"),
+    *("capacity", "compact_share", "validation_loss", "validation_L1", "test_L1"),
 )
 """Of the table of candidates."""
 
 _KEYS = ("generation", "cell")
-_MEASURES = ("n_compact", "capacity", "validation_L1", "test_L1")
+_MEASURES = ("n_compact", "capacity", "validation_loss", "validation_L1", "test_L1")
 _NAMES = ("study", "variant_name", "n_parameters")
 
 
@@ -42,7 +42,8 @@ def read_candidates(
     """Every cell of every recorded generation of a study's committed trials.
 
     A candidate is what could be taken for the study's answer. Choose among them by
-    `validation_L1`; what the choice is worth is then told by `test_L1`.
+    `validation_loss`, or by `validation_L1` where they were trained on different losses; what the
+    choice is worth is then told by `test_L1`.
 
     Args:
         location: the study's output folder, or its address, as in `s3://bucket/results`.
@@ -54,9 +55,9 @@ def read_candidates(
         `variant` and `label` (categories, in the order of the study), `trial`, `generation`,
         `cell`, `n_parameters`, `n_compact` (those left when what pruning made dead is taken out),
         `capacity` (the share that is not zero), `compact_share` (n_compact / n_parameters),
-        `validation_L1` and `test_L1`. Left out are generations that were not recorded, losses that
-        are not finite, and trials whose files are damaged. A study from before these columns has
-        no candidates.
+        `validation_loss` (of what was trained on), `validation_L1` and `test_L1`. Left out are
+        generations that were not recorded, losses that are not finite, and trials whose files are
+        damaged. A study from before these columns has no candidates.
 
     Raises:
         UserError: the place holds no study (give its --output_dir), refuses to be read, or has no
@@ -158,6 +159,9 @@ def _recorded(table: pa.Table, n_parameters: int) -> TrialRows:
         ValueError: a row is of no generation or of no cell.
     """
     rows = trial_rows(table, _MEASURES, sizes_of(None, n_parameters))
+    losses, l1 = rows.measures["validation_loss"], rows.measures["validation_L1"]
+    if np.isnan(losses).all():  # of before there were other losses
+        rows = TrialRows(rows.generation, rows.cell, {**rows.measures, "validation_loss": l1})
     known = np.logical_and.reduce([np.isfinite(values) for values in rows.measures.values()])
     order = np.lexsort((rows.cell, rows.generation))
     taken = rows.take(order[known[order]])
@@ -187,12 +191,14 @@ class Tradeoff:
     Attributes:
         data: what these data are called.
         candidates: of `read_candidates`.
+        loss: what they are chosen by: the loss that all were trained on, or else L1.
         floor: the L1 of an answer without fault, such as the noise in the data; None if unknown.
     """
 
     data: str
     candidates: pd.DataFrame
     floor: float | None = None
+    loss: str = "L1"
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
@@ -232,8 +238,9 @@ class Tradeoff:
 
     @cached_property
     def losses(self) -> Float64:
-        """What candidates are chosen by, shape (candidates,)."""
-        return self.candidates["validation_L1"].to_numpy(dtype=np.float64)
+        """What candidates are chosen by, on the validation rows, shape (candidates,)."""
+        name = "validation_L1" if self.loss == "L1" else "validation_loss"
+        return self.candidates[name].to_numpy(dtype=np.float64)
 
     def front(self, size: Size) -> Int64:
         """Places of the candidates that no other one dominates, the smallest first."""
@@ -251,7 +258,22 @@ def tradeoffs(candidates: pd.DataFrame, trials: pd.DataFrame) -> tuple[Tradeoff,
         data: candidates[candidates["variant"].isin(variants)].reset_index(drop=True)
         for data, variants in _by_data(trials).items()
     }
-    return tuple(Tradeoff(data, rows) for data, rows in groups.items() if len(rows))
+    return tuple(
+        Tradeoff(data, rows, loss=shared_loss(trials[trials["variant"].isin(set(rows["variant"]))]))
+        for data, rows in groups.items()
+        if len(rows)
+    )
+
+
+def shared_loss(trials: pd.DataFrame) -> str:
+    """The loss that trials can be compared by: what all were trained on, or else L1.
+
+    Args:
+        trials: rows of `trials`; the column `loss` may be missing, as in older tables.
+    """
+    found = set(trials["loss"].dropna()) if "loss" in trials else set()
+    is_one = len(found) == 1 and bool(trials["loss"].notna().all())
+    return str(found.pop()) if is_one and found != {"l1"} else "L1"
 
 
 def front_table(found: Sequence[Tradeoff]) -> pd.DataFrame:

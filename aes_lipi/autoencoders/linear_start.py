@@ -23,11 +23,11 @@ _GAIN: Mapping[str, float] = {"relu": 1.0, "gelu": 1.0, "leaky_relu": 1.0 + LEAK
 
 
 def check_linear_start(architecture: Architecture) -> None:
-    """Make sure that a network can compute a linear map with a code of its width.
+    """Make sure that a network can compute a linear map.
 
     Raises:
-        UserError: its code or output is not linear, or its hidden layers are too narrow or of
-            another activation; the line says what to give.
+        UserError: its code or output is not linear, or its hidden layers are of another activation;
+            the line says what to give.
     """
     layouts = (architecture.encoder, architecture.decoder)
     wrong = "initial_weights: pca takes "
@@ -39,12 +39,12 @@ def check_linear_start(architecture: Architecture) -> None:
     hidden = [layer for each in layouts for layer in each.layers[:-1]]
     if any(layer.activation not in _GAIN for layer in hidden):
         raise UserError(f"{wrong}hidden_activation {', '.join(_GAIN)}; use one of these, or random")
-    needed = 2 * architecture.latent_size
-    if any(layer.n_out < needed for layer in hidden):
-        raise UserError(
-            f"{wrong}hidden layers at least twice as wide as the code; use hidden_sizes from "
-            f"{needed}, a smaller latent_size, or initial_weights random"
-        )
+
+
+def axes_carried(architecture: Architecture) -> int:
+    """How many coordinates fit: as wide as the code is, two nodes each in every hidden layer."""
+    widths = architecture.encoder.hidden_sizes + architecture.decoder.hidden_sizes
+    return min([architecture.latent_size, *(width // 2 for width in widths)])
 
 
 def with_linear_start(
@@ -57,7 +57,7 @@ def with_linear_start(
         genomes: drawn ones, whose weights the nodes keep that carry nothing.
         mean: where the axes meet, shape (n_dim,).
         axes: orthogonal, each as long as rows spread along it, so that codes spread by 1: shape
-            (number, n_dim), with number at most the width of the code. The code of a row is its
+            (number, n_dim), with number at most `axes_carried`. The code of a row is its
             coordinates in this basis, and the reconstruction the point that has them.
     """
     lengths = np.maximum((axes**2).sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)

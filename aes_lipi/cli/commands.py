@@ -259,9 +259,11 @@ def _losses_of(done: Exported) -> str:
     if math.isnan(choice.validation_L1):
         return f"validation L1 not recorded, test L1 {choice.test_L1:.4f}"
     line = f"validation L1 {choice.validation_L1:.4f}"
-    if choice.lowest_validation_L1 > 0:
-        above = choice.validation_L1 / choice.lowest_validation_L1 - 1
-        line += f" ({above:.1%} above the study's lowest, {choice.lowest_validation_L1:.4f})"
+    if choice.loss != "L1":
+        line += f", {choice.loss} {choice.validation_loss:.3g}"
+    if choice.lowest > 0:
+        above = choice.validation_loss / choice.lowest - 1
+        line += f" ({above:.1%} above the study's lowest, {choice.lowest:.4g})"
     return f"{line}, test L1 {choice.test_L1:.4f}"
 
 

@@ -15,7 +15,6 @@ from aes_lipi.autoencoders.network import Network, Pair
 from aes_lipi.coevolution.cell import Offspring
 from aes_lipi.coevolution.records import Record
 from aes_lipi.coevolution.state import Setup
-from aes_lipi.coevolution.stopping import is_watched
 from aes_lipi.engine.protocol import Engine, EvaluateTask
 from aes_lipi.randomness import Address, Purpose
 
@@ -147,12 +146,11 @@ def _qualities(offspring: Sequence[Offspring], engine: Engine) -> list[_Quality]
     train = _training_losses(offspring, engine)
     test = engine.batch_losses(pairs, "test", "l1")
     validation = engine.batch_losses(pairs, "validation", "l1")
-    watched = [k for k, each in enumerate(offspring) if is_watched(each.setup.variant)]
-    losses = engine.batch_losses([pairs[k] for k in watched], "validation", "loss")
-    watched_losses = dict(zip(watched, (float(each.mean()) for each in losses), strict=True))
+    is_l1 = offspring[0].setup.architecture.loss == "l1"  # those of one engine have one loss
+    losses = validation if is_l1 else engine.batch_losses(pairs, "validation", "loss")
     return [
-        replace(_quality(each.cell.pair, l1, each.setup), validation_loss=watched_losses.get(k))
-        for k, (each, *l1) in enumerate(zip(offspring, train, test, validation, strict=True))
+        replace(_quality(each.cell.pair, l1, each.setup), validation_loss=float(loss.mean()))
+        for each, *l1, loss in zip(offspring, train, test, validation, losses, strict=True)
     ]
 
 

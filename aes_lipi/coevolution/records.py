@@ -18,7 +18,6 @@ class Record:
 
     Losses are of what is trained on, the variant's `loss` or the environment's; `*_L1` are L1
     whatever that is; None where not measured in this generation.
-    `validation_loss` is measured where a stopping rule or the learning rate follows from it;
     `metrics` are a user's, in the variant's order.
     `winner` is the place in the neighbourhood, and `winner_cell` the cell, of the member that the
     new centre descends from, the tournament's winner. `encoder` and `decoder` are the numbers of
@@ -134,7 +133,7 @@ def with_front_alone(records: Sequence[Record]) -> list[Record]:
     held = [k for k, record in enumerate(records) if record.centre is not None]
     held.sort(key=lambda k: in_order(records[k]))
     candidates = [records[k] for k in held]
-    losses = [_number(each.validation_L1) for each in candidates]
+    losses = [_number(each.validation_loss) for each in candidates]
     zeros = [-(each.n_zero_encoder + each.n_zero_decoder) for each in candidates]
     compact = [_number(each.n_compact) for each in candidates]
     kept = {held[k] for sizes in (zeros, compact) for k in pareto_front(sizes, losses)}

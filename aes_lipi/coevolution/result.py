@@ -48,10 +48,10 @@ class TrialResult:
     """The results of a trial.
 
     Measures of the best cell: `test_loss`, of what is trained on, `test_L1` and `test_mse`, means
-    over the batches of the test split;
-    `validation_L1`; `best_mean_L1` on the training rows; sizes; `capacity`, and by the published
-    definition `capacity_published` (see `Record`); `n_compact`, the
-    parameters that are left when what pruning made dead is taken out. Means over all cells:
+    over the batches of the test split; `validation_L1` and `validation_loss`; `best_mean_L1` on the
+    training rows; sizes; `capacity`, and by the published definition `capacity_published` (see
+    `Record`); `n_compact`, the parameters that are left when what pruning made dead is taken out.
+    Means over all cells:
     `mean_L1`, `mean_test_L1`, `mean_capacity`. `n_diverged` counts the generations of cells that
     were undone because they diverged. `test_L1_by_validation` is the `test_L1` of the cell that is
     best on the validation rows, where `best_cell` may have been chosen on test rows. All are of the
@@ -65,6 +65,7 @@ class TrialResult:
     test_L1: float  # noqa: N815 - the field's name for it
     test_mse: float
     validation_L1: float  # noqa: N815
+    validation_loss: float
     test_L1_by_validation: float  # noqa: N815
     best_mean_L1: float  # noqa: N815
     mean_L1: float  # noqa: N815
@@ -139,6 +140,7 @@ def judge(
         test_L1=_known(record.test_L1),
         test_mse=test_mse,
         validation_L1=_known(record.validation_L1),
+        validation_loss=_known(record.validation_loss),
         test_L1_by_validation=_known(_by_validation(record, last_records, setup).test_L1),
         best_mean_L1=_known(record.mean_L1),
         mean_L1=float(np.mean([_known(each.mean_L1) for each in last_records])),
@@ -205,7 +207,7 @@ def _by_validation(answer: Record, cells: Sequence[Record], setup: Setup) -> Rec
     """The cell of the lowest loss on the validation rows; without space there is but the answer."""
     if setup.variant.cell_evaluation == "all_vs_all":
         return answer
-    losses = [_known(each.validation_L1) for each in cells]
+    losses = [_known(each.validation_loss) for each in cells]
     return cells[int(np.argmin(np.where(np.isnan(losses), np.inf, losses)))]
 
 

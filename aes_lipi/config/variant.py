@@ -244,8 +244,9 @@ class Variant(BaseModel):
         "random",
         "Autoencoder",
         "Drawn; or such that a network computes at first what PCA with a code of the same width "
-        "does, with the nodes drawn that this does not need. pca takes a linear code, a linear "
-        "output, and hidden layers of relu, leaky_relu or gelu twice as wide as the code.",
+        "does, with the nodes drawn that this does not need (two a component: narrower hidden "
+        "layers begin with the leading components). pca takes a linear code, a linear output, and "
+        "relu, leaky_relu or gelu in between.",
     )
     identical_initial_networks: bool = _setting(
         False, "Autoencoder", "Every cell starts from the same weights."

@@ -26,7 +26,7 @@ from aes_lipi.autoencoders.environments import (
     build_architecture,
     check_agreement,
 )
-from aes_lipi.autoencoders.linear_start import check_linear_start
+from aes_lipi.autoencoders.linear_start import axes_carried, check_linear_start
 from aes_lipi.autoencoders.network import Pair
 from aes_lipi.coevolution.baselines import BaselineMeasures, baseline_measures
 from aes_lipi.coevolution.state import Setup
@@ -251,7 +251,7 @@ def _setup(variant: Variant, dataset: Dataset, others: Collection[Setup]) -> Set
     if variant.initial_weights == "pca":
         from aes_lipi.engine.dense.principal import principal_axes  # noqa: PLC0415 - loads numba
 
-        principal = principal_axes(dataset.train, architecture.latent_size)
+        principal = principal_axes(dataset.train, axes_carried(architecture))
     return Setup(
         *(variant, architecture, dataset, engine),
         metrics=metrics,

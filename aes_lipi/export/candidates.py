@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from aes_lipi.analysis.pareto import Size, Tradeoff, read_candidates, tradeoffs
+from aes_lipi.analysis.pareto import Size, Tradeoff, read_candidates, shared_loss, tradeoffs
 from aes_lipi.errors import UserError
 from aes_lipi.models import Model, Place, load_recorded, read_model
 from aes_lipi.models.files import load_content
@@ -45,11 +45,13 @@ class Choice:
         trial: that it comes from.
         label: the variant's name in the study.
         place: generation and cell, of a centre that was picked among those recorded.
+        loss: what was chosen by: the loss that all were trained on, or else L1.
+        validation_loss: by that.
         validation_L1: mean absolute error on the validation rows.
         test_L1: on the test rows; an answer may have been chosen on them.
         test_L1_by_validation: that of the trial's cell that is best on the validation rows; NaN if
             that is not known, or no answer of a trial was chosen.
-        lowest_validation_L1: of all centres that the study recorded on the same data; NaN if that
+        lowest: validation loss of all centres that the study recorded on the same data; NaN if that
             was not asked for.
     """
 
@@ -57,10 +59,12 @@ class Choice:
     trial: TrialId
     label: str
     place: Place | None
+    loss: str
+    validation_loss: float
     validation_L1: float  # noqa: N815 - the field's name for it
     test_L1: float  # noqa: N815
     test_L1_by_validation: float  # noqa: N815
-    lowest_validation_L1: float  # noqa: N815
+    lowest: float
 
 
 def choose(
@@ -89,17 +93,21 @@ def choose(
         return _recorded(location, variant, trial, target, compact=compact)
     rows = load_results(location, ["trials"]).trials
     chosen = _matching(rows, "variant_name", location, variant, trial)
-    best = _first(chosen.sort_values(["validation_L1", "mean_L1"], kind="stable"))
+    loss = shared_loss(chosen)
+    by = "validation_L1" if loss == "L1" else "validation_loss"
+    best = _first(chosen.sort_values([by, "mean_L1"], kind="stable"))
     which = TrialId(str(best["variant"]), int(best["trial"]))
     return Choice(
         model=_loaded(location, which, read_model),
         trial=which,
         label=str(best["variant_name"]),
         place=None,
+        loss=loss,
+        validation_loss=float(best[by]),
         validation_L1=float(best["validation_L1"]),
         test_L1=float(best["test_L1"]),
         test_L1_by_validation=float(best["test_L1_by_validation"]),
-        lowest_validation_L1=float("nan"),
+        lowest=float("nan"),
     )
 
 
@@ -126,10 +134,12 @@ def _recorded(
         trial=which,
         label=str(best["label"]),
         place=place,
+        loss=of_data.loss,
+        validation_loss=float(best["loss"]),
         validation_L1=float(best["validation_L1"]),
         test_L1=float(best["test_L1"]),
         test_L1_by_validation=float("nan"),
-        lowest_validation_L1=lowest,
+        lowest=lowest,
     )
 
 

@@ -46,6 +46,7 @@ def candidates(
         "n_compact": compact,
         "capacity": np.asarray(capacity, dtype=np.float64),
         "compact_share": compact / sizes,
+        "validation_loss": losses,
         "validation_L1": losses,
         "test_L1": losses * 10,
     }

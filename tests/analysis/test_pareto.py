@@ -14,13 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_up import N_PARAMETERS, commit_made_up, made_up_study
 
-from aes_lipi.analysis.pareto import CANDIDATE_COLUMNS, read_candidates
+from aes_lipi.analysis.pareto import CANDIDATE_COLUMNS, Tradeoff, read_candidates, shared_loss
 from aes_lipi.coevolution.records import pareto_front
 from aes_lipi.config import Study
 from aes_lipi.errors import UserError
 from aes_lipi.results.trial_files import TrialFiles, TrialId
 
 NAN = np.nan
+LOSS_COLUMNS = ["validation_loss", "validation_L1"]
 LOSSES = np.array([[0.5, 0.4], [NAN, NAN], [0.1, 0.3]])  # three generations of two cells
 MEASURED = {
     "validation_L1": LOSSES,
@@ -195,5 +196,37 @@ def test_only_the_columns_of_candidates_are_unpacked(
     read_candidates(tmp_path, study.variants[0].id)
     assert asked == [
         ["study", "variant_name", "n_parameters"],
-        ["generation", "cell", "n_compact", "capacity", "validation_L1", "test_L1"],
+        ["generation", "cell", "n_compact", "capacity", *LOSS_COLUMNS, "test_L1"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("losses", "shared"),
+    [
+        (["mse", "mse"], "mse"),
+        (["l1", "l1"], "L1"),
+        ([None, None], "L1"),
+        (["mse", None], "L1"),
+        (["mse", "huber"], "L1"),
+    ],
+)
+def test_trials_are_compared_by_the_loss_that_all_were_trained_on(
+    losses: list[str | None], shared: str
+) -> None:
+    assert shared_loss(pd.DataFrame({"loss": losses})) == shared
+
+
+def test_trials_of_a_table_without_losses_are_compared_by_their_l1() -> None:
+    assert shared_loss(pd.DataFrame({"variant": ["a"]})) == "L1"
+
+
+def test_candidates_are_chosen_by_the_shared_loss() -> None:
+    found = pd.DataFrame({"validation_loss": [3.0, 1.0], "validation_L1": [0.1, 0.2]})
+    assert Tradeoff("", found, loss="mse").losses.tolist() == [3.0, 1.0]
+    assert Tradeoff("", found).losses.tolist() == [0.1, 0.2]
+
+
+def test_what_older_tables_do_not_say_is_their_l1(tmp_path: Path) -> None:
+    committed(tmp_path, trials=1)
+    found = read_candidates(tmp_path)
+    assert found["validation_loss"].tolist() == found["validation_L1"].tolist()

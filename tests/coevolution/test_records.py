@@ -38,7 +38,7 @@ def records_of(sizes: list[tuple[int, int, int]]) -> list[Record]:
             n_zero_encoder=zeros,
             n_zero_decoder=0,
             n_compact=compact,
-            validation_L1=float(loss),
+            validation_loss=float(loss),
             centre=bytes([k]),
         )
         for k, (zeros, compact, loss) in enumerate(sizes)

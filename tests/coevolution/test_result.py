@@ -59,7 +59,7 @@ def test_the_cell_of_the_lowest_validation_loss_stands_beside_the_answer() -> No
     setup = setup_of(tiny_variant(epochs=2))
     state = evolved(setup)
     records = sorted(state.records, key=in_order)
-    cells = [replace(each, validation_L1=k) for k, each in zip(LOSSES, records[-4:], strict=True)]
+    cells = [replace(each, validation_loss=k) for k, each in zip(LOSSES, records[-4:], strict=True)]
     result, _ = judge(state, [*records[:-4], *cells], setup)
     assert result.test_L1_by_validation == records[-3].test_L1
     chosen = np.argmin([each.test_L1 or 0 for each in records[-4:]])

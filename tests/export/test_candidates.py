@@ -55,7 +55,7 @@ def test_a_target_of_loss_takes_the_smallest_that_is_good_enough(study: Path) ->
     for increase in (0.0, 0.05, 0.5):
         choice = pick(study, Target(loss_increase=increase))
         fitting = rows[rows["validation_L1"] <= lowest * (1 + increase)]
-        assert choice.lowest_validation_L1 == lowest
+        assert choice.lowest == lowest
         assert choice.validation_L1 <= lowest * (1 + increase)
         kept = choice.model.pair.encoder.n_zero + choice.model.pair.decoder.n_zero
         assert 1 - kept / choice.model.architecture.n_parameters == fitting["capacity"].min()
@@ -66,7 +66,7 @@ def test_the_loss_is_compared_with_the_whole_study_whatever_variant_is_asked_for
 ) -> None:
     choice = choose(study, "magnitude, gradual", 1, Target(loss_increase=10.0), compact=False)
     assert choice.trial.trial == 1
-    assert choice.lowest_validation_L1 == candidates(study)["validation_L1"].min()
+    assert choice.lowest == candidates(study)["validation_L1"].min()
 
 
 def test_a_recorded_centre_has_the_losses_that_were_recorded(study: Path, table: Path) -> None:
@@ -150,4 +150,4 @@ def test_losses_on_different_data_are_not_compared(tmp_path: Path) -> None:
         choice = choose(
             tmp_path / "study", str(label), None, Target(loss_increase=0.0), compact=False
         )
-        assert choice.lowest_validation_L1 == own["validation_L1"].min() == choice.validation_L1
+        assert choice.lowest == own["validation_L1"].min() == choice.validation_L1

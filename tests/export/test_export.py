@@ -300,7 +300,8 @@ def test_the_card_says_what_test_rows_decided(
 ) -> None:
     architecture = build_architecture(ENVIRONMENTS["AutoencoderBinaryClustering"], 7, (4,), 3)
     model = Model(architecture, random_pair(architecture, 0), provenance={"settings": settings})
-    choice = Choice(model, TrialId("v", 0), "random", place, 0.1, 0.1, 0.12, 0.1)
+    rest = ("L1", 0.1, 0.1, 0.1, 0.12, 0.1)
+    choice = Choice(model, TrialId("v", 0), "random", place, *rest)
     assert told in _test_rows(choice)
     marked = "chosen on validation rows has a test L1 of 0.1200" in _test_rows(choice)
     assert marked == ("which cell is the answer" in told)

@@ -80,7 +80,7 @@ def _drawn(tradeoffs: Sequence[Tradeoff]) -> Figure:
     grid = figure.subplots(len(tradeoffs), len(sizes), sharex=True, sharey="row", squeeze=False)
     _draw(grid, tradeoffs, sizes, styles)
     for axes, each in zip(grid[:, 0], tradeoffs, strict=True):
-        axes.set_ylabel("L1, validation rows")
+        axes.set_ylabel(f"{each.loss}, validation rows")
         if len(tradeoffs) > 1:
             axes.set_title(wrapped(each.data, width / len(sizes) - 0.4))
     handles = [*(_handle(name, styles[name]) for name in names), _front_handle()]
