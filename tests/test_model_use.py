@@ -59,7 +59,7 @@ def test_rows_in_the_users_units_are_scaled_and_reconstructions_are_in_them() ->
     assert np.array_equal(model.decode(code), found)
 
 
-def test_a_score_is_the_mean_absolute_error_of_a_row_with_columns_in_the_read_scaled() -> None:
+def test_a_score_is_the_mean_of_the_absolute_errors_of_a_row_with_columns_scaled() -> None:
     model = scaled_model()
     unit = UNIT_ROWS.astype(np.float32)
     inner = ARCHITECTURE.decode(
@@ -72,6 +72,10 @@ def test_a_score_is_the_mean_absolute_error_of_a_row_with_columns_in_the_read_sc
     # The third row as it is, not clipped; its constant column has changed.
     beyond = np.array([*UNIT_ROWS[:2], [5.0, -0.3, -1.75, 1.0]])
     np.testing.assert_allclose(score, np.abs(beyond - inner).mean(axis=1), rtol=1e-6)
+    errors = model.errors(ROWS)
+    assert errors.dtype == np.float32
+    np.testing.assert_allclose(errors, np.abs(beyond - inner), rtol=1e-5)
+    assert np.array_equal(errors.mean(axis=1), score)
     plain = replace(model, scaling=None, columns=None)
     assert np.array_equal(plain.score(unit[:2]), score[:2])
     assert plain.reconstruct(unit).dtype == np.float32
@@ -91,7 +95,7 @@ def test_a_score_is_the_mean_absolute_error_of_a_row_with_columns_in_the_read_sc
 )
 def test_rows_that_the_model_does_not_know_are_refused(rows: Any, told: str) -> None:
     model = scaled_model()
-    for use in (model.encode, model.reconstruct, model.score):
+    for use in (model.encode, model.reconstruct, model.score, model.errors):
         with pytest.raises(ValueError, match=told):
             use(rows)
 
@@ -102,6 +106,7 @@ def test_a_table_is_taken_by_its_columns_and_no_rows_are_fine() -> None:
     assert np.array_equal(model.score(table), model.score(ROWS))
     assert model.reconstruct(np.zeros((0, 4))).shape == (0, 4)
     assert model.score(np.zeros((0, 4))).shape == (0,)
+    assert model.errors(np.zeros((0, 4))).shape == (0, 4)
 
 
 def test_scaling_columns_and_compaction_are_in_the_file(tmp_path: Path) -> None:

@@ -276,16 +276,32 @@ class Model(Summarised):
         """How badly each row (rows, n_dim) is reconstructed: float32, (rows,).
 
         The mean absolute error over the columns, each scaled as in training: high for a row that is
-        unlike those the model was trained on. The network sees values beyond those it was trained
+        unlike those the model was trained on. It is this whatever loss was trained with, so that
+        models compare, and that no single column decides as with squares; `errors` has the columns,
+        for another mean. The network sees values beyond those it was trained
         on as the nearest that it was; the error is to the values as they are. A column that was
         constant in training has no scale: it counts as 1 where it has changed.
 
         Raises:
             ValueError: x has another shape, or a value is not finite; give rows of n_dim numbers.
         """
+        score: Float32 = self.errors(x).mean(axis=1)
+        return score
+
+    def errors(self, x: Any) -> Float32:
+        """How badly each value of rows (rows, n_dim) is reconstructed: float32, (rows, n_dim).
+
+        Absolute errors in the units of training, every column scaled as the network saw it: a large
+        one says which column makes a row strange. Beyond the values trained on, and where a column
+        was constant, they count as in `score`, which is their mean over the columns.
+
+        Raises:
+            ValueError: x has another shape, or a value is not finite; give rows of n_dim numbers.
+        """
         rows = self.units.scaled(x)
         code = self.architecture.encode(self.pair.encoder.genome, self.units.within(rows))
-        return row_errors(rows, self._decoded(code))
+        errors: Float32 = np.abs(rows - self._decoded(code))
+        return errors
 
     def compacted(self) -> Model:
         """The same function without what pruning made dead: see `autoencoders.compaction`.
