@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import numpy as np
 import pandas as pd
+
+from aes_lipi.arrays import Float32, Float64, Floats
+from aes_lipi.coevolution.baselines import Baselines, ColumnErrors, Reconstruct, column_errors
+from aes_lipi.data.dataset import Dataset
+from aes_lipi.data.scaling import Scaling
+from aes_lipi.models import Model
 
 _REMEDIES = ("--initial_weights pca --output_activation linear", "more --epochs")
 
@@ -71,7 +79,7 @@ def contenders(trials: pd.DataFrame, labels: Mapping[str, str]) -> list[Contende
     for _, rows in groups:
         names = dict.fromkeys(labels[variant] for variant in rows["variant"])
         whose = f" ({'; '.join(names)})" if len(groups) > 1 else ""
-        found += _of_baselines(rows.iloc[0].to_dict(), whose)
+        found += baselines_of_trial(rows.iloc[0].to_dict(), whose)
     return found
 
 
@@ -100,8 +108,10 @@ def _median(values: pd.Series[Any]) -> float:
     return float(values.astype("float64").median())
 
 
-def _of_baselines(row: Mapping[Hashable, Any], whose: str) -> list[Contender]:
-    """Constant and PCA as a trial has them."""
+def baselines_of_trial(row: Mapping[Hashable, Any], whose: str = "") -> list[Contender]:
+    """Constant and PCA as the row of a trial has them; none where they were not measured."""
+    if math.isnan(_number(row["constant_mse"])):
+        return []
     n_dim = float(str(row["architecture"]).split("-")[0])
     nan = float("nan")
     constant = Contender(
@@ -139,20 +149,99 @@ def baseline_remarks(trials: pd.DataFrame, labels: Mapping[str, str]) -> list[st
         labels: as for `contenders`.
     """
     lines: list[str] = []
-    for _, rows in _measured(trials, labels).groupby(list(_DATA), dropna=False, sort=False):
-        chosen = rows.sort_values(["validation_L1", "mean_L1"], kind="stable").iloc[0]
-        lines += _beaten_by_pca(f"{labels[chosen['variant']]}, trial {chosen['trial']}", chosen)
+    for _, row in chosen_trials(trials, labels).iterrows():
+        name = f"the chosen model ({labels[row['variant']]}, trial {row['trial']})"
+        lines += beaten_by_pca(name, row)
     return lines
 
 
-def _beaten_by_pca(name: str, row: Any) -> Iterable[str]:
+def chosen_trials(trials: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
+    """Of each data set and width of code, the trial whose answer is exported where none is named.
+
+    Args:
+        trials: as for `contenders`.
+        labels: as for `contenders`.
+    """
+    known = _measured(trials, labels)
+    ordered = known.sort_values(["validation_L1", "mean_L1"], kind="stable")
+    return ordered.drop_duplicates(list(_DATA))
+
+
+def model_errors(model: Model, rows: Float32) -> ColumnErrors:
+    """Errors of a model by column, on scaled rows, shape (rows, n_dim)."""
+    return column_errors(rows, partial(_reconstructed, model, rows))
+
+
+def _reconstructed(model: Model, rows: Float32, part: slice) -> Floats:
+    architecture, pair = model.architecture, model.pair
+    return architecture.decode(
+        pair.decoder.genome, architecture.encode(pair.encoder.genome, rows[part])
+    )
+
+
+def column_table(model: Model, dataset: Dataset) -> pd.DataFrame:
+    """The errors of a model, of PCA with a code of its width and of constants, on test rows.
+
+    Args:
+        model: as it was trained.
+        dataset: that it was trained on.
+
+    Returns:
+        a row per column: `column`, its name or number, and for `model`, `pca` and `constant` each
+        `_L1`, `_mse` and `_r2` of scaled values, and `_L1_in_units` and `_mse_in_units` of the
+        table's own. NaN where there is no PCA, and R2 where a column does not vary.
+    """
+    test, reconstruct = dataset.test, partial(_reconstructed, model, dataset.test)
+    known = Baselines.of(dataset.train, model.architecture.latent_size)
+    principal = known.principal
+    made: dict[str, tuple[Reconstruct, Reconstruct] | None] = {
+        "model": (reconstruct, reconstruct),
+        "pca": None if principal is None else (2 * (lambda p: principal.reconstruct(test[p]),)),
+        "constant": (lambda _: known.median[None], lambda _: known.mean[None]),
+    }
+    names = dataset.columns or tuple(map(str, range(1, dataset.n_dim + 1)))
+    values: dict[str, object] = {"column": list(names)}
+    for name, ways in made.items():
+        values |= {f"{name}_{k}": v for k, v in _errors(test, ways, model.scaling).items()}
+    return pd.DataFrame(values)
+
+
+def _errors(
+    rows: Float32, ways: tuple[Reconstruct, Reconstruct] | None, scaling: Scaling | None
+) -> dict[str, Float64]:
+    """Errors by measure: L1 of the first way of two, MSE and R2 of the second."""
+    if ways is None:
+        nothing = np.full(rows.shape[1], np.nan)
+        return dict.fromkeys(("L1", "mse", "r2", "L1_in_units", "mse_in_units"), nothing)
+    first, second = (column_errors(rows, way) for way in ways)
+    units = first, second
+    if scaling is not None:
+        own = scaling.invert(rows)
+        first_own, second_own = (
+            column_errors(own, partial(_inverted, scaling, way)) for way in ways
+        )
+        units = first_own, second_own
+    return {
+        "L1": first.l1,
+        "mse": second.mse,
+        "r2": second.r2,
+        "L1_in_units": units[0].l1,
+        "mse_in_units": units[1].mse,
+    }
+
+
+def _inverted(scaling: Scaling, reconstruct: Reconstruct, part: slice) -> Floats:
+    return scaling.invert(reconstruct(part))
+
+
+def beaten_by_pca(name: str, row: Any) -> list[str]:
     """That PCA is better on validation rows, if so, and the remedy."""
     mse, pca = _number(row["validation_mse"]), _number(row["pca_validation_mse"])
     if not mse > pca:
         return []
     remedies = _REMEDIES[1:] if row["initial_weights"] == "pca" else _REMEDIES
     return [
-        f"PCA of the same code is better than the chosen model ({name}): MSE {_short(pca)} on "
+        f"PCA of the same code is better than {name}: MSE {_short(pca)} on "
         f"validation rows, not {_short(mse)}; try {', or '.join(remedies)}"
     ]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from aes_lipi.analysis.baselines import HEAD, Contender, baselines_of_trial, beaten_by_pca
 from aes_lipi.config import Scale, Variant, expanded
 from aes_lipi.data.encoding import Encoding
 from aes_lipi.errors import UserError
@@ -26,6 +27,7 @@ from aes_lipi.export.package import (
 from aes_lipi.io.files import check_own_page, write_bytes_atomically, write_text_atomically
 from aes_lipi.models import Model
 from aes_lipi.results.object_storage import open_storage
+from aes_lipi.results.reading import load_results
 from aes_lipi.results.storage import is_address, place_of
 from aes_lipi.templates import render
 from aes_lipi.templates.escaping import Marked, code_span
@@ -79,6 +81,7 @@ def export(
     check_measured(rows, {"validation_L1": choice.validation_L1, "test_L1": choice.test_L1})
     difference = largest_difference(choice.model, exported, package, rows)
     before, after = costs([(trained, pack(trained)), (exported, package)], rows.values)
+    found, remarks = _beside_baselines(location, choice, exported, rows)
     done = Exported(
         choice=choice,
         model=exported,
@@ -87,12 +90,37 @@ def export(
         after=after,
         difference=difference,
         rows=rows,
+        contenders=found,
+        remarks=remarks,
         folder=folder or Path(location) / "exports" / _name(choice, format_name, compact=compact),
     )
     check_own_page(done.folder / _CARD)
     _write(package, done.folder)
     write_text_atomically(done.folder / _CARD, _model_card(done))
     return done
+
+
+def _beside_baselines(
+    location: str | Path, choice: Choice, exported: Model, rows: CheckedRows
+) -> tuple[list[Contender], list[str]]:
+    """The exported model beside constant and PCA, and what there is to say of that."""
+    trials = load_results(location, ["trials"]).trials
+    of_trial = (trials["variant"] == choice.trial.variant) & (trials["trial"] == choice.trial.trial)
+    row = trials[of_trial].iloc[0].to_dict()
+    found = baselines_of_trial(row)
+    if rows.columns is None or not found:
+        return [], []
+    own = Contender(
+        "this model",
+        l1=float(rows.columns.l1.mean()),
+        mse=float(rows.columns.mse.mean()),
+        r2=rows.columns.r2_median,
+        n_unlearnt=rows.columns.n_unlearnt,
+        n_parameters=exported.architecture.n_parameters,
+        cpu_s=float(row["cpu_time_s"]),
+    )
+    row["validation_mse"] = rows.validation_mse
+    return [own, *found], beaten_by_pca("this model", row)
 
 
 def _target(capacity: float | None, loss_increase: float | None) -> Target:
@@ -200,6 +228,8 @@ class Exported:
         after: cost of the exported one.
         difference: of their reconstructions, at most; see `checks.largest_difference`.
         rows: that they were compared on.
+        contenders: the model beside constant and PCA, where they were measured.
+        remarks: what there is to say of that.
         folder: where the files are.
     """
 
@@ -210,6 +240,8 @@ class Exported:
     after: Cost
     difference: float
     rows: CheckedRows
+    contenders: list[Contender]
+    remarks: list[str]
     folder: Path
 
     @property
@@ -226,6 +258,9 @@ def _model_card(exported: Exported) -> str:
         choice=exported.choice,
         provenance=exported.model.provenance,
         table=cost_table(exported.before, exported.after),
+        head=HEAD,
+        contenders=exported.contenders,
+        remarks=exported.remarks,
         data=_marked(_data(exported.model, exported.rows)),
         settings=_settings(exported.model.provenance),
         usage=Marked(exported.package.usage),

@@ -12,7 +12,9 @@ import numpy.typing as npt
 from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
 
+from aes_lipi.analysis.baselines import model_errors
 from aes_lipi.arrays import Float32, Floats
+from aes_lipi.coevolution.baselines import ColumnErrors
 from aes_lipi.config import Variant, describe
 from aes_lipi.data.dataset import Dataset
 from aes_lipi.data.load import rebuilt_dataset
@@ -158,6 +160,8 @@ class CheckedRows:
         measured: `validation_L1` and `test_L1` of the model on them, where they are.
         in_units: the same by split, of at most 10,000 rows, in the table's own units instead of
             scaled, where it is scaled.
+        columns: errors of the model on test rows, where they are, of scaled columns.
+        validation_mse: its mean squared error on validation rows, likewise.
     """
 
     values: Floats
@@ -166,6 +170,8 @@ class CheckedRows:
     n_rows: tuple[int, int, int] | None = None
     measured: Mapping[str, float] = field(default_factory=dict)
     in_units: Mapping[str, float] = field(default_factory=dict)
+    columns: ColumnErrors | None = None
+    validation_mse: float = float("nan")
 
     @property
     def told_in_units(self) -> str:
@@ -195,7 +201,9 @@ def rows_to_check(model: Model, storage: Storage) -> CheckedRows:
         measured = _measured(model, dataset, variant.batch_size)
         units = model.units.from_network(values)
         own = {} if model.scaling is None else _in_units(model, dataset)
-        return CheckedRows(units, found, True, sizes, measured, own)
+        errors = model_errors(model, dataset.test)
+        mse = float(model_errors(model, dataset.validation).mse.mean())
+        return CheckedRows(units, found, True, sizes, measured, own, errors, mse)
     drawn = np.random.default_rng(0).random((1000, n_dim), dtype=np.float32)
     source = f"1000 rows drawn at random, since the data are not at hand ({problem})"
     return CheckedRows(model.units.from_network(drawn), source, is_real=False)

@@ -5,16 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from own_tables import own_data, write_table
 from studies import run_study
 
-from aes_lipi.analysis.baselines import baseline_remarks, contenders
+from aes_lipi.analysis.baselines import (
+    baseline_remarks,
+    chosen_trials,
+    column_table,
+    contenders,
+)
+from aes_lipi.analysis.report import analyse
 from aes_lipi.cli.tables import print_summary
 from aes_lipi.config import Study
 from aes_lipi.data import load_dataset
 from aes_lipi.execution.inputs import with_digests
 from aes_lipi.execution.run import Summary
+from aes_lipi.export import export
 from aes_lipi.models import read_model
 from aes_lipi.results.reading import load_results
 
@@ -117,6 +125,45 @@ def test_the_closing_table_shows_them(
     text = capsys.readouterr().out
     for name in ("not learnt", "processor s", "constant", "PCA of the same code is better"):
         assert name in text
+
+
+def test_errors_by_column_are_those_of_rows_in_either_units(study: Study, folder: Path) -> None:
+    trials = load_results(folder, ["trials"]).trials
+    best = chosen_trials(trials, labels_of(study)).iloc[0]
+    path = folder / f"models/variant={best['variant']}/trial={best['trial']:04d}.safetensors"
+    data, model = load_dataset(study.variants[0]), read_model(path)
+    table = column_table(model, data)
+    assert list(table["column"]) == [f"column {k}" for k in range(7)]
+    rows = model.units.from_network(data.test)
+    errors = np.abs(model.reconstruct(rows) - rows)
+    np.testing.assert_allclose(table["model_L1_in_units"], errors.mean(axis=0), rtol=1e-4)
+    assert data.scaling is not None
+    span = data.scaling.high - data.scaling.low
+    varies = span > 0
+    for measure, power in (("L1", 1), ("mse", 2)):
+        scaled, own = table[f"model_{measure}"], table[f"model_{measure}_in_units"]
+        np.testing.assert_allclose(scaled[varies], (own / span**power)[varies], rtol=1e-4)
+    assert table["model_mse"].mean() == pytest.approx(best["test_mse"], rel=0.1)
+    assert table["constant_mse"].mean() == pytest.approx(best["constant_mse"])
+    assert table["pca_L1"].mean() == pytest.approx(best["pca_L1"])
+    assert table["model_r2"].isna().tolist() == [k == 5 for k in range(7)]
+
+
+def test_the_report_and_the_card_show_them(folder: Path, tmp_path: Path) -> None:
+    report = analyse(folder, tmp_path / "report", formats=["svg"])
+    page = report.page.read_text()
+    assert '<th scope="col">not learnt</th>' in page
+    assert "PCA of the same code is better than the chosen model" in page
+    assert "columns.svg" in {path.name for path in report.figures}
+    table = pd.read_csv(tmp_path / "report/tables/columns.csv")
+    assert len(table) == 7
+    done = export(folder, max_loss_increase=0.0, output_dir=tmp_path / "export")
+    assert [each.name for each in done.contenders] == [
+        *("this model", "constant", "PCA of the same code"),
+    ]
+    card = (tmp_path / "export/MODEL_CARD.md").read_text()
+    assert f"| this model | {' | '.join(done.contenders[0].cells)} |" in card
+    assert "**PCA of the same code is better than this model: MSE" in card
 
 
 def test_earlier_versions_have_none() -> None:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from aes_lipi.analysis.comparisons import Comparisons
 from aes_lipi.analysis.distances import Distances
 from aes_lipi.analysis.figures.cells import learning_rates, prune_events
+from aes_lipi.analysis.figures.columns import explained_by_column
 from aes_lipi.analysis.figures.curves import (
     PANEL_SETTINGS,
     Curves,
@@ -59,12 +60,14 @@ class Drawn:
         tables: by unit, of `describe_generations`.
         losses: the comparisons of the final losses.
         pruned: what was recorded, where anything is pruned.
+        columns: names of models, and their errors by column.
     """
 
     sources: Sources
     tables: Mapping[AnalysisUnit, pd.DataFrame]
     losses: Comparisons
     pruned: Sequence[Tradeoff]
+    columns: Sequence[tuple[str, pd.DataFrame]] = ()
 
     def curves(
         self, unit: AnalysisUnit, measure: str, axis: str, floor: float | None = None
@@ -78,6 +81,7 @@ def pictures(drawn: Drawn) -> Iterator[_Picture]:
     """All figures, in the order of the page; each is drawn when it is asked for."""
     yield from _study_pictures(drawn)
     yield _answer_picture(drawn)
+    yield from _column_pictures(drawn.columns)
     yield from _tradeoff_pictures(drawn.pruned)
     yield from _course_pictures(drawn)
     yield from _structure_pictures(drawn)
@@ -191,6 +195,22 @@ def _choice(trials: pd.DataFrame) -> str:
     }
     kinds = trials["final_cell"].dropna().unique()
     return ways.get(kinds[0], "one of its cells") if len(kinds) == 1 else "one of its cells"
+
+
+def _column_pictures(tables: Sequence[tuple[str, pd.DataFrame]]) -> Iterator[_Picture]:
+    """How much of each column is explained; none where baselines are not measured."""
+    figure = explained_by_column(tables)
+    if figure is not None:
+        which = "; ".join(name for name, _ in tables)
+        yield _Picture(
+            "columns",
+            "What is explained of each column",
+            "R2 on the test rows of every column that varies, in the order of PCA's, of the model "
+            f"that an export takes ({which}) and of PCA with a code of the same width. Dotted: "
+            "below it a column counts as not learnt. What lies below the axis is drawn at its "
+            "lower end.",
+            figure,
+        )
 
 
 def _tradeoff_pictures(found: Sequence[Tradeoff]) -> Iterator[_Picture]:

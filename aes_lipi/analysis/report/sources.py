@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
+from aes_lipi.analysis.baselines import chosen_trials, column_table
 from aes_lipi.analysis.distances import Distances, distances_in
 from aes_lipi.analysis.figures.curves import settings_of, varying_settings
 from aes_lipi.analysis.history import History, histories_of
@@ -25,6 +26,7 @@ from aes_lipi.analysis.tables import generation_samples
 from aes_lipi.arrays import Float32
 from aes_lipi.coevolution.topology import Neighbourhoods
 from aes_lipi.config import Variant
+from aes_lipi.data.dataset import Dataset
 from aes_lipi.data.load import rebuilt_dataset
 from aes_lipi.errors import UserError
 from aes_lipi.io.files import decode_json
@@ -44,6 +46,8 @@ from aes_lipi.results.trial_files import MODELS, RESULTS, TrialId, committed_con
 T = TypeVar("T")
 
 _ROWS = 1000
+_MOST_TABLES = 6
+"""Of errors by column, one for each data set and width of code."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,23 @@ class Sources:
         numbers = {str(variant): int(trial) for variant, trial in pairs}
         return self._located(numbers)
 
+    def column_tables(self) -> dict[str, tuple[str, pd.DataFrame]]:
+        """By variant, of the models that an export takes, which trial and its `column_table`.
+
+        Those are left out whose file is not what was committed, or whose data are gone.
+        """
+        found = {}
+        rows = chosen_trials(self.data.trials, self.data.labels).head(_MOST_TABLES)
+        numbers = {str(v): int(t) for v, t in zip(rows["variant"], rows["trial"], strict=True)}
+        for variant, (source, number) in self._located(numbers).items():
+            settings, model = source.variant(variant), source.model(TrialId(variant, number))
+            dataset = None if settings is None else _data_of(settings)
+            if model is None or dataset is None or dataset.n_dim != model.architecture.n_dim:
+                continue
+            name = f"{self.data.labels[variant]}, trial {number}"
+            found[variant] = (name, column_table(model, dataset))
+        return found
+
     def _located(self, numbers: Mapping[str, int]) -> dict[str, tuple[StudySource, int]]:
         """The trials with the directories that hold them, in the order of the labels."""
         by_directory = {source.storage.shown: source for source in self.folders}
@@ -189,9 +210,14 @@ def test_rows(variant: Variant, n_dim: int) -> Float32 | None:
 
     None where its data are no longer there, are of another width, or are too many to make again.
     """
+    dataset = _data_of(variant)
+    return dataset.test[:_ROWS] if dataset is not None and dataset.n_dim == n_dim else None
+
+
+def _data_of(variant: Variant) -> Dataset | None:
+    """A variant's data; None where they are no longer there or too many to make again."""
     try:
-        rows = rebuilt_dataset(variant).test[:_ROWS]
-        return rows if rows.shape[1] == n_dim else None
+        return rebuilt_dataset(variant)
     except (UserError, OSError, ValueError, MemoryError):
         return None
 

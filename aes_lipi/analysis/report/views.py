@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from aes_lipi.analysis.baselines import HEAD, contenders
 from aes_lipi.analysis.comparisons import Comparison, Comparisons
 from aes_lipi.analysis.read import Measurements
 from aes_lipi.analysis.statistics import holm, least_p
@@ -158,6 +159,12 @@ def at_a_glance(
             )
         )
     return Grid((*head, *(_NAMES[name] for name in others)), tuple(rows))
+
+
+def baselines_grid(data: Measurements) -> Grid:
+    """The variants beside constant and PCA; no rows where baselines were not measured."""
+    found = contenders(data.trials, data.labels)
+    return Grid(("model", *HEAD), tuple((each.name, *each.cells) for each in found))
 
 
 def _trials(row: Any) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from aes_lipi._version import __version__
+from aes_lipi.analysis.baselines import baseline_remarks
 from aes_lipi.analysis.comparisons import MAX_VARIANTS, Comparisons, compare
 from aes_lipi.analysis.figures.style import FORMATS, Shown, show
 from aes_lipi.analysis.measures import AnalysisUnit
@@ -18,7 +19,7 @@ from aes_lipi.analysis.pareto import Tradeoff, front_table
 from aes_lipi.analysis.read import Measurements, read_measurements
 from aes_lipi.analysis.report.gallery import TRADEOFF_TABLE, Drawn, pictures
 from aes_lipi.analysis.report.sources import Sources, StudySource, open_source, what_was_run
-from aes_lipi.analysis.report.views import at_a_glance, by_generation, family
+from aes_lipi.analysis.report.views import at_a_glance, baselines_grid, by_generation, family
 from aes_lipi.analysis.statistics import check_share
 from aes_lipi.analysis.tables import (
     describe_generations,
@@ -138,9 +139,11 @@ def analyse(
     folder = _folder(folders, report_dir)
     check_own_page(folder / _PAGE_NAME)
     pruned = sources.tradeoffs()
-    drawn = Drawn(sources, found.by_generation, found.families["loss"], pruned)
+    columns = sources.column_tables()
+    losses = found.families["loss"]
+    drawn = Drawn(sources, found.by_generation, losses, pruned, [*columns.values()])
     figures = [show(each.figure, each, folder, kinds) for each in pictures(drawn)]
-    tables = _write_tables(folder, found, pruned)
+    tables = _write_tables(folder, found, pruned, columns)
     content = _Content(sources, found, figures, tables)
     write_text_atomically(folder / _PAGE_NAME, _page(content, folder))
     return Report(
@@ -220,7 +223,12 @@ def _statistics(data: Measurements, units: Sequence[AnalysisUnit], alpha: float)
     )
 
 
-def _write_tables(folder: Path, found: _Statistics, pruned: Sequence[Tradeoff]) -> dict[str, str]:
+def _write_tables(
+    folder: Path,
+    found: _Statistics,
+    pruned: Sequence[Tradeoff],
+    columns: Mapping[str, tuple[str, pd.DataFrame]],
+) -> dict[str, str]:
     """Write the tables whole, as CSV; what each is, by name."""
     tables = {"tables/trials.csv": ("results of the trials", found.by_trial)}
     for unit, table in found.by_generation.items():
@@ -229,6 +237,9 @@ def _write_tables(folder: Path, found: _Statistics, pruned: Sequence[Tradeoff]) 
         tables[f"tables/comparisons_{name}.csv"] = (f"comparisons, {name}", comparisons.table)
     if pruned:
         tables[f"tables/{TRADEOFF_TABLE}"] = ("Pareto front of size and loss", front_table(pruned))
+    for variant, (_, table) in columns.items():
+        which = "" if len(columns) == 1 else f"_{variant}"
+        tables[f"tables/columns{which}.csv"] = ("errors by column", table)
     for name, (_, table) in tables.items():
         write_text_atomically(folder / name, csv_text(table))
     return {name: what for name, (what, _) in tables.items()}
@@ -251,6 +262,8 @@ def _page(content: _Content, folder: Path) -> str:
         skipped=data.skipped,
         all_cells=at_a_glance(data, found.by_trial, _ALL, letters["loss"]),
         best_cells=at_a_glance(data, found.by_trial, _BEST, letters["test_loss"]),
+        beside_baselines=baselines_grid(data),
+        baseline_remarks=baseline_remarks(data.trials, data.labels),
         families=[family(_TITLES[name], each) for name, each in found.families.items()],
         generations={
             unit: by_generation(table, _OVER_TIME, _GENERATIONS)
