@@ -65,6 +65,7 @@ _BATCH_SIZE = 16
 _MEANINGLESS = (
     *(*DATA_FIELDS, "rng_seed"),  # come from X and random_state
     *("ann_digest", "plugins_digest"),  # guard what is stopped and resumed
+    "is_control",  # is beside a study
     *("record_test_loss", "retrieval_measures", "store_generations"),  # are for tables and files
 )
 """Fields of `Variant` that an estimator has no use for."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from aes_lipi.analysis.pareto import shared_loss
 from aes_lipi.arrays import Float32, Float64, Floats
 from aes_lipi.coevolution.baselines import Baselines, ColumnErrors, Reconstruct, column_errors
 from aes_lipi.data.dataset import Dataset
@@ -18,6 +19,8 @@ from aes_lipi.data.scaling import Scaling
 from aes_lipi.models import Model
 
 _REMEDIES = ("--initial_weights pca --output_activation linear", "more --epochs")
+
+_NO_CONTROL = "no plain network was trained for comparison: --control of run does"
 
 _DATA = ("constant_mse", "pca_mse", "pca_n_parameters")
 """Trials of the same data and width of code agree in these."""
@@ -148,11 +151,37 @@ def baseline_remarks(trials: pd.DataFrame, labels: Mapping[str, str]) -> list[st
         trials: as for `contenders`.
         labels: as for `contenders`.
     """
-    lines: list[str] = []
+    known = _measured(trials, labels)
+    lines = [_NO_CONTROL] if len(known) and not is_control(known).any() else []
     for _, row in chosen_trials(trials, labels).iterrows():
         name = f"the chosen model ({labels[row['variant']]}, trial {row['trial']})"
         lines += beaten_by_pca(name, row)
+        rivals = known[_is_of(known, row) & is_control(known)]
+        lines += _beaten_by_control(name, row, rivals)
     return lines
+
+
+def is_control(trials: pd.DataFrame) -> pd.Series[bool]:
+    """Which trials are those of a control; none of earlier versions."""
+    return trials["is_control"].eq(True).fillna(False).astype(bool)
+
+
+def _is_of(trials: pd.DataFrame, row: Any) -> pd.Series[bool]:
+    """Which trials are of the data and the width of code that a trial is of."""
+    known = trials[list(_DATA)].fillna(-1.0)
+    same: pd.Series[bool] = (known == row[list(_DATA)].fillna(-1.0)).all(axis=1)
+    return same
+
+
+def _beaten_by_control(name: str, row: Any, controls: pd.DataFrame) -> list[str]:
+    """That a plain network is better on validation rows, if so."""
+    mse, plain = _number(row["validation_mse"]), _median(controls["validation_mse"])
+    if not mse > plain:
+        return []
+    return [
+        f"a plain network, trained for the compute of the study, is better than {name}: MSE "
+        f"{_short(plain)} on validation rows, not {_short(mse)}"
+    ]
 
 
 def chosen_trials(trials: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
@@ -163,8 +192,12 @@ def chosen_trials(trials: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFra
         labels: as for `contenders`.
     """
     known = _measured(trials, labels)
-    ordered = known.sort_values(["validation_L1", "mean_L1"], kind="stable")
-    return ordered.drop_duplicates(list(_DATA))
+    known = known[~is_control(known)]
+    best = []
+    for _, rows in known.groupby(list(_DATA), dropna=False, sort=False):
+        by = "validation_L1" if shared_loss(rows) == "L1" else "validation_loss"
+        best.append(rows.sort_values([by, "mean_L1"], kind="stable").head(1))
+    return pd.concat(best) if best else known
 
 
 def model_errors(model: Model, rows: Float32) -> ColumnErrors:

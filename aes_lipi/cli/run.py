@@ -96,6 +96,10 @@ _TEST = "A short run of whatever is run: 4 epochs, 2 trials, where no flag says 
 _SENSITIVITIES = "Lists of values in JSON, whose product is laid over the study."
 _VARIANT = "Only the variant of this place in the list, from 0, in a folder of its own; -1: all."
 _TRIAL = "Only the trial of this number, in a folder of its own; -1: all."
+_CONTROL = (
+    "Of data of your own: also train a plain network of the size of an export, for about the "
+    "compute of all other trials, to be shown beside them."
+)
 _ANALYSE = "Write the report after the run."
 
 _study = partial(flag, panel="Study")
@@ -137,6 +141,7 @@ def _run(
     fresh: Annotated[bool, _how("--fresh", _FRESH)] = False,
     time_limit: Annotated[str | None, _how("--time_limit", _LIMIT, "TIME")] = None,
     yes: Annotated[bool, _how("--yes", _YES)] = False,
+    control: Annotated[bool, _study("--control", _CONTROL)] = False,
     analyse_data: Annotated[bool, _how("--analyse_data", _ANALYSE)] = False,
     **fields: str | None,
 ) -> None:
@@ -155,6 +160,10 @@ def _run(
         overrides = (_SHORT if test else {}) | _swept(sensitivities) | overrides
         found, said = _studies(None if rq == _ALL else rq, all_rqs, config, overrides)
         studies = [_known_by_content(each) for each in found]
+        if control:
+            from aes_lipi.execution.control import with_control  # noqa: PLC0415 - numpy is slow
+
+            studies = [with_control(each) for each in studies]
         output_dir, dry_run = output_dir or said.output_dir, dry_run or said.no_execution
         folders = [_folder(study, output_dir, all_rqs, part) for study in studies]
         if dry_run:
@@ -350,7 +359,7 @@ def _written(directory: Path, study: Study) -> list[Path]:
     return paths
 
 
-_NO_FLAG = frozenset({"data_digest", "ann_digest", "plugins_digest"})
+_NO_FLAG = frozenset({"data_digest", "ann_digest", "plugins_digest", "is_control"})
 _INTERVAL_HELP = (
     "How often a trial on its way is written down, so that a killed run goes on from there: every "
     "so many generations, or a time as in 30s or 5min, or never. [default: 30s]"

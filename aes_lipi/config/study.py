@@ -153,25 +153,37 @@ class Study(Summarised, BaseModel):
 
     def label(self, variant: Variant) -> str:
         """What tells this variant from the study's others, for tables and figures."""
+        if variant.is_control:
+            return self._control_label(variant)
         shown = [field for field in self._telling_fields if _applies(field, variant)]
         values = ((field, getattr(variant, field), self._names[field]) for field in shown)
         return ", ".join(value_label(*value) for value in values) or self.name
+
+    def _control_label(self, variant: Variant) -> str:
+        """What a control is called; by its id, too, where there are several."""
+        several = sum(each.is_control for each in self.variants) > 1
+        return f"control: a plain network{f' ({variant.id})' if several else ''}"
 
     @cached_property
     def _names(self) -> Mapping[str, tuple[str, ...]]:
         """By field, the different values that the variants have, as texts."""
         return {
-            field: tuple({str(getattr(variant, field)): None for variant in self.variants})
+            field: tuple({str(getattr(variant, field)): None for variant in self._studied})
             for field in Variant.model_fields
         }
+
+    @cached_property
+    def _studied(self) -> tuple[Variant, ...]:
+        """All variants but the controls."""
+        return tuple(variant for variant in self.variants if not variant.is_control)
 
     @cached_property
     def _telling_fields(self) -> list[str]:
         """Fields that differ between variants: named choices all, others only where needed."""
         telling: list[str] = []
-        groups = {("",) * len(self.variants)}
+        groups = {("",) * len(self._studied)}
         columns = {
-            field: tuple(str(getattr(variant, field)) for variant in self.variants)
+            field: tuple(str(getattr(variant, field)) for variant in self._studied)
             for field in Variant.model_fields
         }
         for field in sorted(columns, key=lambda name: name not in LABELLED_BY_VALUE):

@@ -399,6 +399,13 @@ class Variant(BaseModel):
         0.75, "Pruning", "Share of the run after which `gradual` prunes the full prune_amount."
     )
 
+    # Comparison
+    is_control: bool = _setting(
+        False,
+        "Comparison",
+        "A plain network that the others are compared with; --control makes one.",
+    )
+
     # Recording
     record_interval: _Count = _setting(
         100, "Recording", "Generations between recordings of mean_L1 and test_L1."

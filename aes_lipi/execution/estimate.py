@@ -63,14 +63,27 @@ def estimated_seconds(study: Study) -> float:
     Raises:
         UserError: data of a user's cannot be had or are unfit.
     """
-    return study.trials * sum(_trial_seconds(variant) for variant in study.variants)
+    return study.trials * sum(_trial_seconds(variant, step_costs()) for variant in study.variants)
 
 
 _RECORDING = 0.4
 """Of a generation: what recording one takes beside, which evaluates all rows."""
 
 
-def _trial_seconds(variant: Variant) -> float:
+NOMINAL = StepCosts(4.6e-6, 2.9e-6, 1.7e-9, 2.2e-10, 2.6e-3, 2e-8)
+"""Costs as on a processor of 2017, the same everywhere."""
+
+
+def nominal_seconds(variant: Variant) -> float:
+    """Seconds of a trial at nominal costs: what is decided by them is decided alike everywhere.
+
+    Raises:
+        UserError: data of a user's cannot be had or are unfit.
+    """
+    return _trial_seconds(variant, NOMINAL)
+
+
+def _trial_seconds(variant: Variant, costs: StepCosts) -> float:
     if variant.n_dim is None:
         facts = data_facts(variant)
         rows, width = facts.n_train, facts.n_dim
@@ -83,7 +96,7 @@ def _trial_seconds(variant: Variant) -> float:
     parts = _parts(architecture, batch, updates, variant.population_size)
     recorded = variant.epochs // variant.record_interval + 2
     generations = variant.epochs + _RECORDING * min(recorded, variant.epochs)
-    return generations * float(np.dot(parts, astuple(step_costs())))
+    return generations * float(np.dot(parts, astuple(costs)))
 
 
 def _updates_per_batch(variant: Variant) -> int:

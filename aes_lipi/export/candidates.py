@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from aes_lipi.analysis.baselines import is_control
 from aes_lipi.analysis.pareto import Size, Tradeoff, read_candidates, shared_loss, tradeoffs
 from aes_lipi.errors import UserError
 from aes_lipi.models import Model, Place, load_recorded, read_model
@@ -79,7 +80,7 @@ def choose(
 
     Args:
         location: the study's output folder, or its address.
-        variant: id or name of the variant to choose from; by default all.
+        variant: id or name of the variant to choose from; by default all but a control.
         trial: number of the trials to choose from; by default all.
         target: see there. Without one, it is the final pair of the trial whose final pair has the
             lowest loss on the validation rows.
@@ -92,6 +93,8 @@ def choose(
     if target:
         return _recorded(location, variant, trial, target, compact=compact)
     rows = load_results(location, ["trials"]).trials
+    if variant is None:
+        rows = rows[~is_control(rows)]
     chosen = _matching(rows, "variant_name", location, variant, trial)
     loss = shared_loss(chosen)
     by = "validation_L1" if loss == "L1" else "validation_loss"
@@ -154,8 +157,11 @@ def _comparable(location: str | Path, variant: str | None, trial: int | None) ->
         raise UserError(
             f"{place_of(location)}: no committed trial has recorded generations to pick from"
         )
-    asked = set(_matching(everything, "label", location, variant, trial)["variant"].astype(str))
     trials = load_results(location, ["trials"]).trials
+    if variant is None:
+        controls = set(trials.loc[is_control(trials), "variant"])
+        everything = everything[~everything["variant"].astype(str).isin(controls)]
+    asked = set(_matching(everything, "label", location, variant, trial)["variant"].astype(str))
     found = [
         each
         for each in tradeoffs(everything, trials)
