@@ -14,7 +14,7 @@ import numpy.typing as npt
 from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
 
-from aes_lipi.arrays import Float32
+from aes_lipi.arrays import Float32, Float64
 from aes_lipi.autoencoders.network import Pair
 from aes_lipi.coevolution.evolution import InProcess, TrialFailed, first_states, run_steps
 from aes_lipi.coevolution.records import Record, in_order
@@ -28,7 +28,7 @@ from aes_lipi.data.encoding import learn_encoding, table_source, texts_of
 from aes_lipi.data.fitting import learn_scaling, read_scaled
 from aes_lipi.data.source import Source, array_source
 from aes_lipi.errors import UserError, nearest, printable
-from aes_lipi.execution.endings import model_of
+from aes_lipi.execution.endings import model_of, scored
 from aes_lipi.execution.inputs import Inputs, prepare_with
 from aes_lipi.execution.requirements import check_batch
 from aes_lipi.models import Model, load_pairs
@@ -36,7 +36,12 @@ from aes_lipi.results.model_files import warm_start_files
 from aes_lipi.stepping import records_frame
 
 try:
-    from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+    from sklearn.base import (
+        BaseEstimator,
+        ClassNamePrefixFeaturesOutMixin,
+        OutlierMixin,
+        TransformerMixin,
+    )
     from sklearn.utils import Tags, check_array, check_random_state
     from sklearn.utils.validation import check_is_fitted, validate_data
 except ModuleNotFoundError as error:
@@ -73,11 +78,17 @@ _MEANINGLESS = (
 _NOT_IN_HISTORY = ("trial", "test_loss", "test_L1", "std_test_L1")
 
 
-class AutoencoderRing(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class AutoencoderRing(
+    ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]
+    TransformerMixin,  # type: ignore[misc]
+    OutlierMixin,  # type: ignore[misc]
+    BaseEstimator,  # type: ignore[misc]
+):
     """Codes and anomaly scores from a ring of autoencoders that is coevolved and pruned.
 
-    A transformer: `transform` gives the codes, `inverse_transform` reconstructs rows from them, and
-    `score_samples` says how well each row is reconstructed. The columns of `X` are scaled as the
+    A transformer: `transform` gives the codes, and `inverse_transform` reconstructs rows from them.
+    An outlier detector: `score_samples` says how well each row is reconstructed, and `predict`
+    which are outliers. The columns of `X` are scaled as the
     rows that are trained on say. Values beyond these count as the nearest of them. So any finite
     `X` will do, and reconstructions are in its units.
 
@@ -116,6 +127,9 @@ class AutoencoderRing(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             training rows do that.
         patience: stop when the lowest validation loss has not fallen for so many recorded
             generations (every tenth is), and go back to the best; None runs all epochs.
+        contamination: which rows are outliers: a share of the rows of `fit`, at most 0.5, the worst
+            reconstructed; or those whose error is beyond the fence of a box plot (Tukey, 1977), 1.5
+            times the distance of the quartiles above the third, with `auto`.
         compact: take out of the best model what pruning made dead: `model_` is smaller, and codes
             may be narrower.
         verbose: 1 shows a bar while `fit` runs, in a terminal or a notebook; 0 shows nothing.
@@ -129,6 +143,7 @@ class AutoencoderRing(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         history_: a table with a row per generation and cell, as a study's `generations`, without
             what is measured on test rows: an estimator keeps none. Losses and `*_L1` are those of
             the scaled columns.
+        offset_: score below which a row is an outlier.
         n_features_in_: columns of `X`.
         feature_names_in_: their names, where all are strings.
 
@@ -160,6 +175,7 @@ class AutoencoderRing(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         pruned_weights: str = "frozen",
         validation_fraction: float = 0.1,
         patience: int | None = None,
+        contamination: float | str = "auto",
         compact: bool = False,
         verbose: int = 0,
         random_state: int | np.random.RandomState | None = None,
@@ -184,6 +200,7 @@ class AutoencoderRing(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.pruned_weights = pruned_weights
         self.validation_fraction = validation_fraction
         self.patience = patience
+        self.contamination = contamination
         self.compact = compact
         self.verbose = verbose
         self.random_state = random_state
@@ -202,6 +219,7 @@ class AutoencoderRing(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
                 trained on; one line that names it.
             DivergenceError: a weight or a loss is not finite.
         """
+        _check_contamination(self.contamination)
         try:
             source = self._source(X)
             variant = self._variant(sum(len(each or "1") for each in texts_of(source)))
@@ -216,6 +234,7 @@ class AutoencoderRing(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         model = _model(setup, pairs, best)
         self.model_ = model.compacted() if self.compact else model
         self.history_ = records_frame(records, variant).drop(columns=list(_NOT_IN_HISTORY))
+        self.offset_ = _offset(self.score_samples(X), self.contamination)
         return self
 
     def transform(self, X: Any) -> Float32:
@@ -226,17 +245,28 @@ class AutoencoderRing(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """Reconstructions from codes X: float64, (n_samples, n_features), in the rows' units."""
         return self._fitted().decode(check_array(X, dtype=np.float32))
 
-    def score_samples(self, X: Any) -> Float32:
-        """How well each row (n_samples, n_features) is reconstructed: float32, (n_samples,).
+    def score_samples(self, X: Any) -> Float64:
+        """How well each row (n_samples, n_features) is reconstructed: float64, (n_samples,).
 
         Minus `model_.score`, the mean absolute error over the scaled columns. As
         with scikit-learn's detectors, the lower, the more abnormal; 0 is perfect.
         """
-        return -self._fitted().score(self._rows(X))
+        return -self._fitted().score(self._rows(X)).astype(np.float64)
+
+    def decision_function(self, X: Any) -> Float64:
+        """By how much the score of each row is above `offset_`: float64, (n_samples,).
+
+        Below 0 are outliers.
+        """
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Any) -> npt.NDArray[np.int64]:
+        """Whether each row (n_samples, n_features) is an outlier, -1, or not, 1: (n_samples,)."""
+        return np.where(self.decision_function(X) < 0, -1, 1)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Mean of `score_samples`: the higher, the better."""
-        return float(self.score_samples(X).mean(dtype=np.float64))
+        return float(self.score_samples(X).mean())
 
     def __sklearn_tags__(self) -> Tags:
         """Codes are float32, whatever the rows are."""
@@ -316,6 +346,33 @@ def _check_names(settings: Mapping[str, Any], parameters: Mapping[str, Any]) -> 
             raise UserError(f"settings: {name} is a parameter of its own; give it as one")
         if name in _MEANINGLESS:
             raise UserError(f"settings: {name} means nothing to an estimator; leave it out")
+
+
+def _check_contamination(contamination: Any) -> None:
+    """Refuse what is no share of outliers.
+
+    Raises:
+        ValueError: it is neither `auto` nor in (0, 0.5].
+    """
+    is_share = isinstance(contamination, float | np.floating) and 0 < contamination <= 0.5
+    if not is_share and contamination != "auto":
+        raise ValueError(
+            f"contamination: {contamination!r} is neither 'auto' nor a share of the rows, above 0 "
+            "and at most 0.5"
+        )
+
+
+def _offset(scores: Float64, contamination: Any) -> float:
+    """The score below which rows are outliers.
+
+    Args:
+        scores: of the rows that were fitted, shape (rows,).
+        contamination: share of outliers among them, or `auto`.
+    """
+    if contamination != "auto":
+        return float(np.quantile(scores, contamination))
+    first, third = np.quantile(scores, (0.25, 0.75))
+    return float(first - 1.5 * (third - first))
 
 
 def _default_widths(n_features: int) -> tuple[tuple[int, ...], int]:
@@ -408,4 +465,4 @@ def _evolved(
 def _model(setup: Setup, pairs: Sequence[Pair], best_cell: int) -> Model:
     settings = setup.variant.model_dump(mode="json", exclude=set(DATA_FIELDS))
     origin = {"estimator": AutoencoderRing.__name__, "cell": best_cell, "settings": settings}
-    return model_of(setup, pairs, best_cell, origin)
+    return scored(model_of(setup, pairs, best_cell, origin), setup)

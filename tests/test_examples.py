@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 MADE: dict[str, Callable[[str], bool]] = {
+    "anomalies.py": lambda shown: "outliers: 5% of the benign" in shown and "its " in shown,
     "callback.py": lambda shown: "callback" in shown,
     "early_stop.py": lambda shown: shown.count("patience") == 2,
     "metric.py": lambda shown: "metric_worst_column" in shown,
@@ -18,6 +19,12 @@ MADE: dict[str, Callable[[str], bool]] = {
 """Whether an example has done what it says, by what it shows."""
 
 EXAMPLES = Path(__file__).parents[1] / "docs/examples"
+
+
+def test_the_example_of_anomalies_is_the_one_on_the_page() -> None:
+    code = (EXAMPLES / "anomalies.py").read_text().partition("\n\n")[2]
+    page = (EXAMPLES.parent / "own_data.md").read_text(encoding="utf-8")
+    assert f"```python\n{code}```" in page
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.py")))

@@ -50,8 +50,22 @@ CHANGES: dict[str, Any] = {
     "activation unknown": lambda t, d: layer(d, 0).update(activation="boo"),
     "loss unknown": lambda t, d: d["architecture"].update(loss="zzz"),
     "variational untrue": lambda t, d: d["architecture"].update(variational=True),
+    "too few quantiles": lambda t, d: d.update(score_quantiles=[0.5] * 100),
+    "too many quantiles": lambda t, d: d.update(score_quantiles=[0.5] * 102),
+    "quantiles that fall": lambda t, d: d.update(score_quantiles=[0.5] * 100 + [0.4]),
+    "quantile below 0": lambda t, d: d.update(score_quantiles=[-0.1] + [0.4] * 100),
+    "quantile NaN": lambda t, d: d.update(score_quantiles=[math.nan] * 101),
+    "quantile of text": lambda t, d: d.update(score_quantiles=["0.1"] * 101),
     "float width": lambda t, d: layer(d, 1).update(n_out=2.0),
 }
+
+
+def test_quantiles_of_scores_are_read_or_missing(tmp_path: Path) -> None:
+    """Files of earlier versions have none."""
+    assert read_model(rewritten(tmp_path, lambda t, d: None)).score_quantiles is None
+    rising = [k / 100 for k in range(101)]
+    path = rewritten(tmp_path, lambda t, d: d.update(score_quantiles=rising))
+    assert read_model(path).score_quantiles == tuple(rising)
 
 
 @pytest.mark.parametrize("name", CHANGES)

@@ -167,12 +167,12 @@ def judge(
 def _column_measures(pair: Pair, setup: Setup) -> ColumnMeasures:
     """How well a pair does over the columns."""
     return column_measures(
-        column_errors(setup.dataset.test, _reconstructing(pair, setup, "test")),
-        column_errors(setup.dataset.validation, _reconstructing(pair, setup, "validation")),
+        column_errors(setup.dataset.test, reconstructing(pair, setup, "test")),
+        column_errors(setup.dataset.validation, reconstructing(pair, setup, "validation")),
     )
 
 
-def _reconstructing(pair: Pair, setup: Setup, split: Split) -> Reconstruct:
+def reconstructing(pair: Pair, setup: Setup, split: Split) -> Reconstruct:
     """What gives a pair's reconstructions of rows of a split, by the engine."""
     from aes_lipi.engine.dense.activations import sigmoid  # noqa: PLC0415 - loads numba
 

@@ -15,15 +15,16 @@ import numpy as np
 
 from aes_lipi._version import __version__
 from aes_lipi.autoencoders.network import Pair
+from aes_lipi.coevolution.baselines import blocks
 from aes_lipi.coevolution.measure import pair_of
 from aes_lipi.coevolution.records import Record, in_order, with_front_alone
-from aes_lipi.coevolution.result import TrialResult, judge
+from aes_lipi.coevolution.result import TrialResult, judge, reconstructing
 from aes_lipi.coevolution.state import Held, Setup, TrialState
 from aes_lipi.engine.processor import kernel_target, processor_name
 from aes_lipi.engine.protocol import Engine
 from aes_lipi.errors import without_folders
 from aes_lipi.execution.messages import Computed, Failed, Job
-from aes_lipi.models import Model, Place, describe_layers, model_bytes
+from aes_lipi.models import Model, Place, describe_layers, model_bytes, percentiles
 from aes_lipi.results.schema import METRICS, NESTED, WEIGHTS, metric_values, settings_row
 from aes_lipi.results.trial_files import trial_files
 
@@ -61,7 +62,7 @@ def conclude(
         for record in records
     ]
     best = result.best_cell
-    model = model_of(setup, pairs, best, _provenance(job, setup, best))
+    model = scored(model_of(setup, pairs, best, _provenance(job, setup, best)), setup)
     stored = model_bytes(model, _recorded(records, setup))
     return Computed(trial_files(row, generations, stored), result.epochs_run)
 
@@ -106,6 +107,26 @@ def model_of(setup: Setup, pairs: Sequence[Pair], cell: int, provenance: dict[st
         encoding=setup.dataset.encoding,
         provenance={**provenance, "aes_lipi_version": __version__},
     )
+
+
+_MOST_SCORED = 10_000
+
+
+def scored(model: Model, setup: Setup) -> Model:
+    """The same model, with the quantiles of the training rows' scores.
+
+    They are of at most 10,000 rows, which lie evenly among all. A model that diverged has none.
+
+    Args:
+        model: of the best pair.
+        setup: what the cells shared.
+    """
+    train = setup.dataset.train
+    reconstruct = reconstructing(model.pair, setup, "train")
+    step = -(-len(train) // _MOST_SCORED)
+    parts = [slice(p.start * step, p.stop * step, step) for p in blocks(train[::step])]
+    scores = [np.abs(train[p] - reconstruct(p)).mean(axis=1, dtype=np.float64) for p in parts]
+    return dataclasses.replace(model, score_quantiles=percentiles(np.concatenate(scores)))
 
 
 def _provenance(job: Job, setup: Setup, cell: int) -> dict[str, Any]:

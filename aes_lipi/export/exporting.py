@@ -73,11 +73,12 @@ def export(
     folder = _folder(location, output_dir)
     location = expanded(location)
     choice = choose(location, variant, trial, target, compact=compact)
-    trained = choice.model.for_use()
-    small = choice.model.compacted() if compact else trained
+    rows = rows_to_check(choice.model, open_storage(location))
+    model = replace(choice.model, score_quantiles=rows.score_quantiles)
+    trained = model.for_use()
+    small = model.compacted() if compact else trained
     exported = replace(small, provenance=_provenance(choice))
     package = pack(exported)
-    rows = rows_to_check(choice.model, open_storage(location))
     check_measured(rows, {"validation_L1": choice.validation_L1, "test_L1": choice.test_L1})
     difference = largest_difference(choice.model, exported, package, rows)
     before, after = costs([(trained, pack(trained)), (exported, package)], rows.values)
@@ -267,6 +268,7 @@ def _model_card(exported: Exported) -> str:
         files=_marked(map(code_span, exported.package.files)),
         test_rows=Marked(_test_rows(exported.choice)),
         code=Marked(_varying(exported)),
+        quantiles=_quantiles(exported.model),
         left=_marked(_left(exported.model, exported.choice.model.architecture.latent_size)),
     )
 
@@ -363,6 +365,15 @@ def _varying(exported: Exported) -> str:
         f"**{varying} of the {size} values of the code vary** on these rows; the others are the "
         "same for all of them, and tell nothing."
     )
+
+
+def _quantiles(model: Model) -> str:
+    """A sentence on the scores of the training rows; none where they are not known."""
+    if model.score_quantiles is None:
+        return ""
+    shown = [f"{model.score_quantiles[k]:.4g} ({k} %)" for k in (50, 90, 95, 99)]
+    highest = model.score_quantiles[-1]
+    return f"Of the training rows, scores are at most {', '.join(shown)}, {highest:.4g} (all)."
 
 
 def _test_rows(choice: Choice) -> str:

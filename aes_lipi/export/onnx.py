@@ -258,4 +258,6 @@ def _metadata(model: Model) -> dict[str, str]:
         about["encoding"] = asdict(model.encoding)
     if model.compaction is not None:
         about["latent_values_left"] = list(model.compaction.code)
+    if model.score_quantiles is not None:
+        about["training_score_percentiles"] = list(model.score_quantiles)
     return {name: json.dumps(value, sort_keys=True) for name, value in about.items()}

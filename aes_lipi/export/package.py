@@ -19,7 +19,7 @@ from aes_lipi.config import Variant, describe
 from aes_lipi.data.dataset import Dataset
 from aes_lipi.data.load import rebuilt_dataset
 from aes_lipi.errors import UserError
-from aes_lipi.models import Model, describe_layers
+from aes_lipi.models import Model, describe_layers, percentiles
 from aes_lipi.models.model import row_errors
 from aes_lipi.results.description import located
 from aes_lipi.results.storage import Storage
@@ -162,6 +162,7 @@ class CheckedRows:
             scaled, where it is scaled.
         columns: errors of the model on test rows, where they are, of scaled columns.
         validation_mse: its mean squared error on validation rows, likewise.
+        score_quantiles: of training rows by the model, as a `Model` has them.
     """
 
     values: Floats
@@ -172,6 +173,7 @@ class CheckedRows:
     in_units: Mapping[str, float] = field(default_factory=dict)
     columns: ColumnErrors | None = None
     validation_mse: float = float("nan")
+    score_quantiles: tuple[float, ...] | None = None
 
     @property
     def told_in_units(self) -> str:
@@ -203,25 +205,37 @@ def rows_to_check(model: Model, storage: Storage) -> CheckedRows:
         own = {} if model.scaling is None else _in_units(model, dataset)
         errors = model_errors(model, dataset.test)
         mse = float(model_errors(model, dataset.validation).mse.mean())
-        return CheckedRows(units, found, True, sizes, measured, own, errors, mse)
+        known = model.score_quantiles or _quantiles(model, dataset, variant.batch_size)
+        return CheckedRows(units, found, True, sizes, measured, own, errors, mse, known)
     drawn = np.random.default_rng(0).random((1000, n_dim), dtype=np.float32)
     source = f"1000 rows drawn at random, since the data are not at hand ({problem})"
-    return CheckedRows(model.units.from_network(drawn), source, is_real=False)
+    units, known = model.units.from_network(drawn), model.score_quantiles
+    return CheckedRows(units, source, is_real=False, score_quantiles=known)
 
 
 def _measured(model: Model, dataset: Dataset, batch_size: int) -> dict[str, float]:
     """What the tables of a study say of a model, measured: the mean over batches of rows."""
-    architecture, pair = model.architecture, model.pair
 
     def mean_of(rows: Float32) -> float:
-        starts = range(0, len(rows), batch_size)
-        batches = [rows[start : start + batch_size] for start in starts]
-        codes = [architecture.encode(pair.encoder.genome, batch) for batch in batches]
-        decoded = [architecture.decode(pair.decoder.genome, code) for code in codes]
-        pairs = zip(batches, decoded, strict=True)
-        return float(np.mean([row_errors(batch, made).mean() for batch, made in pairs]))
+        return float(np.mean([each.mean() for each in _scores(model, rows, batch_size)]))
 
     return {"validation_L1": mean_of(dataset.validation), "test_L1": mean_of(dataset.test)}
+
+
+def _scores(model: Model, rows: Float32, batch_size: int) -> list[Float32]:
+    """The score of each row, by batch; rows are scaled."""
+    architecture, pair = model.architecture, model.pair
+    starts = range(0, len(rows), batch_size)
+    batches = [rows[start : start + batch_size] for start in starts]
+    codes = [architecture.encode(pair.encoder.genome, batch) for batch in batches]
+    decoded = [architecture.decode(pair.decoder.genome, code) for code in codes]
+    return [row_errors(batch, made) for batch, made in zip(batches, decoded, strict=True)]
+
+
+def _quantiles(model: Model, dataset: Dataset, batch_size: int) -> tuple[float, ...] | None:
+    """Of the scores of training rows, at most 10,000 that lie evenly among all."""
+    train = dataset.train[:: -(-len(dataset.train) // _MOST_ROWS)]
+    return percentiles(np.concatenate(_scores(model, train, batch_size)))
 
 
 def _in_units(model: Model, dataset: Dataset) -> dict[str, float]:

@@ -9,7 +9,7 @@ from aes_lipi.models.files import (
     read_model,
     save_model,
 )
-from aes_lipi.models.model import Compaction, Ensemble, Model, describe_layers
+from aes_lipi.models.model import Compaction, Ensemble, Model, describe_layers, percentiles
 
 __all__ = [
     "Compaction",
@@ -21,6 +21,7 @@ __all__ = [
     "load_recorded",
     "model_bytes",
     "models_digest",
+    "percentiles",
     "read_model",
     "save_model",
 ]

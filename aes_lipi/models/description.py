@@ -28,6 +28,7 @@ UNSEALED = "0" * 64
 """Where the digest comes to stand."""
 
 _Width = Annotated[int, Field(ge=1, lt=2**31)]
+_Score = Annotated[float, Field(ge=0)]
 
 
 class _Strict(BaseModel):
@@ -93,6 +94,7 @@ class Description(_Strict):
         columns: names of the data's columns.
         compaction: of a compact model, what became of the original.
         encoding: how a table becomes the data's columns.
+        score_quantiles: percentiles 0 to 100 of the training rows' scores.
     """
 
     format: Literal[1, 2]
@@ -105,6 +107,19 @@ class Description(_Strict):
     columns: list[str] | None = None
     compaction: Compaction | None = None
     encoding: _Encoding | None = None
+    score_quantiles: Annotated[list[_Score], Field(min_length=101, max_length=101)] | None = None
+
+    def quantiles(self) -> tuple[float, ...] | None:
+        """The percentiles of scores.
+
+        Raises:
+            ValueError: they do not rise.
+        """
+        if self.score_quantiles is None:
+            return None
+        if sorted(self.score_quantiles) != self.score_quantiles:
+            raise ValueError("score_quantiles: not in rising order")
+        return tuple(self.score_quantiles)
 
     def encoding_of(self, n_dim: int) -> Encoding | None:
         """The encoding that makes so many columns.
@@ -164,6 +179,8 @@ def write_description(model: Model, n_recorded: int) -> str:
     }
     if model.encoding is not None:
         described["encoding"] = dataclasses.asdict(model.encoding)
+    if model.score_quantiles is not None:
+        described["score_quantiles"] = list(model.score_quantiles)
     return json.dumps(described, sort_keys=True)
 
 

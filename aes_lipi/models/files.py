@@ -313,6 +313,7 @@ def _model(
         columns=description.columns_of(architecture.n_dim),
         compaction=description.compaction,
         encoding=description.encoding_of(architecture.n_dim),
+        score_quantiles=description.quantiles(),
     )
 
 
@@ -328,7 +329,8 @@ def _read_recorded(path: Path, place: Place) -> Model | None:
         encoder, decoder = (Network(part.ravel()) for part in weights)
         provenance = {**description.provenance, **dataclasses.asdict(place)}
         model = _model(description, architecture, Pair(encoder, decoder), ())
-        return dataclasses.replace(model, provenance=provenance)
+        # The quantiles in the file are of the best pair's scores.
+        return dataclasses.replace(model, provenance=provenance, score_quantiles=None)
 
 
 def _measured(path: Path, measure: Callable[[Float32], T]) -> dict[int, T]:

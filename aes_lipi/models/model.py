@@ -219,6 +219,8 @@ class Model(Summarised):
         compaction: of a compact model, what became of the original.
         encoding: how a table with text or missing values becomes the data's columns; None if it is
             taken as it is.
+        score_quantiles: of the training rows, as `score` has them, in percentiles 0 to 100; None if
+            they are not known, as of centres of recorded generations.
     """
 
     architecture: Architecture
@@ -229,6 +231,7 @@ class Model(Summarised):
     columns: tuple[str, ...] | None = None
     compaction: Compaction | None = None
     encoding: Encoding | None = None
+    score_quantiles: tuple[float, ...] | None = None
 
     @property
     def _summary(self) -> str:
@@ -342,6 +345,14 @@ def row_errors(rows: Float32, reconstruction: Float32) -> Float32:
     """Mean absolute error of each row: float32, (rows,)."""
     errors: Float32 = np.abs(rows - reconstruction).mean(axis=1)
     return errors
+
+
+def percentiles(scores: Floats) -> tuple[float, ...] | None:
+    """Percentiles 0 to 100 of scores (rows,), of six digits; None if a score is not finite."""
+    if not np.isfinite(scores).all():
+        return None
+    found = np.quantile(scores.astype(np.float64), np.linspace(0, 1, 101))
+    return tuple(float(f"{each:.6g}") for each in found)
 
 
 def describe_layers(architecture: Architecture) -> str:

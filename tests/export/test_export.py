@@ -22,6 +22,8 @@ from studies import run_study
 from aes_lipi.analysis.report import analyse
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
 from aes_lipi.autoencoders.network import Network, Pair
+from aes_lipi.config import Variant
+from aes_lipi.data.load import rebuilt_dataset
 from aes_lipi.data.scaling import Scaling
 from aes_lipi.errors import UserError
 from aes_lipi.export import FORMATS, Exported, export, write_model
@@ -30,7 +32,7 @@ from aes_lipi.export.exporting import _CARD, _model_card, _test_rows
 from aes_lipi.export.onnx import OPSET
 from aes_lipi.export.package import largest_difference, rows_to_check, varying_values
 from aes_lipi.models import Model, Place, read_model
-from aes_lipi.results.description import LOCAL_FILE
+from aes_lipi.results.description import LOCAL_FILE, located
 from aes_lipi.results.object_storage import open_storage
 from aes_lipi.results.trial_files import TrialId
 
@@ -53,6 +55,7 @@ def test_onnx_files_are_valid_and_agree_with_each_other(exports: Exports) -> Non
         properties = {each.key: json.loads(each.value) for each in graph.metadata_props}
         assert properties["provenance"]["variant"] == done.choice.trial.variant
         assert properties["columns"][0] == "column 0"
+        assert properties["training_score_percentiles"] == list(done.model.score_quantiles or ())
     whole, encoder, decoder = (onnxruntime.InferenceSession(path) for path in done.files[:-1])
     code, reconstruction, score = whole.run(None, {"rows": rows})
     np.testing.assert_allclose(score, done.model.score(rows), rtol=1e-4)
@@ -62,6 +65,26 @@ def test_onnx_files_are_valid_and_agree_with_each_other(exports: Exports) -> Non
     assert np.array_equal(reconstruction, same_reconstruction)
     alone = whole.run(None, {"rows": rows[:1]})[1]
     np.testing.assert_allclose(alone, reconstruction[:1], rtol=1e-5)
+
+
+def test_quantiles_of_training_scores_are_of_the_model_that_is_exported(
+    exports: Exports, study: Path
+) -> None:
+    """Of the recorded one that was picked; a file's own are of its best pair."""
+    done = exports["safetensors"]
+    assert done.choice.model.score_quantiles is None
+    settings = done.model.provenance["settings"]
+    variant = located(open_storage(study), Variant.model_validate(settings))
+    train = done.model.units.from_network(rebuilt_dataset(variant).train)
+    expected = np.quantile(done.model.score(train), np.linspace(0, 1, 101))
+    kept = read_model(done.files[0]).score_quantiles
+    assert kept == pytest.approx(expected.tolist(), rel=1e-3)
+    best = first_model(study)
+    again = np.quantile(best.score(train), np.linspace(0, 1, 101))
+    assert best.score_quantiles == pytest.approx(again.tolist(), rel=1e-3)
+    card = done.files[-1].read_text(encoding="utf-8")
+    assert f"scores are at most {expected[50]:.3g}"[:-1] in card
+    assert "(99 %)" in card
 
 
 def test_safetensors_file_is_a_model_of_its_own(exports: Exports, table: Path) -> None:
