@@ -109,7 +109,7 @@ def test_other_settings_than_the_measured_take_what_is_estimated(
     [
         ("a,b,c\n" + "0.5,1,x\n" * 40, [], "'x' is not a number"),
         ("a,b,c\n" + "0.5,1,\n" * 40, [], "a missing value"),
-        ("a,b,c\n" + "0.5,1,7\n" * 40, [], "outside \\[0, 1\\]; scale the columns with --scale"),
+        ("a,b,c\n" + "0.5,1,7\n" * 40, ["--scale", "none"], "outside \\[0, 1\\]; scale"),
         ("a,b,c\n0.5,1,0\n", [], "where each needs 1"),
         ("400,500,600\n" + "0.5,1,0\n" * 40, [], "--header yes, or --header no"),
         ("a,b,c\n" + "0.5,1,0\n" * 40, ["--engine", "dense", "--device", "cuda"], "dense"),
