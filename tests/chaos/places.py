@@ -62,7 +62,7 @@ class ThisMachine:
 
     flags: list[str] = field(default_factory=lambda: ["--local", "--jobs", "2"])
     kinds: dict[str, int] = field(default_factory=lambda: {"driver": 2, "worker": 3})
-    pause_s: tuple[float, float] = (0.3, 5.0)
+    pause_s: tuple[float, float] = (0.3, 12.0)
 
     def kill(self, kind: str, driver: int, choose: Callable[[list[int]], int]) -> int | None:
         """See `Place.kill`."""

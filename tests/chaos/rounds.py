@@ -28,7 +28,7 @@ settings:
 MOST_KILLS = 12
 """Of a round; after that it may end."""
 
-PATIENCE_S = 300.0
+PATIENCE_S = 600.0
 TESTS = Path(__file__).parents[1]
 
 
