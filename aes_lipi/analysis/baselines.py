@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from aes_lipi.analysis.pareto import shared_loss
+from aes_lipi.analysis.pareto import best_first
 from aes_lipi.arrays import Float32, Float64, Floats
 from aes_lipi.coevolution.baselines import Baselines, ColumnErrors, Reconstruct, column_errors
 from aes_lipi.data.dataset import Dataset
@@ -195,8 +195,7 @@ def chosen_trials(trials: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFra
     known = known[~is_control(known)]
     best = []
     for _, rows in known.groupby(list(_DATA), dropna=False, sort=False):
-        by = "validation_L1" if shared_loss(rows) == "L1" else "validation_loss"
-        best.append(rows.sort_values([by, "mean_L1"], kind="stable").head(1))
+        best.append(best_first(rows).head(1))
     return pd.concat(best) if best else known
 
 

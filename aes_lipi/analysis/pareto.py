@@ -239,8 +239,7 @@ class Tradeoff:
     @cached_property
     def losses(self) -> Float64:
         """What candidates are chosen by, on the validation rows, shape (candidates,)."""
-        name = "validation_L1" if self.loss == "L1" else "validation_loss"
-        return self.candidates[name].to_numpy(dtype=np.float64)
+        return self.candidates[loss_column(self.loss)].to_numpy(dtype=np.float64)
 
     def front(self, size: Size) -> Int64:
         """Places of the candidates that no other one dominates, the smallest first."""
@@ -263,6 +262,17 @@ def tradeoffs(candidates: pd.DataFrame, trials: pd.DataFrame) -> tuple[Tradeoff,
         for data, rows in groups.items()
         if len(rows)
     )
+
+
+def loss_column(loss: str) -> str:
+    """The column that has what is compared by, on the validation rows; see `shared_loss`."""
+    return "validation_L1" if loss == "L1" else "validation_loss"
+
+
+def best_first(trials: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `trials` by their loss on the validation rows, the lowest first."""
+    by = loss_column(shared_loss(trials))
+    return trials.sort_values([by, "mean_L1"], kind="stable")
 
 
 def shared_loss(trials: pd.DataFrame) -> str:

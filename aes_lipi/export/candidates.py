@@ -10,7 +10,15 @@ from typing import Any
 import pandas as pd
 
 from aes_lipi.analysis.baselines import is_control
-from aes_lipi.analysis.pareto import Size, Tradeoff, read_candidates, shared_loss, tradeoffs
+from aes_lipi.analysis.pareto import (
+    Size,
+    Tradeoff,
+    best_first,
+    loss_column,
+    read_candidates,
+    shared_loss,
+    tradeoffs,
+)
 from aes_lipi.errors import UserError
 from aes_lipi.models import Model, Place, load_recorded, read_model
 from aes_lipi.models.files import load_content
@@ -97,8 +105,7 @@ def choose(
         rows = rows[~is_control(rows)]
     chosen = _matching(rows, "variant_name", location, variant, trial)
     loss = shared_loss(chosen)
-    by = "validation_L1" if loss == "L1" else "validation_loss"
-    best = _first(chosen.sort_values([by, "mean_L1"], kind="stable"))
+    best = _first(best_first(chosen))
     which = TrialId(str(best["variant"]), int(best["trial"]))
     return Choice(
         model=_loaded(location, which, read_model),
@@ -106,7 +113,7 @@ def choose(
         label=str(best["variant_name"]),
         place=None,
         loss=loss,
-        validation_loss=float(best[by]),
+        validation_loss=float(best[loss_column(loss)]),
         validation_L1=float(best["validation_L1"]),
         test_L1=float(best["test_L1"]),
         test_L1_by_validation=float(best["test_L1_by_validation"]),
