@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aes_lipi.cli.run import CLUSTER, RETRY, TOKENS, flag, make_app, one_thread, run_app
+from aes_lipi.cli.flags import TOKENS, flag, make_app
+from aes_lipi.cli.run import CLUSTER, RETRY, one_thread, run_app
 from aes_lipi.cli.terminal import cell, console, say
 from aes_lipi.config import expanded
 from aes_lipi.errors import UserError

@@ -16,7 +16,8 @@ from studies import run_study
 from typer.testing import CliRunner
 
 from aes_lipi.cli import entry
-from aes_lipi.cli.run import _NO_FLAG, run_app
+from aes_lipi.cli.flags import NO_FLAG
+from aes_lipi.cli.run import run_app
 from aes_lipi.cli.tables import print_status, print_summary
 from aes_lipi.config import Variant
 from aes_lipi.results.status import study_status
@@ -44,7 +45,7 @@ def test_help_shows_every_default() -> None:
     said = CliRunner().invoke(run_app, ["--help"], env={"COLUMNS": "200", "NO_COLOR": "1"}).output
     defaults = re.findall(r"\[default: ([^]]*)\]", re.sub(r"\s*[│|]\s*\n[│|]\s*", " ", said))
     for name, field in Variant.model_fields.items():
-        if name not in _NO_FLAG and field.default is not None:
+        if name not in NO_FLAG and field.default is not None:
             assert str(field.default) in defaults
 
 
