@@ -7,7 +7,7 @@ PYTEST_SHARED = --dist loadgroup --no-loadscope-reorder
 DEMO_DIR ?= results/quickstart
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test suite test-slow lint format bench bench-gpu bench-cluster chaos fuzz clean
+.PHONY: help install demo test suite test-slow lint format docs bench bench-gpu bench-cluster chaos fuzz clean
 
 help:  ## show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,10 @@ lint: $(VENV)/.dev  ## check style and types
 format: $(VENV)/.dev  ## bring the code into its one format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/.docs  ## build the documentation, build/docs/html/index.html
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --jobs auto --doctree-dir build/docs/doctrees docs build/docs/html
+	PYTHONPATH=docs $(BIN)/python -m sitegen.check build/docs/html
 
 bench: $(VENV)/.dev  ## measure speed: steps, crossover, whole trials
 	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.step
@@ -69,4 +73,9 @@ $(VENV)/.run: pyproject.toml constraints.txt
 $(VENV)/.dev: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP_INSTALL) --editable ".[dev]"
+	touch $@ $(VENV)/.run
+
+$(VENV)/.docs: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP_INSTALL) --editable ".[docs]"
 	touch $@ $(VENV)/.run

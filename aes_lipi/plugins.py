@@ -1,6 +1,6 @@
 """What plug-ins are made of: pruning operators, schedules, environments, losses and data sets.
 
-docs/extending.md says how they are written, named and registered.
+docs/how_to/extending.md says how they are written, named and registered.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ EXAMPLES = Path(__file__).parents[1] / "docs/examples"
 
 def test_the_example_of_anomalies_is_the_one_on_the_page() -> None:
     code = (EXAMPLES / "anomalies.py").read_text().partition("\n\n")[2]
-    page = (EXAMPLES.parent / "own_data.md").read_text(encoding="utf-8")
+    page = (EXAMPLES.parent / "how_to/own_data.md").read_text(encoding="utf-8")
     assert f"```python\n{code}```" in page
 
 

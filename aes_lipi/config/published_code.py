@@ -1,7 +1,7 @@
 """JSON configurations of the published code, as the content of a study file.
 
 Its configuration is one object of single values, its sensitivities one of lists, whose product is
-run. docs/published_code.md sets its fields beside ours.
+run. docs/how_to/published_code.md sets its fields beside ours.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Commands and files of the published code, as they are typed there (docs/published_code.md)."""
+"""Commands and files of the published code, as they are typed there (the page of the same name)."""
 
 from __future__ import annotations
 
@@ -238,7 +238,7 @@ def test_a_configuration_that_cannot_be_run_is_told_in_one_line(
     assert told in refusal_of(said_in(tmp_path, "run.py", "--configuration_file", "c.json"))
 
 
-PAGE = (ROOT / "docs/published_code.md").read_text()
+PAGE = (ROOT / "docs/how_to/published_code.md").read_text()
 
 
 def test_the_page_names_every_field_that_is_translated() -> None:
