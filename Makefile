@@ -6,6 +6,9 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt
 PYTEST_SHARED = --dist loadgroup --no-loadscope-reorder
 DEMO_DIR ?= results/quickstart
 
+# Processes of the tests load bytecode; without, each of hundreds compiles the package again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo test suite test-slow lint format docs bench bench-gpu bench-cluster chaos fuzz clean
 

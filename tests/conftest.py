@@ -47,6 +47,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items.sort(key=_place)
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Groups that are not kept together cost a cluster, or a report, for every process.
+
+    Raises:
+        pytest.UsageError: versions of pytest and pytest-xdist that do not fit each other; take
+            those of `constraints.txt`.
+    """
+    if hasattr(session.config, "workerinput") and session.config.getoption("loadgroup"):
+        alone = [item.nodeid for item in session.items if "@" not in item.nodeid]
+        if alone:
+            raise pytest.UsageError(f"{alone[0]}: is not kept with others of its group")
+
+
 def _place(item: pytest.Item) -> int:
     names = (k for k, name in enumerate(LONG) if item.location[0].startswith(name))
     return next(names, len(LONG))
