@@ -154,13 +154,20 @@ def _principal(train: Float32, code: int) -> PrincipalAxes | None:
 
 @dataclass(frozen=True)
 class BaselineMeasures:
-    """What baselines are worth on test rows; `pca_validation_mse` on validation rows.
+    """What baselines are worth: the best constant of each column, and PCA with as wide a code.
 
-    The constant is the median of each column for L1, and the mean for MSE; PCA has a code of the
-    network's width. Means over all rows and columns; `pca_r2_median` over columns, and
-    `pca_n_unlearnt` is how many of those that vary have an R2 below 0.1. `pca_n_parameters` counts
-    what encodes, what decodes and the mean; `pca_cpu_time_s` are the processor seconds that all
-    this took, known to whoever asks for it. None of PCA where there are too many columns for it.
+    None of PCA where there are too many columns for it.
+
+    Attributes:
+        constant_L1: Mean absolute error on test rows of each column's median, of scaled columns.
+        constant_mse: Mean squared error on test rows of each column's mean.
+        pca_L1: Mean absolute error of PCA on test rows.
+        pca_mse: Mean squared error of it on test rows.
+        pca_validation_mse: Mean squared error of it on validation rows.
+        pca_r2_median: Median over columns of its R2 on test rows.
+        pca_n_unlearnt: Columns that vary whose R2 it leaves below 0.1.
+        pca_n_parameters: What encodes, what decodes, and the mean.
+        pca_cpu_time_s: Processor seconds that both baselines took; known to whoever asks for them.
     """
 
     constant_L1: float  # noqa: N815 - the field's name for it
@@ -176,10 +183,13 @@ class BaselineMeasures:
 
 @dataclass(frozen=True)
 class ColumnMeasures:
-    """How well a model does over columns: on test rows, `validation_mse` on validation rows.
+    """How well a model does over columns.
 
-    `test_r2_median` is over columns; `n_varying` counts those that vary, and `n_unlearnt` those
-    among them whose R2 is below 0.1.
+    Attributes:
+        validation_mse: Mean squared error on validation rows, of scaled columns.
+        test_r2_median: Median over columns of R2 on test rows.
+        n_varying: Columns that vary on the test rows.
+        n_unlearnt: Those among them with an R2 below 0.1.
     """
 
     validation_mse: float

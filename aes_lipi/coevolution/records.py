@@ -17,24 +17,57 @@ class Record:
     """What is known of one cell after one generation (algorithm section 7).
 
     Losses are of what is trained on, the variant's `loss` or the environment's; `*_L1` are L1
-    whatever that is; None where not measured in this generation.
-    `metrics` are a user's, in the variant's order.
-    `winner` is the place in the neighbourhood, and `winner_cell` the cell, of the member that the
-    new centre descends from, the tournament's winner. `encoder` and `decoder` are the numbers of
-    the networks that met where these go their own ways (`all_vs_all`), and `cell` is then the
-    pair's place in the order of its generation; None elsewhere. `read_generations` says of every
-    member of the neighbourhood which generation's centre was read (-1 before the first), and
-    `staleness` by how many generations the oldest of them lies behind the cell's own. `capacity` is
-    the share of the parameters that are not zero now, `capacity_published` that of those that
-    `n_pruned_*` does not count: zero at the line's last prune event. `selection_losses`, where
-    quality is measured, are those of every encoder of the neighbourhood with every decoder at
-    selection (step 2), by encoder, in the order of the neighbourhood; None in large ones.
-    `n_compact` is the number of parameters that are left when what pruning made dead is taken out.
-    `centre` holds the new centre's weights, where the study stores those of recorded, or of all,
-    generations: float32, little-endian, the encoder's and then the decoder's. Where a generation
-    `diverged`, its plan and losses are as they were, and winner, sizes and measures are of the
-    state that the cell kept. `cpu_time_s` are processor seconds, where `wall_time_s` passed by the
-    clock.
+    whatever that is, of values as networks see them. None where not measured in this generation.
+
+    Attributes:
+        trial: Number of the trial, from 0.
+        generation: Number of the generation, from 0.
+        cell: Number of the cell, from 0; in `all_vs_all` the pair's place in the order of its
+            generation.
+        learning_rate: The one that the generation trained with.
+        min_selection_loss: Lowest reduced loss of the neighbourhood at selection (step 2).
+        winner: Place in the neighbourhood of the tournament's winner, from which the new centre
+            descends.
+        winner_cell: The cell of that member.
+        encoder: Number of the encoder in `all_vs_all`, where encoders and decoders go their own
+            ways; else missing.
+        decoder: Number of the decoder, likewise.
+        min_replacement_loss: Loss of the trained pair on one training batch (step 5).
+        prune_probability: What the schedule gave for this generation.
+        prune_event: Whether there was a prune event.
+        n_pruned_encoder: Zeros of the encoder after the last prune event of its line: the published
+            count.
+        n_pruned_decoder: Those of the decoder.
+        n_zero_encoder: Parameters of the encoder that are zero now.
+        n_zero_decoder: Those of the decoder.
+        capacity: Share of the pair's parameters that are not zero now.
+        capacity_published: Share of those that `n_pruned_*` does not count, as the paper's figures
+            have it.
+        n_compact: Parameters that are left when what pruning made dead is taken out; missing where
+            quality is not measured.
+        test_loss: Loss of the new centre on test rows, if `record_test_loss`; which rows,
+            `measurement` says.
+        mean_L1: Mean over training batches of the mean absolute error, every `record_interval`
+            generations and in the last; missing elsewhere, as all that follows up to `metrics`.
+        std_L1: Standard deviation of it over training batches.
+        test_L1: Mean absolute error on test rows.
+        std_test_L1: Standard deviation of it over batches of test rows.
+        validation_L1: Mean absolute error on validation rows.
+        validation_loss: Loss on validation rows, by which sound choices are made.
+        metrics: Values of a user's metrics, in the variant's order: the columns `metric_<name>`.
+        read_generations: Of every member of the neighbourhood, the generation whose centre was
+            read; -1 before the first.
+        staleness: By how many generations the oldest of them lies behind the cell's own centre.
+        selection_losses: Losses of every encoder of the neighbourhood with every decoder at
+            selection, encoder by encoder, in the order of the neighbourhood, where quality is
+            measured; missing in neighbourhoods of more than 16.
+        centre: Weights of the new centre where the study stores them, float32, little-endian, the
+            encoder's and then the decoder's; in the file of the model, not in the table.
+        diverged: Whether the generation was undone because a weight or a loss was not finite. Plan
+            and losses are as they were; winner, sizes and measures are of the state that the cell
+            kept.
+        wall_time_s: Seconds of the generation by the clock.
+        cpu_time_s: Processor seconds of it.
     """
 
     trial: int

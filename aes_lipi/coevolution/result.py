@@ -36,6 +36,11 @@ class RetrievalMeasures:
 
     Sound, of each row, recall over min(k, ones of the row). Published, of the outputs of a whole
     batch at once, recall over all its ones (algorithm section 7).
+
+    Attributes:
+        recall_at_100: Recall among the hundred highest outputs.
+        recall_at_20: Recall among the twenty highest.
+        ndcg_at_50: Normalised discounted cumulative gain of the fifty highest.
     """
 
     recall_at_100: float
@@ -47,17 +52,39 @@ class RetrievalMeasures:
 class TrialResult:
     """The results of a trial.
 
-    Measures of the best cell: `test_loss`, of what is trained on, `test_L1` and `test_mse`, means
-    over the batches of the test split; `validation_L1` and `validation_loss`; `best_mean_L1` on the
-    training rows; sizes; `capacity`, and by the published definition `capacity_published` (see
-    `Record`); `n_compact`, the parameters that are left when what pruning made dead is taken out.
-    Means over all cells:
-    `mean_L1`, `mean_test_L1`, `mean_capacity`. `n_diverged` counts the generations of cells that
-    were undone because they diverged. `test_L1_by_validation` is the `test_L1` of the cell that is
-    best on the validation rows, where `best_cell` may have been chosen on test rows. All are of the
-    generation `best_generation`, which is the last of the `epochs_run` that the trial ran before it
-    `stopped` unless there is patience.
-    `columns` and `baselines` are of data of one's own.
+    Attributes:
+        best_cell: The trial's answer: the cell that `final_cell` chooses. Measures are its own
+            where nothing else is said.
+        test_loss: Loss on test rows, of what is trained on: mean over batches.
+        test_L1: Mean absolute error on test rows.
+        test_mse: Mean squared error on test rows.
+        validation_L1: Mean absolute error on validation rows.
+        validation_loss: Loss on validation rows.
+        test_L1_by_validation: `test_L1` of the cell that is best on validation rows, where
+            `best_cell` may have been chosen on test rows.
+        best_mean_L1: Mean absolute error on the training rows.
+        mean_L1: Mean of it over all cells: what the paper plots.
+        mean_test_L1: Mean of `test_L1` over all cells.
+        capacity: Share of the parameters that are not zero.
+        mean_capacity: Mean of it over all cells.
+        capacity_published: Share of the parameters that `n_pruned_*` does not count, as the paper's
+            figures have it.
+        mean_capacity_published: Mean of it over all cells.
+        n_parameters: Parameters of a pair before pruning, weights and biases.
+        n_compact: Parameters that are left when what pruning made dead is taken out.
+        n_zero_encoder: Parameters of the encoder that are zero.
+        n_zero_decoder: Those of the decoder.
+        n_pruned_encoder: Zeros of the encoder after the last prune event of its line: the published
+            count.
+        n_pruned_decoder: Those of the decoder.
+        n_diverged: Generations of cells that were undone because they diverged.
+        epochs_run: Generations that the trial ran.
+        stopped: What ended it: `epochs`, `patience`, `target_loss` or `callback`.
+        best_generation: The generation that all measures are of: the last, or with `patience` the
+            best.
+        retrieval: Whether the highest outputs point at the ones, if `retrieval_measures`.
+        columns: Of data of one's own: how well columns are learnt.
+        baselines: Of data of one's own: what there is to beat.
     """
 
     best_cell: int

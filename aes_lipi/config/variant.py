@@ -103,9 +103,17 @@ _Names = tuple[Annotated[str, Field(min_length=1, max_length=1_000)], ...] | Non
 _Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
-def _setting(default: Any, group: str, description: str) -> Any:
-    """A field with its default, the heading it is listed under, and its help text."""
-    return Field(default, description=description, json_schema_extra={"group": group})
+def _setting(default: Any, group: str, description: str, *, sound: str | None = None) -> Any:
+    """A field with its default, the heading it is listed under, and its help text.
+
+    Args:
+        default: what it is where it is left out; where `sound` is given, the published setting.
+        group: the heading.
+        description: the help text.
+        sound: what a study of one's own has instead of the published setting.
+    """
+    extra = {"group": group} if sound is None else {"group": group, "sound": sound}
+    return Field(default, description=description, json_schema_extra=dict(extra))
 
 
 _FORMER_ENGINES = {
@@ -150,6 +158,7 @@ class Variant(BaseModel):
         "Data",
         "Noise of test and validation rows: one mask for all blocks (published), or its own for "
         "every row (sound).",
+        sound="independent",
     )
     dataset_seed: _Seed = _setting(1, "Data", "Seed of the generated data, or of a file's split.")
     data: str | None = _setting(
@@ -221,6 +230,7 @@ class Variant(BaseModel):
         "Standard deviation of the Gaussian noise on the input while training, the target stays "
         "clean; by default the environment's: 0 in all built-in ones, the denoising one too "
         "(published). 0.4 is a sound one for that.",
+        sound="0.4 in the denoising environment",
     )
     loss: LossName | _Added | None = _setting(
         None,
@@ -289,6 +299,7 @@ class Variant(BaseModel):
         "Coevolution",
         "The trial's answer: the centre with the lowest loss on the test split, on the validation "
         "split (sound), or cell 0 (what the published code returned).",
+        sound="best_on_validation",
     )
 
     # Training
@@ -369,19 +380,29 @@ class Variant(BaseModel):
         0.1, "Pruning", "Normalised activation below which lexicase makes a node a candidate."
     )
     pruned_weights: Literal["regrow", "frozen"] = _setting(
-        "regrow", "Pruning", "Pruned entries may grow again (published) or stay zero (sound)."
+        "regrow",
+        "Pruning",
+        "Pruned entries may grow again (published) or stay zero (sound).",
+        sound="frozen",
     )
     lexicase_split: Literal["test", "validation"] = _setting(
-        "test", "Pruning", "Rows that lexicase looks at: test (published) or validation (sound)."
+        "test",
+        "Pruning",
+        "Rows that lexicase looks at: test (published) or validation (sound).",
+        sound="validation",
     )
     schedule_horizon: Literal["published", "sound"] = _setting(
         "published",
         "Pruning",
         "T of the schedules: epochs - 1, but epochs in ann_canonical (published), or epochs - 1 "
         "everywhere (sound).",
+        sound="sound",
     )
     decrease_from: Literal["one", "probability"] = _setting(
-        "one", "Pruning", "Where the schedule `decrease` starts: at 1 (published), or at p."
+        "one",
+        "Pruning",
+        "Where the schedule `decrease` starts: at 1 (published), or at p.",
+        sound="probability",
     )
     final_n_start: _Fraction = _setting(
         0.75, "Pruning", "Share of the run after which `final_n` begins."
@@ -420,6 +441,7 @@ class Variant(BaseModel):
         "replacement on the first rows where they are not shuffled, std_L1 over shuffled batches, "
         "retrieval of a flattened batch (published); or all test rows, drawn batches, batches in "
         "order, retrieval by row (sound).",
+        sound="sound",
     )
     retrieval_measures: bool = _setting(
         False, "Recording", "Recall at 100 and 20 and NDCG at 50 of the final model."

@@ -6,6 +6,8 @@ import dataclasses
 import types
 import typing
 from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
@@ -34,6 +36,7 @@ _ARROW_TYPES: dict[Any, pa.DataType] = {
     int: pa.int64(),
     float: pa.float64(),
     str: pa.string(),
+    datetime: pa.timestamp("us", tz="UTC"),
     bytes: pa.large_binary(),  # together they may be more than 2 GiB
 }
 
@@ -41,6 +44,81 @@ _LISTS: dict[Any, pa.DataType] = {
     tuple[int, ...]: pa.list_(pa.int32()),
     tuple[float, ...] | None: pa.list_(pa.float64()),
 }
+
+
+@dataclass(frozen=True)
+class TrialIdentity:
+    """Which trial a row is of.
+
+    Attributes:
+        study: Name of the study.
+        variant_name: What sets the variant apart from the others of the study.
+        trial: Number of the trial, from 0. Trials of one number share their random draws across
+            variants.
+    """
+
+    study: str
+    variant_name: str
+    trial: int
+
+
+@dataclass(frozen=True)
+class Networks:
+    """What was trained.
+
+    Attributes:
+        architecture: Layers of the networks, in words.
+    """
+
+    architecture: str
+
+
+@dataclass(frozen=True)
+class HowItWasRun:
+    """How a trial was run.
+
+    Attributes:
+        engine_used: `dense` or `torch`.
+        device_used: `cpu` or `cuda`.
+        aes_lipi_version: Version of this package.
+        numpy_version: Version of numpy.
+        torch_version: Version of torch.
+        wall_time_s: Seconds that the trial took by the clock.
+        cpu_time_s: Processor seconds of all its generations and cells.
+        started_at: When it was begun, in UTC.
+        host: Name of the machine.
+        processor: Its processor, and what kernels were compiled for; on a GPU its kind.
+        data_read: What was read of a file of one's own.
+    """
+
+    engine_used: str
+    device_used: str
+    aes_lipi_version: str
+    numpy_version: str
+    torch_version: str
+    wall_time_s: float
+    cpu_time_s: float
+    started_at: datetime
+    host: str
+    processor: str
+    data_read: str | None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a trial failed.
+
+    Attributes:
+        error: What went wrong, in a line.
+        traceback: Where.
+        started_at: When the trial was begun, in UTC.
+        host: Name of the machine.
+    """
+
+    error: str
+    traceback: str
+    started_at: datetime
+    host: str
 
 
 def records_schema() -> pa.Schema:
@@ -70,12 +148,12 @@ def trials_schema() -> pa.Schema:
     """One row per trial: what it is, all settings, the fields of `TrialResult`, how it was run."""
     return pa.schema(
         [
-            *_identity_fields(),
+            *_dataclass_fields(TrialIdentity),
             *_settings_fields(),
-            pa.field("architecture", pa.string()),
+            *_dataclass_fields(Networks),
             *_dataclass_fields(TrialResult, leave_out=tuple(NESTED)),
             *(field for table in NESTED.values() for field in _dataclass_fields(table)),
-            *_run_fields(),
+            *_dataclass_fields(HowItWasRun),
         ]
     )
 
@@ -84,43 +162,16 @@ def failures_schema() -> pa.Schema:
     """One row per failed trial: what it is, all settings, the error."""
     return pa.schema(
         [
-            *_identity_fields(),
+            *_dataclass_fields(TrialIdentity),
             *_settings_fields(),
-            pa.field("error", pa.string()),
-            pa.field("traceback", pa.string()),
-            pa.field("started_at", pa.timestamp("us", tz="UTC")),
-            pa.field("host", pa.string()),
+            *_dataclass_fields(Failure),
         ]
     )
-
-
-def _identity_fields() -> list[pa.Field]:
-    return [
-        pa.field("study", pa.string()),
-        pa.field("variant_name", pa.string()),
-        pa.field("trial", pa.int64()),
-    ]
 
 
 def _settings_fields() -> list[pa.Field]:
     hints = typing.get_type_hints(Variant)
     return [pa.field(name, _arrow_type(hints[name])) for name in Variant.model_fields]
-
-
-def _run_fields() -> list[pa.Field]:
-    return [
-        pa.field("engine_used", pa.string()),
-        pa.field("device_used", pa.string()),
-        pa.field("aes_lipi_version", pa.string()),
-        pa.field("numpy_version", pa.string()),
-        pa.field("torch_version", pa.string()),
-        pa.field("wall_time_s", pa.float64()),
-        pa.field("cpu_time_s", pa.float64()),
-        pa.field("started_at", pa.timestamp("us", tz="UTC")),
-        pa.field("host", pa.string()),
-        pa.field("processor", pa.string()),
-        pa.field("data_read", pa.string()),
-    ]
 
 
 def _dataclass_fields(table: type, leave_out: tuple[str, ...] = ()) -> list[pa.Field]:

@@ -2,7 +2,8 @@
 
 A page is Markdown that also reads well where it lies. What the site adds to it stands in comments:
 
-`<!-- file: CHANGELOG.md -->`          the text of a file of the repository, without its title
+`<!-- file: CHANGELOG.md -->`     the text of a file of the repository, without its title
+`<!-- insert: settings -->`       what is made of the package: see `reference.INSERTS`
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from sitegen.links import DOCS, ROOT, rebased
+from sitegen.reference import INSERTS
 
 _FILE = re.compile(r"^<!-- file: (\S+) -->$", re.MULTILINE)
+INSERT = re.compile(r"^<!-- insert: (.+) -->$", re.MULTILINE)
 
 
 def filled(text: str, page: Path) -> str:
@@ -29,7 +32,8 @@ def filled(text: str, page: Path) -> str:
         _, _, body = path.read_text(encoding="utf-8").partition("\n\n")
         return rebased(body, path.parent, page)
 
-    return _FILE.sub(file, rebased(text, page.parent, page))
+    text = _FILE.sub(file, rebased(text, page.parent, page))
+    return INSERT.sub(lambda match: INSERTS[match[1]](), text)
 
 
 def _read(app: Any, name: str, source: list[str]) -> None:
