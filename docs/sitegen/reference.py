@@ -253,8 +253,8 @@ def _template(node: ast.expr) -> str:
             return str(text)
         case ast.JoinedStr(values=parts):
             return "".join(map(_template, parts))
-        case ast.FormattedValue(value=value):
-            return "{" + _word(value) + "}"
+        case ast.FormattedValue():
+            return "{" + _word(node.value) + "}"
         case ast.BinOp(left=left, op=ast.Add(), right=right):
             return _template(left) + _template(right)
     return "{" + _word(node) + "}"
@@ -266,13 +266,9 @@ _NO_NAMES = frozenset({"printable", "str", "self", "len", "join", "repr", "map"}
 def _word(node: ast.expr) -> str:
     """A short name for what stands in a line."""
     text = ast.unparse(node)
-    names = re.findall(r"[a-zA-Z_]\w*", re.sub(r"'[^']*'|\"[^\"]*\"", "", text))
-    plain = [
-        name
-        for name in names
-        if name not in ("printable", "str", "self", "len", "join", "repr", "map")
-    ]
-    return (plain or ["..."])[-1].strip("_")
+    names: list[str] = re.findall(r"[a-zA-Z_]\w*", re.sub(r"'[^']*'|\"[^\"]*\"", "", text))
+    plain = [name for name in names if name not in _NO_NAMES]
+    return (plain or ["..."])[-1].strip("_").replace("_", " ").lower()
 
 
 _ROOMS = {
