@@ -21,7 +21,7 @@ RUN pip install --no-cache-dir --constraint constraints.txt \
 COPY pyproject.toml README.md LICENSE ./
 COPY configs configs
 COPY aes_lipi aes_lipi
-RUN pip install --no-cache-dir --constraint constraints.txt ".[cluster]"
+RUN pip install --no-cache-dir --constraint constraints.txt ".[cluster,torch]"
 
 FROM python:3.11.14-slim-bookworm@sha256:65a93d69fa75478d554f4ad27c85c1e69fa184956261b4301ebaf6dbb0a3543d
 # KubeRay asks with wget whether a node is well; on a GPU, torch compiles with gcc.

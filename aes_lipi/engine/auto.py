@@ -12,6 +12,7 @@ from aes_lipi.data.dataset import Dataset
 from aes_lipi.engine.protocol import Engine
 from aes_lipi.errors import UserError
 from aes_lipi.extension import load
+from aes_lipi.optional import is_installed, not_installed
 
 _BLAS_BATCH, _BLAS_WIDTH = 256, 300
 
@@ -22,13 +23,14 @@ def choose_engine(variant: Variant, architecture: Architecture, dataset: Dataset
     """Make the engine that a variant asks for; `auto` takes the fastest that fits.
 
     Raises:
-        UserError: dense cannot train this environment, or not on a GPU; use torch. Or there is no
-            GPU here; use the CPU.
+        UserError: dense cannot train this environment, or not on a GPU; use torch. Or torch is not
+            installed, or there is no GPU here; use the CPU.
     """
     if engine_name(variant, architecture) == "dense":
         from aes_lipi.engine.dense import DenseEngine  # noqa: PLC0415 - numba is slow to import
 
         return DenseEngine(architecture, dataset, variant.batch_size)
+    _check_torch(variant, architecture)
     from aes_lipi.engine.torch import TorchEngine  # noqa: PLC0415 - torch is slow to import
 
     return TorchEngine(architecture, dataset, variant.batch_size, choose_device(variant))
@@ -38,11 +40,13 @@ def check_engine(variant: Variant, architecture: Architecture) -> None:
     """Find out whether a variant's engine and device can be had, without making them.
 
     Raises:
-        UserError: dense cannot train this environment or loss, or not on a GPU; use torch. Or there
-            is no GPU here; use the CPU. Or a loss of the user's breaks a rule.
+        UserError: dense cannot train this environment or loss, or not on a GPU; use torch. Or torch
+            is not installed, or there is no GPU here; use the CPU. Or a loss of the user's breaks a
+            rule.
     """
     if engine_name(variant, architecture) == "dense":
         return
+    _check_torch(variant, architecture)
     if "loss" in variant.added:
         from aes_lipi.engine.torch.losses import LOSS  # noqa: PLC0415 - torch is slow to import
 
@@ -55,7 +59,8 @@ def engine_name(variant: Variant, architecture: Architecture) -> _EngineName:
     """The engine that computes a variant on this machine.
 
     `auto` is `dense` wherever that fits and is fastest, and no GPU is asked for, so that a study
-    has the same bits on machines with a GPU and without; otherwise `torch`.
+    has the same bits on machines with a GPU and without; otherwise `torch`, whether it is installed
+    or not: what is missing never changes bits.
 
     Raises:
         UserError: dense cannot train this environment, or not on a GPU; use torch.
@@ -82,6 +87,27 @@ def _check_dense(variant: Variant, architecture: Architecture) -> None:
         raise UserError(f"engine: dense cannot train {what}; use --engine torch")
     if variant.device == "cuda":
         raise UserError("engine: dense computes on the CPU; use --engine torch with cuda")
+
+
+def _check_torch(variant: Variant, architecture: Architecture) -> None:
+    """Whether torch is there for a variant that it is to compute.
+
+    Raises:
+        UserError: it is not; install it, or take `dense` where that can compute the variant.
+    """
+    if is_installed("torch"):
+        return
+    if variant.engine == "torch":
+        raise not_installed("--engine torch", "torch", "torch")
+    if variant.device == "cuda":
+        raise not_installed("--device cuda", "torch", "torch")
+    from aes_lipi.engine.dense import fits  # noqa: PLC0415 - numba is slow to import
+
+    what = f"--engine auto, for {variant.environment} with loss {architecture.loss},"
+    if not fits(architecture):
+        raise not_installed(what, "torch", "torch")
+    error = not_installed("--engine auto, for layers and batches this large,", "torch", "torch")
+    raise UserError(f"{error}, or give --engine dense, which is slower and has other bits")
 
 
 def _dense_is_fastest(variant: Variant, architecture: Architecture) -> bool:

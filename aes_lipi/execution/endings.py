@@ -8,7 +8,6 @@ import socket
 import traceback
 from collections.abc import Sequence
 from datetime import datetime
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from aes_lipi.engine.protocol import Engine
 from aes_lipi.errors import without_folders
 from aes_lipi.execution.messages import Computed, Failed, Job
 from aes_lipi.models import Model, Place, describe_layers, model_bytes, percentiles
+from aes_lipi.optional import installed_version
 from aes_lipi.results.schema import METRICS, NESTED, WEIGHTS, metric_values, settings_row
 from aes_lipi.results.trial_files import trial_files
 
@@ -172,7 +172,7 @@ def _trial_row(job: Job, setup: Setup, result: TrialResult) -> dict[str, Any]:
         "device_used": setup.engine.device,
         "aes_lipi_version": __version__,
         "numpy_version": np.__version__,
-        "torch_version": version("torch"),
+        "torch_version": installed_version("torch"),
         "processor": _computed_by(setup.engine),
         "data_read": setup.dataset.read or None,
     }

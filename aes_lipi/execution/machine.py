@@ -10,13 +10,14 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 
 from aes_lipi._version import __version__
 from aes_lipi.engine.processor import processor_name, target_name
 from aes_lipi.execution.limits import Limits, limits_of, memory_of, words_of
+from aes_lipi.optional import installed_version
 from aes_lipi.results.health import Finding
 
 _LEAST_MEMORY = 2**29  # bytes; a worker process takes some three hundred MB
@@ -25,7 +26,8 @@ _GPUS = (
     "import json, torch; n = torch.cuda.device_count(); "
     "print(json.dumps([torch.cuda.get_device_name(k) for k in range(n)]))"
 )
-_INSTALL = "pip install --constraint constraints.txt ."
+_INSTALL = "pip install --constraint constraints.txt '.[torch]'"
+_NO_TORCH = "ModuleNotFoundError: No module named 'torch'"
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ class MachineFacts:
     Attributes:
         python: its version.
         version: of this package.
-        packages: what this one needs, and the versions that are installed; None of none.
+        packages: what this one needs, and torch where it is there, with the versions that are
+            installed; None of none.
         pins: versions that `constraints.txt` has, where that is at hand.
         processor: its kind.
         cores: that the process may run on.
@@ -92,6 +95,7 @@ def inspect_machine() -> MachineFacts:
         target, cache, warm = _kernels()
         needed = [each for each in requires("aes_lipi") or () if "extra ==" not in each]
         names = [re.split(r"[^\w.-]", each)[0] for each in needed]
+        names += ["torch"] if installed_version("torch") else []
         stores = [
             name for name, part in _STORES.items() if importlib.util.find_spec(f"pyarrow.{part}")
         ]
@@ -101,7 +105,7 @@ def inspect_machine() -> MachineFacts:
     return MachineFacts(
         python=platform.python_version(),
         version=__version__,
-        packages={name: _version_of(name) for name in names},
+        packages={name: installed_version(name) for name in names},
         pins=_pins(),
         processor=processor_name(),
         cores=limits.present,
@@ -163,6 +167,9 @@ def _of_kernels(facts: MachineFacts) -> Finding:
 
 
 def _of_gpus(facts: MachineFacts) -> Finding:
+    if facts.torch_error == _NO_TORCH:
+        said = "not installed: all is computed on the CPU, by the engine dense"
+        return Finding("torch", f"{said}; pip install 'aes_lipi[torch]' for the engine torch")
     if facts.torch_error:
         return Finding("torch", f"cannot be used: {facts.torch_error}", "problem", _INSTALL)
     return Finding("gpu", ", ".join(facts.gpus) or "none: all is computed on the CPU")
@@ -184,10 +191,3 @@ def _pins() -> dict[str, str]:
     """The versions in the `constraints.txt` of a checkout."""
     path = Path(__file__).parents[2] / "constraints.txt"
     return dict(word.split("==") for word in words_of(path) if word.count("==") == 1)
-
-
-def _version_of(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

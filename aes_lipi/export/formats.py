@@ -16,6 +16,7 @@ from aes_lipi.export.package import Package
 from aes_lipi.export.scaling_lines import lines_of
 from aes_lipi.models import Model, model_bytes
 from aes_lipi.models.model import row_errors
+from aes_lipi.optional import not_installed
 
 if TYPE_CHECKING:
     import torch
@@ -152,10 +153,16 @@ _MODULES: Mapping[Activation, str] = {
 
 
 def _torch(model: Model) -> Package:
-    """`encoder.<k>.weight` and so on, the keys of `nn.Sequential`s; float64 arrays of a scaling."""
-    import torch  # noqa: PLC0415 - slow to import
-    from torch import nn  # noqa: PLC0415
+    """`encoder.<k>.weight` and so on, the keys of `nn.Sequential`s; float64 arrays of a scaling.
 
+    Raises:
+        UserError: torch is not installed; install `aes_lipi[torch]`.
+    """
+    try:
+        import torch  # noqa: PLC0415 - an optional dependency
+        from torch import nn  # noqa: PLC0415
+    except ModuleNotFoundError:
+        raise not_installed("--format torch", "torch", "torch") from None
     architecture, pair = model.architecture, model.pair
     module = nn.Sequential(
         OrderedDict(

@@ -19,6 +19,7 @@ from aes_lipi.errors import UserError
 from aes_lipi.export.onnx_scaling import scaled, unscaled
 from aes_lipi.export.package import Package
 from aes_lipi.models import Model
+from aes_lipi.optional import not_installed
 
 if TYPE_CHECKING:
     import onnx
@@ -84,9 +85,7 @@ def _runtime() -> Any:
         import onnx  # noqa: F401, PLC0415 - an optional dependency
         import onnxruntime  # noqa: PLC0415
     except ImportError as error:
-        raise UserError(
-            f"--format onnx: {error.name} is not installed; pip install 'aes_lipi[onnx]'"
-        ) from None
+        raise not_installed("--format onnx", error.name or "onnx", "onnx") from None
     return onnxruntime
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from aes_lipi.arrays import Array
 from aes_lipi.errors import UserError, printable
+from aes_lipi.optional import not_installed
 
 _LARGEST_PICKLE = 1_000_000
 """Bytes that describe the tensors of a file."""
@@ -32,7 +33,7 @@ def read_torch(path: Path) -> Array | dict[str, Any]:
     try:
         import torch  # noqa: PLC0415 - slow, and not needed otherwise
     except ImportError:
-        raise UserError(f"{label}: needs torch to be read; pip install torch") from None
+        raise not_installed(f"reading {label}", "torch", "torch") from None
     try:
         _check_archive(path)
         # Mapped, so that what the pickle says of a tensor's length is held against the file's.

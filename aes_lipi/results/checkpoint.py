@@ -12,7 +12,6 @@ import struct
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import version
 from typing import Annotated, Literal
 
 import numpy as np
@@ -27,6 +26,7 @@ from aes_lipi.coevolution.records import RecordLog, in_order
 from aes_lipi.coevolution.schedule import Schedule
 from aes_lipi.coevolution.state import Held, Reads, TrialState
 from aes_lipi.config import Variant
+from aes_lipi.optional import installed_version
 from aes_lipi.results.checkpoint_tensors import (
     Tensors,
     newest_mean_l1,
@@ -113,7 +113,7 @@ class Identity(BaseModel):
 @cache
 def _software() -> str:
     """The packages that decide bits, with their versions."""
-    others = " ".join(f"{name} {version(name)}" for name in ("numpy", "numba", "torch"))
+    others = " ".join(f"{name} {installed_version(name)}" for name in ("numpy", "numba", "torch"))
     return f"aes_lipi {__version__} {others}"
 
 

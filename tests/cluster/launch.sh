@@ -44,7 +44,7 @@ check_needs() {
 
 download() {
   (cd "$TOP" && python3.11 -m pip download --quiet --dest "$ROOM/wheels" --constraint constraints.txt \
-    '.[cluster]' hatchling)
+    '.[cluster,torch]' hatchling)
   rm -f "$ROOM"/wheels/aes_lipi-*
 }
 

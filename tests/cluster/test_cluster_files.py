@@ -67,7 +67,7 @@ def test_launchers_bring_the_project_with_its_pins_to_every_node(name: str) -> N
         assert local.startswith("~") or (TOP / local).exists(), f"{remote}: no {local}"
     install = config["setup_commands"][-1]
     assert re.search(
-        r"pip install .*--constraint constraints.txt '\.\[(cluster|aws|gcp)\]'", install
+        r"pip install .*--constraint constraints.txt '\.\[(cluster|aws|gcp),torch\]'", install
     )
     assert config["file_mounts"]["~/aes_lipi/constraints.txt"] == "constraints.txt"
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from aes_lipi.execution.limits import Limits
-from aes_lipi.execution.machine import MachineFacts
+from aes_lipi.execution.machine import _NO_TORCH, MachineFacts
 
 LIMITS = Limits(8, 8, "", None, 2**33, "of the machine", None)
 GOOD = MachineFacts(
@@ -70,6 +70,7 @@ CASES: list[tuple[dict[str, Any], tuple[str, str, str, str]]] = [
     ({"cache": None}, ("kernels", "problem", "in every process anew", "set NUMBA_CACHE_DIR")),
     ({"gpus": ("H", "K")}, ("gpu", "well", "H, K", "")),
     ({"torch_error": "no file"}, ("torch", "problem", "no file", "pip install")),
+    ({"torch_error": _NO_TORCH}, ("torch", "well", "by the engine dense; pip install", "")),
     ({"stores": ()}, ("object stores", "well", "none", "")),
     ({"pins": {"numpy": "2.0"}}, ("pins", "note", "numpy 2.4.6 instead of 2.0", "pip install")),
 ]  # fmt: skip

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from aes_lipi.io.ownership import fault, seen, this_account
+from aes_lipi.optional import installed_version
 from aes_lipi.results.health import Finding
 
 _TESTED = "2.60.0"
@@ -38,10 +38,7 @@ class RayFacts:
 
 def inspect_ray(environment: Mapping[str, str] = os.environ) -> RayFacts:
     """Look for Ray and its token, as Ray does; no network is asked."""
-    try:
-        found: str | None = version("ray")
-    except PackageNotFoundError:
-        found = None
+    found = installed_version("ray")
     mode = environment.get("RAY_AUTH_MODE", "").lower()
     known = (found, environment.get("RAY_ADDRESS", ""), mode)
     if environment.get("RAY_AUTH_TOKEN"):
