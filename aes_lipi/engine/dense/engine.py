@@ -21,6 +21,7 @@ from aes_lipi.engine.dense.kernels import run_batches
 from aes_lipi.engine.dense.layout import Batches, Networks, Statistics
 from aes_lipi.engine.dense.losses import LOSSES
 from aes_lipi.engine.dense.memory import NOTHING_SEEN, Memory, read_only
+from aes_lipi.engine.dense.narrowing import narrowing
 from aes_lipi.engine.protocol import (
     Activations,
     ActivationsTask,
@@ -115,10 +116,11 @@ class DenseEngine(OnHost):
         self._loss = LOSSES[architecture.loss]
         self._memory = Memory(architecture, batch_size)
         self._splits: dict[Split, Float32] = {}
+        self._narrow: DenseEngine | None = None
 
     def train(self, tasks: Sequence[TrainTask]) -> list[Trained]:
         """Make every task's updates; see `Engine.train`."""
-        return [self._train(task) for task in tasks]
+        return [self._trained(task) for task in tasks]
 
     def loss_matrices(self, tasks: Sequence[EvaluateTask]) -> list[Float64]:
         """Loss of encoder i with decoder j, per task; see `Engine.loss_matrices`."""
@@ -144,6 +146,15 @@ class DenseEngine(OnHost):
     def activations(self, tasks: Sequence[ActivationsTask]) -> list[Activations]:
         """Recorded activations of every pair; see `Engine.activations`."""
         return [self._activations(task) for task in tasks]
+
+    def _trained(self, task: TrainTask) -> Trained:
+        """Train a task's networks, without the nodes that pruning has frozen dead."""
+        narrowed = narrowing(self._architecture, task)
+        if narrowed is None:
+            return self._train(task)
+        if self._narrow is None or self._narrow._architecture != narrowed.architecture:
+            self._narrow = DenseEngine(narrowed.architecture, self._dataset, self._batch_size)
+        return narrowed.widen(task, self._narrow._train(narrowed.narrow(task)))
 
     def _train(self, task: TrainTask) -> Trained:
         memory, n = self._memory, len(task.encoders)
