@@ -15,6 +15,7 @@ from aes_lipi.autoencoders.network import Network, Pair
 from aes_lipi.coevolution.cell import Offspring
 from aes_lipi.coevolution.records import Record
 from aes_lipi.coevolution.state import Setup
+from aes_lipi.data.dataset import Split
 from aes_lipi.engine.protocol import Engine, EvaluateTask
 from aes_lipi.randomness import Address, Purpose
 
@@ -98,7 +99,7 @@ def _not_finite_as_measured(record: Record, offspring: Offspring) -> DivergenceE
 def _test_losses(offspring: Sequence[Offspring], engine: Engine) -> dict[int, float]:
     """The losses of new centres on test rows, where they are recorded.
 
-    Published, of the first batch of the split; sound, the mean over all its batches.
+    Published, of the first batch of the split; sound, the mean over all its rows.
     """
     wanted = [k for k, each in enumerate(offspring) if each.setup.variant.record_test_loss]
     first = [k for k in wanted if offspring[k].setup.variant.measurement == "published"]
@@ -109,8 +110,26 @@ def _test_losses(offspring: Sequence[Offspring], engine: Engine) -> dict[int, fl
         found |= {k: float(matrix[0, 0]) for k, matrix in zip(first, matrices, strict=True)}
     if whole:
         losses = engine.batch_losses([offspring[k].cell.pair for k in whole], "test", "loss")
-        found |= {k: float(each.mean()) for k, each in zip(whole, losses, strict=True)}
+        found |= {
+            k: mean_loss(each, offspring[k].setup, "test")
+            for k, each in zip(whole, losses, strict=True)
+        }
     return found
+
+
+def mean_loss(losses: Float64, setup: Setup, split: Split) -> float:
+    """The mean over the rows of a split; published, over its batches, the last a smaller one.
+
+    Args:
+        losses: of every batch of the split, shape (batches,).
+        setup: of the trial.
+        split: which rows.
+    """
+    n_rows, size = len(setup.dataset.split(split)), setup.variant.batch_size
+    last = n_rows % size
+    if setup.variant.measurement == "published" or last == 0:
+        return float(losses.mean())
+    return float((size * losses[:-1].sum() + last * losses[-1]) / n_rows)
 
 
 def _on_first_test_batch(offspring: Offspring) -> EvaluateTask:
@@ -149,7 +168,10 @@ def _qualities(offspring: Sequence[Offspring], engine: Engine) -> list[_Quality]
     is_l1 = offspring[0].setup.architecture.loss == "l1"  # those of one engine have one loss
     losses = validation if is_l1 else engine.batch_losses(pairs, "validation", "loss")
     return [
-        replace(_quality(each.cell.pair, l1, each.setup), validation_loss=float(loss.mean()))
+        replace(
+            _quality(each.cell.pair, l1, each.setup),
+            validation_loss=mean_loss(loss, each.setup, "validation"),
+        )
         for each, *l1, loss in zip(offspring, train, test, validation, losses, strict=True)
     ]
 
@@ -182,11 +204,11 @@ def _quality(pair: Pair, losses: Sequence[Float64], setup: Setup) -> _Quality:
     train, test, validation = losses
     return _Quality(
         n_compact=n_compact(setup.architecture, pair),
-        mean_L1=float(train.mean()),
+        mean_L1=mean_loss(train, setup, "train"),
         std_L1=float(train.std()),
-        test_L1=float(test.mean()),
+        test_L1=mean_loss(test, setup, "test"),
         std_test_L1=float(test.std()),
-        validation_L1=float(validation.mean()),
+        validation_L1=mean_loss(validation, setup, "validation"),
         metrics=tuple(metric(pair) for metric in setup.metrics) or None,
     )
 

@@ -18,7 +18,7 @@ from aes_lipi.coevolution.baselines import (
     column_errors,
     column_measures,
 )
-from aes_lipi.coevolution.measure import capacity, capacity_published
+from aes_lipi.coevolution.measure import capacity, capacity_published, mean_loss
 from aes_lipi.coevolution.records import Record
 from aes_lipi.coevolution.state import Cell, NetworkState, Setup, TrialState
 from aes_lipi.coevolution.stopping import ending_of
@@ -55,7 +55,7 @@ class TrialResult:
     Attributes:
         best_cell: The trial's answer: the cell that `final_cell` chooses. Measures are its own
             where nothing else is said.
-        test_loss: Loss on test rows, of what is trained on: mean over batches.
+        test_loss: Loss on test rows, of what is trained on; published, the mean over batches.
         test_L1: Mean absolute error on test rows.
         test_mse: Mean squared error on test rows.
         validation_L1: Mean absolute error on validation rows.
@@ -157,7 +157,7 @@ def judge(
     best = final_cell(pairs, setup)
     pair, record = pairs[best], last_records[best]
     test_loss, test_mse = (
-        float(setup.engine.batch_losses([pair], "test", measure)[0].mean())
+        mean_loss(setup.engine.batch_losses([pair], "test", measure)[0], setup, "test")
         for measure in _ON_TEST_ROWS
     )
     wanted = setup.variant.retrieval_measures
@@ -216,7 +216,7 @@ def reconstructing(pair: Pair, setup: Setup, split: Split) -> Reconstruct:
 
 
 def final_cell(pairs: Sequence[Pair], setup: Setup) -> int:
-    """The cell with the lowest loss, summed over the batches of the deciding split.
+    """The cell with the lowest loss on the deciding split.
 
     Without space it is the last pair that was trained: the one whose record is of it as it is.
     """
@@ -224,10 +224,10 @@ def final_cell(pairs: Sequence[Pair], setup: Setup) -> int:
         return len(pairs) - 1
     if setup.variant.final_cell == "first":
         return 0
-    split = setup.variant.final_cell.removeprefix("best_on_")
-    batches = setup.engine.batch_losses(pairs, "test" if split == "test" else "validation", "loss")
-    sums = np.array([losses.sum() for losses in batches])
-    return int(np.argmin(np.where(np.isnan(sums), np.inf, sums)))
+    split: Split = "test" if setup.variant.final_cell == "best_on_test" else "validation"
+    batches = setup.engine.batch_losses(pairs, split, "loss")
+    means = np.array([mean_loss(losses, setup, split) for losses in batches])
+    return int(np.argmin(np.where(np.isnan(means), np.inf, means)))
 
 
 def _by_validation(answer: Record, cells: Sequence[Record], setup: Setup) -> Record:

@@ -200,7 +200,7 @@ def rows_to_check(model: Model, storage: Storage) -> CheckedRows:
     if problem is None:
         found = f"{len(values)} validation and test rows"
         sizes = (len(dataset.train), len(dataset.validation), len(dataset.test))
-        measured = _measured(model, dataset, variant.batch_size)
+        measured = _measured(model, dataset, variant)
         units = model.units.from_network(values)
         own = {} if model.scaling is None else _in_units(model, dataset)
         errors = model_errors(model, dataset.test)
@@ -213,11 +213,14 @@ def rows_to_check(model: Model, storage: Storage) -> CheckedRows:
     return CheckedRows(units, source, is_real=False, score_quantiles=known)
 
 
-def _measured(model: Model, dataset: Dataset, batch_size: int) -> dict[str, float]:
-    """What the tables of a study say of a model, measured: the mean over batches of rows."""
+def _measured(model: Model, dataset: Dataset, variant: Variant) -> dict[str, float]:
+    """What the tables of a study say of a model, measured; see `coevolution.measure.mean_loss`."""
 
     def mean_of(rows: Float32) -> float:
-        return float(np.mean([each.mean() for each in _scores(model, rows, batch_size)]))
+        scores = _scores(model, rows, variant.batch_size)
+        if variant.measurement == "sound":
+            return float(np.concatenate(scores).mean(dtype=np.float64))
+        return float(np.mean([each.mean() for each in scores]))
 
     return {"validation_L1": mean_of(dataset.validation), "test_L1": mean_of(dataset.test)}
 
