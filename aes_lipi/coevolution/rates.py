@@ -80,7 +80,7 @@ def rate_in(variant: Variant, rate: float, t: int, cuts: int) -> float:
     """
     if variant.learning_rate_policy == "plateau":
         rate = max(rate / 10**cuts, min(rate, LOWEST_RATE))
-    return rate * ((t + 1) / variant.warmup) if t < variant.warmup else rate
+    return rate * (t / variant.warmup) if t < variant.warmup else rate
 
 
 def _decayed(variant: Variant, t: int) -> float:

@@ -149,7 +149,7 @@ def test_decay_without_pruning_begins_at_the_start() -> None:
 def test_warmup_rises_to_the_rate() -> None:
     of = variant("constant", warmup=4)
     rates = [rate_in(of, 0.8, t, 0) for t in range(6)]
-    assert rates == pytest.approx([0.2, 0.4, 0.6, 0.8, 0.8, 0.8], rel=1e-12)
+    assert rates == pytest.approx([0.0, 0.2, 0.4, 0.6, 0.8, 0.8], rel=1e-12)
     assert rate_in(variant("walk"), 0.123, 0, 0) == 0.123
 
 

@@ -14,7 +14,7 @@ import argparse
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,14 @@ import aes_lipi
 from aes_lipi.config import Study
 from aes_lipi.data import load_dataset
 from aes_lipi.export import export
-from aes_lipi.models import Model
 from benchmarks.tables.contenders import Outcome, constant, pca, torch_cosine, torch_pruned
 from benchmarks.tables.data import TABLES, Rows, Split
 
+WIDTH = 51
+"""Hidden nodes of networks: what the default's pruning leaves of 128."""
+
 PLAIN = {
+    "hidden_sizes": (WIDTH,),
     "hidden_activation": "relu",
     "initial_weights": "random",
     "prune_method": "None",
@@ -38,27 +41,45 @@ PLAIN = {
     "patience": 60,
     "epochs": 600,
 }
+OF_STUDIES: Mapping[str, Mapping[str, Any]] = {
+    "default": {},
+    "plain linear": PLAIN | {"output_activation": "linear"},
+    "plain sigmoid": PLAIN | {"output_activation": "sigmoid"},
+}
+SIZED = ("plain linear", "plain sigmoid", "PyTorch", "Torch-Pruning")
+CONTENDERS = ("default", "constant", "PCA", *SIZED)
 
 
 def main() -> None:
     """Compute what is missing, and print how the default compares."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tables", default=",".join(TABLES))
-    parser.add_argument("--splits", type=int, default=3)
+    parser.add_argument("--contenders", default=",".join(CONTENDERS))
+    parser.add_argument("--splits", default="0,1,2")
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as folder:
-        _default(_written("wine", Path(folder)), 0, Path(folder) / "warm", {})
-        for seed in range(asked.splits):
+        _of_study(_written("wine", Path(folder)), 0, Path(folder) / "warm", {})
+        for seed in map(int, asked.splits.split(",")):
             for name in asked.tables.split(","):
-                known = pd.read_csv(asked.out) if asked.out.exists() else pd.DataFrame()
-                if known.empty or not ((known["table"] == name) & (known["split"] == seed)).any():
-                    rows = list(_compared(name, seed, Path(folder)))
-                    pd.concat([known, pd.DataFrame(rows)]).to_csv(asked.out, index=False)
-                    print(pd.DataFrame(rows).to_string(), flush=True)
+                for who in asked.contenders.split(","):
+                    if not _is_known(asked.out, name, seed, who):
+                        with tempfile.TemporaryDirectory(dir=folder) as own:
+                            row = pd.DataFrame([_row(name, seed, who, Path(own))])
+                        known = [pd.read_csv(asked.out)] if asked.out.exists() else []
+                        pd.concat([*known, row]).to_csv(asked.out, index=False)
+                        print(row.to_string(header=False, index=False), flush=True)
     print(_summary(pd.read_csv(asked.out)).to_string())
+
+
+def _is_known(path: Path, name: str, seed: int, who: str) -> bool:
+    if not path.exists():
+        return False
+    rows = pd.read_csv(path)
+    same = (rows["table"] == name) & (rows["split"] == seed) & (rows["contender"] == who)
+    return bool(same.any())
 
 
 def _written(name: str, folder: Path) -> Path:
@@ -73,9 +94,7 @@ def _study(path: Path, seed: int, replaced: Mapping[str, Any]) -> Study:
     return aes_lipi.load_study("own_data", settings)
 
 
-def _default(
-    path: Path, seed: int, folder: Path, replaced: Mapping[str, Any]
-) -> tuple[Outcome, Model, Study]:
+def _of_study(path: Path, seed: int, folder: Path, replaced: Mapping[str, Any]) -> Outcome:
     """Run the study, and take what `export --compact` takes."""
     study = _study(path, seed, replaced)
     started = time.process_time()
@@ -88,50 +107,47 @@ def _default(
         code = made.encode(pair.encoder.genome, rows.astype(np.float32))
         return made.decode(pair.decoder.genome, code).astype(np.float64)
 
-    return Outcome(reconstruct, model.architecture.n_parameters, seconds), model, study
+    return Outcome(reconstruct, model.architecture.n_parameters, seconds)
 
 
-def _compared(name: str, seed: int, folder: Path) -> Iterator[dict[str, object]]:
-    path = _written(name, folder)
-    default, model, study = _default(path, seed, folder / f"{name}-{seed}", {})
-    made = model.architecture
-    data = load_dataset(study.variants[0])
-    split = Split(*(rows.astype(np.float64) for rows in (data.train, data.validation, data.test)))
-    width, code = made.encoder.hidden_sizes[0], made.latent_size
-    contenders = {
-        "default": default,
-        "constant": constant(split),
-        "PCA": pca(split, code),
-        **{
-            f"plain, {output}": _default(
-                *(path, seed, folder / f"{name}-{seed}-{output}"),
-                {**PLAIN, "hidden_sizes": (width,), "output_activation": output},
-            )[0]
-            for output in ("linear", "sigmoid")
-        },
-        "torch, cosine": torch_cosine(split, width, code, seed),
-        "torch-pruning": torch_pruned(split, 128, width, code, seed),
+def _of_contender(who: str, split: Split, code: int, seed: int) -> Outcome:
+    made: dict[str, Callable[[], Outcome]] = {
+        "constant": lambda: constant(split),
+        "PCA": lambda: pca(split, code),
+        "PyTorch": lambda: torch_cosine(split, WIDTH, code, seed),
+        "Torch-Pruning": lambda: torch_pruned(split, 128, WIDTH, code, seed),
     }
-    for who, outcome in contenders.items():
-        errors = {
-            part: outcome.reconstruct(getattr(split, part)) - getattr(split, part)
-            for part in ("validation", "test")
-        }
-        variances = split.test.var(axis=0)
-        r2 = 1 - (errors["test"] ** 2).mean(axis=0)[variances > 0] / variances[variances > 0]
-        yield {
-            **{"table": name, "split": seed, "contender": who, "chooses": TABLES[name].chooses},
-            "mse": (errors["test"] ** 2).mean(),
-            "l1": np.abs(errors["test"]).mean(),
-            "validation_mse": (errors["validation"] ** 2).mean(),
-            **{"not_learnt": int((r2 < 0.1).sum()), "parameters": outcome.parameters},
-            "processor_s": outcome.seconds,
-        }
+    return made[who]()
+
+
+def _row(name: str, seed: int, who: str, folder: Path) -> dict[str, object]:
+    path = _written(name, folder)
+    variant = _study(path, seed, {}).variants[0]
+    data = load_dataset(variant)
+    split = Split(*(rows.astype(np.float64) for rows in (data.train, data.validation, data.test)))
+    code = min(10, split.train.shape[1] // 2)
+    if who in OF_STUDIES:
+        outcome = _of_study(path, seed, folder / "study", OF_STUDIES[who])
+    else:
+        outcome = _of_contender(who, split, code, seed)
+    errors = {
+        part: outcome.reconstruct(getattr(split, part)) - getattr(split, part)
+        for part in ("validation", "test")
+    }
+    squares, variances = (errors["test"] ** 2).mean(axis=0), split.test.var(axis=0)
+    r2 = 1 - squares[variances > 0] / variances[variances > 0]
+    return {
+        **{"table": name, "split": seed, "contender": who, "chooses": TABLES[name].chooses},
+        **{"mse": squares.mean(), "l1": np.abs(errors["test"]).mean()},
+        "validation_mse": (errors["validation"] ** 2).mean(),
+        **{"not_learnt": int((r2 < 0.1).sum()), "parameters": outcome.parameters},
+        "processor_s": outcome.seconds,
+    }
 
 
 def _summary(rows: pd.DataFrame) -> pd.DataFrame:
     """By table: medians over splits of the default and of the best contender of its size."""
-    sized = ["plain, linear", "plain, sigmoid", "torch, cosine", "torch-pruning"]
+    sized = list(SIZED)
     mse = rows.pivot_table(index=["table", "split"], columns="contender", values="mse")
     cost = rows.pivot_table(index=["table", "split"], columns="contender", values="processor_s")
     held_out = rows.pivot_table(
