@@ -63,7 +63,8 @@ def test_training_is_the_same_without_dead_nodes(
         (*whole.encoders, *whole.decoders),
         strict=True,
     ):
-        assert one.mask is before.mask is not None
+        assert one.mask is not None
+        assert one.mask is before.mask
         assert not one.genome[~one.mask].any()
         assert not np.array_equal(one.genome, before.genome)
         np.testing.assert_allclose(one.genome, other.genome, rtol=1e-5, atol=0.2 * RATE)
