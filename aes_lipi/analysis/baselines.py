@@ -18,8 +18,6 @@ from aes_lipi.data.dataset import Dataset
 from aes_lipi.data.scaling import Scaling
 from aes_lipi.models import Model
 
-_REMEDIES = ("--initial_weights pca --output_activation linear", "more --epochs")
-
 _NO_CONTROL = "no plain network was trained for comparison: --control of run does"
 
 _DATA = ("constant_mse", "pca_mse", "pca_n_parameters")
@@ -271,7 +269,10 @@ def beaten_by_pca(name: str, row: Any) -> list[str]:
     mse, pca = _number(row["validation_mse"]), _number(row["pca_validation_mse"])
     if not mse > pca:
         return []
-    remedies = _REMEDIES[1:] if row["initial_weights"] == "pca" else _REMEDIES
+    remedies = ["more --epochs"]
+    if row["initial_weights"] != "pca":
+        linear = "" if row.get("output_activation") == "linear" else " --output_activation linear"
+        remedies.insert(0, f"--initial_weights pca{linear}")
     return [
         f"PCA of the same code is better than {name}: MSE {_short(pca)} on "
         f"validation rows, not {_short(mse)}; try {', or '.join(remedies)}"

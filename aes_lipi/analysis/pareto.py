@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
@@ -284,6 +285,34 @@ def shared_loss(trials: pd.DataFrame) -> str:
     found = set(trials["loss"].dropna()) if "loss" in trials else set()
     is_one = len(found) == 1 and bool(trials["loss"].notna().all())
     return str(found.pop()) if is_one and found != {"l1"} else "L1"
+
+
+def knee(sizes: npt.ArrayLike, losses: npt.ArrayLike) -> int:
+    """Which point of a front is its knee: beyond it, what is saved in size costs most in loss.
+
+    That is the one farthest below the line between the front's ends (Das, Structural Optimization
+    18, 1999; as in Kneedle, Satopää et al., 2011). Both are compared by their logarithms, so that
+    equal shares count alike; losses that are not all positive are compared as they are.
+
+    Args:
+        sizes: positive, rising, shape (n,), n > 0.
+        losses: falling, shape (n,).
+
+    Returns:
+        its place. Where no point lies below the line, as with one or two, there is no knee, and it
+        is the last: that of the lowest loss.
+    """
+    x, y = np.log(np.asarray(sizes, np.float64)), np.asarray(losses, np.float64)
+    y = np.log(y) if y.min() > 0 else y
+    if len(x) < 3 or not y[0] > y[-1]:
+        return len(x) - 1
+    depth = (x[-1] - x) / (x[-1] - x[0]) - (y - y[-1]) / (y[0] - y[-1])
+    deepest = int(depth.argmax())
+    return deepest if depth[deepest] > _FLAT else len(x) - 1
+
+
+_FLAT = 1e-6
+"""How far below its line a front is straight, as a share of it: what rounding leaves."""
 
 
 def front_table(found: Sequence[Tradeoff]) -> pd.DataFrame:

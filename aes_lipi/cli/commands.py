@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aes_lipi.cli.flags import TOKENS, flag, make_app
-from aes_lipi.cli.run import CLUSTER, RETRY, one_thread, run_app
+from aes_lipi.cli.run import CAPACITY, CLUSTER, INCREASE, RETRY, one_thread, run_app
 from aes_lipi.cli.terminal import cell, console, say
 from aes_lipi.config import expanded
 from aes_lipi.errors import UserError
@@ -21,20 +20,11 @@ from aes_lipi.results.storage import is_address, join, place_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aes_lipi.export import Exported
     from aes_lipi.results.health import Finding
 
 _DIR = typer.Argument(metavar="DIR", help="The --output_dir of a study.")
 _REPORT_DIR = "Where to write; by default report/ in the study's folder, or report/ here."
 _POOLED = "Add the table that takes every cell for itself, as the published figures do."
-_CAPACITY = (
-    "Pick the recorded model of lowest validation loss with at most this share of its parameters "
-    "not zero; with --compact, of its parameters left."
-)
-_INCREASE = (
-    "Pick the smallest recorded model whose validation loss is at most this share above the "
-    "study's lowest: 0.01 is one per cent."
-)
 _QUICK = (
     "Scaled down: fewer, shorter trials. Ends within 15 minutes on two cores, and the page says "
     "what it can and cannot show."
@@ -186,9 +176,9 @@ def _export(
     trial: Annotated[
         int | None, flag("--trial", "Trial to choose from; by default all.", least=0)
     ] = None,
-    target_capacity: Annotated[float | None, flag("--target_capacity", _CAPACITY, "SHARE")] = None,
+    target_capacity: Annotated[float | None, flag("--target_capacity", CAPACITY, "SHARE")] = None,
     max_loss_increase: Annotated[
-        float | None, flag("--max_loss_increase", _INCREASE, "SHARE")
+        float | None, flag("--max_loss_increase", INCREASE, "SHARE")
     ] = None,
     compact: Annotated[
         bool, flag("--compact", "Take out what pruning made dead: a smaller model.")
@@ -197,17 +187,20 @@ def _export(
         str, flag("--format", "Of the files.", "safetensors|onnx|torch")
     ] = "safetensors",
     output_dir: Annotated[
-        str | None, flag("--output_dir", "Where to write; by default DIR/exports/...", "DIR")
+        str | None,
+        flag("--output_dir", "Where to write; by default DIR/exports/...", "DIR|s3://BUCKET/DIR"),
     ] = None,
 ) -> int:
     """Write a trained model for use without aes_lipi, with a model card.
 
     Without a target it is the answer of the trial of lowest validation loss, among those that
-    --variant and --trial leave. The exported model is compared with the trained one every time: on
+    --variant and --trial leave; with --compact the knee of size against validation loss, if
+    recorded models were stored. The exported model is compared with the trained one every time: on
     the data, if they are still there.
     """
     one_thread()
-    from aes_lipi.export import export  # noqa: PLC0415 - pandas is slow to import
+    from aes_lipi.cli.exported import print_exported  # noqa: PLC0415 - pandas is slow to import
+    from aes_lipi.export import export  # noqa: PLC0415
 
     done = export(
         directory,
@@ -219,53 +212,8 @@ def _export(
         format_name=format_name,
         output_dir=output_dir,
     )
-    _print_exported(done)
+    print_exported(done)
     return 0
-
-
-def _print_exported(done: Exported) -> None:
-    from rich.table import Table  # noqa: PLC0415
-
-    from aes_lipi.export.exporting import cost_table  # noqa: PLC0415
-    from aes_lipi.export.package import varying_values  # noqa: PLC0415
-
-    choice = done.choice
-    where = "" if choice.place is None else f", generation {choice.place.generation}"
-    where += "" if choice.place is None else f", cell {choice.place.cell}"
-    title = f"{choice.label} ({choice.trial.variant}), trial {choice.trial.trial}{where}"
-    table = Table(title=cell(title), title_justify="left")
-    table.add_column("")
-    for heading in ("trained", "exported", "left"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for row in cost_table(done.before, done.after):
-        table.add_row(*map(cell, row))
-    console().print(table)
-    say(_losses_of(done))
-    if done.rows.told_in_units:
-        say(f"in the table's own units, a mean over its columns: L1 {done.rows.told_in_units}")
-    say(f"differs from the trained model by {done.difference:.1e} at most, on {done.rows.source}")
-    varying, size = varying_values(done.model, done.rows), done.model.architecture.latent_size
-    if varying < size:
-        say(f"{size - varying} of the {size} values of the code are the same for all rows")
-    if not done.rows.is_real:
-        say("NOT compared on the data: export again where they are")
-    if done.model.compaction is not None and done.model.compaction.is_constant:
-        say("pruning left nothing: the reconstruction is the same for every row")
-    for path in done.files:
-        say(path)
-
-
-def _losses_of(done: Exported) -> str:
-    choice = done.choice
-    if math.isnan(choice.validation_L1):
-        return f"validation L1 not recorded, test L1 {choice.test_L1:.4f}"
-    line = f"validation L1 {choice.validation_L1:.4f}"
-    if choice.loss != "L1":
-        line += f", {choice.loss} {choice.validation_loss:.3g}"
-    if choice.lowest > 0:
-        above = choice.validation_loss / choice.lowest - 1
-        line += f" ({above:.1%} above the study's lowest, {choice.lowest:.4g})"
-    return f"{line}, test L1 {choice.test_L1:.4f}"
 
 
 @_command("reproduce")

@@ -22,6 +22,10 @@ _BUG = (
     "its issues, with the lines below, the command and what `aes-lipi doctor` says; what was "
     "committed is safe"
 )
+_NO_MEMORY = (
+    "the memory that this process may use ran out; choose fewer --jobs, a smaller batch or "
+    "network, or fewer rows, or free some; what was committed is safe"
+)
 _INTERRUPTED = "interrupted; run the same command again to go on where it stopped"
 
 _AT_ONCE_S = 0.8
@@ -38,7 +42,8 @@ _interrupted = threading.Event()
 def main(program: str = "aes-lipi") -> None:
     """Run the command line and exit.
 
-    Exit codes: 0 done, 1 some trials failed, 2 usage or bad input, 70 a bug, 130 interrupted.
+    Exit codes: 0 done, 1 some trials failed, 2 usage, bad input or no memory, 70 a bug, 130
+    interrupted.
 
     Args:
         program: `aes-lipi`, or `run.py` for its command `run` alone.
@@ -58,7 +63,7 @@ def main(program: str = "aes-lipi") -> None:
 
 
 def _code_after(error: BaseException) -> int:
-    """The exit code after what nobody had in mind: an interruption, or a bug, which is told.
+    """The exit code after what nobody had in mind, which is told: no memory, or a bug.
 
     Raises:
         SystemExit: the error is one.
@@ -67,6 +72,9 @@ def _code_after(error: BaseException) -> int:
         return _EXIT_INTERRUPTED
     if isinstance(error, SystemExit):
         raise error
+    if isinstance(error, MemoryError):
+        _complain(_NO_MEMORY)
+        return _EXIT_USAGE
     from aes_lipi.errors import without_secrets  # noqa: PLC0415
 
     _complain(_BUG)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import os
 import typing
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,6 +28,9 @@ from aes_lipi.config import (
 )
 from aes_lipi.errors import UserError
 from aes_lipi.results.storage import is_address, join, place_of
+
+if TYPE_CHECKING:
+    from aes_lipi.export.targets import Target
 
 _OWN_DATA_PRESET = "own_data"
 _DEFAULT_RESULTS = Path("results")
@@ -61,6 +65,15 @@ _LIMIT = (
 )
 _FRESH = "Remove the results that --output_dir holds, and start again."
 
+CAPACITY = (
+    "Pick the recorded model of lowest validation loss with at most this share of its parameters "
+    "not zero; where it is made compact, of its parameters left."
+)
+INCREASE = (
+    "Pick the smallest recorded model whose validation loss is at most this share above the "
+    "study's lowest: 0.01 is one per cent."
+)
+_END = "End with an export of a compact model to exports/ in the results."
 CLUSTER = "HOST:PORT|auto|local"
 RETRY = "Also run trials that failed before."
 _RESTORE = "Also run trials whose model is missing or damaged, to make it again."
@@ -79,6 +92,7 @@ _ANALYSE = "Write the report after the run."
 _study = partial(flag, panel="Study")
 _instead = partial(flag, panel="Instead of running")
 _how = partial(flag, panel="Execution")
+_export = partial(flag, panel="Export")
 
 
 def _run(
@@ -116,6 +130,12 @@ def _run(
     time_limit: Annotated[str | None, _how("--time_limit", _LIMIT, "TIME")] = None,
     yes: Annotated[bool, _how("--yes", _YES)] = False,
     control: Annotated[bool, _study("--control", _CONTROL)] = False,
+    target_capacity: Annotated[
+        float | None, _export("--target_capacity", f"{_END} {CAPACITY}", "SHARE")
+    ] = None,
+    max_loss_increase: Annotated[
+        float | None, _export("--max_loss_increase", f"{_END} {INCREASE}", "SHARE")
+    ] = None,
     analyse_data: Annotated[bool, _how("--analyse_data", _ANALYSE)] = False,
     **fields: str | None,
 ) -> None:
@@ -127,45 +147,96 @@ def _run(
     overrides = {name: value for name, value in fields.items() if value is not None}
     if show_list:
         _print_presets(overrides)
-    elif create_data:
+        return
+    if create_data:
         _create_data(_local_path(output_dir) if output_dir else _DEFAULT_DATA, overrides)
-    else:
-        part, all_rqs = StudyPart(variant_id, trial_id), all_rqs or rq == _ALL
-        overrides = (_SHORT if test else {}) | _swept(sensitivities) | overrides
-        found, said = _studies(None if rq == _ALL else rq, all_rqs, config, overrides)
-        studies = [_known_by_content(each) for each in found]
-        if control:
-            from aes_lipi.execution.control import with_control  # noqa: PLC0415 - numpy is slow
+        return
+    overrides = (_SHORT if test else {}) | _swept(sensitivities) | overrides
+    rq, all_rqs = (None, True) if rq == _ALL else (rq, all_rqs)
+    studies, said = _studies(rq, all_rqs, config, overrides)
+    target = _target_of(target_capacity, max_loss_increase)
+    studies = _prepared(studies, control, target, may_prune_more="prune_amount" not in overrides)
+    part, output_dir = StudyPart(variant_id, trial_id), output_dir or said.output_dir
+    folders = [_folder(study, output_dir, all_rqs, part) for study in studies]
+    if dry_run or said.no_execution:
+        _dry_run(studies, part, target, here=address is None)
+        return
+    one_thread()
+    _check_size(studies, part, agreed=yes)
+    from aes_lipi.cli.running import RunOptions, run_all  # noqa: PLC0415 - numpy is slow
 
-            studies = [with_control(each) for each in studies]
-        output_dir, dry_run = output_dir or said.output_dir, dry_run or said.no_execution
-        folders = [_folder(study, output_dir, all_rqs, part) for study in studies]
-        if dry_run:
-            _dry_run(studies, part)
-            return
-        one_thread()
-        _check_size(studies, part, agreed=yes)
-        from aes_lipi.cli.running import RunOptions, run_all  # noqa: PLC0415 - numpy is slow
+    options = RunOptions(
+        local=local,
+        address=address,
+        placement=placement,
+        cells_per_actor=cells_per_actor,
+        cell_resources=cell_resources,
+        trials_per_worker=trials_per_worker,
+        jobs=jobs,
+        retry_failed=retry_failed,
+        restore_models=restore_models,
+        replay=replay,
+        fresh=fresh,
+        time_limit=time_limit,
+        part=part,
+    )
+    failed = run_all(studies, folders, options)
+    raise typer.Exit(_closed(folders, target, failed, analyse_data))
 
-        options = RunOptions(
-            local=local,
-            address=address,
-            placement=placement,
-            cells_per_actor=cells_per_actor,
-            cell_resources=cell_resources,
-            trials_per_worker=trials_per_worker,
-            jobs=jobs,
-            retry_failed=retry_failed,
-            restore_models=restore_models,
-            replay=replay,
-            fresh=fresh,
-            time_limit=time_limit,
-            part=part,
-        )
-        failed = run_all(studies, folders, options)
-        if analyse_data:
-            _analyse(folders)
-        raise typer.Exit(1 if failed else 0)
+
+def _target_of(capacity: float | None, loss_increase: float | None) -> Target | None:
+    """What the model must satisfy that the run ends with, if it is asked for.
+
+    Raises:
+        UserError: both are given, or a share is out of its bounds.
+    """
+    if capacity is None and loss_increase is None:
+        return None
+    from aes_lipi.export.targets import target_of  # noqa: PLC0415 - numpy is slow to import
+
+    return target_of(capacity, loss_increase)
+
+
+def _prepared(
+    studies: Sequence[Study], control: bool, target: Target | None, *, may_prune_more: bool
+) -> list[Study]:
+    """The studies as they are run: what they read is known, and what flags add is there.
+
+    Raises:
+        UserError: a file is missing or unfit, or control or target do not go with a study.
+    """
+    ready = [_known_by_content(each) for each in studies]
+    if target is not None:
+        from aes_lipi.export.targets import aimed  # noqa: PLC0415 - numpy is slow
+
+        ready = [aimed(each, target, may_prune_more=may_prune_more) for each in ready]
+    if control:
+        from aes_lipi.execution.control import with_control  # noqa: PLC0415
+
+        ready = [with_control(each) for each in ready]
+    return ready
+
+
+def _closed(
+    folders: Sequence[str | Path], target: Target | None, failed: int, analyse_data: bool
+) -> int:
+    """Write the report and export the model, where they are asked for; the exit code.
+
+    Raises:
+        UserError: no model satisfies the target, though no trial has failed.
+    """
+    if analyse_data:
+        _analyse(folders)
+    if target is not None:
+        from aes_lipi.cli.exported import export_compact  # noqa: PLC0415 - pandas is slow
+
+        try:
+            export_compact(folders, target)
+        except UserError as error:
+            if not failed:
+                raise
+            say(f"nothing was exported: {error}", error=True)
+    return 1 if failed else 0
 
 
 def one_thread() -> None:
@@ -206,19 +277,28 @@ def _analyse(folders: Sequence[str | Path]) -> None:
         say(f"report: {analyse([str(folder)]).page}")
 
 
-def _dry_run(studies: Sequence[Study], part: StudyPart) -> None:
-    """Show the trials, once what a run would refuse is refused."""
+def _dry_run(
+    studies: Sequence[Study], part: StudyPart, target: Target | None, *, here: bool
+) -> None:
+    """Show the trials, once what a run would refuse is refused.
+
+    Memory is that of this machine, unless a cluster is named.
+    """
     from aes_lipi.cli.tables import print_trials  # noqa: PLC0415 - rich is slow to import
     from aes_lipi.execution.dry_run import check_feasible  # noqa: PLC0415 - numpy is slow to import
     from aes_lipi.execution.inputs import data_read  # noqa: PLC0415
+    from aes_lipi.execution.limits import allowed_memory  # noqa: PLC0415
 
+    memory = allowed_memory() if here and "RAY_ADDRESS" not in os.environ else None
     for study in studies:
         for variant in study.variants:
-            check_feasible(variant, here=False)
+            check_feasible(variant, here=False, memory=memory)
     print_trials(studies, part)
     _check_size(studies, part, agreed=True)
     for line in data_read([variant for study in studies for variant in study.variants]):
         say(line)
+    if target is not None:
+        say(f"ends with the export of a compact model: {target.flag}")
 
 
 _LARGE = 2**30  # bytes

@@ -14,35 +14,21 @@ from aes_lipi.analysis.pareto import (
     Size,
     Tradeoff,
     best_first,
+    knee,
     loss_column,
     read_candidates,
     shared_loss,
     tradeoffs,
 )
+from aes_lipi.coevolution.records import pareto_front
 from aes_lipi.errors import UserError
+from aes_lipi.export.targets import Target
 from aes_lipi.models import Model, Place, load_recorded, read_model
 from aes_lipi.models.files import load_content
 from aes_lipi.results.object_storage import open_storage
 from aes_lipi.results.reading import handed_on, load_results
 from aes_lipi.results.storage import place_of
 from aes_lipi.results.trial_files import MODELS, TrialId
-
-
-@dataclass(frozen=True)
-class Target:
-    """What the exported model must satisfy on the validation rows.
-
-    Attributes:
-        capacity: share of its parameters that may be left; the model of lowest loss is taken.
-        loss_increase: by which share its loss may lie above the lowest that the study recorded on
-            the same data; the model of the fewest parameters is taken.
-    """
-
-    capacity: float | None = None
-    loss_increase: float | None = None
-
-    def __bool__(self) -> bool:
-        return self.capacity is not None or self.loss_increase is not None
 
 
 @dataclass(frozen=True)
@@ -62,6 +48,7 @@ class Choice:
             that is not known, or no answer of a trial was chosen.
         lowest: validation loss of all centres that the study recorded on the same data; NaN if that
             was not asked for.
+        why: why this one, where nobody said which.
     """
 
     model: Model
@@ -74,6 +61,7 @@ class Choice:
     test_L1: float  # noqa: N815
     test_L1_by_validation: float  # noqa: N815
     lowest: float
+    why: str = ""
 
 
 def choose(
@@ -85,6 +73,9 @@ def choose(
     compact: bool,
 ) -> Choice:
     """Take the pair that a target asks for, or without one the answer of the best trial.
+
+    For a compact model without a target it is the knee of the front of size against loss, where
+    the centres of recorded generations were stored.
 
     Args:
         location: the study's output folder, or its address.
@@ -104,6 +95,9 @@ def choose(
     if variant is None:
         rows = rows[~is_control(rows)]
     chosen = _matching(rows, "variant_name", location, variant, trial)
+    stores = chosen.get("store_generations", pd.Series("none", chosen.index)).isin(_STORING)
+    if compact and stores.all():
+        return _recorded(location, variant, trial, target, compact=True)
     loss = shared_loss(chosen)
     best = _first(best_first(chosen))
     which = TrialId(str(best["variant"]), int(best["trial"]))
@@ -118,13 +112,18 @@ def choose(
         test_L1=float(best["test_L1"]),
         test_L1_by_validation=float(best["test_L1_by_validation"]),
         lowest=float("nan"),
+        why=_NOT_STORED if compact else "",
     )
+
+
+_STORING = ("recorded", "all")
+_NOT_STORED = "the answer of the best trial, as no recorded models were stored to pick from"
 
 
 def _recorded(
     location: str | Path, variant: str | None, trial: int | None, target: Target, *, compact: bool
 ) -> Choice:
-    """The centre among those recorded that a target asks for.
+    """The centre among those recorded that a target asks for, or without one the knee.
 
     Raises:
         UserError: no model satisfies the target, or the one that does was not stored.
@@ -136,7 +135,7 @@ def _recorded(
     )
     chosen = _matching(rows, "label", location, variant, trial)
     lowest = float(of_data.losses.min())
-    best = _satisfying(chosen, target, lowest)
+    best, why = (_satisfying(chosen, target, lowest), "") if target else _knee_of(chosen)
     which = TrialId(str(best["variant"]), int(best["trial"]))
     place = Place(int(best["generation"]), int(best["cell"]))
     return Choice(
@@ -150,6 +149,7 @@ def _recorded(
         test_L1=float(best["test_L1"]),
         test_L1_by_validation=float("nan"),
         lowest=lowest,
+        why=why,
     )
 
 
@@ -203,6 +203,20 @@ def _satisfying(rows: pd.DataFrame, target: Target, lowest: float) -> Mapping[Ha
             f"{asked}: no recorded model satisfies it, {nearest}; ask for less, or prune more"
         )
     return _first(fitting.sort_values([*order, "generation", "cell"], kind="stable"))
+
+
+def _knee_of(rows: pd.DataFrame) -> tuple[Mapping[Hashable, Any], str]:
+    """The candidate at the knee of the front, and what there is to say of the choice."""
+    ordered = rows.sort_values(["generation", "cell"], kind="stable")
+    front = ordered.iloc[pareto_front(ordered["size"], ordered["loss"])]
+    place, last = knee(front["size"], front["loss"]), len(front) - 1
+    best = _first(front.iloc[[place]])
+    if not last:
+        return best, "the recorded model that no other beats in size or in validation loss"
+    what = "the knee" if place < last else "the lowest loss, as there is no knee,"
+    ends = f"{front['size'].iloc[0]:,.0f} to {front['size'].iloc[-1]:,.0f}"
+    of = f"of {len(front)} models that no other beats in both, with {ends} parameters"
+    return best, f"{what} of size against validation loss, {of}"
 
 
 def _first(rows: pd.DataFrame) -> Mapping[Hashable, Any]:

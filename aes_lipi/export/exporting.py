@@ -1,36 +1,34 @@
-"""An export from beginning to end: what is written, and the model card that describes it."""
+"""An export from beginning to end: a model is chosen, compacted, compared and written."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from aes_lipi.analysis.baselines import HEAD, Contender, baselines_of_trial, beaten_by_pca
-from aes_lipi.config import Scale, Variant, expanded
-from aes_lipi.data.encoding import Encoding
+from pydantic import ValidationError
+
+from aes_lipi.analysis.baselines import Contender, baselines_of_trial, beaten_by_pca
+from aes_lipi.config import Variant, expanded
 from aes_lipi.errors import UserError
-from aes_lipi.export.candidates import Choice, Target, choose
+from aes_lipi.export.candidates import Choice, choose
+from aes_lipi.export.card import CARD, Exported, model_card
 from aes_lipi.export.formats import FORMATS
 from aes_lipi.export.package import (
     CheckedRows,
-    Cost,
     Package,
     check_measured,
     costs,
     largest_difference,
     rows_to_check,
-    varying_values,
 )
-from aes_lipi.io.files import check_own_page, write_bytes_atomically, write_text_atomically
+from aes_lipi.export.targets import line_for_a_small_model, target_of
 from aes_lipi.models import Model
+from aes_lipi.results.description import located
 from aes_lipi.results.object_storage import open_storage
 from aes_lipi.results.reading import load_results
-from aes_lipi.results.storage import is_address, place_of
-from aes_lipi.templates import render
-from aes_lipi.templates.escaping import Marked, code_span
+from aes_lipi.results.storage import LocalStorage, Storage, is_address, join, place_of
 
 
 def export(
@@ -58,10 +56,11 @@ def export(
         max_loss_increase: pick the smallest model whose validation loss lies at most by this share
             above the lowest that the study recorded. Without a target, the final pair of the trial
             of lowest validation loss is exported.
-        compact: take out what pruning made dead.
+        compact: take out what pruning made dead. Without a target, the model at the knee of size
+            against validation loss is picked, if recorded models were stored.
         format_name: `safetensors`, `onnx` or `torch`.
-        output_dir: folder for the files; by default one in the study's folder, named after variant
-            and trial.
+        output_dir: folder for the files, or its address; by default one in the study's folder,
+            named after variant and trial.
 
     Raises:
         UserError: no trial or recorded model is what was asked for (ask for less), a flag is out of
@@ -69,9 +68,8 @@ def export(
             exported one differs from it, or the disk refuses a file.
     """
     pack = _format(format_name)
-    target = _target(target_capacity, max_loss_increase)
-    folder = _folder(location, output_dir)
-    location = expanded(location)
+    target = target_of(target_capacity, max_loss_increase)
+    location = _place(location)
     choice = choose(location, variant, trial, target, compact=compact)
     rows = rows_to_check(choice.model, open_storage(location))
     model = replace(choice.model, score_quantiles=rows.score_quantiles)
@@ -93,12 +91,58 @@ def export(
         rows=rows,
         contenders=found,
         remarks=remarks,
-        folder=folder or Path(location) / "exports" / _name(choice, format_name, compact=compact),
+        folder=join(location, f"exports/{_name(choice, format_name, compact=compact)}")
+        if output_dir is None
+        else _place(output_dir),
+        advice=_advice(location, choice, exported) if compact else [],
     )
-    check_own_page(done.folder / _CARD)
-    _write(package, done.folder)
-    write_text_atomically(done.folder / _CARD, _model_card(done))
+    storage = open_storage(done.folder)
+    _check_own_card(storage)
+    _write(package.files, storage)
+    _write({CARD: model_card(done).encode()}, storage)
     return done
+
+
+def _place(location: str | Path) -> str | Path:
+    """A folder, with what it names filled in, or an address.
+
+    Raises:
+        UserError: an address that is no text (give it as text), or a variable that is not set.
+    """
+    return str(location) if is_address(location) else Path(expanded(location))
+
+
+def _check_own_card(storage: Storage) -> None:
+    """Refuse to replace a card that is somebody else's: ours names this package.
+
+    Raises:
+        UserError: it does not; move it away, or choose another folder.
+    """
+    known = storage.read(CARD)
+    if known is not None and b"aes_lipi" not in known:
+        raise UserError(
+            f"{storage.shown}/{CARD}: was not written by aes_lipi, and stays as it is; move it "
+            "away, or choose another folder"
+        )
+
+
+def _advice(location: str | Path, choice: Choice, exported: Model) -> list[str]:
+    """Where compaction took nothing out: that, and the line that gives a small model."""
+    trained = choice.model
+    if exported.architecture.n_parameters < trained.architecture.n_parameters:
+        return []
+    settings = dict(trained.provenance.get("settings") or {})
+    is_pruned = settings.get("prune_method") != "None"
+    why = "weights were pruned, but no node is dead" if is_pruned else "nothing was pruned"
+    try:
+        data = located(open_storage(location), Variant.model_validate(settings)).data
+    except ValidationError:  # of another version
+        data = None
+    study = str(trained.provenance.get("study"))
+    return [
+        f"nothing got smaller: {why}; for a small model:",
+        line_for_a_small_model(study, data, place_of(location)),
+    ]
 
 
 def _beside_baselines(
@@ -124,40 +168,6 @@ def _beside_baselines(
     return [own, *found], beaten_by_pca("this model", row)
 
 
-def _target(capacity: float | None, loss_increase: float | None) -> Target:
-    """The target that the flags name.
-
-    Raises:
-        UserError: both are given (give one), or a share is out of its bounds.
-    """
-    if capacity is not None and loss_increase is not None:
-        raise UserError(
-            "--target_capacity and --max_loss_increase exclude each other; give one of them"
-        )
-    if capacity is not None and not 0 < capacity <= 1:
-        raise UserError(f"--target_capacity {capacity}: is a share of the parameters, as in 0.3")
-    if loss_increase is not None and not 0 <= loss_increase < float("inf"):
-        raise UserError(f"--max_loss_increase {loss_increase}: is a share of the loss, as in 0.05")
-    return Target(capacity, loss_increase)
-
-
-def _folder(location: str | Path, output_dir: str | Path | None) -> Path | None:
-    """Where to write, if that does not follow from the choice.
-
-    Raises:
-        UserError: an address is given, or none where the study lies at one; give a folder here.
-    """
-    if output_dir is None and is_address(location):
-        raise UserError(
-            f"{place_of(location)}: is not a folder here; say where to write: --output_dir"
-        )
-    if output_dir is not None and is_address(output_dir):
-        raise UserError(
-            f"--output_dir {place_of(output_dir)}: models are exported to a folder here"
-        )
-    return None if output_dir is None else Path(expanded(output_dir))
-
-
 def _name(choice: Choice, format_name: str, *, compact: bool) -> str:
     """What the folder of an export is called: the same for the same export."""
     parts = [choice.trial.variant, f"trial{choice.trial.trial:04d}"]
@@ -174,15 +184,14 @@ def _provenance(choice: Choice) -> dict[str, object]:
     }
 
 
-def _write(package: Package, folder: Path) -> list[Path]:
-    """Write the files of a format, each whole or not at all.
+def _write(files: Mapping[str, bytes], storage: Storage) -> None:
+    """Write files, each whole or not at all.
 
     Raises:
-        UserError: the disk refuses a file; free space, or give another folder.
+        UserError: the disk or the store refuses one; make room, or give another folder.
     """
-    for name, content in package.files.items():
-        write_bytes_atomically(folder / name, content)
-    return [folder / name for name in package.files]
+    for name, content in files.items():
+        storage.write(name, content)
 
 
 def write_model(
@@ -203,231 +212,12 @@ def write_model(
         UserError: the format is unknown (give one of `FORMATS`), or the disk refuses a file.
     """
     package = _format(format_name)(model.compacted() if compact else model.for_use())
-    return _write(package, Path(expanded(folder)))
+    place = Path(expanded(folder))
+    _write(package.files, LocalStorage(place))
+    return [place / name for name in package.files]
 
 
 def _format(name: str) -> Callable[[Model], Package]:
     if name not in FORMATS:
         raise UserError(f"--format {name}: give one of {', '.join(FORMATS)}")
     return FORMATS[name]
-
-
-_CARD = "MODEL_CARD.md"
-
-_NAMED = 200  # columns that the card names; the files name all
-
-
-@dataclass(frozen=True)
-class Exported:
-    """What was exported.
-
-    Attributes:
-        choice: which trained pair.
-        model: as it was exported.
-        package: in its format.
-        before: cost of the trained model.
-        after: cost of the exported one.
-        difference: of their reconstructions, at most; see `checks.largest_difference`.
-        rows: that they were compared on.
-        contenders: the model beside constant and PCA, where they were measured.
-        remarks: what there is to say of that.
-        folder: where the files are.
-    """
-
-    choice: Choice
-    model: Model
-    package: Package
-    before: Cost
-    after: Cost
-    difference: float
-    rows: CheckedRows
-    contenders: list[Contender]
-    remarks: list[str]
-    folder: Path
-
-    @property
-    def files(self) -> list[Path]:
-        """All files that were written, the model card last."""
-        return [self.folder / name for name in (*self.package.files, _CARD)]
-
-
-def _model_card(exported: Exported) -> str:
-    """The card of an export, in Markdown."""
-    return render(
-        "model_card.md.j2",
-        exported=exported,
-        choice=exported.choice,
-        provenance=exported.model.provenance,
-        table=cost_table(exported.before, exported.after),
-        head=HEAD,
-        contenders=exported.contenders,
-        remarks=exported.remarks,
-        data=_marked(_data(exported.model, exported.rows)),
-        settings=_settings(exported.model.provenance),
-        usage=Marked(exported.package.usage),
-        files=_marked(map(code_span, exported.package.files)),
-        test_rows=Marked(_test_rows(exported.choice)),
-        code=Marked(_varying(exported)),
-        quantiles=_quantiles(exported.model),
-        left=_marked(_left(exported.model, exported.choice.model.architecture.latent_size)),
-    )
-
-
-def _marked(lines: Iterable[str]) -> list[Marked]:
-    """Lines of Markdown, in which all that is somebody else's is escaped."""
-    return [Marked(line) for line in lines]
-
-
-def cost_table(before: Cost, after: Cost) -> list[tuple[str, str, str, str]]:
-    """Rows of the table before and after: what, trained, exported, and the share that is left."""
-    rows = [
-        ("layers", before.layers, after.layers, ""),
-        _compared("parameters", before.parameters, after.parameters),
-        _compared("parameters that are not zero", before.non_zero, after.non_zero),
-        _compared("bytes of the file", before.n_bytes, after.n_bytes),
-        _compared("multiply-adds per row", before.multiply_adds, after.multiply_adds),
-    ]
-    for batch, latency in before.latency_us.items():
-        small = after.latency_us[batch]
-        text = (f"latency, batch of {batch}", f"{latency:.1f} µs", f"{small:.1f} µs")
-        rows.append((*text, f"{small / latency:.0%}"))
-    return rows
-
-
-def _compared(what: str, before: int, after: int) -> tuple[str, str, str, str]:
-    share = f"{after / before:.0%}" if before else ""
-    return what, f"{before:,}", f"{after:,}", share
-
-
-_TAKEN: Mapping[Scale, str] = {
-    "minmax": "scaled to [0, 1] by the smallest and largest value of each in the training rows",
-    "standard": "scaled by mean and standard deviation of each in the training rows",
-    "robust": "scaled by median and quartiles of each in the training rows",
-    "quantile": "scaled to [0, 1] by the share of training rows that lie below",
-    "power": "each to the power (Yeo-Johnson) that makes the training rows most like a normal "
-    "distribution, then scaled by mean and standard deviation",
-}
-"""What is said of a scaling's columns."""
-
-
-def _data(model: Model, rows: CheckedRows) -> list[str]:
-    """Lines on the data that a model was trained on."""
-    settings: Mapping[str, Any] = model.provenance.get("settings") or {}
-    data = settings.get("data")
-    lines = [f"Data set: {code_span(settings.get('dataset_name', 'unknown'))}."]
-    if data is not None:
-        name = code_span(Path(str(data)).name)
-        lines = [f"File: {name}, SHA-256 {code_span(settings.get('data_digest'))}."]
-    if "data_read" in model.provenance:
-        lines.append(f"Read as {code_span(model.provenance['data_read'])}.")
-    if data is not None and Path(str(data)).suffix.lower() != ".npz":
-        lines.append(
-            f"Rows were split by seed {settings.get('dataset_seed')}: "
-            f"{settings.get('test_fraction'):.0%} to test, "
-            f"{settings.get('validation_fraction'):.0%} to validate, the rest to train."
-        )
-    if rows.n_rows is not None:
-        train, validation, test = rows.n_rows
-        lines.append(f"{train:,} rows to train, {validation:,} to validate, {test:,} to test.")
-    taken = _TAKEN[model.scaling.kind] if model.scaling else "values in [0, 1]"
-    lines.append(f"{model.architecture.n_dim} columns, {taken}.")
-    if model.encoding is not None:
-        lines += _encoded(model.encoding)
-    if model.columns is not None:
-        lines.append(f"Columns, in this order: {_listed(model.columns)}.")
-    return lines
-
-
-def _encoded(encoding: Encoding) -> list[str]:
-    """Lines on how a table becomes the columns."""
-    lines = []
-    texts = [column.name for column in encoding.columns if column.categories is not None]
-    if texts:
-        lines.append(
-            f"Columns of text, {_listed(texts)}, are one for each of their texts, `column=text`: 1 "
-            "where it is that text and else 0, all 0 for one that training rows did not have."
-        )
-    if encoding.fills:
-        fills = [(column.name, column.fill) for column in encoding.columns]
-        told = [f"{code_span(name)} {fill:.6g}" for name, fill in fills if fill is not None]
-        shown = ", ".join(told[:_NAMED]) + (" and more" if len(told) > _NAMED else "")
-        lines.append(f"Missing values (NaN) are taken for: {shown or 'no text'}.")
-    return lines
-
-
-def _varying(exported: Exported) -> str:
-    """A sentence on how much of the code is in use."""
-    size = exported.model.architecture.latent_size
-    varying = varying_values(exported.model, exported.rows)
-    if varying == size:
-        return f"All {size} values of the code vary."
-    return (
-        f"**{varying} of the {size} values of the code vary** on these rows; the others are the "
-        "same for all of them, and tell nothing."
-    )
-
-
-def _quantiles(model: Model) -> str:
-    """A sentence on the scores of the training rows; none where they are not known."""
-    if model.score_quantiles is None:
-        return ""
-    shown = [f"{model.score_quantiles[k]:.4g} ({k} %)" for k in (50, 90, 95, 99)]
-    highest = model.score_quantiles[-1]
-    return f"Of the training rows, scores are at most {', '.join(shown)}, {highest:.4g} (all)."
-
-
-def _test_rows(choice: Choice) -> str:
-    """A sentence on what the test rows decided."""
-    settings: Mapping[str, Any] = choice.model.provenance.get("settings") or {}
-    decided, marked = [], ""
-    if settings.get("prune_method") == "lexicase" and settings.get("lexicase_split") == "test":
-        decided.append("which nodes were pruned (`lexicase_split: test`)")
-    if choice.place is None and settings.get("final_cell") == "best_on_test":
-        decided.append("which cell is the answer (`final_cell: best_on_test`)")
-        other = choice.test_L1_by_validation
-        if not math.isnan(other):
-            marked = f" The cell chosen on validation rows has a test L1 of {other:.4f}."
-    if decided:
-        what = " and ".join(decided)
-        return f"Test rows decided {what}, as in the published experiments.{marked}"
-    return "Test rows decided nothing: neither training nor pruning nor the choice of this model."
-
-
-def _left(model: Model, latent_size: int) -> list[str]:
-    """Lines on what compaction left of a model whose code had this many values."""
-    compaction = model.compaction
-    if compaction is None:
-        return []
-    lines = [
-        f"Of the trained model's {compaction.n_parameters:,} parameters "
-        f"{model.architecture.n_parameters:,} are left; what pruning made dead is taken out."
-    ]
-    if len(compaction.code) == latent_size:
-        lines.append("All values of the code are left.")
-    elif compaction.code:
-        code = ", ".join(map(str, compaction.code))
-        lines.append(f"The code's values are the trained code's values number {code}, from 0.")
-    else:
-        lines.append("**Pruning left nothing of the code**: its one value is 0 for every row.")
-    if compaction.is_constant:
-        lines.append("**The reconstruction is the same for every row.**")
-    if compaction.unread_inputs:
-        names = model.columns or [str(k) for k in range(model.architecture.n_dim)]
-        unread = [names[k] for k in compaction.unread_inputs]
-        lines.append(f"No weight reads {len(unread)} of the columns: {_listed(unread)}.")
-    return lines
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(map(code_span, names[:_NAMED]))
-    return shown + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
-
-
-def _settings(provenance: Mapping[str, Any]) -> list[tuple[Marked, Any]]:
-    """The settings that are not at their defaults."""
-    settings: Mapping[str, Any] = provenance.get("settings") or {}
-    return [
-        (code_span(name), settings[name])
-        for name, field in Variant.model_fields.items()
-        if name in settings and settings[name] not in (field.default, None)
-    ]

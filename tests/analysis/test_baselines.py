@@ -118,6 +118,9 @@ def test_a_model_worse_than_pca_is_told_with_the_remedy(study: Study, folder: Pa
     assert line.startswith("PCA of the same code is better than the chosen model (")
     assert f"trial {best['trial']})" in line
     assert line.endswith("try --initial_weights pca --output_activation linear, or more --epochs")
+    linear = trials.assign(output_activation="linear")
+    [line] = remarks_but_of_controls(linear, labels_of(study))
+    assert line.endswith("; try --initial_weights pca, or more --epochs")
     [line] = remarks_but_of_controls(trials.assign(initial_weights="pca"), labels_of(study))
     assert line.endswith("; try more --epochs")
     assert remarks_but_of_controls(trials.assign(pca_validation_mse=1.0), labels_of(study)) == []

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from analysis.candidates import candidates
 
-from aes_lipi.analysis.pareto import CANDIDATE_COLUMNS, Tradeoff, front_table, tradeoffs
+from aes_lipi.analysis.pareto import CANDIDATE_COLUMNS, Tradeoff, front_table, knee, tradeoffs
 from aes_lipi.config import Variant
 from aes_lipi.results.schema import settings_row
 
@@ -97,3 +97,27 @@ def test_the_table_of_who_is_on_the_fronts() -> None:
     for name in ("capacity", "validation_L1", "test_L1"):
         assert read[name].tolist() == pytest.approx(table[name].tolist(), abs=0)
     assert front_table([]).columns.tolist() == table.columns.tolist()
+
+
+@pytest.mark.parametrize(
+    ("sizes", "losses", "place"),
+    [
+        ([500], [0.2], 0),
+        ([100, 500], [0.3, 0.1], 1),  # no knee: the lowest loss
+        ([10, 100, 1000], [1.0, 0.1, 0.01], 2),  # straight, by equal shares
+        ([10, 100, 1000], [1.0, 0.011, 0.01], 1),
+        ([10, 100, 1000], [1.0, 0.5, 0.01], 2),  # bent the other way
+        ([1000, 5000, 8342, 20816], [0.05, 0.015, 0.0113, 0.011], 2),  # 3 % more for 60 % less
+        ([100, 200, 400, 800], [80.0, 40.0, 20.0, 19.9], 2),
+        ([10, 20, 40, 80, 160], [9.0, 3.0, 2.9, 2.8, 2.7], 1),
+        ([10, 20, 40], [5.0, -7.9, -8.0], 1),  # a negative ELBO may be below zero
+        ([10, 20, 40], [5.0, 0.01, 0.0], 1),
+    ],
+)
+def test_the_knee_of_a_front(sizes: list[float], losses: list[float], place: int) -> None:
+    assert knee(sizes, losses) == place
+
+
+def test_the_knee_is_the_same_in_other_units() -> None:
+    sizes, losses = [10, 30, 100, 1000], [3.0, 0.9, 0.6, 0.5]
+    assert knee([7 * n for n in sizes], [1e-9 * loss for loss in losses]) == knee(sizes, losses)

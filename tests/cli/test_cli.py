@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 
 from aes_lipi.cli import main
 from aes_lipi.cli.commands import app
+from aes_lipi.cli.entry import _code_after
 from aes_lipi.config import Variant
 from aes_lipi.config.variant import BUILT_IN
 from aes_lipi.errors import UserError
@@ -73,6 +74,25 @@ def test_help_shows_every_field() -> None:
     assert done.returncode == 0
     for flag in ("--rq", "--epochs", "--prune_schedule", "--ann_path", "--seed", "--trials"):
         assert flag in done.stdout
+
+
+def test_a_dry_run_knows_the_memory_of_this_machine(
+    typed: Callable[..., Typed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aes_lipi.execution.limits.allowed_memory", lambda: 1000)
+    dry = ("--rq", "quickstart", "--dry_run")
+    done = typed(*dry)
+    assert done.returncode == 2
+    assert "a trial needs " in done.stderr
+    assert typed(*dry, "--address", "cluster:6379").returncode == 0
+    monkeypatch.setenv("RAY_ADDRESS", "cluster:6379")
+    assert typed(*dry).returncode == 0
+
+
+def test_where_memory_ends_a_line_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _code_after(MemoryError("Unable to allocate 3.2 GiB")) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: the memory that this process may use ran out; choose fewer")
 
 
 def test_a_dry_run_lists_the_trials_and_writes_nothing(

@@ -11,7 +11,7 @@ import onnxruntime
 import pandas as pd
 import pytest
 from helpers import tiny_study
-from own_tables import penguins
+from own_tables import penguins, write_table
 from sklearn.datasets import load_digits
 from studies import run_study
 from typer.testing import CliRunner
@@ -98,6 +98,40 @@ def test_digits_become_a_model_of_less_than_half_the_size(
     layers = [each for each in weights if each.name.startswith(("encoder", "decoder"))]
     n_parameters = sum(np.prod(each.dims) for each in layers)
     assert n_parameters < trials["n_parameters"].max() / 2
+
+
+def test_a_run_with_a_target_ends_with_the_model(tmp_path: Path) -> None:
+    write_table(tmp_path / "table.parquet")
+    data = ("--data", str(tmp_path / "table.parquet"), "--output_dir", str(tmp_path / "out"))
+    short = ("--epochs", "8", "--record_interval", "2", "--hidden_sizes", "30", "--jobs", "1")
+    pruned = ("--prune_unit", "node", "--initial_weights", "random")
+    run = ("run", "--local", *data, *short, *pruned, "--target_capacity", "0.3")
+    assert typed(*run, "--dry_run").endswith("export of a compact model: --target_capacity 0.3")
+    assert not (tmp_path / "out").exists()
+    shown = typed(*run)
+    [file] = (tmp_path / "out" / "exports").glob("*-compact-safetensors/model.safetensors")
+    model = read_model(file)
+    compaction = model.compaction
+    assert compaction is not None
+    assert model.architecture.n_parameters <= 0.3 * compaction.n_parameters
+    assert "validation and test rows" in shown
+    assert file.name in shown
+    written = file.read_bytes()
+    assert "results: " in typed(*run)  # resumed: nothing is trained again, the file is the same
+    assert file.read_bytes() == written
+    with pytest.raises(UserError, match="exclude each other"):
+        typed(*run, "--max_loss_increase", "0.1")
+
+
+def test_where_nothing_got_smaller_the_line_that_helps_is_printed(study: Path) -> None:
+    shown = typed("export", str(study), "--compact", "--target_capacity", "1")
+    assert "nothing got smaller: weights were pruned, but no node is dead; for a small" in shown
+    folder = study.parent / "unpruned"
+    run_study(tiny_study(trials=1, epochs=2, prune_method="None"), folder)
+    shown = typed("export", str(folder), "--compact")
+    assert "picked: the answer of the best trial, as no recorded models were stored" in shown
+    assert "nothing got smaller: nothing was pruned; for a small model: aes-lipi run " in shown
+    assert f"--output_dir {folder}-small" in shown
 
 
 def test_a_table_with_text_comes_from_csv_to_onnx(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from aes_lipi.errors import UserError
 from aes_lipi.execution.control import exported_widths, with_control
 from aes_lipi.execution.estimate import nominal_seconds
 from aes_lipi.execution.inputs import architecture_on_hand, with_digests
-from aes_lipi.export.candidates import Target, choose
+from aes_lipi.export.candidates import choose
+from aes_lipi.export.targets import Target
 from aes_lipi.results.reading import load_results
 
 NAME = "control: a plain network"

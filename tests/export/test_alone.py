@@ -155,6 +155,6 @@ def test_a_scaling_is_part_of_every_export(name: str, kind: Scale, tmp_path: Pat
 
 def test_the_card_has_these_lines(exports: Mapping[str, Exported]) -> None:
     for done in exports.values():
-        card = (done.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
+        card = (Path(done.folder) / "MODEL_CARD.md").read_text(encoding="utf-8")
         usage = card.split("```python\n")[1].split("```")[0]
         assert usage.strip() == done.package.usage.strip()

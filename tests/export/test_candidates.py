@@ -11,10 +11,12 @@ from helpers import tiny_study
 from own_tables import load_file
 from studies import run_study
 
-from aes_lipi.analysis.pareto import read_candidates
+from aes_lipi.analysis.pareto import knee, read_candidates
+from aes_lipi.coevolution.records import pareto_front
 from aes_lipi.errors import UserError
-from aes_lipi.export.candidates import Choice, Target, choose
-from aes_lipi.models import read_model
+from aes_lipi.export.candidates import Choice, choose
+from aes_lipi.export.targets import Target
+from aes_lipi.models import Place, read_model
 from aes_lipi.results.reading import load_results
 
 ANY = (None, None)
@@ -59,6 +61,24 @@ def test_a_target_of_loss_takes_the_smallest_that_is_good_enough(study: Path) ->
         assert choice.validation_L1 <= lowest * (1 + increase)
         kept = choice.model.pair.encoder.n_zero + choice.model.pair.decoder.n_zero
         assert 1 - kept / choice.model.architecture.n_parameters == fitting["capacity"].min()
+
+
+def test_a_compact_model_without_a_target_is_at_the_knee(study: Path) -> None:
+    rows = candidates(study)
+    front = rows.iloc[pareto_front(rows["n_compact"], rows["validation_L1"])]
+    best = front.iloc[knee(front["n_compact"], front["validation_L1"])]
+    choice = pick(study, Target(), compact=True)
+    assert (choice.trial.variant, choice.trial.trial) == (best["variant"], best["trial"])
+    assert choice.place == Place(best["generation"], best["cell"])
+    assert choice.model.compacted().architecture.n_parameters == best["n_compact"]
+    assert f"of {len(front)} models" in choice.why
+
+
+def test_without_stored_models_a_compact_one_is_the_answer(tmp_path: Path) -> None:
+    run_study(tiny_study(trials=1, epochs=2), tmp_path / "study")
+    choice = pick(tmp_path / "study", Target(), compact=True)
+    assert choice.place is None
+    assert "no recorded models were stored" in choice.why
 
 
 def test_the_loss_is_compared_with_the_whole_study_whatever_variant_is_asked_for(

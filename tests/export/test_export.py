@@ -28,7 +28,7 @@ from aes_lipi.data.scaling import Scaling
 from aes_lipi.errors import UserError
 from aes_lipi.export import FORMATS, Exported, export, write_model
 from aes_lipi.export.candidates import Choice
-from aes_lipi.export.exporting import _CARD, _model_card, _test_rows
+from aes_lipi.export.card import CARD, _test_rows, model_card
 from aes_lipi.export.onnx import OPSET
 from aes_lipi.export.package import largest_difference, rows_to_check, varying_values
 from aes_lipi.models import Model, Place, read_model
@@ -82,7 +82,7 @@ def test_quantiles_of_training_scores_are_of_the_model_that_is_exported(
     best = first_model(study)
     again = np.quantile(best.score(train), np.linspace(0, 1, 101))
     assert best.score_quantiles == pytest.approx(again.tolist(), rel=1e-3)
-    card = done.files[-1].read_text(encoding="utf-8")
+    card = Path(done.files[-1]).read_text(encoding="utf-8")
     assert f"scores are at most {expected[50]:.3g}"[:-1] in card
     assert "(99 %)" in card
 
@@ -122,10 +122,10 @@ def test_costs_are_those_of_the_files(exports: Exports) -> None:
     assert before.parameters == model.architecture.n_parameters
     assert before.non_zero == before.parameters - kept
     assert after.parameters == done.model.architecture.n_parameters < before.parameters
-    assert after.n_bytes == done.files[0].stat().st_size < before.n_bytes
+    assert after.n_bytes == Path(done.files[0]).stat().st_size < before.n_bytes
     assert after.multiply_adds < before.multiply_adds == 6 * 7 + 6 * 3 + 3 * 6 + 6 * 7
     assert all(latency > 0 for cost in (before, after) for latency in cost.latency_us.values())
-    card = done.files[-1].read_text(encoding="utf-8")
+    card = Path(done.files[-1]).read_text(encoding="utf-8")
     assert f"| parameters | {before.parameters:,} | {after.parameters:,} |" in card
     assert f"{done.choice.test_L1:.4f}" in card
 
@@ -187,7 +187,7 @@ def test_without_the_data_rows_are_drawn_and_it_is_said(tmp_path: Path) -> None:
         ({"target_capacity": 1.5}, "is a share of the parameters"),
         ({"max_loss_increase": -0.1}, "is a share of the loss"),
         ({"max_loss_increase": float("inf")}, "is a share of the loss"),
-        ({"output_dir": "s3://bucket/models"}, "to a folder here"),
+        ({"output_dir": Path("s3://bucket/models")}, "give the address as text"),
     ],
 )
 def test_flags_that_make_no_sense_are_refused(
@@ -206,7 +206,7 @@ def test_losses_are_told_in_the_tables_own_units(
     scaled = done.rows.measured
     for split, loss in done.rows.in_units.items():
         assert 0.2 < loss / span / scaled[f"{split}_L1"] < 5
-    card = (done.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
+    card = (Path(done.folder) / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert f"| L1 in the table's own units | {done.rows.told_in_units} |" in card
 
 
@@ -255,7 +255,7 @@ def test_names_on_the_card_are_text(exports: Exports) -> None:
     model = replace(done.model, provenance=provenance)
     choice = replace(done.choice, label=hostile)
     rows = replace(done.rows, source=hostile)
-    card = _model_card(replace(done, model=model, choice=choice, rows=rows))
+    card = model_card(replace(done, model=model, choice=choice, rows=rows))
     outside = re.sub(r"(`+) ?.*?[^`]\1(?!`)|(?s:```python.*?```\n)", "", card.replace("\\`", ""))
     assert "<svg" not in outside
     assert not re.search(r"(?<!\\)\[x\]", outside)
@@ -266,8 +266,8 @@ def test_names_on_the_card_are_text(exports: Exports) -> None:
 def test_where_the_data_are_gone_it_is_said_on_the_card(exports: Exports) -> None:
     done = exports["safetensors"]
     gone = replace(done, rows=replace(done.rows, is_real=False))
-    assert "**They were not compared on the data.**" not in _model_card(done)
-    assert "**They were not compared on the data.**" in _model_card(gone)
+    assert "**They were not compared on the data.**" not in model_card(done)
+    assert "**They were not compared on the data.**" in model_card(gone)
 
 
 def test_data_are_found_from_any_folder(
@@ -292,8 +292,8 @@ def test_no_path_of_this_machine_travels(
         if path.is_file():
             assert (told in path.read_bytes()) == (path.name == LOCAL_FILE), path
     for done in exports.values():
-        assert not any(told in path.read_bytes() for path in done.files)
-        assert "table.parquet: 120 rows, 7 columns named" in (done.folder / _CARD).read_text()
+        assert not any(told in Path(path).read_bytes() for path in done.files)
+        assert "table.parquet: 120 rows, 7 columns named" in (Path(done.folder) / CARD).read_text()
     trials = pd.read_parquet(study / "trials")
     assert set(trials["data"]) == {"table.parquet"}
     assert trials["data_digest"].str.fullmatch("[0-9a-f]{64}").all()
@@ -333,7 +333,7 @@ def test_the_card_says_what_test_rows_decided(
 def test_names_of_columns_stay_within_the_card_s_code(exports: Exports) -> None:
     done = exports["safetensors"]
     names = ("a`b", "c\nd", "e|f", *done.model.columns[3:]) if done.model.columns else ()
-    card = _model_card(replace(done, model=replace(done.model, columns=names)))
+    card = model_card(replace(done, model=replace(done.model, columns=names)))
     assert "Columns, in this order: `` a`b ``, `c?d`, `e|f`, `column 3`" in card
 
 
@@ -352,11 +352,11 @@ def test_values_of_the_code_that_are_the_same_for_all_rows_are_counted(exports: 
     model, size = done.model, done.model.architecture.latent_size
     code = np.ptp(model.encode(done.rows.values), axis=0) > 0
     told = f"All {size} values" if code.all() else f"**{code.sum()} of the {size} values"
-    assert told in _model_card(done)
+    assert told in model_card(done)
     genome = model.pair.encoder.genome.copy()
     model.architecture.encoder.bias(genome, 1)[0] = -1e6  # never rises above 0
     dead = replace(model, pair=replace(model.pair, encoder=Network(genome)))
     assert varying_values(dead, done.rows) == code[1:].sum()
-    assert f"**{code[1:].sum()} of the {size} values of the code vary**" in _model_card(
+    assert f"**{code[1:].sum()} of the {size} values of the code vary**" in model_card(
         replace(done, model=dead)
     )

@@ -261,11 +261,15 @@ def test_models_are_exported_from_an_object_store(options: str, tmp_path: Path) 
     address = f"s3://exports/study?{options}{NEW_BUCKET}"
     study = tiny_study(trials=1, store_generations="recorded", prune_method="random")
     run_study(study, address)
-    with pytest.raises(UserError, match="say where to write: --output_dir"):
-        export(address)
     for target in (None, 1.0):
         done = export(address, target_capacity=target, compact=True, output_dir=tmp_path / "out")
-        assert read_model(done.files[0]).provenance["variant"] == study.variants[0].id
+        assert read_model(Path(done.files[0])).provenance["variant"] == study.variants[0].id
+    done = export(address)
+    stored = open_storage(done.folder)
+    for name, content in done.package.files.items():
+        assert stored.read(name) == content
+    assert str(done.folder).startswith("s3://exports/study/exports/")
+    assert len(load_results(address).trials) == 1
 
 
 def test_addresses_keep_their_options_and_hide_their_keys() -> None:
