@@ -17,7 +17,7 @@ from aes_lipi.arrays import Float64, Int64
 from aes_lipi.coevolution.topology import Neighbourhoods, neighbourhoods
 from aes_lipi.config import Variant
 from aes_lipi.errors import UserError
-from aes_lipi.results.description import STUDY_FILE, read_variants
+from aes_lipi.results.description import STUDY_FILE, read_variants, settings_of
 from aes_lipi.results.inventory import Inventory
 from aes_lipi.results.reading import open_results, read_each
 from aes_lipi.results.schema import generations_schema
@@ -185,7 +185,7 @@ def histories_of(
 def _members(settings: Mapping[str, Any], n_cells: int) -> Neighbourhoods:
     """The neighbourhoods of a variant; none where its settings are not those of this version."""
     try:
-        variant = Variant.model_validate({k: v for k, v in settings.items() if k != "name"})
+        variant = Variant.model_validate(settings_of(settings))
     except ValidationError:
         return ()
     found = neighbourhoods(variant)

@@ -14,14 +14,14 @@ import pandas as pd
 import pyarrow as pa
 
 from aes_lipi.analysis.measures import TrialRows, sizes_of, trial_rows
-from aes_lipi.analysis.read import rows_frame, shown_name, told_apart, variant_labels
+from aes_lipi.analysis.read import rows_frame
 from aes_lipi.arrays import Float64, Int64
 from aes_lipi.coevolution.records import pareto_front
-from aes_lipi.config import DATA_FIELDS, value_label
+from aes_lipi.config import DATA_FIELDS, Variant, told_apart, value_label
 from aes_lipi.errors import UserError
-from aes_lipi.results.description import STUDY_FILE, read_variants
+from aes_lipi.results.description import STUDY_FILE, read_study_description
 from aes_lipi.results.inventory import Inventory
-from aes_lipi.results.reading import open_results, read_each
+from aes_lipi.results.reading import open_results, read_each, variant_labels
 from aes_lipi.results.schema import generations_schema, trials_schema
 from aes_lipi.results.storage import Storage
 from aes_lipi.results.trial_files import TrialId
@@ -34,7 +34,8 @@ CANDIDATE_COLUMNS = (
 
 _KEYS = ("generation", "cell")
 _MEASURES = ("n_compact", "capacity", "validation_loss", "validation_L1", "test_L1")
-_NAMES = ("study", "variant_name", "n_parameters")
+_NAMES = ("study", "n_parameters")
+_SETTINGS = (*_NAMES, *Variant.model_fields)
 
 
 def read_candidates(
@@ -72,9 +73,15 @@ def read_candidates(
     ]
     if not wanted and (variant, trial) != (None, None):
         raise UserError(f"{storage.shown}: no committed trial{_asked(variant, trial)}")
-    named = _read_names(storage, inventory, wanted)
-    order = read_variants(storage.read(STUDY_FILE) or b"") or {}
-    labels = _labels(named, order)
+    described = read_study_description(storage.read(STUDY_FILE) or b"")
+    known = set() if described is None else set(described.variants)
+    names = _NAMES if known.issuperset(each.variant for each in wanted) else _SETTINGS
+    named = _read_names(storage, inventory, wanted, names)
+    tried = pd.DataFrame({"variant": each.variant, **row} for each, row in named.items())
+    frame = tried if len(tried) else pd.DataFrame(columns=["variant", *names])
+    everything = variant_labels([described] if described else [], [frame])
+    of_rows = set(frame["variant"])
+    labels = {each: name for each, name in everything.items() if each in of_rows}
     places = {each: place for place, each in enumerate(labels)}
     n_parameters = {each: int(row["n_parameters"]) for each, row in named.items()}
     found = recorded_rows(storage, inventory, n_parameters)
@@ -132,9 +139,9 @@ def candidates_frame(
 
 
 def _read_names(
-    storage: Storage, inventory: Inventory, trials: Iterable[TrialId]
+    storage: Storage, inventory: Inventory, trials: Iterable[TrialId], names: Iterable[str]
 ) -> dict[TrialId, dict[str, int | str]]:
-    """By trial the columns `_NAMES` of its row, without those whose size is not known."""
+    """By trial some columns of its row, without those whose size is not known."""
 
     def named(trial: TrialId, table: pa.Table) -> dict[str, int | str] | None:
         del trial
@@ -142,15 +149,7 @@ def _read_names(
         return row if (row.get("n_parameters") or 0) > 0 else None
 
     markers = {each: inventory.committed[each] for each in trials}
-    return read_each(storage, markers, "trials", _part(trials_schema(), _NAMES), named)
-
-
-def _labels(
-    named: Mapping[TrialId, Mapping[str, int | str]], order: Iterable[str]
-) -> dict[str, str]:
-    tried = [{"variant": trial.variant, **row} for trial, row in named.items()]
-    every = dict.fromkeys([*order, *(trial.variant for trial in named)])
-    return variant_labels(every, pd.DataFrame(tried, columns=["variant", *_NAMES]))
+    return read_each(storage, markers, "trials", _part(trials_schema(), names), named)
 
 
 def _recorded(table: pa.Table, n_parameters: int) -> TrialRows:
@@ -367,4 +366,4 @@ def _names(different: Mapping[str, _Settings]) -> dict[str, str]:
 
 def _name(settings: _Settings, fields: Iterable[str]) -> str:
     known = [value_label(each, settings[each]) for each in fields if each in settings]
-    return shown_name(", ".join(known))
+    return ", ".join(known)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,13 +26,15 @@ from aes_lipi.analysis.measures import (
     trial_rows,
 )
 from aes_lipi.errors import UserError, nearest, printable
-from aes_lipi.results.description import STUDY_FILE, read_variants
+from aes_lipi.results.description import STUDY_FILE, StudyDescription, read_study_description
 from aes_lipi.results.inventory import DAMAGED, skipped_lines
 from aes_lipi.results.reading import (
     frame_of,
+    labelled,
     open_results,
     read_each,
     read_failures,
+    variant_labels,
     with_variant,
 )
 from aes_lipi.results.schema import failures_schema, generations_schema, trials_schema
@@ -48,6 +49,7 @@ class Measurements:
     Attributes:
         labels: of the variants that were tried, by id: what tables and figures call them, in the
             order of the directories and of their studies.
+        untried: the labels of variants of which no trial was tried yet, by id.
         trials: one row per trial: `directory`, `variant`, `trial`, all settings and results, and
             the sizes of the best pair (`network_size`, `encoder_size`, `decoder_size`).
         failures: one row per failed trial, `directory`, `variant` and `trial` among its columns.
@@ -60,6 +62,7 @@ class Measurements:
     """
 
     labels: Mapping[str, str]
+    untried: Mapping[str, str]
     trials: pd.DataFrame
     failures: pd.DataFrame
     units: Mapping[AnalysisUnit, pd.DataFrame]
@@ -127,14 +130,16 @@ def read_measurements(
     studies = _read_studies(each, wanted)
     trials = pd.concat([study.trials for study in studies], ignore_index=True)
     failures = pd.concat([study.failures for study in studies], ignore_index=True)
-    order = dict.fromkeys(variant for study in studies for variant in study.order)
-    named = ["variant", "variant_name", "study"]
-    labels = variant_labels(order, pd.concat([trials[named], failures[named]]))
+    described = [study.described for study in studies if study.described is not None]
+    everything = variant_labels(described, [trials, failures])
+    tried = {*trials["variant"], *failures["variant"]}
+    labels = {variant: name for variant, name in everything.items() if variant in tried}
     rows = [(trial, found) for study in studies for trial, found in study.rows.items()]
     return Measurements(
         labels=MappingProxyType(labels),
-        trials=trials,
-        failures=failures,
+        untried=MappingProxyType({k: name for k, name in everything.items() if k not in labels}),
+        trials=labelled(trials, labels),
+        failures=labelled(failures, labels),
         units=MappingProxyType(
             {
                 unit: rows_frame(
@@ -200,47 +205,6 @@ def _joined(parts: Sequence[np.ndarray], dtype: type) -> np.ndarray:
     return np.concatenate(parts) if parts else np.empty(0, dtype)
 
 
-def variant_labels(order: Iterable[str], tried: pd.DataFrame) -> dict[str, str]:
-    """Names that are different for different variants.
-
-    A variant is called what its study calls it; where several studies use one name, the study's
-    name is put before it, and where that does not tell them apart, the variant's id behind it.
-
-    Args:
-        order: ids of variants, in the order wanted.
-        tried: the columns `variant`, `variant_name` and `study` of trials; the first row of a
-            variant counts.
-
-    Returns:
-        by id, in that order, those that were tried.
-    """
-    first = tried.drop_duplicates("variant").set_index("variant").astype(object)
-    named = first.where(first.notna(), "")
-    names = {
-        variant: shown_name(named["variant_name"][variant])
-        for variant in order
-        if variant in named.index
-    }
-    studies = {variant: shown_name(named["study"][variant]) for variant in names}
-    within = {variant: f"{studies[variant]}: {name}" for variant, name in names.items()}
-    unique = {variant: f"{name} ({variant})" for variant, name in within.items()}
-    return told_apart(names, within, unique)
-
-
-def shown_name(text: object) -> str:
-    """A name from a file as pages and figures can show it: without what no font has."""
-    return printable(text, None)
-
-
-def told_apart(names: Mapping[str, str], *longer: Mapping[str, str]) -> dict[str, str]:
-    """The names, the longer ones where several share one, and so on."""
-    found = dict(names)
-    for each in longer:
-        counts = Counter(found.values())
-        found = {key: each[key] if counts[name] > 1 else name for key, name in found.items()}
-    return found
-
-
 REPEATED = "that another of the directories holds as well"
 
 _UNREADABLE_FAILURE = "whose record of a failure cannot be read"
@@ -255,7 +219,7 @@ class _StudyTrials:
 
     Attributes:
         directory: its place, for messages.
-        order: ids of variants, as the study lists them.
+        described: what the study says of itself; None if it cannot be read.
         trials: one row per committed trial.
         failures: one row per failed trial.
         rows: the units of the committed trials.
@@ -263,7 +227,7 @@ class _StudyTrials:
     """
 
     directory: str
-    order: tuple[str, ...]
+    described: StudyDescription | None
     trials: pd.DataFrame
     failures: pd.DataFrame
     rows: Mapping[TrialId, Mapping[AnalysisUnit, TrialRows]]
@@ -332,10 +296,9 @@ def _read_study(location: str | Path, wanted: _Wanted) -> _StudyTrials:
     corrupt = {trial: DAMAGED for trial in committed if trial not in rows}
     unreadable = dict.fromkeys(inventory.failed - failed.keys(), _UNREADABLE_FAILURE)
     kept = {trial: tables[trial] for trial in rows}
-    described = read_variants(storage.read(STUDY_FILE) or b"") or {}
     return _StudyTrials(
         directory=storage.shown,
-        order=tuple(dict.fromkeys([*described, *(trial.variant for trial in [*kept, *failed])])),
+        described=read_study_description(storage.read(STUDY_FILE) or b""),
         trials=_with_sizes(_identified(storage.shown, kept, trials_schema()), kept.values()),
         failures=_identified(storage.shown, failed, failures_schema()),
         rows=rows,

@@ -1,6 +1,7 @@
 """Configuration: frozen, validated values. A study is variants, a variant is settings."""
 
 from aes_lipi.config.defaults import SEPARATORS
+from aes_lipi.config.labels import label_variants, told_apart, value_label
 from aes_lipi.config.presets import (
     Configuration,
     describe,
@@ -13,7 +14,6 @@ from aes_lipi.config.presets import (
     resolve_study,
 )
 from aes_lipi.config.study import (
-    LABELLED_BY_VALUE,
     NEVER,
     WHOLE,
     CheckpointInterval,
@@ -22,7 +22,6 @@ from aes_lipi.config.study import (
     StudyPart,
     parse_interval,
     parse_seconds,
-    value_label,
 )
 from aes_lipi.config.variant import (
     BUILT_IN,
@@ -38,7 +37,6 @@ __all__ = [
     "BUILT_IN",
     "DATA_FIELDS",
     "ID_FORMAT",
-    "LABELLED_BY_VALUE",
     "NEVER",
     "OPERATOR_FIELDS",
     "SEPARATORS",
@@ -52,6 +50,7 @@ __all__ = [
     "Variant",
     "describe",
     "expanded",
+    "label_variants",
     "list_presets",
     "load_configuration",
     "load_preset",
@@ -61,5 +60,6 @@ __all__ = [
     "presets_directory",
     "resolve_study",
     "scale_range",
+    "told_apart",
     "value_label",
 ]

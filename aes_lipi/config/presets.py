@@ -26,7 +26,7 @@ _MAX_VARIANTS = 10_000
 _MAX_COMBINATIONS = 10 * _MAX_VARIANTS  # several may come to the same variant
 _LISTED_FIELDS = frozenset({"hidden_sizes", "metrics", *NAMES_FIELDS})
 _PATH_FIELDS = frozenset({"data", "ann_path"})
-_WHOLE_FIELDS = _LISTED_FIELDS | _PATH_FIELDS | {"separator", "label"}
+_WHOLE_FIELDS = _LISTED_FIELDS | _PATH_FIELDS | {"separator", "label", "name"}
 _PLACEHOLDER = re.compile(r"\$(?:\w+|\{[^}]*\})|^~[^/]*")
 
 _MAX_STUDY_FILE_BYTES = 1_000_000
@@ -255,17 +255,76 @@ def resolve_study(name: str, file: StudyFile, overrides: Mapping[str, Any]) -> S
             if len(variants) >= _MAX_VARIANTS:
                 raise UserError(f"{name}: more than {_MAX_VARIANTS} variants; sweep fewer values")
             variant = _variant(settings)
-            variants.setdefault(variant.id, variant)
+            variants[variant.id] = _of_one_name(variants.get(variant.id, variant), variant)
     try:
         return Study(
             name=name,
-            description=file.description,
+            description=_description(file, {**replaced, "trials": trials}),
             trials=trials,
             checkpoint_interval=checkpoint_interval,
             variants=tuple(variants.values()),
         )
     except ValidationError as error:
         raise UserError(describe(error)) from None
+
+
+def _of_one_name(known: Variant, variant: Variant) -> Variant:
+    """One of two variants of the same settings, the one with a name if any.
+
+    Raises:
+        UserError: they have two names; give one of them.
+    """
+    if None not in (known.name, variant.name) and known.name != variant.name:
+        raise UserError(
+            f"name: {_shown(known.name)} and {_shown(variant.name)} have the same settings; "
+            "leave one of them out"
+        )
+    return known if variant.name is None else variant
+
+
+_BESIDE = ("Randomness", "Engine", "Recording", "Comparison")
+"""Groups of settings of which descriptions do not speak."""
+
+_MOST_CHANGES = 4
+
+
+def _description(file: StudyFile, replaced: Mapping[str, Any]) -> str:
+    """What a file says of itself, with what was changed in it.
+
+    A flag that the description names is no change: it asks for one.
+    """
+    families = [
+        {"trials": file.trials, **in_present_words({**file.settings, **family})}
+        for family in file.variants or ({},)
+    ]
+    changes = [
+        f"{field}={_short(field, value)}"
+        for field, value in replaced.items()
+        if not _is_beside(field) and f"--{field}" not in file.description
+        if any(str(family.get(field, _default(field))) != str(value) for family in families)
+    ]
+    if not changes or not file.description:
+        return file.description
+    if len(changes) > _MOST_CHANGES:
+        changes[_MOST_CHANGES:] = [f"{len(changes) - _MOST_CHANGES} more"]
+    return f"Changed ({', '.join(changes)}) from: {file.description}"
+
+
+def _is_beside(field: str) -> bool:
+    known = Variant.model_fields.get(field)
+    extra = None if known is None else known.json_schema_extra
+    return isinstance(extra, dict) and extra.get("group") in _BESIDE
+
+
+def _default(field: str) -> Any:
+    return Variant.model_fields[field].default if field in Variant.model_fields else None
+
+
+def _short(field: str, value: Any) -> str:
+    """A value as a line of text has it: of a path the last part, lest it travels with results."""
+    if isinstance(value, list | tuple):
+        return ",".join(_short(field, each) for each in value)
+    return printable(Path(str(value)).name if field in _PATH_FIELDS else value, 40)
 
 
 def _listed(field: str, value: Any) -> Any:

@@ -10,7 +10,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from aes_lipi.config.variant import BUILT_IN, OPERATOR_FIELDS, Variant
+from aes_lipi.config.labels import label_variants
+from aes_lipi.config.variant import Variant
 from aes_lipi.errors import UserError
 from aes_lipi.summaries import Summarised
 
@@ -64,19 +65,6 @@ def parse_seconds(text: str) -> float:
     if found is None or float(found[1]) == 0:
         raise ValueError("give seconds (90) or a time (30s, 5min, 1h)")
     return float(found[1]) * _UNITS[found[2]]
-
-
-LABELLED_BY_VALUE = frozenset(
-    {
-        "prune_method",
-        "prune_schedule",
-        "environment",
-        "cell_evaluation",
-        "dataset_name",
-        "update_order",
-        "topology",
-    }
-)
 
 
 def _checked_interval(value: Any) -> Any:
@@ -153,46 +141,17 @@ class Study(Summarised, BaseModel):
 
     def label(self, variant: Variant) -> str:
         """What tells this variant from the study's others, for tables and figures."""
-        if variant.is_control:
-            return self._control_label(variant)
-        shown = [field for field in self._telling_fields if _applies(field, variant)]
-        values = ((field, getattr(variant, field), self._names[field]) for field in shown)
-        return ", ".join(value_label(*value) for value in values) or self.name
-
-    def _control_label(self, variant: Variant) -> str:
-        """What a control is called; by its id, too, where there are several."""
-        several = sum(each.is_control for each in self.variants) > 1
-        return f"control: a plain network{f' ({variant.id})' if several else ''}"
+        return self._labels[variant]
 
     @cached_property
-    def _names(self) -> Mapping[str, tuple[str, ...]]:
-        """By field, the different values that the variants have, as texts."""
-        return {
-            field: tuple({str(getattr(variant, field)): None for variant in self._studied})
-            for field in Variant.model_fields
-        }
+    def _labels(self) -> Mapping[Variant, str]:
+        ids = {variant: variant.id for variant in self.variants}
+        labels = label_variants({ids[each]: vars(each) for each in self.variants}, self.name)
+        return {variant: labels[ids[variant]] for variant in self.variants}
 
-    @cached_property
-    def _studied(self) -> tuple[Variant, ...]:
-        """All variants but the controls."""
-        return tuple(variant for variant in self.variants if not variant.is_control)
-
-    @cached_property
-    def _telling_fields(self) -> list[str]:
-        """Fields that differ between variants: named choices all, others only where needed."""
-        telling: list[str] = []
-        groups = {("",) * len(self._studied)}
-        columns = {
-            field: tuple(str(getattr(variant, field)) for variant in self._studied)
-            for field in Variant.model_fields
-        }
-        for field in sorted(columns, key=lambda name: name not in LABELLED_BY_VALUE):
-            refined = groups | {columns[field]}
-            finer = len(set(zip(*refined, strict=True))) > len(set(zip(*groups, strict=True)))
-            if finer or (field in LABELLED_BY_VALUE and len(set(columns[field])) > 1):
-                telling.append(field)
-                groups = refined
-        return telling
+    def with_variants(self, variants: Iterable[Variant]) -> Study:
+        """The same study of other variants, which have labels of their own."""
+        return Study.model_validate({**dict(self), "variants": tuple(variants)})
 
 
 @dataclass(frozen=True)
@@ -242,29 +201,3 @@ def _chosen(flag: str, place: int, of: tuple[_T, ...], name: str) -> tuple[_T, .
 
 
 WHOLE = StudyPart()
-
-
-def _applies(field: str, variant: Variant) -> bool:
-    return variant.prune_method != "None" or field not in OPERATOR_FIELDS
-
-
-def value_label(field: str, value: Any, among: Iterable[str] = ()) -> str:
-    """What a setting's value is called in the label of a variant.
-
-    Args:
-        field: the setting.
-        value: its value.
-        among: its values in other variants, from which the label tells it.
-    """
-    if field == "prune_method" and value == "None":
-        return "no pruning"
-    if field in LABELLED_BY_VALUE:
-        return _short_name(str(value), (*among, *BUILT_IN.get(field, ())))
-    return f"{field}={value}"
-
-
-def _short_name(name: str, among: Iterable[str]) -> str:
-    """A dotted path without its module, unless that is what tells it from one of the others."""
-    short = name.rpartition(":")[2]
-    alike = (other for other in among if other != name and other.rpartition(":")[2] == short)
-    return name if any(alike) else short

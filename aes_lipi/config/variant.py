@@ -421,6 +421,12 @@ class Variant(BaseModel):
     )
 
     # Comparison
+    name: Annotated[str, Field(min_length=1, max_length=80)] | None = _setting(
+        None,
+        "Comparison",
+        "What tables and figures call the variant; of several of one name, with what differs. It "
+        "is no part of the variant's id.",
+    )
     is_control: bool = _setting(
         False,
         "Comparison",
@@ -565,12 +571,13 @@ class Variant(BaseModel):
 
         Only fields that differ from their default count: those that a later version adds leave the
         id of a study that does not use them as it was. Data and saved models of a user's count by
-        their content, not by their path or name.
+        their content, not by their path or name; what a variant is called does not count.
         """
         settings = self.model_dump(mode="json")
         declared = {name: field.default for name, field in type(self).model_fields.items()}
         defaults = declared | dependent_defaults(settings)
         told = {name: value for name, value in settings.items() if value != defaults[name]}
+        told.pop("name", None)
         if self.data_digest is not None:
             told = {name: told[name] for name in told if name not in ("data", "dataset_name")}
         if self.ann_digest is not None:

@@ -19,6 +19,7 @@ _PLAIN = {
     **{"prune_method": "None", "cell_evaluation": "lipi_simple", "final_cell": "first"},
     **{"population_size": 1, "radius": 0, "topology": "ring", "grid_rows": None},
     **{"update_order": "sequential", "is_control": True, "ann_path": None, "ann_digest": None},
+    "name": None,
 }
 """What makes a ring a plain network, whatever else is set."""
 
@@ -41,7 +42,7 @@ def with_control(study: Study) -> Study:
             groups.setdefault((data_key(variant), code), []).append(variant)
     controls = {each.id: each for each in map(_control_of, groups.values())}
     known = {variant.id: variant for variant in study.variants} | controls
-    return study.model_copy(update={"variants": tuple(known.values())})
+    return study.with_variants(known.values())
 
 
 def _control_of(variants: Sequence[Variant]) -> Variant:

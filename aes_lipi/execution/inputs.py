@@ -70,7 +70,7 @@ def with_digests(study: Study) -> Study:
         }
         variants.append(variant.model_copy(update=digests))
     _refuse_twins(study.variants, variants)
-    return study.model_copy(update={"variants": tuple(variants)})
+    return study.with_variants(variants)
 
 
 _CONTENT_FIELDS = ("data", "ann_path", "header", "separator")

@@ -350,7 +350,7 @@ def _select(study: Study, selector: Selector) -> Variant:
 def _only_series(subject: _Subject, series: Iterable[str]) -> _Subject:
     """The same one with some of its series, its study with their variants only."""
     variants = {name: each for name, each in subject.variants.items() if name in set(series)}
-    study = _with_variants(subject.study, variants.values())
+    study = subject.study.with_variants(variants.values())
     return replace(subject, study=study, variants=MappingProxyType(variants))
 
 
@@ -369,9 +369,8 @@ def _without_repetitions(subjects: Mapping[str, _Subject]) -> dict[str, _Subject
     return {
         name: replace(
             subject,
-            study=_with_variants(
-                subject.study,
-                [each for each in subject.study.variants if holder[each.id] == name],
+            study=subject.study.with_variants(
+                each for each in subject.study.variants if holder[each.id] == name
             ),
         )
         for name, subject in subjects.items()
@@ -387,8 +386,3 @@ def _subject(
         study = resolve_study(preset, load_preset(preset), replaced)
     variants = {name: _select(study, selector) for name, selector in selectors.items()}
     return _Subject(title, study, MappingProxyType(variants))
-
-
-def _with_variants(study: Study, variants: Iterable[Variant]) -> Study:
-    """A new study: a copy would keep the labels that the old one has worked out."""
-    return Study.model_validate({**dict(study), "variants": tuple(variants)})

@@ -27,8 +27,12 @@ LOCAL_FILE = "local.json"
 
 Variants = Mapping[str, Mapping[str, Any]]
 
+_GIVEN_NAME = "given_name"
+"""The key of the setting `name` in `study.json`, where `name` is the label."""
+
 _ID = re.compile(r"v[0-9a-f]{10}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_NAMES = ("name", _GIVEN_NAME)
 _SHOWN = 3
 _LONGEST = 256 * 1024 * 1024  # bytes; of a study with the most variants there may be, a tenth
 _NEARBY = 20  # variants that are compared with each: sweeps keep their order
@@ -49,8 +53,12 @@ class StudyDescription:
     variants: Variants
 
     def label(self, variant: str) -> str:
-        """The name of a variant."""
+        """The label of a variant among those of this study."""
         return str(self.variants[variant].get("name", variant))
+
+    def settings(self, variant: str) -> Mapping[str, Any]:
+        """The settings of a variant, as JSON has them."""
+        return settings_of(self.variants[variant])
 
 
 def describe_study(study: Study) -> bytes:
@@ -102,9 +110,19 @@ def stored_description(storage: Storage) -> bytes | None:
 def _variants_of(study: Study) -> Variants:
     """A study's variants as they are described, by id."""
     return {
-        variant.id: {"name": study.label(variant), **variant.portable()}
+        variant.id: {
+            **variant.portable(),
+            **({} if variant.name is None else {_GIVEN_NAME: variant.name}),
+            "name": study.label(variant),
+        }
         for variant in study.variants
     }
+
+
+def settings_of(described: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a variant as `study.json` describes it, without its label."""
+    settings = {name: value for name, value in described.items() if name != _GIVEN_NAME}
+    return {**settings, "name": described.get(_GIVEN_NAME)}
 
 
 def read_variants(content: bytes) -> Variants | None:
@@ -207,7 +225,7 @@ def _nearest(variant: Mapping[str, Any], others: Variants) -> str:
 
 def _fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     every = dict.fromkeys([*before, *after])
-    return [name for name in every if name != "name" and before.get(name) != after.get(name)]
+    return [name for name in every if name not in _NAMES and before.get(name) != after.get(name)]
 
 
 def _change(field: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str:

@@ -6,15 +6,20 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aes_lipi.coevolution.state import BEFORE_FIRST, Reads
+from aes_lipi.config import label_variants
 from aes_lipi.errors import UserError
-from aes_lipi.results.description import STUDY_FILE
+from aes_lipi.results.description import (
+    STUDY_FILE,
+    StudyDescription,
+    read_study_description,
+)
 from aes_lipi.results.inventory import (
     DAMAGED,
     READERS,
@@ -100,19 +105,56 @@ def load_results(location: str | Path, tables: Iterable[str] | None = None) -> R
     storage, inventory = open_results(location, tables)
     trials = sorted(inventory.committed)
     contents = {table: _committed(storage, inventory, table, trials) for table in tables}
+    described = read_study_description(storage.read(STUDY_FILE) or b"")
     whole = set(trials).intersection(*contents.values())
     corrupt = {trial: DAMAGED for trial in trials if trial not in whole}
     kept = [trial for trial in trials if trial in whole]
+    frames = {
+        table: frame_of({trial: contents[table][trial] for trial in kept}, schema())
+        if table in contents
+        else frame_of({}, schema())
+        for table, schema in _SCHEMAS.items()
+    }
+    failures = frame_of(read_failures(storage, sorted(inventory.failed)), failures_schema())
+    labels = variant_labels([described] if described else [], [frames["trials"], failures])
     return Results(
-        **{
-            table: frame_of({trial: contents[table][trial] for trial in kept}, schema())
-            if table in contents
-            else frame_of({}, schema())
-            for table, schema in _SCHEMAS.items()
-        },
-        failures=frame_of(read_failures(storage, sorted(inventory.failed)), failures_schema()),
+        **{table: labelled(frame, labels) for table, frame in frames.items()},
+        failures=labelled(failures, labels),
         skipped=(*absent, *skipped_lines({**inventory.skipped, **corrupt})),
     )
+
+
+def variant_labels(
+    described: Iterable[StudyDescription], tried: Iterable[pd.DataFrame]
+) -> dict[str, str]:
+    """What the variants of one or several studies are called: what differs over all of them.
+
+    Args:
+        described: the studies, as far as they say what they are; those of their variants count of
+            which there is no trial yet.
+        tried: tables of trials, with the columns `variant`, `study` and the settings.
+
+    Returns:
+        by id, in the order of the studies, and then of the tables.
+    """
+    settings: dict[str, Mapping[str, Any]] = {}
+    names: list[str] = []
+    for study in described:
+        names.append(study.name)
+        for key in study.variants:
+            settings.setdefault(key, study.settings(key))
+    for table in tried:
+        rows = table.drop_duplicates("variant").set_index("variant").astype(object)
+        for variant, row in rows.to_dict("index").items():
+            settings.setdefault(str(variant), {str(name): value for name, value in row.items()})
+            names.append(str(row["study"]))
+    return label_variants(settings, next(iter(names), ""))
+
+
+def labelled(table: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
+    """A table with the labels of its variants as `variant_name`, as far as they are known."""
+    names = table["variant"].map(dict(labels))
+    return table.assign(variant_name=names.fillna(table["variant_name"]).astype("str"))
 
 
 def _present(location: str | Path) -> tuple[tuple[str, ...], tuple[str, ...]]:

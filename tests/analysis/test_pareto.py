@@ -195,7 +195,7 @@ def test_only_the_columns_of_candidates_are_unpacked(
     study = committed(tmp_path, trials=1)
     read_candidates(tmp_path, study.variants[0].id)
     assert asked == [
-        ["study", "variant_name", "n_parameters"],
+        ["study", "n_parameters"],
         ["generation", "cell", "n_compact", "capacity", *LOSS_COLUMNS, "test_L1"],
     ]
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from made_up import (
     N_DECODER,
@@ -15,8 +14,9 @@ from made_up import (
 )
 
 from aes_lipi.analysis.measures import _known_measures, check_measures, sizes_of
-from aes_lipi.analysis.read import Measurements, read_measurements, variant_labels
+from aes_lipi.analysis.read import Measurements, read_measurements
 from aes_lipi.errors import UserError
+from aes_lipi.results.reading import load_results
 from aes_lipi.results.trial_files import TrialId
 
 VALUES = [[0.5, 0.4], [np.nan, np.nan], [0.1, 0.3]]  # three generations of two cells
@@ -181,17 +181,25 @@ def test_sizes_follow_from_the_widths() -> None:
         assert sizes_of(unknown, 5.0).network_size == 5
 
 
-def test_labels_are_as_long_as_they_must_be() -> None:
-    tried = pd.DataFrame(
-        {
-            "variant": ["v1", "v2", "v3", "v4", "v1"],
-            "variant_name": ["random", "none", "none", "random", "other"],
-            "study": ["ring", "ring", "baseline", "ring", "other"],
-        }
-    )
-    assert variant_labels(["v5", "v3", "v1", "v2", "v4"], tried) == {
-        "v3": "baseline: none",
-        "v1": "ring: random (v1)",
-        "v2": "ring: none",
-        "v4": "ring: random (v4)",
-    }
+def test_labels_say_what_differs_over_all_that_is_read(tmp_path: Path) -> None:
+    committed(tmp_path / "a", trials=1)
+    committed(tmp_path / "b", trials=1, radius=2)
+    data = read_measurements([tmp_path / "a", tmp_path / "b"])
+    assert list(data.labels.values()) == ["radius=1", "radius=2"]
+    assert data.trials["variant_name"].tolist() == ["radius=1", "radius=2"]
+    (tmp_path / "a" / "study.json").unlink()  # tables have all settings, too
+    assert read_measurements([tmp_path / "a", tmp_path / "b"]).labels == data.labels
+
+
+def test_a_study_that_grew_or_was_named_has_the_labels_of_its_whole(tmp_path: Path) -> None:
+    committed(tmp_path, trials=1)
+    assert load_results(tmp_path).trials["variant_name"].tolist() == ["made up"]
+    grown = made_up_study(["random"], 1, radius=[1, 2])
+    commit_made_up(tmp_path, grown, {}, **ZEROS)
+    data = read_measurements(tmp_path)
+    assert (list(data.labels.values()), [*data.untried.values()]) == (["radius=1"], ["radius=2"])
+    results = load_results(tmp_path)
+    assert set(results.trials["variant_name"]) == {"radius=1"}
+    assert set(results.generations["variant_name"]) == {"radius=1"}
+    commit_made_up(tmp_path, made_up_study(["random"], 1, radius=[1, 2], name="wide"), {})
+    assert list(read_measurements(tmp_path).labels.values()) == ["wide, radius=1"]

@@ -45,6 +45,7 @@ OTHER_VALUES: dict[str, Any] = {
     "patience": 3,
     "target_loss": 0.25,
     "metrics": "mine:one",
+    "name": "wide",
 }
 REGISTRIES: dict[str, set[str]] = {
     "environment": set(ENVIRONMENTS),
@@ -300,7 +301,7 @@ def test_equal_settings_have_equal_ids_however_they_are_written(
     assert variant(**one).id == variant(**other).id
 
 
-@pytest.mark.parametrize("field", Variant.model_fields)
+@pytest.mark.parametrize("field", [name for name in Variant.model_fields if name != "name"])
 def test_id_tells_every_field(field: str) -> None:
     pruned = {"prune_method": "lexicase"}
     before, changed = variant(**pruned), variant(**pruned | {field: other_value(field)})

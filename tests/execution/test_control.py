@@ -89,7 +89,9 @@ def test_each_width_of_code_has_one(table: Path) -> None:
     made = with_control(several)
     controls = [each for each in made.variants if each.is_control]
     assert [each.latent_size for each in controls] == [2, 1]
-    assert {made.label(each) for each in controls} == {f"{NAME} ({each.id})" for each in controls}
+    assert {made.label(each) for each in controls} == {
+        f"{NAME}, hidden_sizes={width}" for width in (3, 6)
+    }
 
 
 def test_a_start_from_pca_is_left_where_layers_are_too_narrow(table: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,7 +24,7 @@ from aes_lipi.analysis.figures.style import (
     wrapped,
 )
 from aes_lipi.analysis.tables import Sample
-from aes_lipi.config import LABELLED_BY_VALUE, OPERATOR_FIELDS, Variant, value_label
+from aes_lipi.config import OPERATOR_FIELDS, Variant, label_variants, value_label
 
 PANEL_SETTINGS: Mapping[str, str] = {
     "prune_method": "operator",
@@ -36,8 +35,6 @@ PANEL_SETTINGS: Mapping[str, str] = {
     "dataset_name": "data set",
 }
 """The settings by which a study's curves are set side by side, and what titles call them."""
-
-_UNPRUNED = "no pruning"
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,7 @@ def panels_by(
     panels = [
         _Panel(
             value_label(setting, value, map(str, groups)),
-            _lines(settings[(values == value) | everywhere], labels),
+            _lines(setting, settings[(values == value) | everywhere], labels),
         )
         for value in groups
     ]
@@ -113,43 +110,11 @@ def _unpruned(settings: pd.DataFrame) -> pd.Series[bool]:
     return settings["prune_method"] == "None"
 
 
-def _lines(settings: pd.DataFrame, labels: Mapping[str, str]) -> dict[str, str]:
-    """What tells the variants of a panel apart, by id.
-
-    Settings that are the same for all of them are left out, and those that tell no more apart than
-    the ones before them: named choices come first.
-    """
-    alone = _unpruned(settings)
-    columns = {name: settings[name].map(repr) for name in settings.columns}
-    for name in (*OPERATOR_FIELDS, "prune_method"):
-        columns[name] = columns[name].where(~alone, "")
-    telling: list[str] = []
-    known = 1
-    for name in sorted(columns, key=lambda each: each not in LABELLED_BY_VALUE):
-        groups = len(set(zip(*(columns[each] for each in (*telling, name)), strict=True)))
-        if groups > known:
-            telling.append(name)
-            known = groups
-    among = {name: settings[name].map(str).unique().tolist() for name in telling}
-    return {
-        variant: _line_name(settings.loc[variant], among, labels[variant])
-        for variant in settings.index
-    }
-
-
-def _line_name(settings: pd.Series[Any], among: Mapping[str, list[str]], label: str) -> str:
-    """A variant's values of the settings that tell it from the others of its panel.
-
-    Args:
-        settings: of the variant.
-        among: the settings that tell the variants apart, and the values that there are.
-        label: of the variant, where none does.
-    """
-    if settings["prune_method"] == "None":
-        others = [name for name in among if name not in {*OPERATOR_FIELDS, "prune_method"}]
-        names = [value_label(name, settings[name], among[name]) for name in others]
-        return ", ".join([_UNPRUNED, *names])
-    return ", ".join(value_label(name, settings[name], among[name]) for name in among) or label
+def _lines(setting: str, settings: pd.DataFrame, labels: Mapping[str, str]) -> dict[str, str]:
+    """What tells the variants of a panel apart, by id, besides the setting that the panel is of."""
+    rows = settings.astype(object).to_dict("index")
+    found = label_variants({str(key): row for key, row in rows.items()}, leave_out=[setting])  # type: ignore[misc]
+    return {variant: name or labels[variant] for variant, name in found.items()}
 
 
 _HEIGHT = 2.3  # of a panel, in inches

@@ -20,7 +20,7 @@ from aes_lipi.analysis.figures.curves import settings_of, varying_settings
 from aes_lipi.analysis.history import History, histories_of
 from aes_lipi.analysis.measures import TrialRows
 from aes_lipi.analysis.pareto import Tradeoff, candidates_frame, recorded_rows, tradeoffs
-from aes_lipi.analysis.read import Measurements, shown_name
+from aes_lipi.analysis.read import Measurements
 from aes_lipi.analysis.report.views import Grid
 from aes_lipi.analysis.tables import generation_samples
 from aes_lipi.arrays import Float32
@@ -28,7 +28,7 @@ from aes_lipi.coevolution.topology import Neighbourhoods
 from aes_lipi.config import Variant
 from aes_lipi.data.dataset import Dataset
 from aes_lipi.data.load import rebuilt_dataset
-from aes_lipi.errors import UserError
+from aes_lipi.errors import UserError, printable
 from aes_lipi.io.files import decode_json
 from aes_lipi.models.files import load_content, read_model
 from aes_lipi.models.model import Model
@@ -72,7 +72,7 @@ class StudySource:
         """The settings of one of its variants; None if they are not those of this version."""
         if self.described is None or variant not in self.described.variants:
             return None
-        settings = {k: v for k, v in self.described.variants[variant].items() if k != "name"}
+        settings = self.described.settings(variant)
         try:
             return located(self.storage, Variant.model_validate(settings))
         except ValidationError:
@@ -110,7 +110,7 @@ def open_source(location: str | Path) -> StudySource:
         storage,
         inventory,
         read_study_description(content),
-        shown_name(question) if isinstance(question, str) else "",
+        printable(question, None) if isinstance(question, str) else "",
     )
 
 
@@ -338,12 +338,11 @@ def _period(trials: pd.DataFrame) -> str:
 def _progress(data: Measurements, sources: Sequence[StudySource]) -> tuple[_VariantProgress, ...]:
     """How many trials of each variant are done; those not tried yet among them."""
     wanted: dict[str, int] = {}
-    names = dict(data.labels)
+    names = {**data.labels, **data.untried}
     for source in sources:
         for variant in source.described.variants if source.described else ():
             assert source.described is not None
             wanted[variant] = max(wanted.get(variant, 0), source.described.trials)
-            names.setdefault(variant, source.described.label(variant))
     committed, failed = (table["variant"].value_counts() for table in (data.trials, data.failures))
     return tuple(
         _VariantProgress(
