@@ -63,7 +63,7 @@ def without_folders(text: str) -> str:
     return _PATH.sub(short, _QUOTED_PATH.sub(short, text))
 
 
-def nearest(name: str, names: Iterable[str], cutoff: float = 0.5) -> str:
+def nearest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str:
     """A clause that offers the nearest of the known names, or nothing if none is that near."""
     close = difflib.get_close_matches(name, list(names), n=3, cutoff=cutoff)
     return f"; did you mean {' or '.join(close)}?" if close else ""

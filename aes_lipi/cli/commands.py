@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from aes_lipi._version import __version__
 from aes_lipi.cli.flags import TOKENS, flag, make_app
+from aes_lipi.cli.help import HelpfulCommand
 from aes_lipi.cli.run import CAPACITY, CLUSTER, INCREASE, RETRY, one_thread, run_app
 from aes_lipi.cli.terminal import cell, console, say
 from aes_lipi.config import expanded
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 _DIR = typer.Argument(metavar="DIR", help="The --output_dir of a study.")
 _REPORT_DIR = "Where to write; by default report/ in the study's folder, or report/ here."
 _POOLED = "Add the table that takes every cell for itself, as the published figures do."
+_FORMATS = "Of the figures' files, of svg, pdf and png. [default svg,pdf,png]"
+_ALPHA = "Error rate of a family of tests. [default 0.05]"
 _QUICK = (
     "Scaled down: fewer, shorter trials. Ends within 15 minutes on two cores, and the page says "
     "what it can and cannot show."
@@ -40,12 +44,21 @@ _JSON = flag("--json", "Print one JSON object, for programs.")
 
 app = make_app("Coevolution of autoencoders that are pruned while they train.")
 app.add_typer(run_app)
-_command = partial(app.command, context_settings=TOKENS)
+_command = partial(app.command, cls=HelpfulCommand, context_settings=TOKENS)
 
 
-@app.callback()
-def _commands() -> None:
+@app.callback(invoke_without_command=True)
+def _commands(
+    context: typer.Context,
+    *,
+    version: Annotated[bool, flag("--version", "Show the version and exit.")] = False,
+) -> None:
     """Coevolution of autoencoders that are pruned while they train."""
+    if version:
+        say(f"aes-lipi {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 @_command("analyse")
@@ -56,11 +69,9 @@ def _analyse(
     ],
     *,
     report_dir: Annotated[Path | None, flag("--report_dir", _REPORT_DIR, "DIR")] = None,
-    formats: Annotated[
-        str, flag("--formats", "Of the figures' files: svg, pdf, png, with commas.")
-    ] = "svg,pdf,png",
+    formats: Annotated[str, flag("--formats", _FORMATS, "NAME,...")] = "svg,pdf,png",
     pooled_cells: Annotated[bool, flag("--pooled_cells", _POOLED)] = False,
-    alpha: Annotated[float, flag("--alpha", "Error rate of a family of tests.")] = 0.05,
+    alpha: Annotated[float, flag("--alpha", _ALPHA, "SHARE")] = 0.05,
 ) -> int:
     """Write a study's report: tables, tests and figures in one page, and as files beside it.
 
@@ -174,7 +185,7 @@ def _export(
         str | None, flag("--variant", "Variant to choose from; by default all.", "ID|NAME")
     ] = None,
     trial: Annotated[
-        int | None, flag("--trial", "Trial to choose from; by default all.", least=0)
+        int | None, flag("--trial", "Trial to choose from; by default all.", "NUMBER", least=0)
     ] = None,
     target_capacity: Annotated[float | None, flag("--target_capacity", CAPACITY, "SHARE")] = None,
     max_loss_increase: Annotated[
@@ -221,14 +232,14 @@ def _reproduce(
     *,
     quick: Annotated[bool, flag("--quick", _QUICK)] = False,
     figures: Annotated[str | None, flag("--figures", _FIGURES, "NAME,...")] = None,
-    instances: Annotated[int, flag("--instances", _INSTANCES, least=1)] = 1,
+    instances: Annotated[int, flag("--instances", _INSTANCES, "NUMBER", least=1)] = 1,
     output_dir: Annotated[str, flag("--output_dir", _PRESETS_DIR, "DIR")] = "results",
     read_only: Annotated[
         bool, flag("--read_only", "Run nothing: judge the trials that are there.")
     ] = False,
     dry_run: Annotated[bool, flag("--dry_run", "Show what would run, and run nothing.")] = False,
     retry_failed: Annotated[bool, flag("--retry_failed", RETRY)] = False,
-    jobs: Annotated[int | None, flag("--jobs", "Trials at a time.", least=1)] = None,
+    jobs: Annotated[int | None, flag("--jobs", "Trials at a time.", "NUMBER", least=1)] = None,
     local: Annotated[
         bool, flag("--local", "On this machine, even if there is a Ray cluster.")
     ] = False,

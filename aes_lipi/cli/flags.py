@@ -6,20 +6,15 @@ import inspect
 import itertools
 import types
 import typing
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Annotated, Any
 
 import typer
 from pydantic.fields import FieldInfo
-from typer.core import HAS_RICH
 
+from aes_lipi.cli.help import HelpfulGroup
 from aes_lipi.config import Variant
 from aes_lipi.config.defaults import FORMER_FIELDS, NAMES_FIELDS
-
-
-def _literal(text: str) -> str:
-    """Text for help, where brackets would be taken for colours."""
-    return text.replace("[", r"\[") if HAS_RICH else text
 
 
 def flag(
@@ -30,18 +25,47 @@ def flag(
     panel: str | None = None,
     least: int | None = None,
     alias: str | None = None,
+    values: Callable[[], Sequence[str]] | None = None,
 ) -> Any:
     """An option of a command, spelt as it is given; the published code's name of it is another."""
     names = [name] if alias is None else [name, alias]
     return typer.Option(
-        *names, help=_literal(text), metavar=metavar, rich_help_panel=panel, min=least
+        *names,
+        help=text if least is None or least < 0 else f"{text} [from {least}]",
+        metavar=metavar,
+        rich_help_panel=panel,
+        min=least,
+        autocompletion=completion_of(values or choices_in(metavar or "")),
     )
+
+
+def choices_in(metavar: str) -> list[str]:
+    """The words that can be given as they stand, in what stands for a value."""
+    return [word for word in metavar.split("|") if not (word.isupper() or "/" in word)]
+
+
+def completion_of(
+    choices: Sequence[str] | Callable[[], Sequence[str]], *, listed: bool = False
+) -> Callable[[str], list[str]]:
+    """What a shell is told of the values that a flag can have.
+
+    Args:
+        choices: the values, or what finds them.
+        listed: whether several can be given, with commas.
+    """
+
+    def complete(incomplete: str) -> list[str]:
+        words = choices() if callable(choices) else choices
+        before, comma, begun = incomplete.rpartition(",") if listed else ("", "", incomplete)
+        return [before + comma + word for word in words if word.startswith(begun)]
+
+    return complete
 
 
 NO_FLAG = frozenset({"data_digest", "ann_digest", "plugins_digest", "is_control"})
 _INTERVAL_HELP = (
     "How often a trial on its way is written down, so that a killed run goes on from there: every "
-    "so many generations, or a time as in 30s or 5min, or never. [default: 30s]"
+    "so many generations, or a time as in 30s or 5min, or never. [default 30s]"
 )
 
 
@@ -51,8 +75,10 @@ def _field_parameters() -> list[inspect.Parameter]:
     Values are taken as text, with commas for a list to sweep, and validated by the configuration.
     """
     hints = typing.get_type_hints(Variant)
+    bounded = typing.get_type_hints(Variant, include_extras=True)
+    trials = "Replicates of every variant. [1 to 9999; by default the preset's, or 30]"
     parameters = [
-        _option("trials", ["--trials"], "INTEGER", "Replicates of every variant.", "Study"),
+        _option("trials", ["--trials"], "NUMBER", trials, "Study"),
         _option(
             *("checkpoint_interval", ["--checkpoint_interval"]),
             *("GENERATIONS|TIME|never", _INTERVAL_HELP, "Execution"),
@@ -65,8 +91,9 @@ def _field_parameters() -> list[inspect.Parameter]:
         extra = field.json_schema_extra
         group = str(extra["group"]) if isinstance(extra, dict) else "Other"
         flags = [f"--{name}", "--seed"] if name == "rng_seed" else [f"--{name}"]
-        metavar = "NAMES" if name in NAMES_FIELDS else _metavar(hints[name])
-        parameters.append(_option(name, flags, metavar, _help(field), group))
+        metavar = _METAVARS.get(name) or _metavar(hints[name])
+        said = _help(field, _bounds(bounded[name]))
+        parameters.append(_option(name, flags, metavar, said, group))
     return parameters + former
 
 
@@ -76,9 +103,10 @@ def _option(
     option = typer.Option(
         *flags,
         metavar=metavar,
-        help=_literal(description),
+        help=description,
         rich_help_panel=panel,
         hidden=not description,
+        autocompletion=completion_of(choices_in(metavar), listed=True),
     )
     return inspect.Parameter(
         name,
@@ -88,9 +116,43 @@ def _option(
     )
 
 
-def _help(field: FieldInfo) -> str:
-    default = "" if field.default is None else f" [default: {field.default}]"
-    return f"{field.description}{default}"
+def _help(field: FieldInfo, bounds: str) -> str:
+    """What a field means, its bounds and its default."""
+    default = field.default
+    shown = str(default).lower() if isinstance(default, bool) else default
+    notes = [*([bounds] if bounds else []), *([] if default is None else [f"default {shown}"])]
+    return f"{field.description} [{', '.join(notes)}]" if notes else str(field.description)
+
+
+_TECHNICAL = 2**20
+"""Bounds from here on keep numbers in their types, and are no choice of anybody's."""
+
+
+def _bounds(hint: Any) -> str:
+    """The bounds of a field of numbers, in words."""
+    found = dict(_bounds_in(hint))
+    most = found.get("le", found.get("lt", _TECHNICAL))
+    least = found.get("ge", found.get("gt"))
+    below = "" if "le" in found else "below "
+    words = [] if least is None else [f"{'from' if 'ge' in found else 'above'} {least:,}"]
+    if most < _TECHNICAL:
+        if "ge" in found and "le" in found:
+            return f"{least:,} to {most:,}"
+        words.append(f"{below or 'to '}{most:,}")
+    return ", ".join(words)
+
+
+def _bounds_in(hint: Any) -> Iterator[tuple[str, float]]:
+    if isinstance(hint, FieldInfo):
+        for each in hint.metadata:
+            for name in ("ge", "gt", "le", "lt"):
+                if hasattr(each, name):
+                    yield name, getattr(each, name)
+    for part in typing.get_args(hint):
+        yield from _bounds_in(part)
+
+
+_METAVARS = {"data": "FILE", "ann_path": "FILE|DIR", **dict.fromkeys(NAMES_FIELDS, "NAMES")}
 
 
 def _metavar(hint: Any) -> str:
@@ -104,7 +166,7 @@ def _metavar(hint: Any) -> str:
         return "|".join(typing.get_args(hint))
     if origin is tuple:
         return "MODULE:NAME,..." if typing.get_args(hint)[0] is str else "WIDTHS"
-    return {bool: "true|false", int: "INTEGER", float: "NUMBER"}.get(hint, "TEXT")
+    return {bool: "true|false", int: "NUMBER", float: "NUMBER"}.get(hint, "TEXT")
 
 
 def with_field_flags(command: Callable[..., None]) -> Callable[..., None]:
@@ -180,7 +242,9 @@ def make_app(help_text: str | None) -> typer.Typer:
     """A program of commands, whose flags may be written with hyphens or underscores."""
     return typer.Typer(
         help=help_text,
-        add_completion=False,
+        add_completion=help_text is not None,
+        rich_markup_mode=None,
+        cls=HelpfulGroup,
         context_settings=TOKENS,
         pretty_exceptions_enable=False,
     )

@@ -8,11 +8,12 @@ import typing
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
 from aes_lipi.cli.flags import TOKENS, flag, make_app, with_field_flags, with_values
+from aes_lipi.cli.help import HelpfulCommand
 from aes_lipi.cli.terminal import say
 from aes_lipi.config import (
     DATA_FIELDS,
@@ -37,6 +38,7 @@ _DEFAULT_RESULTS = Path("results")
 _DEFAULT_DATA = Path("data")
 _NAMING_FIELDS = ("dataset_name", "n_clusters", "n_examples_per_cluster", "n_dim")
 
+_CONFIG = "A study of your own, in YAML; `aes-lipi schema` has its form."
 _CREATE = "Write the paper's data sets, or the one that the data flags describe, to --output_dir."
 _OUTPUT = "Folder of the results, here or in an object store: results/NAME."
 _JOBS = (
@@ -97,22 +99,24 @@ _export = partial(flag, panel="Export")
 
 def _run(
     *,
-    rq: Annotated[str | None, _study("--rq", "Name of a preset.")] = None,
+    rq: Annotated[
+        str | None, _study("--rq", "Name of a preset.", "NAME", values=list_presets)
+    ] = None,
     all_rqs: Annotated[bool, _study("--all_rqs", "Run all presets.")] = False,
     config: Annotated[
-        Path | None, _study("--config", "A study of your own.", alias="--configuration_file")
+        Path | None, _study("--config", _CONFIG, "FILE", alias="--configuration_file")
     ] = None,
-    sensitivities: Annotated[Path | None, _study("--sensitivities", _SENSITIVITIES)] = None,
+    sensitivities: Annotated[Path | None, _study("--sensitivities", _SENSITIVITIES, "FILE")] = None,
     test: Annotated[bool, _study("--test", _TEST)] = False,
-    variant_id: Annotated[int, _study("--variant_id", _VARIANT, least=-1)] = -1,
-    trial_id: Annotated[int, _study("--trial_id", _TRIAL, least=-1)] = -1,
+    variant_id: Annotated[int, _study("--variant_id", _VARIANT, "NUMBER", least=-1)] = -1,
+    trial_id: Annotated[int, _study("--trial_id", _TRIAL, "NUMBER", least=-1)] = -1,
     show_list: Annotated[bool, _instead("--list", "Show all presets.")] = False,
     dry_run: Annotated[
         bool, _instead("--dry_run", "Show the trials and run nothing.", alias="--print_cli_only")
     ] = False,
     create_data: Annotated[bool, _instead("--create_data", _CREATE)] = False,
     output_dir: Annotated[str | None, _how("--output_dir", _OUTPUT, "DIR|s3://BUCKET/DIR")] = None,
-    jobs: Annotated[int | None, _how("--jobs", _JOBS, least=1)] = None,
+    jobs: Annotated[int | None, _how("--jobs", _JOBS, "NUMBER", least=1)] = None,
     local: Annotated[bool, _how("--local", _LOCAL)] = False,
     address: Annotated[str | None, _how("--address", _ADDRESS, CLUSTER)] = None,
     placement: Annotated[str | None, _how("--placement", _PLACEMENT, "cell|trial")] = None,
@@ -428,5 +432,21 @@ def with_switch_values(arguments: Sequence[str]) -> list[str]:
     return with_values(arguments, _FLAGS)
 
 
+class _RunCommand(HelpfulCommand):
+    """`run`, of whose many flags its help shows some first."""
+
+    common: ClassVar[Mapping[str, Sequence[str]]] = {
+        "study": ("rq", "config", "data", "show_list", "dry_run"),
+        "settings that are changed most": (
+            *("trials", "epochs", "population_size", "environment", "learning_rate", "rng_seed"),
+            *("prune_method", "prune_schedule", "prune_probability", "prune_amount"),
+        ),
+        "execution": (
+            *("output_dir", "jobs", "device", "local", "address", "time_limit"),
+            *("retry_failed", "fresh", "analyse_data"),
+        ),
+    }
+
+
 run_app = make_app(None)
-run_app.command("run", context_settings=TOKENS)(with_field_flags(_run))
+run_app.command("run", cls=_RunCommand, context_settings=TOKENS)(with_field_flags(_run))

@@ -10,7 +10,6 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +43,8 @@ def registered(field: str) -> Mapping[str, tuple[str, ...]]:
 @lru_cache(maxsize=16)
 def _registered(group: str, search_path: tuple[str, ...]) -> Mapping[str, tuple[str, ...]]:
     """Of one group; remembered, for it takes some time and a study may have many variants."""
+    from importlib.metadata import entry_points  # noqa: PLC0415 - slow to import
+
     found: dict[str, dict[str, None]] = {}
     for each in entry_points(group=group):
         found.setdefault(each.name, {})[f"{each.module}:{each.attr or ''}"] = None

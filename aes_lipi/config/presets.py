@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from aes_lipi.config.defaults import NAMES_FIELDS, in_present_words
@@ -30,16 +29,6 @@ _WHOLE_FIELDS = _LISTED_FIELDS | _PATH_FIELDS | {"separator", "label", "name"}
 _PLACEHOLDER = re.compile(r"\$(?:\w+|\{[^}]*\})|^~[^/]*")
 
 _MAX_STUDY_FILE_BYTES = 1_000_000
-_LONGEST_NUMBER = 1000  # characters
-_YAML_ERRORS = (
-    yaml.YAMLError,
-    ValueError,
-    RecursionError,
-    # What ill-formed values of explicit tags, such as `!!int ""`, make PyYAML raise.
-    LookupError,
-    AttributeError,
-    ArithmeticError,
-)
 
 
 def presets_directory() -> Path:
@@ -62,9 +51,7 @@ def load_preset(name: str) -> StudyFile:
     """
     known = list_presets()
     if name not in known:
-        raise UserError(
-            f"--rq {name}: no such preset{nearest(name, known, cutoff=0.0)} (--list shows all)"
-        )
+        raise UserError(f"--rq {name}: no such preset{nearest(name, known)} (--list shows all)")
     return load_study_file(presets_directory() / f"{name}.yaml")
 
 
@@ -112,10 +99,10 @@ def load_configuration(path: Path) -> Configuration:
         if path.stat().st_size > _MAX_STUDY_FILE_BYTES:
             raise UserError(f"{path}: larger than a study file can be (1 MB)")
         text = path.read_text(encoding="utf-8")
-        content = _json(text) if kind == "JSON" else yaml.load(text, Loader=_PlainLoader)
+        content = _json(text) if kind == "JSON" else _yaml(text)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; give a readable {kind} file") from None
-    except _YAML_ERRORS as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not valid {kind}: {_one_line(error)}") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected a mapping with the keys settings and variants")
@@ -127,6 +114,12 @@ def load_configuration(path: Path) -> Configuration:
         raise UserError(f"{path}: {error}") from None
     file = _validated(path, said.content)
     return Configuration(file, said.output_dir, said.no_execution, said.ignored)
+
+
+def _yaml(text: str) -> Any:
+    from aes_lipi.config.plain_yaml import read_yaml  # noqa: PLC0415 - slow, and not for --help
+
+    return read_yaml(text)
 
 
 def _json(text: str) -> Any:
@@ -187,43 +180,6 @@ def expanded(path: str | Path) -> str:
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
-
-
-_TEXT_BUT_NULL = {
-    letter: [(tag, form) for tag, form in forms if tag == "tag:yaml.org,2002:null"]
-    for letter, forms in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """Safe YAML without aliases, which could unfold to a huge study, and without repeated keys.
-
-    A value without quotes is its text, as on the command line: YAML 1.1 takes `010` for eight,
-    `5:00` for 300 and `2_4_8` for 248. Only null stays what it is.
-    """
-
-    yaml_implicit_resolvers = _TEXT_BUT_NULL
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Refuse a key that stands twice where SafeLoader would take the last."""
-        keys = Counter(str(key.value) for key, _ in node.value)
-        for key, count in keys.most_common(1):
-            if count > 1:
-                raise yaml.YAMLError(f"the key {key!r} stands twice")
-        return super().construct_mapping(node, deep)
-
-    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
-        """Refuse a number so long that to read it would take minutes."""
-        is_number = node.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
-        if is_number and len(node.value) > _LONGEST_NUMBER:
-            raise yaml.YAMLError(f"a number of {len(node.value)} characters")
-        return super().construct_scalar(node)
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        """Refuse an alias where SafeLoader would follow it."""
-        if self.check_event(yaml.events.AliasEvent):
-            raise yaml.YAMLError("aliases are not supported in study files")
-        return super().compose_node(parent, index)
 
 
 def resolve_study(name: str, file: StudyFile, overrides: Mapping[str, Any]) -> Study:

@@ -92,7 +92,7 @@ class StudyFile(BaseModel):
             time; it changes no result.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     description: str = ""
     trials: Annotated[int, Field(ge=1, le=9999)] = 30
@@ -112,7 +112,7 @@ class Study(Summarised, BaseModel):
         variants: distinct settings, in the order they were listed.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     name: str
     description: str = ""

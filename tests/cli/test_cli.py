@@ -69,13 +69,6 @@ def test_list_names_every_preset() -> None:
     assert {path.stem for path in (ROOT / "configs").glob("*.yaml")} <= names
 
 
-def test_help_shows_every_field() -> None:
-    done = run_py("--help")
-    assert done.returncode == 0
-    for flag in ("--rq", "--epochs", "--prune_schedule", "--ann_path", "--seed", "--trials"):
-        assert flag in done.stdout
-
-
 def test_a_dry_run_knows_the_memory_of_this_machine(
     typed: Callable[..., Typed], monkeypatch: pytest.MonkeyPatch
 ) -> None:

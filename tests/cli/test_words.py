@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,13 +12,9 @@ import pytest
 import warm
 from helpers import tiny_study
 from studies import run_study
-from typer.testing import CliRunner
 
 from aes_lipi.cli import entry
-from aes_lipi.cli.flags import NO_FLAG
-from aes_lipi.cli.run import run_app
 from aes_lipi.cli.tables import print_status, print_summary
-from aes_lipi.config import Variant
 from aes_lipi.results.status import study_status
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,14 +34,6 @@ def test_names_in_tables_are_shown_as_they_are(
         [variant] = status.variants
         print_status(replace(status, study=name, variants=(replace(variant, label=name),)))
         assert capsys.readouterr().out.count(name) == 2
-
-
-def test_help_shows_every_default() -> None:
-    said = CliRunner().invoke(run_app, ["--help"], env={"COLUMNS": "200", "NO_COLOR": "1"}).output
-    defaults = re.findall(r"\[default: ([^]]*)\]", re.sub(r"\s*[│|]\s*\n[│|]\s*", " ", said))
-    for name, field in Variant.model_fields.items():
-        if name not in NO_FLAG and field.default is not None:
-            assert str(field.default) in defaults
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "ascii"])

@@ -316,10 +316,14 @@ def test_lexi_prob_with_two_trials_and_another_ring_has_24_trials() -> None:
 
 @pytest.mark.parametrize(
     ("given", "offered"),
-    [("best_of_lippi", "best_of_lipi"), ("nosuch", "did you mean"), ("", "--list")],
+    [
+        ("best_of_lippi", "; did you mean best_of_lipi"),
+        ("nosuch", r" \(--list"),
+        ("", r" \(--list"),
+    ],
 )
 def test_unknown_preset_is_refused_with_the_nearest_names(given: str, offered: str) -> None:
-    with pytest.raises(UserError, match=rf"^--rq {given}: no such preset.*{offered}") as caught:
+    with pytest.raises(UserError, match=rf"^--rq {given}: no such preset{offered}") as caught:
         load_preset(given)
     assert len(str(caught.value).splitlines()) == 1
 

@@ -249,7 +249,7 @@ def test_registered_names_are_known_and_offered(folder: Path) -> None:
     assert variant.added == {"dataset_name": "coins"}
     told = refusal(prune_method="coyn")
     assert "'roulette' or 'coin', or package.module:attribute" in told
-    assert "; did you mean coin or None? (got 'coyn')" in told
+    assert "; did you mean coin? (got 'coyn')" in told
     assert "; did you mean coins?; for a file use --data FILE" in refusal(
         dataset_name="coyns", n_clusters=None, n_examples_per_cluster=None, n_dim=None
     )
