@@ -281,6 +281,18 @@ def _reproduce(
     return 1 if failed else 0
 
 
+@_command("schema")
+def _schema() -> None:
+    """Print the JSON schema of study files, by which editors complete and check them.
+
+    Keep it beside a study of your own, as in `aes-lipi schema > study.schema.json`, and begin the
+    study with the line `# yaml-language-server: $schema=study.schema.json`.
+    """
+    from aes_lipi.config.schema import study_schema  # noqa: PLC0415 - built only if asked for
+
+    print(json.dumps(study_schema(), indent=1))
+
+
 @_command("status")
 def _status(
     directory: Annotated[

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from aes_lipi.cli.help import HelpfulGroup
 from aes_lipi.config import Variant
 from aes_lipi.config.defaults import FORMER_FIELDS, NAMES_FIELDS
+from aes_lipi.config.schema import NOT_GIVEN
 
 
 def flag(
@@ -62,7 +63,6 @@ def completion_of(
     return complete
 
 
-NO_FLAG = frozenset({"data_digest", "ann_digest", "plugins_digest", "is_control"})
 _INTERVAL_HELP = (
     "How often a trial on its way is written down, so that a killed run goes on from there: every "
     "so many generations, or a time as in 30s or 5min, or never. [default 30s]"
@@ -86,7 +86,7 @@ def _field_parameters() -> list[inspect.Parameter]:
     ]
     former = [_option(name, [f"--{name}"], "true|false", "", "Recording") for name in FORMER_FIELDS]
     for name, field in Variant.model_fields.items():
-        if name in NO_FLAG:
+        if name in NOT_GIVEN:
             continue
         extra = field.json_schema_extra
         group = str(extra["group"]) if isinstance(extra, dict) else "Other"

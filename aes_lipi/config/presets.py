@@ -106,6 +106,7 @@ def load_configuration(path: Path) -> Configuration:
         raise UserError(f"{path}: not valid {kind}: {_one_line(error)}") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected a mapping with the keys settings and variants")
+    content.pop("$schema", None)  # which is for editors
     if kind == "YAML":
         return Configuration(_validated(path, content))
     try:

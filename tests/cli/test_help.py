@@ -15,8 +15,9 @@ from typer.testing import CliRunner
 
 from aes_lipi import __version__
 from aes_lipi.cli.commands import app
-from aes_lipi.cli.flags import NO_FLAG, choices_in, completion_of
+from aes_lipi.cli.flags import choices_in, completion_of
 from aes_lipi.config import Variant
+from aes_lipi.config.schema import NOT_GIVEN
 from aes_lipi.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,7 +29,7 @@ FLAGS = [
     if not getattr(each, "hidden", False)
     for name in each.opts
 ]
-FIELDS = [name for name in Variant.model_fields if name not in NO_FLAG]
+FIELDS = [name for name in Variant.model_fields if name not in NOT_GIVEN]
 
 
 @pytest.fixture
