@@ -30,6 +30,10 @@ class Dataset:
         scaling: how the columns were scaled, where they were.
         encoding: how a table became their columns, where it was not taken as it was.
         read: what was read of a user's file, in one line.
+        weights: by what each training row counts in the loss that is trained on, float32, at least
+            0 with a mean of 1, shape (n_train,); None where all count alike. The loss of a batch is
+            the mean over its rows of weight times loss, or their sum, which on average over
+            batches is the weighted mean over all.
     """
 
     name: str
@@ -40,6 +44,7 @@ class Dataset:
     scaling: Scaling | None = field(default=None, kw_only=True)
     encoding: Encoding | None = field(default=None, kw_only=True)
     read: str = field(default="", kw_only=True)
+    weights: Float32 | None = field(default=None, kw_only=True)
 
     @property
     def n_dim(self) -> int:

@@ -18,7 +18,7 @@ from aes_lipi.autoencoders.network import Layer, Network, Pair
 from aes_lipi.data.dataset import Dataset, Split
 from aes_lipi.engine.dense.activations import HIDDEN
 from aes_lipi.engine.dense.kernels import run_batches
-from aes_lipi.engine.dense.layout import Batches, Networks, Statistics
+from aes_lipi.engine.dense.layout import ALL_ALIKE, Batches, Networks, Statistics
 from aes_lipi.engine.dense.losses import LOSSES
 from aes_lipi.engine.dense.memory import NOTHING_SEEN, Memory, read_only
 from aes_lipi.engine.dense.narrowing import narrowing
@@ -116,6 +116,8 @@ class DenseEngine(OnHost):
         self._loss = LOSSES[architecture.loss]
         self._memory = Memory(architecture, batch_size)
         self._splits: dict[Split, Float32] = {}
+        weights = dataset.weights
+        self._weights = ALL_ALIKE if weights is None else np.array(weights, np.float32)
         self._narrow: DenseEngine | None = None
 
     def train(self, tasks: Sequence[TrainTask]) -> list[Trained]:
@@ -127,10 +129,18 @@ class DenseEngine(OnHost):
         matrices = []
         for task in tasks:
             shape = len(task.encoders), len(task.decoders)
-            batches = _evaluation(task.rows[None], *shape, self._loss)
+            weighs = task.split == "train" and len(self._weights) > 0
+            rows = task.rows[:, None] if weighs else task.rows[None]
+            batches = _evaluation(rows, *shape, self._loss)
             nets = self._memory.packed(_numbered(task))
-            matrices.append(self._perform(nets, batches, task.split).reshape(shape))
+            losses = self._perform(nets, batches, task.split).reshape(-1, *shape)
+            matrices.append(self._weighed(losses, task.rows) if weighs else losses[0])
         return matrices
+
+    def _weighed(self, losses: Float64, rows: Int32) -> Float64:
+        """The loss of a batch, of those of its rows (B, E, D)."""
+        total = np.tensordot(self._weights[rows].astype(np.float64), losses, 1)
+        return total if self._architecture.loss == "negative_elbo" else total / len(rows)
 
     def batch_losses(
         self, pairs: Sequence[Pair], split: Split, measure: Measure, order: Int32 | None = None
@@ -160,7 +170,8 @@ class DenseEngine(OnHost):
         memory, n = self._memory, len(task.encoders)
         networks = _numbered(task)
         moments = _joined(task.encoder_moments, task.decoder_moments)
-        nets, batches = memory.packed(networks, moments), _training(task, self._loss)
+        nets = memory.packed(networks, moments)
+        batches = _training(task, self._loss, self._weights)
         seen = memory.statistics(len(nets.steps) if task.observe else 0, batches.rows.shape[1])
         for first, stop, noise in self._noise(batches.rows, task.noise):
             self._perform(nets, batches, "train", seen, noise, first, stop)
@@ -278,7 +289,7 @@ def _numbered(task: TrainTask | EvaluateTask) -> dict[int, Network]:
     return encoders | {2 * k + 1: network for k, network in enumerate(task.decoders)}
 
 
-def _training(task: TrainTask, loss: int) -> Batches:
+def _training(task: TrainTask, loss: int, weights: Float32) -> Batches:
     """The updates of a task in arrays of the kernels' own types."""
     updates = task.updates
     return Batches(
@@ -291,15 +302,16 @@ def _training(task: TrainTask, loss: int) -> Batches:
         loss=loss,
         kept=int(task.encoder_moments is not None),
         observe=int(task.observe),
+        weights=weights,
     )
 
 
 def _evaluation(rows: Int32, n_encoders: int, n_decoders: int, loss: int) -> Batches:
-    """The loss of every encoder with every decoder on one batch of rows, or of a pair on many."""
-    n_batches = max(len(rows), n_encoders * n_decoders)
-    encoder, decoder = np.divmod(np.arange(n_batches) % (n_encoders * n_decoders), n_decoders)
+    """The loss of every encoder with every decoder, on one batch of rows, (S, B), after another."""
+    n_pairs = n_encoders * n_decoders
+    encoder, decoder = np.divmod(np.arange(len(rows) * n_pairs) % n_pairs, n_decoders)
     return Batches(
-        rows=np.array(np.broadcast_to(rows, (n_batches, rows.shape[1])), np.int32, order="C"),
+        rows=np.array(np.repeat(rows, n_pairs, axis=0), np.int32, order="C"),
         encoder=2 * encoder,
         decoder=2 * decoder + 1,
         rate=np.empty(0),

@@ -21,6 +21,8 @@ from aes_lipi.engine.dense.losses import (
     output_gradient,
     summed_divergence,
     summed_errors,
+    weigh_divergence,
+    weigh_rows,
 )
 from aes_lipi.engine.dense.products import (
     ONE,
@@ -191,6 +193,9 @@ def _update(
     scale = ONE if chain.latent else np.float32(1.0 / (n_rows * last.n_out))
     kind = (batches.loss, chain.is_sigmoid)
     output_gradient(z, target, n_rows, last.n_out, kind, scale, dz)
+    rows, weights = batches.rows[u], batches.weights
+    if len(weights) > 0:
+        weigh_rows(dz, rows, weights, n_rows, last.n_out)
     decoder_step = _next_step(nets, batches.decoder[u], batches.rate[u], batches.kept)
     encoder_step = _next_step(nets, batches.encoder[u], batches.rate[u], batches.kept)
     for k in range(len(layers) - 1, -1, -1):
@@ -203,6 +208,9 @@ def _update(
             by_heads = _plane(scratch.deltas, heads.target, heads.target_width, scratch.capacity)
             by_code = _code_of(chain, scratch.deltas, scratch)
             code_gradient(values, chain.latent, n_rows, by_code, by_heads)
+            if len(weights) > 0:
+                spread = scratch.code[1]
+                weigh_divergence(values, chain.latent, rows, weights, n_rows, spread, by_heads)
 
 
 @part

@@ -62,6 +62,10 @@ class Networks(NamedTuple):
     steps: Int64
 
 
+ALL_ALIKE: Float32 = np.empty(0, np.float32)
+"""The weights of rows that all count alike."""
+
+
 class Batches(NamedTuple):
     """What to do, batch after batch.
 
@@ -75,6 +79,8 @@ class Batches(NamedTuple):
         loss: one of `losses.LOSSES`; to a drawn code's cross-entropy a divergence is added.
         kept: 1 for an Adam that is kept.
         observe: 1 to gather activation statistics.
+        weights: by what the gradient of each row of the data is multiplied, (n,); empty where all
+            count alike.
     """
 
     rows: Int32
@@ -86,6 +92,7 @@ class Batches(NamedTuple):
     loss: int = 0
     kept: int = 0
     observe: int = 0
+    weights: Float32 = ALL_ALIKE
 
 
 class Scratch(NamedTuple):

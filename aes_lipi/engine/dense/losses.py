@@ -117,6 +117,23 @@ def output_gradient(
 
 
 @part
+def weigh_rows(dz: Float32, rows: Any, weights: Float32, n_rows: int, n_dim: int) -> None:
+    """Multiply the gradient by the sums, of each row of a batch, by the row's weight.
+
+    Args:
+        dz: see `output_gradient`.
+        rows: indices of the batch's rows.
+        weights: of all rows.
+        n_rows: rows of the batch.
+        n_dim: dimensions.
+    """
+    for s in range(n_rows):
+        weight, ds = weights[rows[s]], dz[s]
+        for i in range(n_dim):
+            ds[i] *= weight
+
+
+@part
 def summed_errors(z: Float32, target: Float32, n_rows: int, n_dim: int, kind: Any) -> float:
     """The loss's sum over samples and outputs; see `output_gradient`."""
     loss, is_sigmoid = kind
@@ -195,6 +212,28 @@ def code_gradient(heads: Float32, n: int, n_rows: int, code: Any, by_heads: Floa
             spread = by_code[s, j] * e[s, j] * d[s, j] + (d[s, j] * d[s, j] - ONE)
             by_heads[s, n + j] = _HALF * spread
     by_heads[n_rows : whole(n_rows)] = ZERO
+
+
+@part
+def weigh_divergence(
+    heads: Float32, n: int, rows: Any, weights: Float32, n_rows: int, d: Any, by_heads: Float32
+) -> None:
+    """Have the divergence of each row count by the row's weight, where it counts once already.
+
+    Args:
+        heads: see `draw_code`.
+        n: latent dimensions.
+        rows: indices of the batch's rows.
+        weights: of all rows.
+        n_rows: rows of the batch.
+        d: standard deviations of the code.
+        by_heads: the gradient by the heads, of `code_gradient`.
+    """
+    for s in range(n_rows):
+        more = weights[rows[s]] - ONE
+        for j in range(n):
+            by_heads[s, j] += more * heads[s, j]
+            by_heads[s, n + j] += more * _HALF * (d[s, j] * d[s, j] - ONE)
 
 
 @part

@@ -79,7 +79,11 @@ class TorchEngine:
             split: torch.from_numpy(np.array(dataset.split(split))).to(self._device)
             for split in splits
         }
-        self._trainer = Trainer(architecture, self._splits["train"])
+        weights = dataset.weights
+        self._weights = None
+        if weights is not None:
+            self._weights = torch.from_numpy(np.array(weights, np.float32)).to(self._device)
+        self._trainer = Trainer(architecture, self._splits["train"], self._weights)
         self._halvings: dict[str, Halving] = {}
         self._values = VALUES_ON_CPU if self._device.type == "cpu" else VALUES_ON_GPU
 
@@ -126,12 +130,15 @@ class TorchEngine:
     def _loss_matrices_of_part(self, tasks: Sequence[EvaluateTask]) -> list[Float64]:
         encoders = self._genomes([network for task in tasks for network in task.encoders])
         decoders = self._genomes([network for task in tasks for network in task.decoders])
-        c = len(tasks)
+        c, split = len(tasks), tasks[0].split
+        rows = np.stack([task.rows for task in tasks])
+        weights = self._weights if split == "train" else None
         losses = loss_matrices(
             self._architecture,
             encoders.view(c, -1, encoders.shape[1]),
             decoders.view(c, -1, decoders.shape[1]),
-            self._rows(tasks[0].split, np.stack([task.rows for task in tasks])),
+            self._rows(split, rows),
+            None if weights is None else weights[self._indices(rows)],
         )
         return list(losses.double().cpu().numpy())
 
@@ -215,7 +222,10 @@ class TorchEngine:
 
     def _rows(self, split: Split, rows: Int32) -> Tensor:
         """Rows of a split, (C, B, X), by their indices, (C, B)."""
-        return self._splits[split][torch.from_numpy(rows.astype(np.int64)).to(self._device)]
+        return self._splits[split][self._indices(rows)]
+
+    def _indices(self, rows: Int32) -> Tensor:
+        return torch.from_numpy(rows.astype(np.int64)).to(self._device)
 
     def _by_kind(
         self,

@@ -31,7 +31,7 @@ class Batch:
         target: the models' rows, (C, B, X).
         present: 1 for a row, 0 where a smaller batch is padded, (C, B, 1).
         weight: of every row in the loss, 0 where `present` is: 1 / (rows * X) for a mean over rows
-            and dimensions, 1 for a sum; (C, B, 1).
+            and dimensions, 1 for a sum, times the row's own weight where it has one; (C, B, 1).
         input_noise: standard normal values for the input, (C, B, X); None without such noise.
         code_noise: the same for the code, (C, B, Z).
     """
@@ -141,8 +141,8 @@ def _of_heads(
     if batch.code_noise is not None:
         of_variance = from_code * batch.code_noise * (0.5 * torch.exp(0.5 * log_variance))
     if architecture.loss == "negative_elbo":
-        of_mean = of_mean + mean * batch.present
-        of_variance = of_variance + (torch.exp(log_variance) - 1.0) * (0.5 * batch.present)
+        of_mean = of_mean + mean * batch.weight
+        of_variance = of_variance + (torch.exp(log_variance) - 1.0) * (0.5 * batch.weight)
     return {last - 1: of_mean, last: of_variance}
 
 

@@ -65,12 +65,23 @@ def losses_of(
     passes: tuple[ForwardPass, ForwardPass],
     target: Tensor,
     measure: Measure = "loss",
+    weights: Tensor | None = None,
 ) -> Tensor:
-    """What every model's passes through encoder and decoder lose of their rows, (C,)."""
+    """What every model's passes through encoder and decoder lose of their rows, (C,).
+
+    Args:
+        architecture: of all models.
+        passes: of encoders and decoders.
+        target: the rows, (C, B, X).
+        measure: the architecture's loss, or another.
+        weights: by what rows count in the loss, (C, B, 1); None where all count alike.
+    """
     encoded, decoded = passes
     if measure != "loss":
         return LOSS.built_in[measure](decoded, target).mean((-2, -1))
     terms = loss_terms(architecture, encoded, decoded, target)
+    if weights is not None:
+        terms = [term * weights for term in terms]
     if architecture.loss != "negative_elbo":
         return terms[0].mean((-2, -1))
     first, *others = [term.sum((-2, -1)) for term in terms]
@@ -160,7 +171,11 @@ LOSS: Kind[_Terms] = Kind(
 
 
 def loss_matrices(
-    architecture: Architecture, encoders: Tensor, decoders: Tensor, x: Tensor
+    architecture: Architecture,
+    encoders: Tensor,
+    decoders: Tensor,
+    x: Tensor,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """The architecture's loss of every encoder of a task with every decoder of it.
 
@@ -169,10 +184,13 @@ def loss_matrices(
         encoders: genomes, (C, E, P).
         decoders: genomes, (C, D, P).
         x: the tasks' rows, (C, B, X).
+        weights: of these rows, (C, B); None where all count alike.
 
     Returns:
         (C, E, D).
     """
     c, b = x.shape[:2]
     passes = forward_passes_of_all_pairs(architecture, encoders, decoders, x)
-    return losses_of(architecture, passes, x.view(c, 1, 1, b, -1)).transpose(1, 2)
+    by_row = None if weights is None else weights.view(c, 1, 1, b, 1)
+    found = losses_of(architecture, passes, x.view(c, 1, 1, b, -1), weights=by_row)
+    return found.transpose(1, 2)

@@ -35,13 +35,21 @@ class Trainer:
     Args:
         architecture: of all models.
         data: the training rows, on the device that computes, (rows, X).
+        row_weights: by what they count in the loss, there, (rows,); None where all count alike.
     """
 
-    def __init__(self, architecture: Architecture, data: Tensor) -> None:
+    def __init__(
+        self, architecture: Architecture, data: Tensor, row_weights: Tensor | None = None
+    ) -> None:
         self._programs: dict[Form, _Program] = {}
         self._buffers = Buffers(data.device, self._programs.clear)
         self._workspace = _Workspace(
-            architecture, data, self._buffers, gradients_of(architecture), adam_on(data.device)
+            architecture,
+            data,
+            row_weights,
+            self._buffers,
+            gradients_of(architecture),
+            adam_on(data.device),
         )
         self._pool: Any = None
         self._beside: Any = None
@@ -83,6 +91,7 @@ class _Workspace:
     Attributes:
         architecture: of all models.
         data: the training rows on the device, (rows, X).
+        row_weights: by what they count in the loss, (rows,); None where all count alike.
         buffers: memory that stacks are built in.
         gradients: what computes them.
         adam: the optimiser's step.
@@ -90,6 +99,7 @@ class _Workspace:
 
     architecture: Architecture
     data: Tensor
+    row_weights: Tensor | None
     buffers: Buffers
     gradients: Gradients
     adam: Adam
@@ -184,6 +194,8 @@ class _Program:
         if self._workspace.architecture.loss != "negative_elbo":
             values = self._present.sum(-1, keepdim=True) * self._workspace.architecture.n_dim
             self._weight.div_(values.clamp_(min=1.0))
+        if self._workspace.row_weights is not None:
+            self._weight.mul_(self._workspace.row_weights[self._rows.long()])
         rates = np.stack([each.learning_rate for each in updates]).astype(np.float32)
         self._rates.zero_()
         self._rates[:, :n] = torch.from_numpy(rates).to(self._rates.device).T
