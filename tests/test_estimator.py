@@ -49,8 +49,17 @@ def rows(n: int = 40, n_features: int = 6) -> Matrix:
     return 100 * (near + 0.01 * rng.normal(size=near.shape)) - 7
 
 
+BATCHES = "batches are drawn of rows, so a row that is there twice falls into batches of its own"
+UNEQUAL = {
+    "check_sample_weight_equivalence_on_dense_data": BATCHES,
+    "check_sample_weight_equivalence_on_sparse_data": BATCHES,
+}
+"""What no training in batches can pass: a weight of 2 has the bits of a row that is there twice."""
+
+
 @parametrize_with_checks(  # type: ignore[untyped-decorator]
-    [AutoencoderRing(epochs=2, prune_unit="node", compact=True, **PRUNED)]
+    [AutoencoderRing(epochs=2, prune_unit="node", compact=True, **PRUNED)],
+    expected_failed_checks=lambda _: UNEQUAL,
 )
 def test_scikit_learns_own_checks(estimator: Any, check: Any) -> None:
     check(estimator)
@@ -58,7 +67,8 @@ def test_scikit_learns_own_checks(estimator: Any, check: Any) -> None:
 
 @pytest.mark.slow
 @parametrize_with_checks(  # type: ignore[untyped-decorator]
-    [AutoencoderRing(epochs=2), AutoencoderRing(epochs=2, **PRUNED)]
+    [AutoencoderRing(epochs=2), AutoencoderRing(epochs=2, **PRUNED)],
+    expected_failed_checks=lambda _: UNEQUAL,
 )
 def test_scikit_learns_own_checks_of_other_parameters(estimator: Any, check: Any) -> None:
     check(estimator)
@@ -379,7 +389,8 @@ def test_codes_of_another_width_are_refused() -> None:
 
 
 def test_without_scikit_learn_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "aes_lipi.estimator")
+    for name in ("aes_lipi.estimator", "aes_lipi.estimator.autoencoder_ring"):
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "sklearn.base", None)
     with pytest.raises(ImportError, match=r"^AutoencoderRing .* pip install 'aes_lipi\[sklearn\]'"):
         _ = aes_lipi.AutoencoderRing

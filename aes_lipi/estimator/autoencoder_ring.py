@@ -3,77 +3,32 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from numbers import Integral
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ValidationError
-from threadpoolctl import threadpool_limits
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    OutlierMixin,
+    TransformerMixin,
+)
+from sklearn.utils import Tags, _safe_indexing, check_array
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from aes_lipi.arrays import Float32, Float64
-from aes_lipi.autoencoders.network import Pair
-from aes_lipi.coevolution.evolution import InProcess, TrialFailed, first_states, run_steps
-from aes_lipi.coevolution.records import Record, in_order
-from aes_lipi.coevolution.result import judge
-from aes_lipi.coevolution.schedule import Schedule
-from aes_lipi.coevolution.state import Setup, TrialState
-from aes_lipi.config import DATA_FIELDS, Variant, describe
-from aes_lipi.config.defaults import in_present_words
-from aes_lipi.data.dataset import DataPurpose, Dataset, data_stream
-from aes_lipi.data.encoding import learn_encoding, table_source, texts_of
-from aes_lipi.data.fitting import learn_scaling, read_scaled
-from aes_lipi.data.source import Source, array_source
-from aes_lipi.errors import UserError, nearest, printable
-from aes_lipi.execution.endings import model_of, scored
-from aes_lipi.execution.inputs import Inputs, prepare_with
+from aes_lipi.config import Variant
+from aes_lipi.data.dataset import Dataset
+from aes_lipi.data.encoding import texts_of
+from aes_lipi.data.source import Source
+from aes_lipi.errors import UserError
+from aes_lipi.estimator.parameters import BATCH_SIZE, variant_of
+from aes_lipi.estimator.rows import dataset_of, in_parts, is_table, source_of
+from aes_lipi.estimator.training import TrainedRing, trained, trained_further
 from aes_lipi.execution.requirements import check_batch
-from aes_lipi.models import Model, load_pairs
-from aes_lipi.results.model_files import warm_start_files
+from aes_lipi.models import Model
 from aes_lipi.stepping import records_frame
-
-try:
-    from sklearn.base import (
-        BaseEstimator,
-        ClassNamePrefixFeaturesOutMixin,
-        OutlierMixin,
-        TransformerMixin,
-    )
-    from sklearn.utils import Tags, check_array, check_random_state
-    from sklearn.utils.validation import check_is_fitted, validate_data
-except ModuleNotFoundError as error:
-    if (error.name or "").partition(".")[0] != "sklearn":
-        raise
-    raise ImportError(
-        "AutoencoderRing needs scikit-learn; install it with pip install 'aes_lipi[sklearn]'"
-    ) from None
-
-SOUND: dict[str, Any] = {
-    "learning_rate_policy": "constant",
-    "optimizer_state": "cell",
-    "final_cell": "best_on_validation",
-    "measurement": "sound",
-    "lexicase_split": "validation",
-    "schedule_horizon": "sound",
-    "decrease_from": "probability",
-    "record_interval": 10,
-    "record_test_loss": False,
-    "test_fraction": 0.0,
-}
-"""Fields of `Variant` whose value for rows of one's own is not the published one."""
-
-_BATCH_SIZE = 16
-
-_MEANINGLESS = (
-    *(*DATA_FIELDS, "rng_seed"),  # come from X and random_state
-    *("ann_digest", "plugins_digest"),  # guard what is stopped and resumed
-    "is_control",  # is beside a study
-    *("record_test_loss", "retrieval_measures", "store_generations"),  # are for tables and files
-)
-"""Fields of `Variant` that an estimator has no use for."""
 
 _NOT_IN_HISTORY = ("trial", "test_loss", "test_L1", "std_test_L1")
 
@@ -94,7 +49,8 @@ class AutoencoderRing(
 
     Parameters have the names and the meaning of the fields of a study's `Variant`. Training runs in
     this process, and computes in one thread: the same rows, parameters and `random_state` give the
-    same bits on every processor that has x86-64-v3 (AVX2).
+    same bits on every processor that has x86-64-v3 (AVX2). Sparse matrices are taken, and made
+    dense as float32 where they are trained on, and a part at a time elsewhere.
 
     Args:
         population_size: autoencoders in the ring.
@@ -114,6 +70,12 @@ class AutoencoderRing(
         environment: which autoencoder is trained: by default a plain one with a linear code; plain,
             denoising or variational ones. Names that differ in default widths alone are the same
             here.
+        loss: that is trained on and chosen by, such as `mse`, `huber` or `l1`; by default the
+            environment's.
+        hidden_activation: of hidden layers: `relu`, `leaky_relu`, `tanh`, `gelu`; by default the
+            environment's.
+        output_activation: of the reconstruction: `sigmoid` or `linear`; by default the
+            environment's.
         prune_method: the pruning operator; None does not prune.
         prune_schedule: when it prunes. `gradual` takes an operator that prunes an amount, `random`
             or `magnitude`.
@@ -130,6 +92,8 @@ class AutoencoderRing(
         contamination: which rows are outliers: a share of the rows of `fit`, at most 0.5, the worst
             reconstructed; or those whose error is beyond the fence of a box plot (Tukey, 1977), 1.5
             times the distance of the quartiles above the third, with `auto`.
+        warm_start: `fit` starts from the weights of the ring that was fitted last, with its scaling
+            and encoding, for `epochs` further generations.
         compact: take out of the best model what pruning made dead: `model_` is smaller, and codes
             may be narrower.
         verbose: 1 shows a bar while `fit` runs, in a terminal or a notebook; 0 shows nothing.
@@ -167,6 +131,9 @@ class AutoencoderRing(
         impute: str = "none",
         one_hot: bool = False,
         environment: str = "LinearCodeAutoencoder",
+        loss: str | None = None,
+        hidden_activation: str | None = None,
+        output_activation: str | None = None,
         prune_method: str | None = None,
         prune_schedule: str = "gradual",
         prune_probability: float = 1.0,
@@ -176,6 +143,7 @@ class AutoencoderRing(
         validation_fraction: float = 0.1,
         patience: int | None = None,
         contamination: float | str = "auto",
+        warm_start: bool = False,
         compact: bool = False,
         verbose: int = 0,
         random_state: int | np.random.RandomState | None = None,
@@ -192,6 +160,9 @@ class AutoencoderRing(
         self.impute = impute
         self.one_hot = one_hot
         self.environment = environment
+        self.loss = loss
+        self.hidden_activation = hidden_activation
+        self.output_activation = output_activation
         self.prune_method = prune_method
         self.prune_schedule = prune_schedule
         self.prune_probability = prune_probability
@@ -201,45 +172,72 @@ class AutoencoderRing(
         self.validation_fraction = validation_fraction
         self.patience = patience
         self.contamination = contamination
+        self.warm_start = warm_start
         self.compact = compact
         self.verbose = verbose
         self.random_state = random_state
         self.settings = settings
 
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, X_val: Any = None) -> Self:
         """Train the ring.
 
         Args:
             X: rows, shape (n_samples, n_features); at least two, all finite, unless `impute` and
                 `one_hot` say otherwise.
             y: ignored.
+            sample_weight: by what each row counts in the loss that is trained on and selected by:
+                its terms are multiplied by the row's weight, as a share of the mean weight. At
+                least 0, (n_samples,); a row of 0 is left out. Scaling, validation and `offset_`
+                take all other rows alike.
+            X_val: rows to validate on, (n, n_features); all of X is trained on then.
 
         Raises:
             ValueError: the rows are unfit, or a parameter is, as a batch of more rows than are
                 trained on; one line that names it.
             DivergenceError: a weight or a loss is not finite.
         """
+        start = self._trained if self.warm_start and hasattr(self, "model_") else None
         _check_contamination(self.contamination)
         try:
-            source = self._source(X)
-            variant = self._variant(sum(len(each or "1") for each in texts_of(source)))
-            dataset = _dataset(source, variant)
-            if self.batch_size is None:
-                most = min(_BATCH_SIZE, len(dataset.train))
-                variant = variant.model_copy(update={"batch_size": most})
-            check_batch(variant.batch_size, len(dataset.train))
-            setup, pairs, records, best = _evolved(variant, dataset, self.verbose)
+            variant, dataset = self._prepared(X, sample_weight, X_val, start)
+            ring = trained(variant, dataset, verbose=self.verbose, start=start)
         except UserError as error:
             raise ValueError(str(error)) from None
-        model = _model(setup, pairs, best)
-        self.model_ = model.compacted() if self.compact else model
-        self.history_ = records_frame(records, variant).drop(columns=list(_NOT_IN_HISTORY))
-        self.offset_ = _offset(self.score_samples(X), self.contamination)
-        return self
+        return self._with(ring, X)
+
+    def partial_fit(
+        self, X: Any, y: Any = None, sample_weight: Any = None, *, X_val: Any = None
+    ) -> Self:
+        """Train the ring for one more generation: one pass of every cell over these rows.
+
+        The first call, or `fit`, begins the ring and learns scaling and encoding, which stay as
+        they are. Schedules of pruning and learning rates count `epochs` generations, and go on as
+        at their end; `patience` is not heeded.
+
+        Args:
+            X: rows as for `fit`, all of which are trained on.
+            y: ignored.
+            sample_weight: as for `fit`, as a share of the mean weight of these rows.
+            X_val: rows on which the best cell is chosen; by default those of X.
+
+        Raises:
+            ValueError: as `fit`.
+            DivergenceError: as `fit`.
+        """
+        known = self._trained if hasattr(self, "model_") else None
+        _check_contamination(self.contamination)
+        try:
+            variant, dataset = self._prepared(X, sample_weight, X_val, known, spares=False)
+            done = 0 if known is None else known.state.generations
+            more = {"epochs": max(variant.epochs, done + 1), "patience": None, "target_loss": None}
+            ring = trained_further(variant.model_copy(update=more), dataset, known)
+        except UserError as error:
+            raise ValueError(str(error)) from None
+        return self._with(ring, X)
 
     def transform(self, X: Any) -> Float32:
         """Codes of rows X (n_samples, n_features): float32, (n_samples, width of the code)."""
-        return self._fitted().encode(self._rows(X))
+        return in_parts(self._fitted().encode, self._rows(X))
 
     def inverse_transform(self, X: Any) -> npt.NDArray[np.floating]:
         """Reconstructions from codes X: float64, (n_samples, n_features), in the rows' units."""
@@ -251,7 +249,7 @@ class AutoencoderRing(
         Minus `model_.score`, the mean absolute error over the scaled columns. As
         with scikit-learn's detectors, the lower, the more abnormal; 0 is perfect.
         """
-        return -self._fitted().score(self._rows(X)).astype(np.float64)
+        return -in_parts(self._fitted().score, self._rows(X)).astype(np.float64)
 
     def decision_function(self, X: Any) -> Float64:
         """By how much the score of each row is above `offset_`: float64, (n_samples,).
@@ -272,6 +270,7 @@ class AutoencoderRing(
         """Codes are float32, whatever the rows are."""
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
+        tags.input_tags.sparse = True
         tags.input_tags.allow_nan = self.impute != "none"
         tags.input_tags.string = tags.input_tags.categorical = self.one_hot
         return tags
@@ -289,63 +288,86 @@ class AutoencoderRing(
     def _encodes(self) -> bool:
         return self.one_hot or self.impute != "none"
 
-    def _source(self, X: Any) -> Source:
-        """The rows to train on, with texts by number."""
-        if self._encodes and hasattr(X, "columns"):
-            validate_data(self, X, skip_check_array=True)
-            table = X if hasattr(X, "iloc") else X.to_pandas()
-            return table_source("X", table, one_hot=self.one_hot)
-        finite = "allow-nan" if self._encodes else True
-        rows = validate_data(
-            self, X, dtype=np.float64, ensure_min_samples=2, ensure_all_finite=finite
-        )
-        names = getattr(self, "feature_names_in_", None)
-        columns = None if names is None else tuple(map(str, names))
-        return dataclasses.replace(array_source("X", rows), column_names=columns)
+    def _prepared(
+        self,
+        X: Any,
+        sample_weight: Any,
+        X_val: Any,
+        known: TrainedRing | None,
+        *,
+        spares: bool = True,
+    ) -> tuple[Variant, Dataset]:
+        """The settings, and the rows to train on; see `fit`.
 
-    def _rows(self, X: Any) -> Any:
-        if self._encodes and hasattr(X, "columns"):
-            validate_data(self, X, reset=False, skip_check_array=True)
-            return X
-        finite = "allow-nan" if self._encodes else True
-        return validate_data(self, X, dtype=np.float64, reset=False, ensure_all_finite=finite)
-
-    def _variant(self, n_features: int) -> Variant:
-        """The parameters as those of a study's variant.
+        Args:
+            X: rows.
+            sample_weight: of them.
+            X_val: to validate on.
+            known: a ring whose scaling and encoding are taken, and whose seed.
+            spares: whether a share of X validates where no other rows do.
 
         Raises:
-            UserError: a setting has no such name, or a value is out of bounds; the line names it.
+            UserError: a parameter is out of bounds, or the rows are unfit.
         """
-        given = self.get_params(deep=False)
-        named = {name: given[name] for name in given if name in Variant.model_fields}
-        settings = in_present_words(self.settings or {})
-        _check_names(settings, named)
-        hidden, latent = _default_widths(n_features)
-        named["hidden_sizes"] = hidden if self.hidden_sizes is None else self.hidden_sizes
-        named["latent_size"] = latent if self.latent_size is None else self.latent_size
-        named["batch_size"] = _BATCH_SIZE if self.batch_size is None else self.batch_size
-        seed = _seed(self.random_state)
-        wanted = {**SOUND, **named, **settings, "rng_seed": seed, "dataset_seed": seed}
-        try:
-            return Variant.model_validate({name: _plain(wanted[name]) for name in wanted})
-        except ValidationError as error:
-            raise UserError(describe(error)) from None
+        rows = self._rows(X, reset=known is None)
+        weights = None
+        if sample_weight is not None:
+            weights = _check_sample_weight(
+                sample_weight, rows, dtype=np.float64, ensure_non_negative=True
+            )
+            counting = np.flatnonzero(weights)
+            if len(counting) < 2:
+                raise UserError("sample_weight: fewer than two rows count; give more than 0 to two")
+            rows, weights = _safe_indexing(rows, counting), weights[counting]
+        source = self._source(rows)
+        variant = variant_of(
+            self.get_params(deep=False), sum(len(each or "1") for each in texts_of(source))
+        )
+        if known is not None:
+            seeds = {name: getattr(known.variant, name) for name in ("rng_seed", "dataset_seed")}
+            variant = variant.model_copy(update=seeds)
+        dataset = dataset_of(
+            source,
+            variant,
+            weights=weights,
+            validation=None if X_val is None else self._source(self._rows(X_val)),
+            units=None if known is None else known.units,
+            spares=spares,
+        )
+        if self.batch_size is None:
+            most = min(BATCH_SIZE, len(dataset.train))
+            variant = variant.model_copy(update={"batch_size": most})
+        check_batch(variant.batch_size, len(dataset.train))
+        return variant, dataset
 
+    def _with(self, ring: TrainedRing, X: Any) -> Self:
+        """Keep what was trained, and draw the line between the rows."""
+        self._trained = ring
+        self.model_ = ring.model.compacted() if self.compact else ring.model
+        history = records_frame(ring.records, ring.variant)
+        self.history_ = history.drop(columns=list(_NOT_IN_HISTORY))
+        self.offset_ = _offset(self.score_samples(X), self.contamination)
+        return self
 
-def _check_names(settings: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
-    """Refuse settings that there are not, or not in that place.
+    def _source(self, rows: Any) -> Source:
+        names = getattr(self, "feature_names_in_", None)
+        columns = None if names is None else tuple(map(str, names))
+        return source_of(rows, columns, one_hot=self.one_hot)
 
-    Raises:
-        UserError: a name is unknown, or that of a parameter; the line says what to do.
-    """
-    for name in settings:
-        if name not in Variant.model_fields:
-            known = nearest(str(name), Variant.model_fields)
-            raise UserError(f"settings: {printable(name)}: no such field{known}")
-        if name in parameters:
-            raise UserError(f"settings: {name} is a parameter of its own; give it as one")
-        if name in _MEANINGLESS:
-            raise UserError(f"settings: {name} means nothing to an estimator; leave it out")
+    def _rows(self, X: Any, *, reset: bool = False) -> Any:
+        """Rows as they are trained on or asked for: checked, a table only where it is encoded."""
+        if self._encodes and is_table(X):
+            validate_data(self, X, reset=reset, skip_check_array=True)
+            return X
+        return validate_data(
+            self,
+            X,
+            reset=reset,
+            accept_sparse="csr",
+            dtype=np.float64,
+            ensure_min_samples=2 if reset else 1,
+            ensure_all_finite="allow-nan" if self._encodes else True,
+        )
 
 
 def _check_contamination(contamination: Any) -> None:
@@ -373,96 +395,3 @@ def _offset(scores: Float64, contamination: Any) -> float:
         return float(np.quantile(scores, contamination))
     first, third = np.quantile(scores, (0.25, 0.75))
     return float(first - 1.5 * (third - first))
-
-
-def _default_widths(n_features: int) -> tuple[tuple[int, ...], int]:
-    """Widths of hidden layers and code that suit rows of so many columns."""
-    narrower = max(1, n_features - 1)
-    return (min(max(8, n_features), 64),), min(max(2, n_features // 4), 16, narrower)
-
-
-def _seed(random_state: Any) -> int:
-    drawn = check_random_state(random_state)
-    if isinstance(random_state, Integral):
-        return int(random_state)
-    return int(drawn.randint(2**31 - 1))
-
-
-def _plain(value: Any) -> Any:
-    """A value without the types of numpy, as a search over parameters gives them."""
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _dataset(source: Source, variant: Variant) -> Dataset:
-    """Rows encoded, scaled, and split by seed; test rows are the validation rows."""
-    n_rows = source.n_rows
-    order = data_stream(variant.dataset_seed, DataPurpose.FILE_SPLIT).permutation(n_rows)
-    n_validation = min(round(variant.validation_fraction * n_rows), n_rows - 1)
-    n_train = n_rows - n_validation
-    encoding = None
-    if variant.one_hot or variant.impute != "none":
-        encoding = learn_encoding(source, order[:n_train], variant.impute)
-        source = encoding.source(source)
-    scaling = (
-        None if variant.scale == "none" else learn_scaling(source, order[:n_train], variant.scale)
-    )
-    scaled = read_scaled(source, scaling, order)
-    spared = scaled[n_train:] if n_validation else scaled
-    return Dataset(
-        "X",
-        *(scaled[:n_train], spared, spared),
-        columns=source.column_names,
-        scaling=scaling,
-        encoding=encoding,
-    )
-
-
-@contextmanager
-def _bar(epochs: int, verbose: int) -> Iterator[Callable[[int], None]]:
-    """A bar while a block runs; told how many generations are done."""
-    if not verbose:
-        yield lambda done: None
-        return
-    from rich.console import Console  # noqa: PLC0415 - slow to import
-    from rich.progress import Progress  # noqa: PLC0415
-
-    with Progress(console=Console(stderr=True)) as progress:
-        task = progress.add_task(AutoencoderRing.__name__, total=epochs)
-        yield lambda done: progress.update(task, completed=done)
-
-
-def _evolved(
-    variant: Variant, dataset: Dataset, verbose: int
-) -> tuple[Setup, Sequence[Pair], Sequence[Record], int]:
-    """All generations of a ring: its last pairs, the records and the best cell.
-
-    Raises:
-        UserError: the engine, the device or saved models to start from cannot be had.
-        DivergenceError: a weight or a loss is not finite, and the policy is to fail.
-    """
-    setup = prepare_with(variant, Inputs(dataset))  # loads what the limit is for
-    path = variant.ann_path
-    if path is not None:
-        warm_start = load_pairs(warm_start_files(path), setup.architecture)
-        setup = dataclasses.replace(setup, warm_start=warm_start)
-    schedule = Schedule(variant)
-    start = schedule.start(0, first_states(setup, 0, schedule.first_versions))
-    last = start
-    with threadpool_limits(limits=1), _bar(variant.epochs, verbose) as done:
-        for _, news in run_steps([start], [schedule], InProcess([setup])):
-            if isinstance(news, TrialFailed):
-                raise news.error
-            assert isinstance(news, TrialState)
-            last = news
-            done(last.generations)
-        records = sorted(last.records, key=in_order)
-        result, pairs = judge(last, records, setup)
-        return setup, pairs, records, result.best_cell
-
-
-def _model(setup: Setup, pairs: Sequence[Pair], best_cell: int) -> Model:
-    settings = setup.variant.model_dump(mode="json", exclude=set(DATA_FIELDS))
-    origin = {"estimator": AutoencoderRing.__name__, "cell": best_cell, "settings": settings}
-    return scored(model_of(setup, pairs, best_cell, origin), setup)
