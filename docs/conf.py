@@ -25,7 +25,7 @@ exclude_patterns: list[str] = ["sitegen"]
 default_role = "code"  # what docstrings have in `backticks`
 suppress_warnings: list[str] = []
 
-myst_enable_extensions = ["colon_fence", "attrs_block"]
+myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4
 
 autodoc_member_order = "bysource"

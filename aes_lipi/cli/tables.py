@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from aes_lipi.results.description import RunningTrial
     from aes_lipi.results.status import Driver, Status
 
-_WIDE = 120  # columns that the closing table takes with everything in it
+_WIDE = 130  # columns that the closing table takes with everything in it
 
 
 def duration(seconds: float) -> str:

@@ -10,7 +10,7 @@ from aes_lipi.errors import printable
 if TYPE_CHECKING:
     from rich.console import Console
 
-_PLAIN_WIDTH = 120
+_PLAIN_WIDTH = 130
 
 
 def console(*, errors: bool = False) -> Console:
