@@ -152,6 +152,10 @@ def test_copies_of_several_data_sets_share_the_room() -> None:
 def test_a_scaling_beyond_the_unit_interval_takes_an_output_that_can_be_there(
     scale: str, tmp_path: Path
 ) -> None:
-    [variant] = study_of(write(tmp_path / "x.parquet"), scale=scale).variants
+    path = write(tmp_path / "x.parquet")
+    [by_itself] = study_of(path, scale=scale).variants
+    layers = inputs.prepare(by_itself).architecture.decoder.layers
+    assert layers[-1].activation == "linear"
+    [variant] = study_of(path, scale=scale, output_activation="sigmoid").variants
     with pytest.raises(UserError, match=f"scale: {scale} leaves values beyond .* linear output"):
         inputs.prepare(variant)

@@ -146,29 +146,31 @@ def _row(name: str, seed: int, who: str, folder: Path) -> dict[str, object]:
 
 
 def _summary(rows: pd.DataFrame) -> pd.DataFrame:
-    """By table: medians over splits of the default and of the best contender of its size."""
-    sized = list(SIZED)
-    mse = rows.pivot_table(index=["table", "split"], columns="contender", values="mse")
-    cost = rows.pivot_table(index=["table", "split"], columns="contender", values="processor_s")
-    held_out = rows.pivot_table(
-        index=["table", "split"], columns="contender", values="validation_mse"
-    )
-    unlearnt = rows.pivot_table(index=["table", "split"], columns="contender", values="not_learnt")
-    best = mse[sized].idxmin(axis=1)
-    cost_of_best = cost.to_numpy()[np.arange(len(cost)), cost.columns.get_indexer(pd.Index(best))]
-    ratios = pd.DataFrame(
+    """By table, over its splits: what the default is beside the best contender of its size."""
+
+    def by_contender(measure: str) -> pd.DataFrame:
+        return rows.pivot_table(index=["table", "split"], columns="contender", values=measure)
+
+    mse, cost, unlearnt = (by_contender(name) for name in ("mse", "processor_s", "not_learnt"))
+    sized = mse.reindex(columns=list(SIZED)).dropna(how="all")
+    best = sized.idxmin(axis=1)
+    cost_of_best = cost.where(pd.get_dummies(best).astype(bool)).sum(axis=1)
+    found = pd.DataFrame(
         {
             "default": mse["default"],
-            "best contender": mse[sized].min(axis=1),
-            "ratio": mse["default"] / mse[sized].min(axis=1),
-            "to PCA": mse["default"] / mse["PCA"],
-            "to PCA, validation": held_out["default"] / held_out["PCA"],
+            "best contender": sized.min(axis=1),
+            "ratio": mse["default"] / sized.min(axis=1),
+            "to PCA, validation": by_contender("validation_mse").pipe(
+                lambda held_out: held_out["default"] / held_out["PCA"]
+            ),
             "not learnt": unlearnt["default"],
             "by PCA": unlearnt["PCA"],
             "compute": cost["default"] / cost_of_best,
         }
-    )
-    return ratios.groupby("table").median()
+    ).dropna()
+    tables = found.groupby("table")
+    spread = tables["ratio"].agg(["min", "max", "size"]).add_prefix("ratio ")
+    return tables.median().join(spread)
 
 
 if __name__ == "__main__":
