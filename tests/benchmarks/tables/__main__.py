@@ -95,12 +95,12 @@ def _study(path: Path, seed: int, replaced: Mapping[str, Any]) -> Study:
 
 
 def _of_study(path: Path, seed: int, folder: Path, replaced: Mapping[str, Any]) -> Outcome:
-    """Run the study, and take what `export --compact` takes."""
+    """Run the study, and take what `export --compact` takes; of a contender, its best answer."""
     study = _study(path, seed, replaced)
     started = time.process_time()
     aes_lipi.run(study, folder, progress=False)
     seconds = time.process_time() - started
-    model = export(folder, compact=True).model
+    model = export(folder, compact=not replaced).model.compacted()
 
     def reconstruct(rows: Rows) -> Rows:
         made, pair = model.architecture, model.pair
