@@ -252,8 +252,8 @@ class Variant(BaseModel):
     output_activation: OutputActivation | None = _setting(
         None,
         "Autoencoder",
-        "Of the reconstruction; by default linear where scale leaves values beyond [0, 1], else the "
-        "environment's: sigmoid.",
+        "Of the reconstruction; by default linear where scale leaves values beyond [0, 1], else "
+        "the environment's: sigmoid.",
     )
     initial_weights: Literal["random", "pca"] = _setting(
         "random",

@@ -474,8 +474,8 @@ def architecture_of(variant: Variant, n_dim: int) -> Architecture:
     made = build_architecture(environment, n_dim, sizes, width, variant.added.get("loss"))
     if scale_range(variant.scale) == "unbounded" and environment.output_activation != "linear":
         raise UserError(
-            f"scale: {variant.scale} leaves values beyond [0, 1], which this output cannot be; choose "
-            "minmax or quantile, or a linear output (output_activation linear)"
+            f"scale: {variant.scale} leaves values beyond [0, 1], which this output cannot be; "
+            "choose minmax or quantile, or a linear output (output_activation linear)"
         )
     if variant.initial_weights == "pca":
         check_linear_start(made)
