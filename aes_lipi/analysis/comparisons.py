@@ -13,7 +13,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from aes_lipi.analysis.statistics import Effect, PairTest, check_share, effect_of, holm, pair_test
+from aes_lipi.analysis.statistics import (
+    Effect,
+    PairTest,
+    check_share,
+    effect_of,
+    holm,
+    least_p,
+    pair_test,
+    trials_needed,
+)
 from aes_lipi.analysis.tables import Sample
 from aes_lipi.arrays import Float64
 from aes_lipi.errors import UserError, printable
@@ -38,16 +47,25 @@ class Comparison:
     statistic: float
     p: float
     p_holm: float
+    p_least: float
     a12: float
     a12_low: float
     a12_high: float
     magnitude: str
     verdict: str
 
+    @property
+    def is_shown(self) -> bool:
+        """Whether the two are shown to differ."""
+        return self.verdict in _VERDICTS.values()
+
 
 COLUMNS = tuple(field.name for field in fields(Comparison))
 
 _VERDICTS = {-1: "lower", 0: "different", 1: "greater"}
+
+OUT_OF_REACH = "cannot be shown"
+"""The verdict on a pair of too few trials: whatever they measure, no difference would be shown."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -59,10 +77,12 @@ class Comparisons(Summarised):
         alpha: the family's error rate.
         table: a row per pair, with the columns `COLUMNS`. `n_*` and `median_*` are of the values
             that were tested: of a paired test those of the trials that both have. `p_holm` is
-            adjusted for all pairs of the table that were tested. `a12` is the chance that a value
-            of `a` is greater than one of `b`, `a12_low` and `a12_high` its bootstrap interval.
-            `verdict` says what the values of `a` are shown to be: `lower`, `greater`, `different`
-            (in no direction), or empty if nothing is shown.
+            adjusted for all pairs of the table that were tested; `p_least` is what it would be if
+            the values of no pair overlapped, the smallest that so many trials can reach. `a12` is
+            the chance that a value of `a` is greater than one of `b`, `a12_low` and `a12_high` its
+            bootstrap interval. `verdict` says what the values of `a` are shown to be: `lower`,
+            `greater`, `different` (in no direction), empty if nothing is shown, or
+            `cannot be shown` if nothing is and `p_least` is above the error rate.
         complete: whether the family is all pairs of the samples.
     """
 
@@ -73,14 +93,13 @@ class Comparisons(Summarised):
 
     @property
     def _summary(self) -> str:
-        shown = sum(bool(each.verdict) for each in self.pairs())
+        shown = sum(each.is_shown for each in self.pairs())
         of = f"{len(self.table)} pairs of {len(self.samples)} variants at alpha {self.alpha:g}"
         return f"Comparisons: {of}, {shown} shown to differ; .table, .letters()"
 
     def _lines(self) -> list[str]:
         return [
-            f"{each.a}: {each.verdict or 'not shown to differ'} than {each.b}, p_holm "
-            f"{each.p_holm:.3g}, a12 {each.a12:.2f}"
+            f"{each.a}, {each.b}: {finding(each)}, p_holm {each.p_holm:.3g}, a12 {each.a12:.2f}"
             for each in self.pairs()
         ]
 
@@ -88,6 +107,18 @@ class Comparisons(Summarised):
         """The rows of the table."""
         records = self.table[list(COLUMNS)].to_dict("records")
         return [Comparison(**{str(name): each[name] for name in each}) for each in records]
+
+    @property
+    def can_show(self) -> bool:
+        """Whether any difference could be shown with so many trials, whatever they measure."""
+        return bool((self.table["p_least"] <= self.alpha).any())
+
+    @property
+    def trials_needed(self) -> int:
+        """The fewest trials of each variant with which every pair can be shown to differ."""
+        tested = self.table[self.table["test"] != "none"]
+        needed = [trials_needed(test, len(tested), self.alpha) for test in tested["test"].unique()]
+        return max(needed, default=0)
 
     def p_values(self) -> pd.DataFrame:
         """The adjusted p-values as a symmetric matrix, by variant id; NaN where none was tested."""
@@ -114,6 +145,13 @@ class Comparisons(Summarised):
         different = (self.p_values().loc[order, order] <= self.alpha).to_numpy(dtype=bool)
         found = dict(zip(order, _letter_display(different), strict=True))
         return {sample.variant: found.get(sample.variant, "") for sample in self.samples}
+
+
+def finding(pair: Comparison) -> str:
+    """What a comparison shows, in words."""
+    if pair.is_shown:
+        return f"a is {pair.verdict}"
+    return "no difference can be shown" if pair.verdict else "not shown to differ"
 
 
 def compare(
@@ -159,7 +197,9 @@ def compare(
     rows = [_compared(by_id[a], by_id[b], paired, effect) for a, b in family]
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     table["p_holm"] = holm(table["p"].to_numpy(dtype=np.float64))
-    table["verdict"] = table["verdict"].where(table["p_holm"] <= alpha, "")
+    table["p_least"] = holm(table["p_least"].to_numpy(dtype=np.float64))
+    unknown = np.where(table["p_least"] <= alpha, "", OUT_OF_REACH)
+    table["verdict"] = table["verdict"].where(table["p_holm"] <= alpha, unknown)
     return Comparisons(tuple(samples), alpha, table, pairs is None)
 
 
@@ -188,17 +228,18 @@ def _compared(
     return {
         **{"a": a.variant, "b": b.variant, "label_a": a.label, "label_b": b.label},
         **{"n_a": len(x), "n_b": len(y), "median_a": _median(x), "median_b": _median(y)},
-        **_tested(pair_test(x, y, paired=together)),
+        **_tested(pair_test(x, y, paired=together), len(x), len(y)),
         **{"a12": apart.a12, "a12_low": apart.low, "a12_high": apart.high},
         "magnitude": apart.magnitude,
     }
 
 
-def _tested(test: PairTest) -> dict[str, Any]:
+def _tested(test: PairTest, n_a: int, n_b: int) -> dict[str, Any]:
     return {
         "test": test.name,
         "statistic": test.statistic,
         "p": test.p,
+        "p_least": least_p(test.name, n_a, n_b) if n_a and n_b else float("nan"),
         "verdict": _VERDICTS[test.direction],
     }
 

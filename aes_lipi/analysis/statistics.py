@@ -234,6 +234,24 @@ def least_p(test: str, n_a: int, n_b: int) -> float:
     return _mann_whitney(np.arange(float(n_a)), n_a + np.arange(float(n_b))).p
 
 
+_MOST_TRIALS = 1000  # beyond which nobody goes
+
+
+def trials_needed(test: str, n_pairs: int, alpha: float) -> int:
+    """The fewest trials of each variant with which all pairs of a family can be shown to differ.
+
+    With fewer, not even samples that do not overlap have a p-value that Holm's correction leaves
+    below the error rate.
+
+    Args:
+        test: its name in the table of comparisons.
+        n_pairs: comparisons of the family.
+        alpha: the family's error rate.
+    """
+    enough = (n for n in range(1, _MOST_TRIALS) if least_p(test, n, n) * n_pairs <= alpha)
+    return next(enough, _MOST_TRIALS)
+
+
 def holm(p: Float64) -> Float64:
     """Adjust a family's p-values (Holm, Scandinavian Journal of Statistics 6, 1979).
 

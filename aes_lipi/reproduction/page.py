@@ -199,7 +199,7 @@ def _figure(found: FigureFinding, folder: Path) -> _Beside:
     )
     if any(point.published is not None for each in found.series for point in each.points):
         caption += " Bars: what was published."
-    named = Named(found.name, found.title, caption)
+    named = Named(found.name, found.title, caption, "")
     figure = show(_beside_published(found), named, folder, FORMATS)
     return _Beside(figure, _values(found), _agreements(found))
 

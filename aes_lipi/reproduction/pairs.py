@@ -9,12 +9,11 @@ from typing import Literal
 
 import numpy as np
 
-from aes_lipi.analysis.comparisons import Comparison, compare
-from aes_lipi.analysis.statistics import holm, least_p
+from aes_lipi.analysis.comparisons import OUT_OF_REACH, Comparison, compare
+from aes_lipi.analysis.statistics import trials_needed
 from aes_lipi.analysis.tables import Sample
 
 _ALPHA = 0.05
-_MOST_TRIALS = 100
 
 Relation = Literal["lower", "greater", "alike", "not told apart", "too few trials", "not run"]
 """What the first of a pair is shown to be.
@@ -40,13 +39,11 @@ class JudgedPair:
         difference: a's less b's, the median over pairs of trials (over all pairs of values if the
             test is unpaired: Hodges and Lehmann, Annals of Mathematical Statistics 34, 1963); NaN
             without values.
-        p_least: the adjusted p-value that there would be if no values of any pair overlapped.
         relation: see `Relation`.
     """
 
     found: Comparison
     difference: float
-    p_least: float
     relation: Relation
 
     def below(self) -> str:
@@ -86,12 +83,10 @@ def compared(pairs: Sequence[tuple[Sample, Sample]], smallest: float) -> tuple[J
     samples = {sample.variant: sample for pair in pairs for sample in pair}
     family = [(a.variant, b.variant) for a, b in pairs]
     found = compare(list(samples.values()), pairs=family, alpha=_ALPHA).pairs()
-    p_least = holm(np.array([least_p(each.test, each.n_a, each.n_b) for each in found]))
     judged = []
-    for (a, b), each, least in zip(pairs, found, p_least.tolist(), strict=True):
+    for (a, b), each in zip(pairs, found, strict=True):
         difference = _difference(a, b, each.test)
-        relation = _relation(each, difference, smallest, enough=not least > _ALPHA)
-        judged.append(JudgedPair(each, difference, least, relation))
+        judged.append(JudgedPair(each, difference, _relation(each, difference, smallest)))
     return tuple(judged)
 
 
@@ -103,14 +98,14 @@ def _difference(a: Sample, b: Sample, test: str) -> float:
     return float(np.median(differences)) if differences.size else math.nan
 
 
-def _relation(found: Comparison, difference: float, smallest: float, *, enough: bool) -> Relation:
+def _relation(found: Comparison, difference: float, smallest: float) -> Relation:
     if not found.n_a or not found.n_b:
         return "not run"
     if found.verdict == "lower":
         return "lower" if difference <= -smallest else "alike"
     if found.verdict == "greater":
         return "greater" if difference >= smallest else "alike"
-    return "not told apart" if enough else "too few trials"
+    return "too few trials" if found.verdict == OUT_OF_REACH else "not told apart"
 
 
 def lowest(pairs: Sequence[JudgedPair]) -> str:
@@ -147,14 +142,8 @@ def too_few(pairs: Sequence[JudgedPair], n_pairs: int) -> str:
     trials = f"{n} trial" if n == 1 else f"{n} trials"
     return (
         f"{trials} of a variant cannot show it: even without any overlap the adjusted p would be "
-        f"{first.p_least:.2g}; {_trials_needed(first.found.test, n_pairs)} would do"
+        f"{first.found.p_least:.2g}; {trials_needed(first.found.test, n_pairs, _ALPHA)} would do"
     )
-
-
-def _trials_needed(test: str, n_pairs: int) -> int:
-    """The fewest trials of each variant with which all pairs of a family can be shown to differ."""
-    enough = (n for n in range(1, _MOST_TRIALS) if least_p(test, n, n) * n_pairs <= _ALPHA)
-    return next(enough, _MOST_TRIALS)
 
 
 def _adjusted(p: float) -> str:

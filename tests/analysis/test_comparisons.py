@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from made_up import sample
 
-from aes_lipi.analysis.comparisons import COLUMNS, MAX_VARIANTS, compare
+from aes_lipi.analysis.comparisons import COLUMNS, MAX_VARIANTS, OUT_OF_REACH, compare
 from aes_lipi.analysis.tables import Sample
 from aes_lipi.errors import UserError
 
@@ -111,8 +111,31 @@ def test_one_variant_has_a_letter_and_nothing_to_compare() -> None:
 @pytest.mark.parametrize("seed", [None, 1])
 def test_one_trial_of_each_shows_nothing(seed: int | None) -> None:
     [pair] = compare([sample("a", [1.0], seed), sample("b", [2.0], seed)]).table.to_dict("records")
-    assert (pair["p"], pair["a12"], pair["verdict"]) == (1, 0, "")
+    assert (pair["p"], pair["a12"], pair["verdict"]) == (1, 0, OUT_OF_REACH)
     assert np.isnan(pair["a12_low"])
+
+
+def test_what_so_few_trials_cannot_show_is_no_finding() -> None:
+    """Five paired trials show nothing, however far they lie apart; of twelve, seven pairs do."""
+    far = [sample(name, np.arange(5.0) + 100 * k, 1) for k, name in enumerate("abcdefgh")]
+    found = compare(far, resamples=1)
+    assert set(found.table["verdict"]) == {OUT_OF_REACH}
+    assert (found.can_show, found.trials_needed) == (False, 11)
+    assert set(found.letters().values()) == {"a"}
+    enough = compare(
+        [sample(each.label, np.arange(11.0) + 100 * k, 1) for k, each in enumerate(far)]
+    )
+    assert (enough.can_show, set(enough.table["verdict"])) == (True, {"lower"})
+    assert enough.table["p_least"].tolist() == enough.table["p_holm"].tolist()
+
+
+def test_a_pair_of_too_few_among_others_is_named() -> None:
+    many = [sample(name, NORMAL(k, 0.1, 20)) for k, name in enumerate("ab")]
+    found = compare([*many, sample("c", [5.0, 6.0])], resamples=1)
+    assert found.table["verdict"].tolist() == ["lower", "lower", "lower"]
+    found = compare([*many, sample("c", [5.0])], resamples=1)
+    assert found.table["verdict"].tolist() == ["lower", OUT_OF_REACH, OUT_OF_REACH]
+    assert found.can_show
 
 
 def test_ties_everywhere_are_no_difference() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from aes_lipi.analysis.statistics import _a12 as a12
 from aes_lipi.analysis.statistics import _magnitude as magnitude
-from aes_lipi.analysis.statistics import bootstrap_interval, effect_of
+from aes_lipi.analysis.statistics import bootstrap_interval, effect_of, least_p, trials_needed
 from aes_lipi.analysis.tables import _spread as spread
 from aes_lipi.arrays import Float64
 from aes_lipi.errors import UserError
@@ -161,3 +161,16 @@ def test_the_published_names_of_effects() -> None:
         *("negligible", "negligible", "small", "medium", "large"),
         *("large", "medium", "small", "negligible", "large", ""),
     ]
+
+
+@pytest.mark.parametrize(
+    ("test", "n_pairs", "alpha", "needed"),
+    [
+        *(("wilcoxon", 1, 0.05, 6), ("wilcoxon", 5, 0.05, 8), ("wilcoxon", 28, 0.05, 11)),
+        *(("wilcoxon", 1, 0.01, 8), ("mann_whitney", 1, 0.05, 4), ("mann_whitney", 28, 0.05, 7)),
+    ],
+)
+def test_how_many_trials_a_family_needs(test: str, n_pairs: int, alpha: float, needed: int) -> None:
+    assert trials_needed(test, n_pairs, alpha) == needed
+    assert least_p(test, needed, needed) * n_pairs <= alpha
+    assert least_p(test, needed - 1, needed - 1) * n_pairs > alpha

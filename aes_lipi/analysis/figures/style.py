@@ -215,12 +215,14 @@ class Named:
     Attributes:
         name: of its files and of its place in the page.
         title: above it.
-        caption: below it: what is drawn, of which trials.
+        caption: below it, in a line or two: what is drawn.
+        note: what else is to be known, of how it is drawn and of which trials; may be empty.
     """
 
     name: str
     title: str
     caption: str
+    note: str
 
 
 def _figure_bytes(figure: Figure, kind: str) -> bytes:
@@ -297,4 +299,4 @@ def show(figure: Figure, named: Named, folder: Path, kinds: Iterable[str]) -> Sh
         )
         files.append((kind.upper(), address))
     drawing = _inline(svg, named.name, f"{named.title}. {named.caption}")
-    return Shown(named.name, named.title, named.caption, drawing, tuple(files))
+    return Shown(named.name, named.title, named.caption, named.note, drawing, tuple(files))

@@ -95,7 +95,8 @@ def _study_pictures(drawn: Drawn) -> Iterator[_Picture]:
     yield _Picture(
         "loss",
         "Loss over generations",
-        f"Mean over a trial's cells of their L1 on the training rows. {_BAND}{dotted}",
+        f"Medians over trials and their 95 % intervals.{dotted}",
+        f"The mean over a trial's cells of their L1 on the training rows. {_BAND}",
         over_generations([loss], one_panel(labels)),
     )
     for setting, name in PANEL_SETTINGS.items():
@@ -104,14 +105,16 @@ def _study_pictures(drawn: Drawn) -> Iterator[_Picture]:
             yield _Picture(
                 f"loss_by_{setting}",
                 f"Loss over generations, by {name}",
-                f"As above, a panel for each {name}. {_BAND}{dotted}",
+                f"A panel for each {name}.{dotted}",
+                f"The mean over a trial's cells of their L1 on the training rows. {_BAND}",
                 over_generations([loss], panels),
             )
     yield _final_values(drawn)
     yield _Picture(
         "network_sizes",
         "Encoder and decoder size over generations",
-        f"Parameters that are not zero, mean over a trial's cells. {_BAND}",
+        "Parameters that are not zero, mean over a trial's cells.",
+        _BAND,
         over_generations(
             [
                 drawn.curves("trial_mean", "encoder_size", "encoder size"),
@@ -123,8 +126,9 @@ def _study_pictures(drawn: Drawn) -> Iterator[_Picture]:
     yield _Picture(
         "network_sizes_published",
         "Encoder and decoder size over generations, by the published definition",
-        "Parameters less those that were zero after the last prune event of a network's line "
-        f"(n_pruned), mean over a trial's cells. {_BAND}",
+        "Parameters less those that were zero after the last prune event.",
+        "The last prune event of a network's line (n_pruned); the mean over a trial's cells. "
+        f"{_BAND}",
         over_generations(
             [
                 drawn.curves("trial_mean", "encoder_size_published", "encoder size, published"),
@@ -136,6 +140,7 @@ def _study_pictures(drawn: Drawn) -> Iterator[_Picture]:
     yield _Picture(
         "best_size",
         "The best individual's loss and size over generations",
+        "Of every trial the cell that was best in a generation: its loss, and its size.",
         "In every generation in which losses were measured, the cell of a trial whose L1 on the "
         f"training rows is lowest: that loss, and its parameters that are not zero. {_BAND}",
         over_generations(
@@ -150,14 +155,16 @@ def _study_pictures(drawn: Drawn) -> Iterator[_Picture]:
 
 def _final_values(drawn: Drawn) -> _Picture:
     """Loss and capacity in the end, with the letters of the losses."""
-    letters, data = drawn.losses.letters(), drawn.sources.data
+    data = drawn.sources.data
+    letters = drawn.losses.letters() if drawn.losses.can_show else None
+    lettered = " Who shares a letter is not shown to differ in the loss." if letters else ""
     return _Picture(
         "final_values",
         "Loss and capacity in the last generation",
-        "Every point is a trial: the mean over its cells. Boxes span the quartiles, whiskers reach "
-        "to the last point within one and a half times that. Variants that share a letter are not "
-        "shown to differ in their loss. Capacity is the share of parameters that are not zero; by "
-        "the published definition, of those that were not after the last prune event.",
+        f"Every point is a trial, the mean over its cells.{lettered}",
+        "Boxes span the quartiles, whiskers reach to the last point within one and a half times "
+        "that. Capacity is the share of parameters that are not zero; by the published definition, "
+        "of those that were not after the last prune event.",
         final_values(
             [
                 (_LOSS_AXIS, generation_samples(data, "mean_L1")),
@@ -175,8 +182,8 @@ def _answer_picture(drawn: Drawn) -> _Picture:
     return _Picture(
         "answers",
         "Test loss and size of the trials' answers",
-        f"Every point is the answer of a trial, {_choice(data.trials)}: its L1 on the test "
-        "rows, and its parameters that are not zero.",
+        "Every point is the answer of a trial: its L1 on the test rows, and its size.",
+        f"The answer is {_choice(data.trials)}; its size are its parameters that are not zero.",
         final_values(
             [
                 ("L1, test rows", trial_samples(data, "test_L1")),
@@ -205,10 +212,10 @@ def _column_pictures(tables: Sequence[tuple[str, pd.DataFrame]]) -> Iterator[_Pi
         yield _Picture(
             "columns",
             "What is explained of each column",
-            "R2 on the test rows of every column that varies, in the order of PCA's, of the model "
-            f"that an export takes ({which}) and of PCA with a code of the same width. Dotted: "
-            "below it a column counts as not learnt. What lies below the axis is drawn at its "
-            "lower end.",
+            "R2 on the test rows of every column that varies. Dotted: below it a column counts as "
+            "not learnt.",
+            f"Of the model that an export takes ({which}) and of PCA with a code of the same "
+            "width, in the order of PCA's. What lies below the axis is drawn at its lower end.",
             figure,
         )
 
@@ -226,12 +233,14 @@ def _tradeoff_pictures(found: Sequence[Tradeoff]) -> Iterator[_Picture]:
     yield _Picture(
         "tradeoff",
         "Capacity against loss",
-        "Every point is a cell of a trial in a recorded generation: its L1 on the validation rows "
-        f"over the {unit} of its parameters that are not zero{sizes}. Of points that would cover "
-        f"each other, one is drawn. The line is the Pareto front over all variants{among}: nothing "
+        "Every point is a cell in a recorded generation; the line is the Pareto front over all "
+        f"variants{among}.{dotted}",
+        "Drawn is a cell's L1 on the validation rows over the "
+        f"{unit} of its parameters that are not zero{sizes}. Of points that would cover each "
+        "other, one is drawn. On the front, nothing "
         "that was recorded is as small as one of its members and better, or as good and smaller. "
         "The front was picked on the validation rows; the L1 of its members on the test rows is "
-        f"beside it in the table {TRADEOFF_TABLE}.{dotted}",
+        f"beside it in the table {TRADEOFF_TABLE}.",
         figure,
     )
 
@@ -247,12 +256,13 @@ def _course_pictures(drawn: Drawn) -> Iterator[_Picture]:
         "Of the variants shown, the trial whose final loss is the median (all variants' trials: "
         f"{trials}).{_left_out(drawn, chosen)}"
     )
-    drawings: Sequence[tuple[str, str, str, Callable[[Courses], Figure | None]]] = (
+    drawings: Sequence[tuple[str, str, str, str, Callable[[Courses], Figure | None]]] = (
         (
             "ring",
             "The cells in space and time",
-            "Left: the loss of every cell's pair on one training batch, after training and before "
-            "it is pruned (lipi_simple_pte: after). Right: from which "
+            "Left: the loss of every cell's pair. Right: from which cell it descends.",
+            "The loss is on one training batch, after training and before the pair is pruned "
+            "(lipi_simple_pte: after). Right: from which "
             "cell each centre descends; the strip beside the panel is the key, and colours begin "
             "anew at every vertical line, where one pair's descendants hold all cells. In rings of "
             "five and more cells a line shows the descent of the pair that is best in the end.",
@@ -262,32 +272,36 @@ def _course_pictures(drawn: Drawn) -> Iterator[_Picture]:
             "prune_events",
             "Prune events",
             "When pruning struck which cell, and the probability that the schedule gave.",
+            "",
             prune_events,
         ),
         (
             "learning_rates",
             "Learning rates",
-            "The rate of every cell, and their median; rates far below it leave the axis.",
+            "The rate of every cell, and their median.",
+            "Rates far below the median leave the axis.",
             learning_rates,
         ),
         (
             "neighbourhood_losses",
             "Losses in a neighbourhood",
-            "Every encoder with every decoder of the neighbourhood of the cell that is best in the "
-            "end, on the batch on which the generation selected; the scale leaves out the first.",
+            "Every encoder with every decoder of one neighbourhood.",
+            "That of the cell that is best in the end, on the batch on which the generation "
+            "selected; the scale leaves out the first.",
             neighbourhood_losses,
         ),
     )
-    for name, title, caption, draw in drawings:
+    for name, title, caption, note, draw in drawings:
         figure = draw(rows)
         if figure is not None:
-            yield _Picture(name, title, f"{caption} {whose}", figure)
+            yield _Picture(name, title, caption, f"{note} {whose}".lstrip(), figure)
     stored = _stored_distances(drawn, {v: typical[v] for v in found}, found)
     figure = distances_between_cells(stored)
     if figure is not None:
         yield _Picture(
             "distances",
             "Distances between cells",
+            "How far the weights of two cells lie apart, by the exchanges between them.",
             "The root of the mean square difference of all weights of two cells' centres, in every "
             "generation: a line is the mean over the pairs that are so many exchanges between "
             "neighbours from each other, the band reaches from the nearest to the farthest pair. "
@@ -326,8 +340,8 @@ def _structure_pictures(drawn: Drawn) -> Iterator[_Picture]:
         yield _Picture(
             f"structure_{variant}",
             f"The best pair: {drawn.sources.data.labels[variant]}",
-            f"The answer of trial {number}, which has the lowest test loss.{seen}"
-            f"{_left_out(drawn, chosen)}",
+            f"The answer of trial {number}, which has the lowest test loss.",
+            f"{seen}{_left_out(drawn, chosen)}".lstrip(),
             network_structure(model, rows),
         )
 

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from aes_lipi.analysis.baselines import HEAD, contenders
-from aes_lipi.analysis.comparisons import Comparison, Comparisons
+from aes_lipi.analysis.comparisons import OUT_OF_REACH, Comparison, Comparisons, finding
 from aes_lipi.analysis.read import Measurements
-from aes_lipi.analysis.statistics import holm, least_p
+from aes_lipi.analysis.statistics import least_p
 
 _NAMES: Mapping[str, str] = {
     "mean_L1": "L1, training rows",
@@ -39,7 +39,9 @@ _TEST_NAMES = {
 }
 
 _TINY = 0.01  # below which two digits are shown, wherever they stand
-_SMALL, _COUNTED = 100, 10_000  # where a number has fewer decimals
+_SMALL, _LARGE = 100, 10_000  # where a number has fewer decimals
+_COUNTS = ("network_size", "encoder_size", "decoder_size")
+"""Measures that are shown as whole numbers."""
 
 
 @dataclass(frozen=True)
@@ -91,15 +93,15 @@ class _Family:
     pairs: Grid
 
 
-def number(value: float) -> str:
-    """A number as tables show it; a dash for NaN."""
+def number(value: float, *, is_count: bool = False) -> str:
+    """A number as tables show it, whole if it counts something; a dash for NaN."""
     if not math.isfinite(value):
         return "–"
+    if is_count or abs(value) >= _LARGE:
+        return f"{value:,.0f}"
     if 0 < abs(value) < _TINY:
         return f"{value:.2g}"
-    if abs(value) >= _COUNTED:
-        return f"{value:,.0f}".replace(",", "\N{THIN SPACE}")
-    return f"{value:.1f}" if abs(value) >= _SMALL else f"{value:.3f}"
+    return f"{value:,.1f}" if abs(value) >= _SMALL else f"{value:.3f}"
 
 
 def _told_apart(a: float, b: float) -> tuple[str, str]:
@@ -118,11 +120,12 @@ def _p_value(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _spread_text(row: Any) -> str:
-    """Median and quartiles of a row of a table; a dash where there is none."""
+def _spread_text(row: Any, measure: str) -> str:
+    """Median and quartiles of a row of a table, which break in one place; a dash for none."""
     if row is None or not row["n"]:
         return "–"
-    return f"{number(row['median'])} [{number(row['q1'])}, {number(row['q3'])}]"
+    median, q1, q3 = (number(row[k], is_count=measure in _COUNTS) for k in ("median", "q1", "q3"))
+    return f"{median} [{q1},\N{NO-BREAK SPACE}{q3}]"
 
 
 def _interval_text(low: float, high: float) -> str:
@@ -130,32 +133,94 @@ def _interval_text(low: float, high: float) -> str:
     return "–" if math.isnan(low) else f"{number(low)} to {number(high)}"
 
 
+def standing(families: Mapping[str, Comparisons]) -> tuple[str, ...]:
+    """What a study can show, a sentence for each family of tests, or one for several.
+
+    Args:
+        families: by what is compared, as in `test loss`.
+    """
+    said: dict[str, list[str]] = {}
+    for what, comparisons in families.items():
+        said.setdefault(_standing(comparisons), []).append(what)
+    return tuple(f"{_capital(' and '.join(what))}: {text}" for text, what in said.items() if text)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _standing(comparisons: Comparisons) -> str:
+    """What one family can show; empty where there is nothing to compare."""
+    pairs = [pair for pair in comparisons.pairs() if pair.test != "none"]
+    if not pairs:
+        return ""
+    n_pairs = "one pair" if len(pairs) == 1 else f"{len(pairs):,} pairs"
+    if not comparisons.can_show:
+        return f"no difference can be shown between these variants. {_out_of_reach(comparisons)}"
+    shown = sum(pair.is_shown for pair in pairs)
+    beyond = sum(pair.verdict == OUT_OF_REACH for pair in pairs)
+    sentence = f"of {n_pairs}, {shown or 'none'} {'is' if shown < 2 else 'are'} shown to differ."
+    if not beyond:
+        return sentence
+    few = f"Of {beyond:,} pairs no difference can be shown with so few trials."
+    return f"{sentence} {few} {comparisons.trials_needed} of each variant would do for all."
+
+
+def _out_of_reach(comparisons: Comparisons) -> str:
+    """Why nothing can be shown, and what would do."""
+    tested = [pair for pair in comparisons.pairs() if pair.test != "none"]
+    best = min(tested, key=lambda pair: pair.p_least)
+    n = min(best.n_a, best.n_b)
+    trials = "one trial" if n == 1 else f"{n} trials"
+    least, test = number(least_p(best.test, best.n_a, best.n_b)), _TEST_NAMES[best.test]
+    of = "" if len(tested) == 1 else f", which {len(tested):,} comparisons multiply"
+    return (
+        f"With {trials} of each, p is {least} at the least ({test}, values that do not overlap)"
+        f"{of}; below {comparisons.alpha:g} it would show something. "
+        f"{comparisons.trials_needed} trials of each variant would do; a study that is run again "
+        "with more trials adds those that are missing."
+    )
+
+
 def at_a_glance(
-    data: Measurements, table: pd.DataFrame, measures: Sequence[str], letters: Mapping[str, str]
+    data: Measurements,
+    table: pd.DataFrame,
+    measures: Sequence[str],
+    losses: Comparisons,
+    *,
+    lowest_first: bool = False,
 ) -> Grid:
     """A row per variant: trials, medians with quartiles, and the letters of the losses.
+
+    Letters are left out where no difference can be shown.
 
     Args:
         data: the measurements.
         table: of `describe_trials`.
         measures: which, in order; behind the first stands its interval.
-        letters: of the comparison of the first measure, by variant id.
+        losses: the comparisons of the first measure.
+        lowest_first: whether rows are in the order of the first measure, not in that of the labels.
     """
     first, *others = measures
-    head = ("variant", "trials", _NAMES[first], "95 % interval", "group")
+    letters = losses.letters() if losses.can_show else None
+    group = () if letters is None else ("group",)
+    head = ("variant", "trials", _NAMES[first], "95 % interval", *group)
     by_variant = {variant: rows.set_index("measure") for variant, rows in table.groupby("variant")}
+    order = list(data.labels)
+    if lowest_first:
+        order.sort(key=lambda each: np.nan_to_num(by_variant[each]["median"][first], nan=np.inf))
     rows = []
-    for variant, label in data.labels.items():
+    for variant in order:
         found = by_variant[variant]
         lead: Any = found.loc[first]
         rows.append(
             (
-                label,
+                data.labels[variant],
                 _trials(lead),
-                _spread_text(lead),
+                _spread_text(lead, first),
                 _interval_text(lead["low"], lead["high"]),
-                letters.get(variant, ""),
-                *(_spread_text(found.loc[name]) for name in others),
+                *(() if letters is None else (letters[variant],)),
+                *(_spread_text(found.loc[name], name) for name in others),
             )
         )
     return Grid((*head, *(_NAMES[name] for name in others)), tuple(rows))
@@ -199,15 +264,16 @@ def by_generation(table: pd.DataFrame, measures: Sequence[str], most: int) -> Gr
     for label, generations in recorded.items():
         for t in _chosen(generations, most):
             lead, *others = (found.get((label, t, name)) for name in measures)
-            rows.append((str(label), str(t), *_lead(lead), *map(_spread_text, others)))
+            texts = map(_spread_text, others, measures[1:])
+            rows.append((str(label), str(t), *_lead(lead, measures[0]), *texts))
     names = [_NAMES[name] for name in measures]
     head = ("variant", "generation", "n", names[0], "95 % interval", *names[1:])
     return Grid(head, tuple(rows))
 
 
-def _lead(row: Any) -> tuple[str, str, str]:
+def _lead(row: Any, measure: str) -> tuple[str, str, str]:
     """Number of values, median with quartiles, and interval."""
-    return str(row["n"]), _spread_text(row), _interval_text(row["low"], row["high"])
+    return str(row["n"]), _spread_text(row, measure), _interval_text(row["low"], row["high"])
 
 
 def _chosen(generations: Sequence[int], most: int) -> list[int]:
@@ -224,12 +290,12 @@ def family(title: str, comparisons: Comparisons) -> _Family:
     squares: dict[tuple[str, str], _Square] = {}
     for row in comparisons.pairs():
         squares[row.a, row.b], squares[row.b, row.a] = _squares(row)
-    letters = comparisons.letters()
+    letters = comparisons.letters() if comparisons.can_show else {}
     return _Family(
         title=title,
         summary=_summary(comparisons),
         labels=tuple(sample.label for sample in samples),
-        letters=tuple(letters[sample.variant] for sample in samples),
+        letters=tuple(letters.get(sample.variant, "–") for sample in samples),
         matrix=tuple(tuple(squares.get((a.variant, b.variant)) for b in samples) for a in samples),
         pairs=pairs_grid(comparisons.pairs()),
     )
@@ -241,9 +307,10 @@ _OPPOSITE = {"lower": "greater", "greater": "lower"}
 def _squares(pair: Comparison) -> tuple[_Square, _Square]:
     """The fields of a pair, from both of its sides."""
     found = f"{_TEST_NAMES[pair.test]}, p {_p_value(pair.p_holm)}"
-    opposite = _OPPOSITE.get(pair.verdict, pair.verdict)
+    shown = pair.verdict if pair.is_shown else ""
+    opposite = _OPPOSITE.get(shown, shown)
     return (
-        _square(pair.a12, pair.verdict, f"{pair.label_a} over {pair.label_b}", found),
+        _square(pair.a12, shown, f"{pair.label_a} over {pair.label_b}", found),
         _square(1 - pair.a12, opposite, f"{pair.label_b} over {pair.label_a}", found),
     )
 
@@ -268,7 +335,7 @@ def pairs_grid(pairs: Sequence[Comparison]) -> Grid:
             "–" if math.isnan(row.a12) else f"{row.a12:.3f}",
             _interval_text(row.a12_low, row.a12_high),
             row.magnitude,
-            f"a is {row.verdict}" if row.verdict else "not shown to differ",
+            finding(row),
         )
         for row in pairs
     ]
@@ -295,13 +362,9 @@ def _summary(comparisons: Comparisons) -> str:
     names = " and ".join(_TEST_NAMES[name] for name in tested["test"].unique())
     if not len(tested):
         return "There is nothing to compare."
-    least = [least_p(each.test, each.n_a, each.n_b) for each in comparisons.pairs()]
-    if np.nanmin(holm(np.array(least))) > comparisons.alpha:
-        return (
-            f"{names}: with so few trials nothing can be shown, not even of values that do not "
-            "overlap. Sharing a letter says nothing here."
-        )
-    shown = int((tested["verdict"] != "").sum())
+    if not comparisons.can_show:
+        return f"No difference can be shown. {_out_of_reach(comparisons)}"
+    shown = sum(pair.is_shown for pair in comparisons.pairs())
     pairs = "1 pair" if len(tested) == 1 else f"{len(tested)} pairs"
     return (
         f"{pairs}, {names}, p-values corrected by Holm for this family: "

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -19,7 +20,13 @@ from aes_lipi.analysis.pareto import Tradeoff, front_table
 from aes_lipi.analysis.read import Measurements, read_measurements
 from aes_lipi.analysis.report.gallery import TRADEOFF_TABLE, Drawn, pictures
 from aes_lipi.analysis.report.sources import Sources, StudySource, open_source, what_was_run
-from aes_lipi.analysis.report.views import at_a_glance, baselines_grid, by_generation, family
+from aes_lipi.analysis.report.views import (
+    at_a_glance,
+    baselines_grid,
+    by_generation,
+    family,
+    standing,
+)
 from aes_lipi.analysis.statistics import check_share
 from aes_lipi.analysis.tables import (
     describe_generations,
@@ -44,10 +51,16 @@ _TITLES = {
 }
 """The families of tests, and what they compare; in the last generation all."""
 
+_SHORT = {"loss": "loss", "test_loss": "test loss"}
+"""The families of which the page says at its top what they can show."""
+
 
 _MATRIX = 16
 """Up to how many variants a page shows all pairs; the tables beside it always do."""
 
+
+_FEW = 12
+"""Rows that a page's tables show of many variants, those of the lowest losses first."""
 
 _GENERATIONS = 12  # of a variant, in the page's tables
 _ALL = ("mean_L1", "mean_test_L1", "mean_capacity", "mean_capacity_published", "wall_time_s")
@@ -248,7 +261,9 @@ def _write_tables(
 def _page(content: _Content, folder: Path) -> str:
     data, folders = content.sources.data, content.sources.folders
     found = content.statistics
-    letters = {name: each.letters() for name, each in found.families.items()}
+    said = {_SHORT[name]: each for name, each in found.families.items() if name in _SHORT}
+    is_many = len(data.labels) > 2 * _FEW
+    glance = partial(at_a_glance, data, found.by_trial, lowest_first=is_many)
     names = [source.described.name for source in folders if source.described]
     return render(
         "report.html.j2",
@@ -258,10 +273,13 @@ def _page(content: _Content, folder: Path) -> str:
         version=__version__,
         written=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         most=_MATRIX,
+        few=_FEW if is_many else len(data.labels) + 2,
         chosen_on_test=is_chosen_on_test(data.trials),
         skipped=data.skipped,
-        all_cells=at_a_glance(data, found.by_trial, _ALL, letters["loss"]),
-        best_cells=at_a_glance(data, found.by_trial, _BEST, letters["test_loss"]),
+        standing=standing(said),
+        can_show=any(each.can_show for each in said.values()),
+        all_cells=glance(_ALL, found.families["loss"]),
+        best_cells=glance(_BEST, found.families["test_loss"]),
         beside_baselines=baselines_grid(data),
         baseline_remarks=baseline_remarks(data.trials, data.labels),
         families=[family(_TITLES[name], each) for name, each in found.families.items()],

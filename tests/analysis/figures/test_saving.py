@@ -58,17 +58,17 @@ def test_in_a_page_a_figure_takes_the_pages_colours(figure: Figure) -> None:
 
 
 def test_files_lie_in_a_folder_beside_the_page(figure: Figure, tmp_path: Path) -> None:
-    shown = show(figure, Named("loss", "Loss", "Of all."), tmp_path, ["svg", "png"])
+    shown = show(figure, Named("loss", "Loss", "Of all.", "Medians."), tmp_path, ["svg", "png"])
     assert shown.files == (("SVG", "figures/loss.svg"), ("PNG", "figures/loss.png"))
     for _, address in shown.files:
         assert (tmp_path / address).stat().st_size > 1000
-    assert (shown.title, shown.caption) == ("Loss", "Of all.")
+    assert (shown.title, shown.caption, shown.note) == ("Loss", "Of all.", "Medians.")
 
 
 def test_a_folder_that_cannot_be_written_is_said_in_a_line(figure: Figure, tmp_path: Path) -> None:
     (tmp_path / "figures").write_text("in the way")
     with pytest.raises(UserError, match="cannot be written"):
-        show(figure, Named("loss", "Loss", ""), tmp_path, ["png"])
+        show(figure, Named("loss", "Loss", "", ""), tmp_path, ["png"])
 
 
 def test_drawing_leaves_matplotlib_as_it_was() -> None:
