@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from aes_lipi.cli.terminal import cell, console, say
-from aes_lipi.config import WHOLE, Study, StudyPart
+from aes_lipi.config import WHOLE, Study, StudyPart, Variant
+from aes_lipi.config.schema import NOT_GIVEN
 from aes_lipi.errors import printable
 from aes_lipi.execution.estimate import estimated_seconds
 from aes_lipi.results.storage import place_of
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
     from aes_lipi.reproduction.plan import ReproductionPlan
     from aes_lipi.results.description import RunningTrial
     from aes_lipi.results.status import Driver, Status
-
-_WIDE = 130  # columns that the closing table takes with everything in it
 
 
 def duration(seconds: float) -> str:
@@ -60,19 +60,74 @@ def print_presets(studies: Sequence[Study]) -> None:
 
 
 def print_trials(studies: Sequence[Study], part: StudyPart = WHOLE) -> None:
-    """One line per resolved trial of a part of every study."""
-    shown = []
+    """One line per variant of a part of every study, what is swept, and how long it takes."""
+    total, seconds = 0, 0.0
     for study in studies:
         variants, trials = part.variants(study), part.trials(study)
+        swept = "; ".join(_swept(variants))
+        n = f"{len(variants)} {'variant' if len(variants) == 1 else 'variants'}"
+        say(f"{study.name}: {n} of {len(trials)} trials" + (f"; swept: {swept}" if swept else ""))
+        numbers = f"trial={trials[0]:04d}" + (f"-{trials[-1]:04d}" if len(trials) > 1 else "")
         for variant in variants:
-            for trial in trials:
-                say(
-                    f"{study.name}  variant={variant.id}  trial={trial:04d}  {study.label(variant)}"
-                )
-        shown.append(study.model_copy(update={"variants": variants, "trials": len(trials)}))
-    total = sum(study.n_trials for study in shown)
-    seconds = sum(estimated_seconds(study) for study in shown)
+            alone = study.model_copy(update={"variants": (variant,), "trials": len(trials)})
+            cost = estimated_seconds(alone)
+            label = f"{study.label(variant)}, about {duration(cost)} on one core"
+            say(f"{study.name}  variant={variant.id}  {numbers}  {label}")
+            total, seconds = total + len(trials), seconds + cost
     say(f"{total} trials, about {duration(seconds)} on one core; nothing was run")
+
+
+_LISTED = 6  # values of a field that is swept
+
+
+def _swept(variants: Sequence[Variant]) -> Iterator[str]:
+    """The fields in which variants differ, with their values."""
+    for field in Variant.model_fields:
+        values = list(dict.fromkeys(str(getattr(each, field)) for each in variants))
+        if len(values) > 1 and field not in ("name", *NOT_GIVEN):
+            more = f" and {len(values) - _LISTED} more" if len(values) > _LISTED else ""
+            yield f"{field} {', '.join(values[:_LISTED])}{more}"
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column of numbers: its heading, and a cell for each row."""
+
+    heading: str
+    cells: Sequence[str]
+
+    @property
+    def width(self) -> int:
+        return max(map(len, (self.heading, *self.cells)))
+
+
+def _fitting(
+    width: int, labels: Sequence[str], layouts: Sequence[Sequence[_Column]]
+) -> Sequence[_Column]:
+    """The first layout in which no word of a label is cut, and no number; or else the last."""
+    for columns in layouts:
+        if _longest_word(labels) + sum(each.width + _PADDING for each in columns) <= width:
+            return columns
+    return layouts[-1]
+
+
+_PADDING = 3  # of a column, with the line beside it
+_FRAME = 4  # of the first column
+
+
+def _longest_word(labels: Sequence[str]) -> int:
+    return max((len(word) for label in labels for word in label.split()), default=0) + _FRAME
+
+
+def _table_of(title: str, heading: str, labels: Sequence[str], columns: Sequence[_Column]) -> Table:
+    """Rows with a label each, which is broken between words where it must be."""
+    table = Table(title=cell(title), title_justify="left")
+    table.add_column(heading, min_width=_longest_word([heading, *labels]) - _FRAME, overflow="fold")
+    for column in columns:
+        table.add_column(column.heading, justify="right", no_wrap=True)
+    for label, *cells in zip(labels, *(each.cells for each in columns), strict=True):
+        table.add_row(cell(label), *map(cell, cells))
+    return table
 
 
 def print_summary(study: Study, location: str | Path, summary: Summary) -> None:
@@ -81,24 +136,20 @@ def print_summary(study: Study, location: str | Path, summary: Summary) -> None:
     from aes_lipi.results.reading import load_results  # noqa: PLC0415
 
     results = load_results(location, ["trials"])
-    rows = summarise(results)
-    output = console()
-    wide = output.width >= _WIDE
-    title = "median [quartiles]" if wide else "median"
-    table = Table(title=cell(f"{study.name}: {title} over trials"), title_justify="left")
-    table.add_column("variant", min_width=12, overflow="fold")
     marked = is_chosen_on_test(results.trials)
-    tested = ("test L1*", "valid.") if marked else ("test L1",)
-    headings = ("id", "trials", "mean L1", *tested, "capacity", "wall time")
-    for heading in headings if wide else headings[1:]:
-        table.add_column(heading, justify="right", no_wrap=True)
-    for variant in study.variants:
-        if variant.id in rows.index:
-            cells = _cells(rows.loc[[variant.id]].iloc[0], wide, marked)
-            table.add_row(cell(study.label(variant)), *([variant.id] if wide else []), *cells)
-    output.print(table)
+    rows = summarise(results)
+    shown = [variant for variant in study.variants if variant.id in rows.index]
+    labels, output = [study.label(variant) for variant in shown], console()
+    ids = _Column("id", [variant.id for variant in shown])
+    found = [rows.loc[[each]].iloc[0] for each in ids.cells]
+    quartiles, medians = (_columns(found, wide, marked) for wide in (True, False))
+    columns = _fitting(output.width, ["variant", *labels], _layouts(ids, quartiles, medians))
+    what = "median [quartiles]" if quartiles[1] in columns else "median"
+    output.print(_table_of(f"{study.name}: {what} over trials", "variant", labels, columns))
     if marked:
-        say("* of the cell chosen on these test rows; valid.: of the one chosen on validation rows")
+        by_validation = any(each.heading == "valid." for each in columns)
+        valid = "; valid.: of the one chosen on validation rows" if by_validation else ""
+        say(f"* of the cell chosen on these test rows{valid}")
     _print_baselines(study, results.trials)
     if summary.failed:
         say(f"{summary.failed} trials failed: see {place_of(location)}/failures (--retry_failed)")
@@ -116,13 +167,9 @@ def _print_baselines(study: Study, trials: pd.DataFrame) -> None:
     if not found:
         return
     title = "on test rows, scaled: medians over trials; processor seconds of all"
-    table = Table(title=title, title_justify="left")
-    table.add_column("model", min_width=12, overflow="fold")
-    for heading in HEAD:
-        table.add_column(heading, justify="right", no_wrap=True)
-    for each in found:
-        table.add_row(cell(each.name), *each.cells)
-    console().print(table)
+    cells = list(zip(*(each.cells for each in found), strict=True))
+    columns = [_Column(*each) for each in zip(HEAD, cells, strict=True)]
+    console().print(_table_of(title, "model", [each.name for each in found], columns))
     for line in baseline_remarks(trials, labels):
         say(line)
 
@@ -133,7 +180,8 @@ def print_status(status: Status) -> None:
     for trial in status.running:
         at_work.setdefault(trial.variant, []).append(trial)
     table = Table(title=cell(f"{status.study}: {status.directory}"), title_justify="left")
-    table.add_column("variant", min_width=12, overflow="fold")
+    labels = ["variant", *(each.label for each in status.variants)]
+    table.add_column("variant", min_width=_longest_word(labels) - _FRAME, overflow="fold")
     for heading in ("done", "running", "failed", "pending", "generation", "mean L1"):
         table.add_column(heading, justify="right", no_wrap=True)
     for variant in status.variants:
@@ -177,16 +225,30 @@ def _loss(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
 
 
-def _cells(row: pd.Series[float], wide: bool, marked: bool) -> list[str]:
-    count = f"{row['trials']}" + (f" ({row['failed']} failed)" if row["failed"] else "")
-    return [
-        count,
-        _quartiles(row, "mean_L1", wide),
-        _quartiles(row, "test_L1", wide),
-        *([_quartiles(row, "test_L1_by_validation", wide=False)] if marked else []),
-        _quartiles(row, "capacity", wide),
-        duration(row["wall_time_s_median"]) if row["trials"] else "",
+def _layouts(
+    ids: _Column, quartiles: Sequence[_Column], medians: Sequence[_Column]
+) -> list[Sequence[_Column]]:
+    """What there is to choose from, the widest first, and the numbers that go first last."""
+    fewer = [medians]
+    for left_out in ("wall time", "valid.", "capacity"):
+        fewer.append([each for each in fewer[-1] if each.heading != left_out])
+    return [[ids, *quartiles], quartiles, [ids, *medians], *fewer]
+
+
+def _columns(rows: Sequence[pd.Series[float]], wide: bool, marked: bool) -> list[_Column]:
+    """The numbers of the closing table; with their quartiles, or without."""
+    told = {
+        "mean L1": [_quartiles(row, "mean_L1", wide) for row in rows],
+        "test L1*" if marked else "test L1": [_quartiles(row, "test_L1", wide) for row in rows],
+        "valid.": [_quartiles(row, "test_L1_by_validation", wide=False) for row in rows],
+        "capacity": [_quartiles(row, "capacity", wide) for row in rows],
+        "wall time": [duration(row["wall_time_s_median"]) if row["trials"] else "" for row in rows],
+    }
+    counts = [
+        f"{row['trials']}" + (f" ({row['failed']} failed)" if row["failed"] else "") for row in rows
     ]
+    columns = [_Column("trials", counts), *(_Column(*each) for each in told.items())]
+    return [each for each in columns if marked or each.heading != "valid."]
 
 
 def _quartiles(row: pd.Series[float], measure: str, wide: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ _PLAIN_WIDTH = 130
 
 
 def console(*, errors: bool = False) -> Console:
-    """Standard output, as wide as the terminal or wide enough for every table, or standard error.
+    """Standard output, as wide as the terminal, as COLUMNS says or for every table; or errors.
 
     It shows every text as it is: names of a user's are no markup.
     """
@@ -22,7 +23,8 @@ def console(*, errors: bool = False) -> Console:
 
     output = Console(stderr=errors, markup=False, emoji=False)
     if not errors and not output.is_terminal:
-        output.width = _PLAIN_WIDTH
+        asked = os.environ.get("COLUMNS", "")
+        output.width = int(asked) if asked.isdecimal() and int(asked) else _PLAIN_WIDTH
     return output
 
 

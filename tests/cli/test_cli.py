@@ -95,7 +95,14 @@ def test_a_dry_run_lists_the_trials_and_writes_nothing(
     arguments = ["--rq", "lexi_prob", "--epochs", "3", "--trials", "2", "--population_size", "3"]
     done = typed(*arguments, "--dry_run", "--output_dir", str(folder))
     assert done.returncode == 0
-    assert len([line for line in done.stdout.splitlines() if "variant=" in line]) == 24
+    head, *lines, last = done.stdout.splitlines()
+    assert head == (
+        "lexi_prob: 12 variants of 2 trials; swept: prune_method random, lexicase; prune_schedule "
+        "fixed, increase, population, decrease, exponential, final_n"
+    )
+    assert len(lines) == 12
+    assert all("  trial=0000-0001  " in line and " on one core" in line for line in lines)
+    assert last.startswith("24 trials, about ")
     assert not folder.exists()
 
 
