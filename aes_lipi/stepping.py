@@ -29,6 +29,7 @@ from aes_lipi.config import Variant
 from aes_lipi.engine.processor import processor_name
 from aes_lipi.errors import UserError
 from aes_lipi.execution.endings import model_of
+from aes_lipi.execution.graphs import with_graph
 from aes_lipi.execution.inputs import inputs_of, prepare
 from aes_lipi.models import Model
 from aes_lipi.results.checkpoint import Checkpoint, decode_checkpoint, encode_checkpoint
@@ -149,6 +150,7 @@ def evolve(
             variant or no checkpoint; give one of this.
         DivergenceError: a weight or a loss is not finite, and the policy is to fail.
     """
+    variant = with_graph(variant)
     setup = dataclasses.replace(prepare(variant), warm_start=inputs_of(variant).warm_start)
     schedule = Schedule(variant)
     state = _state_at(setup, schedule, trial, start)

@@ -49,7 +49,7 @@ def made_up_history(
         diverged=np.zeros(cells.shape, dtype=bool),
         parent_cell=cells,
         parent_generation=before if reads is None else np.asarray(reads, dtype=np.int64),
-        selection_losses={} if losses is None else losses,
+        selection_losses={t: tuple(found) for t, found in (losses or {}).items()},
         members=members,
     )
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pydantic import ValidationError
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import reverse_cuthill_mckee
 
 from aes_lipi.arrays import Float64, Int64
 from aes_lipi.coevolution.topology import Neighbourhoods, neighbourhoods
@@ -52,11 +53,13 @@ class History:
             from.
         parent_generation: int64, the same shape: the generation that this centre was of; see
             `BEGINNING`.
-        selection_losses: by generation, where quality was measured: the loss of every encoder of
-            each neighbourhood with each of its decoders, float64, shape (cells, members, members),
-            a cell itself being its first member.
+        selection_losses: by generation, where quality was measured, and by cell: the loss of every
+            encoder of its neighbourhood with each of its decoders, float64, shape (members,
+            members), the cell itself being its first member; (0, 0) of a large one.
         members: by cell the cells of its neighbourhood, its own first; empty where the study does
             not say.
+        order: cells in an order in which neighbours are near each other; empty where that is the
+            order of their numbers, as on a ring.
     """
 
     trial: TrialId
@@ -65,8 +68,9 @@ class History:
     diverged: npt.NDArray[np.bool_]
     parent_cell: Int64
     parent_generation: Int64
-    selection_losses: Mapping[int, Float64]
+    selection_losses: Mapping[int, tuple[Float64, ...]]
     members: Neighbourhoods = ()
+    order: tuple[int, ...] = ()
 
     @property
     def n_generations(self) -> int:
@@ -90,6 +94,24 @@ class History:
             if not np.isnan(last).all():
                 return int(np.nanargmin(last))
         return 0
+
+    def in_order(self) -> History:
+        """The same trial with its cells numbered by their places in `order`."""
+        if not self.order:
+            return self
+        order = list(self.order)
+        place = np.argsort(order)
+        matrices = {t: tuple(found[i] for i in order) for t, found in self.selection_losses.items()}
+        return replace(
+            self,
+            measures={name: values[:, order] for name, values in self.measures.items()},
+            prune_event=self.prune_event[:, order],
+            diverged=self.diverged[:, order],
+            parent_cell=place[self.parent_cell[:, order]],
+            parent_generation=self.parent_generation[:, order],
+            selection_losses=matrices,
+            members=tuple(tuple(place[list(self.members[i])].tolist()) for i in order),
+        )
 
     def ancestors(self, start: int = BEGINNING + 1, stop: int | None = None) -> Int64:
         """Of every centre the cell that it descends from, at the end of the generation before one.
@@ -177,19 +199,42 @@ def histories_of(
     found = read_each(storage, markers, "generations", schema, _history)
     described = read_variants(storage.read(STUDY_FILE) or b"") or {}
     return {
-        trial: replace(history, members=_members(described.get(trial.variant, {}), history.n_cells))
+        trial: _placed(history, described.get(trial.variant, {}))
         for trial, history in found.items()
     }
+
+
+def _placed(history: History, settings: Mapping[str, Any]) -> History:
+    """A trial with the neighbourhoods of its variant, as far as its settings tell."""
+    members = _members(settings, history.n_cells)
+    order = _neighbours_near(members) if members and settings.get("graph") else ()
+    return replace(history, members=members, order=order)
+
+
+def _neighbours_near(members: Neighbourhoods) -> tuple[int, ...]:
+    """Cells in an order in which neighbours are near each other; empty for that of their numbers.
+
+    It is that of Cuthill and McKee (1969), reversed, where neighbours are nearer in it.
+    """
+    n = len(members)
+    rows = np.repeat(np.arange(n), [len(each) for each in members])
+    columns = np.concatenate([np.array(each) for each in members])
+    joined = csr_array((np.ones(len(rows)), (rows, columns)), shape=(n, n))
+    order = reverse_cuthill_mckee((joined + joined.T).tocsr(), symmetric_mode=True)
+    place = np.argsort(order)
+    is_nearer = np.abs(place[rows] - place[columns]).sum() < np.abs(rows - columns).sum()
+    return tuple(order.tolist()) if is_nearer else ()
 
 
 def _members(settings: Mapping[str, Any], n_cells: int) -> Neighbourhoods:
     """The neighbourhoods of a variant; none where its settings are not those of this version."""
     try:
         variant = Variant.model_validate(settings_of(settings))
-    except ValidationError:
+        size = variant.population_size
+        cells = size**2 if variant.cell_evaluation == "all_vs_all" else size
+        return neighbourhoods(variant) if cells == n_cells else ()
+    except ValueError:
         return ()
-    found = neighbourhoods(variant)
-    return found if len(found) == n_cells else ()
 
 
 def _history(trial: TrialId, table: pa.Table) -> History | None:
@@ -209,8 +254,8 @@ def _arranged(trial: TrialId, table: pa.Table) -> History:
     if not ((generation == expected[0]).all() and (cell == expected[1]).all()):
         raise ValueError("a generation of a cell is missing")
     winner, parent_cell = (table[name].to_numpy().reshape(shape) for name in _WHOLE)
-    reads = np.stack(table["read_generations"].to_pylist()).reshape(*generation.shape, -1)
-    parent_generation = np.take_along_axis(reads, winner[:, :, np.newaxis], 2)[:, :, 0]
+    reads = zip(table["read_generations"].to_pylist(), winner.ravel(), strict=True)
+    parent_generation = np.array([read[place] for read, place in reads]).reshape(shape)
     _check_descent(parent_cell, parent_generation)
     prune_event, diverged = (_flags(table, name).reshape(shape) for name in _FLAGS)
     return History(
@@ -268,12 +313,16 @@ def _flags(table: pa.Table, name: str) -> npt.NDArray[np.bool_]:
     return np.array(table[name].to_pylist(), dtype=bool)
 
 
-def _matrices(lists: list[Any], n_cells: int) -> dict[int, Float64]:
-    """By generation, where all cells have one."""
+def _matrices(lists: list[Any], n_cells: int) -> dict[int, tuple[Float64, ...]]:
+    """By generation, where cells have any."""
     found = {}
     for t in range(len(lists) // n_cells):
         rows = lists[t * n_cells : (t + 1) * n_cells]
-        if all(rows):
-            size = round(len(rows[0]) ** 0.5)
-            found[t] = np.array(rows, dtype=np.float64).reshape(n_cells, size, size)
+        if any(rows):
+            found[t] = tuple(_matrix(row or ()) for row in rows)
     return found
+
+
+def _matrix(losses: Sequence[float]) -> Float64:
+    size = round(len(losses) ** 0.5)
+    return np.array(losses, dtype=np.float64).reshape(size, size)

@@ -21,6 +21,7 @@ from aes_lipi.config import (
     Study,
     StudyFile,
     StudyPart,
+    Variant,
     expanded,
     list_presets,
     load_configuration,
@@ -351,9 +352,14 @@ def _studies(
     return [resolve_study(name, load_preset(name), overrides)], said
 
 
+def _names_content(variant: Variant) -> bool:
+    files = variant.data, variant.ann_path, variant.edges
+    return any(files) or bool(variant.plugged or variant.added)
+
+
 def _known_by_content(study: Study) -> Study:
     """Data files, saved models and plug-ins count by their content."""
-    if not any(variant.data or variant.ann_path or variant.plugged for variant in study.variants):
+    if not any(map(_names_content, study.variants)):
         return study
     from aes_lipi.execution.inputs import with_digests  # noqa: PLC0415 - numpy is slow to import
 

@@ -47,8 +47,7 @@ class Schedule:
 
     Attributes:
         variant: settings.
-        replay: of an asynchronous trial that is repeated, what every cell read: int32, shape
-            (epochs, cells, members).
+        replay: of an asynchronous trial that is repeated, what every cell read.
     """
 
     variant: Variant
@@ -221,10 +220,14 @@ class Schedule:
             while Version("pair", i, decided[i]) in in_flight:
                 decided[i] += 1
 
+        def reads_of(i: int, t: int) -> list[int]:
+            found: list[int] = replay[t, i, : len(self.members[i])].tolist()
+            return found
+
         def can_go(i: int) -> bool:
             t = decided[i]
             return t < min(last, following[i] + ahead) and all(
-                g < decided[j] for j, g in zip(self.members[i], replay[t, i], strict=True)
+                g < decided[j] for j, g in zip(self.members[i], reads_of(i, t), strict=True)
             )
 
         for i in range(len(decided)):
@@ -232,7 +235,7 @@ class Schedule:
         found: list[_Outline] = []
         while going := [i for i in range(len(decided)) if can_go(i)]:
             for i in going:
-                found.append(self._of_cell(i, decided[i], replay[decided[i], i].tolist()))
+                found.append(self._of_cell(i, decided[i], reads_of(i, decided[i])))
                 decided[i] += 1
                 advance(i)
         if not found and not in_flight:
@@ -303,7 +306,7 @@ class Schedule:
         last: dict[tuple[int, int], dict[int, int]] = {}
         for t, of_generation in enumerate(np.asarray(self.replay).tolist()):
             for i, reads in enumerate(of_generation):
-                for j, g in zip(self.members[i], reads, strict=True):
+                for j, g in zip(self.members[i], reads, strict=False):
                     last.setdefault((j, g), {})[i] = t
         return {version: list(readers.items()) for version, readers in last.items()}
 
@@ -315,8 +318,8 @@ def make_plan(variant: Variant, address: Address, learning_rate: float, n_member
         variant: settings.
         address: of the cell's generation.
         learning_rate: that it trains at.
-        n_members: size of the neighbourhood, n of the schedules: 2r + 1 on a ring, 4r + 1 on a
-            grid, 1 without space.
+        n_members: size of the cell's neighbourhood, n of the schedules: 2r + 1 on a ring, 4r + 1 on
+            a grid, 1 without space.
     """
     t = address.generation
     probability = prune_probability(variant, t, n_members)

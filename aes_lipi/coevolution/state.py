@@ -32,7 +32,9 @@ K = TypeVar("K")
 
 Part = Literal["pair", "encoder", "decoder"]
 Reads = npt.NDArray[np.int32]
-"""Of an asynchronous trial, which generations its cells read: shape (epochs, cells, members)."""
+"""Of an asynchronous trial, which generations its cells read: int32, (epochs, cells, members).
+
+Of smaller neighbourhoods than the largest, the last ones are `BEFORE_FIRST` and mean nothing."""
 
 BEFORE_FIRST = -1
 """The age of what there is before the first step."""

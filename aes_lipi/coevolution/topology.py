@@ -1,8 +1,9 @@
 """Who a cell's neighbours are.
 
-A topology gives every cell its neighbourhood as cell indices, its own first. Small populations wrap
-around, so that a cell may appear more than once in a neighbourhood. Without space (`all_vs_all`)
-there are as many cells as pairs of an encoder and a decoder, and each is alone.
+A topology gives every cell its neighbourhood as cell indices, its own first. A cell reads its
+neighbours; edges of a user's graph may go one way. Small rings and grids wrap around, so that a
+cell may appear more than once in a neighbourhood. Without space (`all_vs_all`) there are as many
+cells as pairs of an encoder and a decoder, and each is alone.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import math
 from collections.abc import Callable
 
 from aes_lipi.config import Variant
+from aes_lipi.config.graph import neighbours_in
 
 Neighbourhoods = tuple[tuple[int, ...], ...]
 
@@ -66,11 +68,52 @@ def _squarest(population_size: int) -> int:
     )
 
 
-TOPOLOGIES: dict[str, Callable[[Variant], Neighbourhoods]] = {"ring": _ring_of, "grid": _grid_of}
+def _complete_of(variant: Variant) -> Neighbourhoods:
+    """Every cell and all others, in the order of their numbers."""
+    cells = range(variant.population_size)
+    return tuple((i, *(j for j in cells if j != i)) for i in cells)
+
+
+def _star_of(variant: Variant) -> Neighbourhoods:
+    """Cell 0 and all others, and every other cell and cell 0."""
+    others = range(1, variant.population_size)
+    return ((0, *others), *((i, 0) for i in others))
+
+
+def _graph_of(variant: Variant) -> Neighbourhoods:
+    """Every cell and those that it reads in the variant's graph.
+
+    Raises:
+        ValueError: the graph was not filled in yet; see `aes_lipi.execution.inputs.with_digests`.
+    """
+    if variant.graph is None:
+        raise ValueError(f"topology {variant.topology}: its graph is not known yet")
+    rows = neighbours_in(variant.graph, variant.population_size)
+    return tuple((i, *row) for i, row in enumerate(rows))
+
+
+TOPOLOGIES: dict[str, Callable[[Variant], Neighbourhoods]] = {
+    "ring": _ring_of,
+    "grid": _grid_of,
+    "complete": _complete_of,
+    "star": _star_of,
+    "graph": _graph_of,
+}
 
 
 def neighbourhoods(variant: Variant) -> Neighbourhoods:
     """Every cell's neighbourhood in a variant, own cell first."""
     if variant.cell_evaluation == "all_vs_all":
         return tuple((pair,) for pair in range(variant.population_size**2))
-    return TOPOLOGIES[variant.topology](variant)
+    return TOPOLOGIES.get(variant.topology, _graph_of)(variant)
+
+
+def largest_neighbourhood(variant: Variant) -> int:
+    """The members of a variant's largest neighbourhood, told without making all of them."""
+    if variant.cell_evaluation == "all_vs_all":
+        return 1
+    if variant.topology in ("ring", "grid"):
+        return 1 + (2 if variant.topology == "ring" else 4) * variant.radius
+    if variant.topology in ("complete", "star"):
+        return variant.population_size
+    return max(map(len, neighbourhoods(variant)))

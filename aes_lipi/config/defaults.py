@@ -20,6 +20,7 @@ GROUPS: Mapping[str, str] = {
     "prune_schedule": "aes_lipi.prune_schedules",
     "environment": "aes_lipi.environments",
     "loss": "aes_lipi.losses",
+    "topology": "aes_lipi.topologies",
     "dataset_name": "aes_lipi.datasets",
     "metrics": "aes_lipi.metrics",
 }
@@ -116,7 +117,7 @@ _ALONE: Mapping[str, Any] = {
     "population_size": 1,
     "radius": 0,
     "topology": "ring",
-    "grid_rows": None,
+    **{"grid_rows": None, "edges": None, "graph": None},
 }
 """Of the baseline, whatever is given."""
 
@@ -160,6 +161,7 @@ def resolve_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
         if settings.get(field) is None:
             settings[field] = policy
     _resolve_sizes(settings)
+    _resolve_topology(settings)
     _resolve_metrics(settings)
     if settings.get("data") is not None:
         _resolve_file(settings)
@@ -238,6 +240,12 @@ def _resolve_sizes(settings: dict[str, Any]) -> None:
         settings["hidden_sizes"] = [part.strip() for part in sizes.split(",") if part.strip()]
     elif isinstance(sizes, int):
         settings["hidden_sizes"] = [sizes]
+
+
+def _resolve_topology(settings: dict[str, Any]) -> None:
+    """What edges or a graph make of a topology that is left out."""
+    if settings.get("edges") is not None or settings.get("graph") is not None:
+        settings.setdefault("topology", "graph")
 
 
 def _resolve_metrics(settings: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
@@ -25,9 +26,10 @@ _BY_VALUE = frozenset(
 """Choices whose value says which field it is of. They come first, wherever they differ."""
 
 _DIGESTS = tuple(name for name in Variant.model_fields if name.endswith("_digest"))
+_LAST = (*_DIGESTS, "graph")
 _FIELDS = sorted(
     (name for name in Variant.model_fields if name not in ("name", "is_control")),
-    key=lambda name: (name not in _BY_VALUE) + 2 * (name in _DIGESTS),
+    key=lambda name: (name not in _BY_VALUE) + 2 * (name in _LAST),
 )
 """In the order in which they tell variants apart."""
 
@@ -87,7 +89,9 @@ def value_label(field: str, value: Any, among: Iterable[str] = ()) -> str:
         return "no pruning"
     if field in _BY_VALUE:
         return printable(_short_name(text, (*among, *BUILT_IN.get(field, ()))), _LONGEST)
-    shown = text[:_DIGEST_SHOWN] if field in _DIGESTS else printable(text, _LONGEST)
+    if field == "graph" and value is not None:
+        text = hashlib.sha256(text.encode()).hexdigest()
+    shown = text[:_DIGEST_SHOWN] if field in _LAST else printable(text, _LONGEST)
     return f"{field}={shown}"
 
 

@@ -24,7 +24,7 @@ from aes_lipi.errors import UserError, nearest, printable
 _MAX_VARIANTS = 10_000
 _MAX_COMBINATIONS = 10 * _MAX_VARIANTS  # several may come to the same variant
 _LISTED_FIELDS = frozenset({"hidden_sizes", "metrics", *NAMES_FIELDS})
-_PATH_FIELDS = frozenset({"data", "ann_path"})
+_PATH_FIELDS = frozenset({"data", "ann_path", "edges"})
 _WHOLE_FIELDS = _LISTED_FIELDS | _PATH_FIELDS | {"separator", "label", "name"}
 _PLACEHOLDER = re.compile(r"\$(?:\w+|\{[^}]*\})|^~[^/]*")
 
@@ -310,11 +310,17 @@ def _product(settings: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
 def _swept_values(field: str, value: Any) -> list[Any]:
     if not isinstance(value, list):
         return [value]
-    if field in _LISTED_FIELDS and not any(isinstance(item, list) for item in value):
+    if field in _LISTED_FIELDS and _is_flat(value):
+        return [value]
+    if field == "graph" and all(isinstance(item, list) and _is_flat(item) for item in value):
         return [value]
     if not value:
         raise UserError(f"{field}: the list of values is empty; give at least one")
     return value
+
+
+def _is_flat(values: Iterable[Any]) -> bool:
+    return not any(isinstance(value, list) for value in values)
 
 
 def _variant(settings: Mapping[str, Any]) -> Variant:

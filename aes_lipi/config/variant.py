@@ -30,6 +30,7 @@ from aes_lipi.config.defaults import (
     resolve_defaults,
     separator_name,
 )
+from aes_lipi.config.graph import graph_text, neighbours_in
 
 ID_FORMAT = 3
 """Part of every variant's id. Whoever changes a field's default, or what a value means, raises it:
@@ -61,6 +62,8 @@ PruneSchedule = Literal[
     "gradual",
 ]
 
+TopologyName = Literal["ring", "grid", "complete", "star", "graph"]
+
 _Added = str
 """Name of something that a user adds to the built-in choices: see `aes_lipi.config.defaults`."""
 
@@ -69,6 +72,7 @@ BUILT_IN: Mapping[str, tuple[str, ...]] = {
     "loss": get_args(LossName),
     "prune_method": get_args(PruneMethod),
     "prune_schedule": get_args(PruneSchedule),
+    "topology": get_args(TopologyName),
 }
 """The choices to which users can add."""
 
@@ -280,11 +284,27 @@ class Variant(BaseModel):
     population_size: Annotated[int, Field(ge=1, lt=2**20)] = _setting(
         10, "Coevolution", "Cells; always 1 for ann_canonical."
     )
-    topology: Literal["ring", "grid"] = _setting(
-        "ring", "Coevolution", "How the cells are connected."
+    topology: TopologyName | _Added = _setting(
+        "ring",
+        "Coevolution",
+        "How the cells are connected: a ring, a grid that is closed like a ring both ways, all "
+        "with all (complete), all with cell 0 (star), or by a graph: see edges and graph.",
+    )
+    edges: str | None = _setting(
+        None,
+        "Coevolution",
+        "A text file of the edges of a graph, two cells a line: neighbours of each other.",
+    )
+    graph: Annotated[str, BeforeValidator(graph_text)] | None = _setting(
+        None,
+        "Coevolution",
+        "The neighbours of every cell, as in 1 2;0;0 for a star of three; filled in from edges or "
+        "from your own function.",
     )
     radius: Annotated[int, Field(ge=0, lt=2**31)] = _setting(
-        1, "Coevolution", "Neighbours on each side along each axis; always 0 for ann_canonical."
+        1,
+        "Coevolution",
+        "Neighbours on each side along each axis of a ring or grid; always 0 for ann_canonical.",
     )
     grid_rows: _Count | None = _setting(
         None, "Coevolution", "Rows of the grid; by default as square as the population allows."
@@ -534,6 +554,7 @@ class Variant(BaseModel):
                 {name: type(self).model_fields[name].default for name in OPERATOR_FIELDS}
             )
         self._check_gradual()
+        self._check_topology()
         if self.radius > max(2, self.population_size):
             raise ValueError(
                 f"radius: {self.radius} goes beyond a ring of {self.population_size}; "
@@ -557,6 +578,28 @@ class Variant(BaseModel):
                 "their sum must be below 1"
             )
         return self
+
+    def _check_topology(self) -> None:
+        """What fits the topology, and whether a graph can be one."""
+        default, topology = type(self).model_fields["radius"].default, self.topology
+        is_lattice = topology in ("ring", "grid")
+        if not is_lattice and self.radius != default:
+            raise ValueError(
+                f"radius: {self.radius} is of a ring or a grid, and means nothing for the topology "
+                f"{topology}; leave it out"
+            )
+        if not is_lattice and self.cell_evaluation == "all_vs_all":
+            raise ValueError(f"topology: {topology} means nothing for all_vs_all; leave it out")
+        is_own = topology == "graph" or topology not in BUILT_IN["topology"]
+        for name in ("edges", "graph"):
+            if getattr(self, name) is not None and not is_own:
+                raise ValueError(f"{name}: beside the topology {topology}; leave one of them out")
+        if self.edges is not None and topology != "graph":
+            raise ValueError(f"edges: beside the topology {topology}; leave one of them out")
+        if self.graph is not None:
+            neighbours_in(self.graph, self.population_size)
+        elif topology == "graph" and self.edges is None:
+            raise ValueError("topology: a graph takes --edges FILE, or --graph with all neighbours")
 
     def _check_gradual(self) -> None:
         if self.gradual_start > self.gradual_end:
@@ -587,6 +630,8 @@ class Variant(BaseModel):
             told = {name: told[name] for name in told if name not in ("data", "dataset_name")}
         if self.ann_digest is not None:
             told.pop("ann_path", None)
+        if self.graph is not None:
+            told = {name: told[name] for name in told if name not in ("topology", "edges")}
         if told.get("store_generations") == "recorded":  # as it was spelt when ids of it were made
             told["store_recorded"] = bool(told.pop("store_generations"))
         text = json.dumps([ID_FORMAT, told], sort_keys=True, separators=(",", ":"))
@@ -597,7 +642,7 @@ class Variant(BaseModel):
 
         Of a user's files they have the names alone: content is told by its digest.
         """
-        named = {name: getattr(self, name) for name in ("data", "ann_path")}
+        named = {name: getattr(self, name) for name in ("data", "ann_path", "edges")}
         names = {name: path and (Path(path).name or path) for name, path in named.items()}
         return {**self.model_dump(mode="json"), **names}
 
@@ -616,8 +661,12 @@ class Variant(BaseModel):
 
     @property
     def plugged(self) -> list[tuple[str, str]]:
-        """All that is a user's, as the fields that name it and the names."""
-        return sorted(self.added.items()) + [("metrics", name) for name in self.metrics or ()]
+        """All that is a user's, as the fields that name it and the names.
+
+        Of a topology the graph counts, and not where that came from.
+        """
+        added = [each for each in sorted(self.added.items()) if each[0] != "topology"]
+        return added + [("metrics", name) for name in self.metrics or ()]
 
     @property
     def is_canonical(self) -> bool:

@@ -18,6 +18,7 @@ _PLAIN = {
     **{name: Variant.model_fields[name].default for name in OPERATOR_FIELDS},
     **{"prune_method": "None", "cell_evaluation": "lipi_simple", "final_cell": "first"},
     **{"population_size": 1, "radius": 0, "topology": "ring", "grid_rows": None},
+    **{"edges": None, "graph": None},
     **{"update_order": "sequential", "is_control": True, "ann_path": None, "ann_digest": None},
     "name": None,
 }

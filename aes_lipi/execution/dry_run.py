@@ -11,7 +11,7 @@ import numpy as np
 
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.network import ActivationStatistics, NetworkLayout, initial_genome
-from aes_lipi.coevolution.topology import neighbourhoods
+from aes_lipi.coevolution.topology import largest_neighbourhood
 from aes_lipi.config import Variant
 from aes_lipi.engine.auto import check_engine, engine_name
 from aes_lipi.execution.inputs import architecture_on_hand, rows_on_hand
@@ -67,7 +67,7 @@ def _try_plugins(variant: Variant, architecture: Architecture) -> None:
     last = variant.epochs - 1
     if "prune_schedule" in variant.added:
         for t in sorted({0, last // 2, last}):
-            prune_probability(variant, t, len(neighbourhoods(variant)[0]))
+            prune_probability(variant, t, largest_neighbourhood(variant))
     if "prune_method" in variant.added:
         settings = Settings.of(variant, prune_amount(variant, last))
         for layout in (architecture.encoder, architecture.decoder):

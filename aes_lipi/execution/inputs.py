@@ -37,6 +37,7 @@ from aes_lipi.data.plugged import data_digest, dataset_of
 from aes_lipi.engine.auto import choose_engine
 from aes_lipi.engine.protocol import Engine
 from aes_lipi.errors import UserError
+from aes_lipi.execution.graphs import with_graph
 from aes_lipi.execution.stacks import engine_key, trials_that_fit
 from aes_lipi.extension import check_same_plugins, load, plugins_digest
 from aes_lipi.models import load_pairs, models_digest
@@ -56,7 +57,7 @@ def with_digests(study: Study) -> Study:
     models: dict[str, str] = {}
     variants = []
     for given in study.variants:
-        variant = _settled(given)
+        variant = with_graph(_settled(given))
         key, path = data_key(variant), variant.ann_path
         if key not in data:
             data[key] = variant.data_digest or data_digest(variant)
@@ -73,7 +74,7 @@ def with_digests(study: Study) -> Study:
     return study.with_variants(variants)
 
 
-_CONTENT_FIELDS = ("data", "ann_path", "header", "separator")
+_CONTENT_FIELDS = ("data", "ann_path", "edges", "topology", "header", "separator")
 """What may differ where the content is the same."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from aes_lipi.autoencoders.environments import Architecture
+from aes_lipi.coevolution.topology import largest_neighbourhood
 from aes_lipi.config import Variant
 from aes_lipi.errors import UserError
 
@@ -23,7 +24,7 @@ def needed_memory(variant: Variant, architecture: Architecture, n_rows: int) -> 
         n_rows: of the training split.
     """
     cells, size = variant.population_size, architecture.n_parameters
-    members = 1 if variant.cell_evaluation == "all_vs_all" else 2 * variant.radius + 1
+    members = largest_neighbourhood(variant)
     widths = architecture.n_dim + architecture.encoder.n_nodes + architecture.decoder.n_nodes
     copies = _COPIES if variant.store_generations == "all" else 1
     return {

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from itertools import pairwise
 
 from aes_lipi.autoencoders.environments import Architecture
-from aes_lipi.coevolution.topology import neighbourhoods
+from aes_lipi.coevolution.topology import largest_neighbourhood
 from aes_lipi.config import DATA_FIELDS, Variant
 from aes_lipi.errors import UserError
 from aes_lipi.execution.messages import Job
@@ -54,7 +54,7 @@ def trials_that_fit(variant: Variant, architecture: Architecture, n_rows: int, f
     """
     from aes_lipi.engine.torch import tasks_that_fit  # noqa: PLC0415 - torch is slow to import
 
-    cells, members = variant.population_size, len(neighbourhoods(variant)[0])
+    cells, members = variant.population_size, largest_neighbourhood(variant)
     if variant.cell_evaluation != "epoch-node":
         members = 1
     return max(1, tasks_that_fit(architecture, variant.batch_size, n_rows, members, free) // cells)

@@ -200,7 +200,7 @@ def decode_checkpoint(content: bytes, variant: Variant, architecture: Architectu
     schedule = Schedule(variant)
     of = take(tensors, "rates.of", np.int64, (None, 2)).tolist()
     rates = take(tensors, "rates", np.float64, (len(of),)).tolist()
-    n_members = len(schedule.members[0])
+    n_members = [len(each) for each in schedule.members]
     state = TrialState(
         trial=identity.trial,
         held=states_from_tensors(tensors, architecture, variant.batch_size),

@@ -217,13 +217,13 @@ def records_to_tensors(records: Sequence[Record]) -> dict[str, Array]:
 
 
 def records_from_tensors(
-    tensors: Tensors, n_members: int, n_bytes: int, n_metrics: int = 0
+    tensors: Tensors, n_members: Sequence[int], n_bytes: int, n_metrics: int = 0
 ) -> list[Record]:
     """Records from an array.
 
     Args:
         tensors: the array among others.
-        n_members: size of a neighbourhood.
+        n_members: sizes of the cells' neighbourhoods.
         n_bytes: of a centre's weights.
         n_metrics: of a recorded generation.
 
@@ -231,11 +231,15 @@ def records_from_tensors(
         ValueError: the array is not one of records; the message says which column is wrong.
     """
     batch = _batch(tensors)
+    cells = batch["cell"].to_numpy()
+    if len(cells) and not 0 <= cells.min() <= cells.max() < len(n_members):
+        raise ValueError("records: of cells that there are not")
+    members = np.array(n_members, np.int64)[cells]
     lengths = {
-        "read_generations": n_members,
-        "selection_losses": n_members**2,
-        "centre": n_bytes,
-        "metrics": n_metrics,
+        "read_generations": members,
+        "selection_losses": members**2,
+        "centre": np.full(len(cells), n_bytes),
+        "metrics": np.full(len(cells), n_metrics),
     }
     columns = [_values(name, batch[name], lengths.get(name)) for name in _FIELDS]
     return [Record(*row) for row in zip(*columns, strict=True)]
@@ -310,23 +314,24 @@ def _is_compressed(metadata: bytes) -> bool:
     return offset(header + number("<I", header), _COMPRESSION) != 0
 
 
-def _values(name: str, column: pa.Array, length: int | None) -> list[typing.Any]:
+def _values(name: str, column: pa.Array, lengths: Array | None) -> list[typing.Any]:
     """A column's values.
 
     Args:
         name: of the column.
         column: its values; lists or bytes if they have a length.
-        length: of each of them that is known.
+        lengths: of each of them that is known, shape (rows,).
 
     Raises:
         ValueError: one has another length, or a list lacks numbers.
     """
     values: list[typing.Any] = column.to_pylist()
-    if length is None:
+    if lengths is None:
         return values
     is_list = pa.types.is_list(column.type)
-    if any(each is not None and len(each) != length for each in values) or (
+    pairs = zip(values, lengths.tolist(), strict=True)
+    if any(each is not None and len(each) != length for each, length in pairs) or (
         is_list and column.flatten().null_count
     ):
-        raise ValueError(f"records: {name} has not {length} values")
+        raise ValueError(f"records: {name} has another number of values than its cell")
     return [each and tuple(each) for each in values] if is_list else values

@@ -362,9 +362,6 @@ def load_reads(storage: Storage, trial: TrialId, epochs: int) -> Reads:
         trial: which trial.
         epochs: its generations.
 
-    Returns:
-        int32, shape (epochs, cells, members).
-
     Raises:
         UserError: the trial is not there, or its table is not what was committed.
     """
@@ -388,8 +385,11 @@ def _reads(found: pa.Table, epochs: int) -> Reads:
     schema = generations_schema()
     wanted = pa.schema([schema.field(name) for name in _COLUMNS])
     table = found.select(_COLUMNS).cast(wanted).to_pandas().sort_values(["generation", "cell"])
+    rows = table["read_generations"].to_list()
+    reads: Reads = np.full((len(rows), max(map(len, rows))), BEFORE_FIRST, np.int32)
     with np.errstate(invalid="ignore"):  # missing values become generations that there are not
-        reads: Reads = np.stack(table["read_generations"].to_list()).astype(np.int32)
+        for place, row in enumerate(rows):
+            reads[place, : len(row)] = row.astype(np.int32)
     if reads.min() < BEFORE_FIRST or reads.max() >= epochs:
         raise ValueError("there is no such generation")
     return reads.reshape(epochs, -1, reads.shape[1])

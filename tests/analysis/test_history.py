@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from histories import made_up_history
 from made_up import made_up_study
 
-from aes_lipi.analysis.history import BEGINNING, History, read_history
-from aes_lipi.config import Study
+from aes_lipi.analysis.history import BEGINNING, History, _neighbours_near, read_history
+from aes_lipi.coevolution.topology import neighbourhoods, ring
+from aes_lipi.config import Study, Variant
 from aes_lipi.errors import UserError
 from aes_lipi.results.schema import settings_row
 from aes_lipi.results.store import ResultStore
@@ -122,3 +125,22 @@ def test_neighbourhoods_are_told_only_where_they_are_known(tmp_path: Path) -> No
     assert committed(tmp_path / "b", course(STAYS)).members
     (tmp_path / "b" / "study.json").write_text("{}")
     assert read_history(tmp_path / "b", STUDY.variants[0].id, NUMBER).members == ()
+
+
+def test_cells_of_a_graph_are_put_beside_their_neighbours() -> None:
+    """A path whose cells are numbered anyhow: its own course, and the course along the path."""
+    path = [3, 0, 4, 1, 2]
+    graph = [[path[k + d] for d in (-1, 1) if 0 <= k + d < 5] for k in map(path.index, range(5))]
+    variant = Variant(population_size=5, graph=graph)
+    order = _neighbours_near(neighbourhoods(variant))
+    assert order in (tuple(path), tuple(reversed(path)))
+    assert _neighbours_near(ring(9, 1)) == ()
+    walk = np.random.default_rng(0).integers(-1, 2, (6, 5)) + np.arange(5)
+    along = made_up_history(np.clip(walk, 0, 4), mean_L1=np.arange(5.0))
+    given = np.array(path)[along.parent_cell][:, np.argsort(path)]
+    numbered = made_up_history(given, members=neighbourhoods(variant), mean_L1=np.argsort(path))
+    found = replace(numbered, order=tuple(path)).in_order()
+    assert found.members == ((0, 1), (1, 0, 2), (2, 1, 3), (3, 2, 4), (4, 3))
+    np.testing.assert_array_equal(found.parent_cell, along.parent_cell)
+    np.testing.assert_array_equal(found.measures["mean_L1"], along.measures["mean_L1"])
+    assert along.in_order() is along

@@ -7,6 +7,7 @@ import math
 import struct
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,6 +28,7 @@ def values_of(field: dataclasses.Field[Any]) -> st.SearchStrategy[Any]:
     given_lengths = {
         "read_generations": st.tuples(*[st.integers(min_value=-1, max_value=2**31 - 1)] * 3),
         "selection_losses": st.none() | st.tuples(*[FLOATS] * 9),
+        "cell": st.integers(0, 1),
         "centre": st.none() | st.binary(min_size=8, max_size=8),
         "metrics": st.none() | st.tuples(*[FLOATS] * 2),
     }
@@ -49,10 +51,23 @@ def bits(value: Any) -> Any:
 
 @given(st.lists(RECORDS, max_size=4))
 def test_every_value_comes_back_with_its_bits(records: list[Record]) -> None:
-    back = records_from_tensors(records_to_tensors(records), n_members=3, n_bytes=8, n_metrics=2)
+    back = records_from_tensors(records_to_tensors(records), [3, 3], n_bytes=8, n_metrics=2)
     assert [bits(dataclasses.astuple(each)) for each in back] == [
         bits(dataclasses.astuple(each)) for each in records
     ]
+
+
+def test_records_are_as_long_as_the_neighbourhoods_of_their_cells() -> None:
+    fields: dict[str, Any] = dict.fromkeys((each.name for each in dataclasses.fields(Record)), 0)
+    fields |= {"centre": None, "metrics": None, "prune_event": False, "diverged": False}
+    hub = {"cell": 0, "read_generations": (0, 0, 0), "selection_losses": (0.5,) * 9}
+    leaf = {"cell": 1, "read_generations": (0, 0), "selection_losses": (0.5,) * 4}
+    tensors = records_to_tensors([Record(**fields | hub), Record(**fields | leaf)])
+    assert [each.cell for each in records_from_tensors(tensors, [3, 2], n_bytes=8)] == [0, 1]
+    with pytest.raises(ValueError, match="read_generations has another number of values"):
+        records_from_tensors(tensors, [3, 3], n_bytes=8)
+    with pytest.raises(ValueError, match="of cells that there are not"):
+        records_from_tensors(tensors, [3], n_bytes=8)
 
 
 def test_the_newest_loss_is_of_a_generation_that_all_cells_have_measured() -> None:

@@ -8,8 +8,15 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from aes_lipi.coevolution.topology import TOPOLOGIES, grid, neighbourhoods, ring
+from aes_lipi.coevolution.topology import (
+    TOPOLOGIES,
+    grid,
+    largest_neighbourhood,
+    neighbourhoods,
+    ring,
+)
 from aes_lipi.config import Variant
 
 
@@ -106,7 +113,7 @@ def test_grid_is_as_square_as_the_population_allows_unless_rows_are_given(
     assert neighbourhoods(of) == expected
 
 
-@pytest.mark.parametrize("topology", TOPOLOGIES)
+@pytest.mark.parametrize("topology", ["ring", "grid"])
 @given(size=st.integers(1, 30), radius=st.integers(0, 4))
 def test_every_neighbourhood_begins_with_the_cell_and_is_fair(
     topology: str, size: int, radius: int
@@ -127,3 +134,35 @@ def test_every_neighbourhood_begins_with_the_cell_and_is_fair(
 def test_canonical_baseline_has_no_neighbours() -> None:
     of = variant(cell_evaluation="ann_canonical", population_size=5, topology="grid", radius=2)
     assert neighbourhoods(of) == ((0,),)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"topology": "complete"}, ((0, 1, 2, 3), (1, 0, 2, 3), (2, 0, 1, 3), (3, 0, 1, 2))),
+        ({"topology": "star"}, ((0, 1, 2, 3), (1, 0), (2, 0), (3, 0))),
+        ({"graph": "3 1;2 0;1;0"}, ((0, 3, 1), (1, 2, 0), (2, 1), (3, 0))),
+        ({"graph": [[0, 1], [1, 2], [2, 3], [3, 0]]}, ((0, 1), (1, 2), (2, 3), (3, 0))),
+        ({"graph": [[1], [0], [0], []]}, None),
+        ({"graph": [[1, 2, 3], [], [], []]}, ((0, 1, 2, 3), (1,), (2,), (3,))),  # one way
+    ],
+)
+def test_four_cells_of_other_topologies(given: dict[str, Any], expected: Any) -> None:
+    if expected is None:
+        with pytest.raises(ValidationError, match="graph: without a neighbour is cell 3"):
+            variant(population_size=4, **given)
+    else:
+        assert neighbourhoods(variant(population_size=4, **given)) == expected
+
+
+@given(st.sampled_from(sorted(TOPOLOGIES)), st.integers(1, 9), st.integers(0, 4))
+def test_the_largest_neighbourhood_is_known_without_making_all(
+    topology: str, size: int, radius: int
+) -> None:
+    shape: dict[str, Any] = {"population_size": size, "topology": topology}
+    if topology in ("ring", "grid"):
+        shape["radius"] = min(radius, max(1, size // 2))
+    if topology == "graph":
+        shape["graph"] = [[(i + 1) % size][: size - 1] for i in range(size)]
+    of = variant(**shape)
+    assert largest_neighbourhood(of) == max(map(len, neighbourhoods(of)))

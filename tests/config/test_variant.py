@@ -46,6 +46,8 @@ OTHER_VALUES: dict[str, Any] = {
     "target_loss": 0.25,
     "metrics": "mine:one",
     "name": "wide",
+    "edges": "edges.csv",
+    "graph": ";".join(f"{(i + 1) % 10}" for i in range(10)),
 }
 REGISTRIES: dict[str, set[str]] = {
     "environment": set(ENVIRONMENTS),

@@ -59,6 +59,11 @@ CASES: dict[str, dict[str, Any]] = {
         "prune_probability": 0.2,
     },
     "grid": {"population_size": 9, "topology": "grid"},
+    "star": {"population_size": 5, "topology": "star", "prune_method": "random"},
+    "one way": {
+        **{"population_size": 5, "graph": "1 3;2;0;4 1 2;3", "update_order": "synchronous"},
+        **{"cell_evaluation": "epoch-node", "optimizer_state": "cell"},
+    },
     "patience": {
         **PATIENCE,
         **{"learning_rate_policy": "plateau", "plateau_patience": 1, "optimizer_state": "cell"},
@@ -151,6 +156,17 @@ def states_of(
     return found
 
 
+@st.composite
+def graphs(draw: st.DrawFn) -> str:
+    """Of two to five cells, each of which reads or is read; edges may go one way."""
+    n = draw(st.integers(2, 5))
+    others = [[j for j in range(n) if j != i] for i in range(n)]
+    rows = [draw(st.lists(st.sampled_from(each), unique=True, max_size=3)) for each in others]
+    read = {j for row in rows for j in row}
+    whole = [row or ([] if i in read else others[i][:1]) for i, row in enumerate(rows)]
+    return ";".join(" ".join(map(str, row)) for row in whole)
+
+
 UNHURRIED = settings(deadline=None, suppress_health_check=list(HealthCheck))
 
 
@@ -166,6 +182,45 @@ def test_any_executor_comes_to_the_same_state(
 ) -> None:
     states = states_of(setup(name), Unruly(setup(name), random.Random(seed), losing, ahead))
     assert content(states[-1], setup(name)) == undisturbed(name)
+
+
+@settings(UNHURRIED, max_examples=12)
+@given(
+    graphs(),
+    st.sampled_from(["sequential", "synchronous", "epoch-node", "free"]),
+    st.sampled_from(["dense", "torch"]),
+    st.integers(0, 2**32),
+)
+def test_any_graph_has_the_same_bits_by_any_executor(
+    graph: str, name: str, engine: str, seed: int
+) -> None:
+    """Also beside another trial, written down on the way, or, where cells ran freely, replayed."""
+    known = CASES.get(name, FREE)
+    shape = {"graph": graph, "population_size": graph.count(";") + 1}
+    of = prepare(tiny_variant(**{"epochs": EPOCHS, "engine": engine, **known, **shape}))
+    unruly, schedule = Unruly(of, random.Random(seed)), Schedule(of.variant)
+    [*_, last] = states = states_of(of, unruly)
+    assert all(schedule.members[r.cell][r.winner] == r.winner_cell for r in last.records)
+    if name == "free":
+        replay = padded_reads(last)
+        assert content(states_of(of, InProcess([of]), replay)[-1], of) == content(last, of)
+        return
+    beside = [begun(of, 2), begun(of, 3)]
+    ended = dict(run_steps(beside, [schedule] * 2, InProcess([of] * 2)))
+    assert isinstance(ended[0], TrialState)
+    assert content(ended[0], of) == content(last, of)
+    middle = content(states[len(states) // 2], of)
+    read = decode_checkpoint(middle, of.variant, of.architecture).state
+    assert content(course_of(of, read)[-1] if read.generations < EPOCHS else read, of) == content(
+        last, of
+    )
+
+
+def padded_reads(state: State) -> Reads:
+    rows = [record.read_generations for record in records_of(state)]
+    longest = max(map(len, rows))
+    table = [[*row, *[-1] * (longest - len(row))] for row in rows]
+    return np.array(table, np.int32).reshape(EPOCHS, -1, longest)
 
 
 @pytest.mark.parametrize("name", sorted(STOPPING))

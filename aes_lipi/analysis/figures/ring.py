@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -77,7 +79,7 @@ def space_time(rows: Courses, measure: str = _MEASURE) -> Figure | None:
     Returns:
         a row of panels per variant; None if there is none.
     """
-    rings = [(label, history) for label, history in rows if history.n_cells > 1]
+    rings = [(label, history.in_order()) for label, history in rows if history.n_cells > 1]
     return _drawn(rings, measure) if rings else None
 
 
@@ -97,11 +99,19 @@ def _drawn(rows: Courses, measure: str) -> Figure:
         for axes in (losses, lineage):
             axes.set_xlim(-0.5, last)
             axes.tick_params(labelbottom=axes in grid[-1])
+        if history.order:
+            losses.yaxis.set_major_formatter(FuncFormatter(partial(_cell_at, history.order)))
     grid[0, 1].set_title("coloured by the cell it descends from")
     _finish(figure, grid, image, _NAMES.get(measure, measure))
     if any(history.n_cells >= _FOLLOWED for _, history in rows):
         _legend(figure, grid[-1, 1])
     return laid_out(figure)
+
+
+def _cell_at(order: Sequence[int], place: float, _: int | None = None) -> str:
+    """The number of the cell that is drawn at a place."""
+    k = round(place)
+    return str(order[k]) if 0 <= k < len(order) else ""
 
 
 def _losses(axes: Axes, values: Float64, scale: Normalize) -> AxesImage:
@@ -247,6 +257,8 @@ def _until_takeover(history: History, start: int, shortest: int) -> Int64:
 def _line_on_ring(history: History, cell: int) -> tuple[Int64, Int64, tuple[int, ...]]:
     """The line of descent of a cell's last centre, oldest first, and where it goes round the end.
 
+    Cells in another order than that of their numbers are on no ring, which could be gone round.
+
     Returns:
         generations and cells, int64, shape (steps,) each; and the steps before which the line goes
         from the last cell to the first, or back.
@@ -255,4 +267,6 @@ def _line_on_ring(history: History, cell: int) -> tuple[Int64, Int64, tuple[int,
     line = line[line[:, 0] > BEGINNING]
     generations, cells = line[:, 0], line[:, 1]
     jumps = np.abs(np.diff(cells)) * 2 > history.n_cells
+    if history.order:
+        jumps[:] = False
     return generations, cells, tuple(int(k) + 1 for k in np.flatnonzero(jumps))

@@ -120,7 +120,7 @@ def test_what_has_no_neighbours_or_no_losses_is_left_out() -> None:
 
 def test_losses_that_are_no_numbers_do_not_spoil_the_scale() -> None:
     history = measured(times=(0, 1))
-    history.selection_losses[1][BEST, 0] = [np.nan, np.inf, 1.5]
+    history.selection_losses[1][BEST][0] = [np.nan, np.inf, 1.5]
     figure = drawn(("diverged", history))
     assert figure.axes[0].images[0].get_clim()[1] == 1.5
     assert {"nan", "inf"} <= set(labels(figure.axes[0].texts))
