@@ -18,7 +18,7 @@ from aes_lipi.arrays import Float64, Int64
 from aes_lipi.coevolution.topology import Neighbourhoods, neighbourhoods
 from aes_lipi.config import Variant
 from aes_lipi.errors import UserError
-from aes_lipi.results.description import STUDY_FILE, read_variants, settings_of
+from aes_lipi.results.description import STUDY_FILE, described_settings, read_variants
 from aes_lipi.results.inventory import Inventory
 from aes_lipi.results.reading import open_results, read_each
 from aes_lipi.results.schema import generations_schema
@@ -229,7 +229,7 @@ def _neighbours_near(members: Neighbourhoods) -> tuple[int, ...]:
 def _members(settings: Mapping[str, Any], n_cells: int) -> Neighbourhoods:
     """The neighbourhoods of a variant; none where its settings are not those of this version."""
     try:
-        variant = Variant.model_validate(settings_of(settings))
+        variant = Variant.model_validate(described_settings(settings))
         size = variant.population_size
         cells = size**2 if variant.cell_evaluation == "all_vs_all" else size
         return neighbourhoods(variant) if cells == n_cells else ()

@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from aes_lipi.config.parameters import one_name, split_name
 from aes_lipi.errors import nearest, printable
 
 GROUPS: Mapping[str, str] = {
@@ -76,7 +77,10 @@ def known_name(field: str, name: object, built_in: Iterable[str]) -> str:
             names and the nearest are listed.
     """
     built_in = tuple(built_in)
-    if isinstance(name, str) and (name in built_in or _is_added(field, name)):
+    bare, parameters = split_name(name) if isinstance(name, str) else ("", ())
+    if parameters and bare in built_in:
+        raise ValueError(f"{bare} is built in: what it takes are fields of their own")
+    if isinstance(name, str) and (bare in built_in or _is_added(field, bare)):
         return name
     *others, last = (repr(each) for each in (*built_in, *registered(field)))
     close = nearest(name, [*built_in, *registered(field)]) if isinstance(name, str) else ""
@@ -153,6 +157,8 @@ def resolve_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
             data are given with data of another kind, and must be left out.
     """
     settings = dict(given)
+    if isinstance(settings.get("dataset_name"), Mapping):
+        settings["dataset_name"] = one_name(settings["dataset_name"])
     if settings.get("prune_method", "None") in (None, "none", "None"):
         settings["prune_method"] = "None"
     canonical = settings.get("cell_evaluation") == "ann_canonical"
@@ -275,7 +281,7 @@ def _is_made_by_a_user(settings: Mapping[str, Any]) -> bool:
     if not isinstance(name, str) or _CLUSTERING_NAME.fullmatch(name):
         return False
     try:
-        return _is_added("dataset_name", name)
+        return _is_added("dataset_name", split_name(name)[0])
     except ValueError as error:
         raise ValueError(f"dataset_name: {error}") from None
 

@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from aes_lipi.config.defaults import NAMES_FIELDS, in_present_words
+from aes_lipi.config.parameters import PARAMETRISED, split_list, spread
 from aes_lipi.config.published_code import translated
 from aes_lipi.config.study import Study, StudyFile
 from aes_lipi.config.variant import Variant
@@ -281,12 +282,13 @@ def _short(field: str, value: Any) -> str:
     """A value as a line of text has it: of a path the last part, lest it travels with results."""
     if isinstance(value, list | tuple):
         return ",".join(_short(field, each) for each in value)
+    value = value.get("plugin", value) if isinstance(value, Mapping) else value
     return printable(Path(str(value)).name if field in _PATH_FIELDS else value, 40)
 
 
 def _listed(field: str, value: Any) -> Any:
     if isinstance(value, str) and "," in value and field not in _WHOLE_FIELDS:
-        return [part.strip() for part in value.split(",") if part.strip()]
+        return split_list(value)
     return value
 
 
@@ -308,6 +310,11 @@ def _product(settings: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
 
 
 def _swept_values(field: str, value: Any) -> list[Any]:
+    if field in PARAMETRISED:
+        try:
+            value = [name for each in _as_list(value) for name in spread(each)]
+        except ValueError as error:
+            raise UserError(f"{field}: {error}") from None
     if not isinstance(value, list):
         return [value]
     if field in _LISTED_FIELDS and _is_flat(value):
@@ -317,6 +324,10 @@ def _swept_values(field: str, value: Any) -> list[Any]:
     if not value:
         raise UserError(f"{field}: the list of values is empty; give at least one")
     return value
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _is_flat(values: Iterable[Any]) -> bool:

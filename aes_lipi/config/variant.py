@@ -31,6 +31,7 @@ from aes_lipi.config.defaults import (
     separator_name,
 )
 from aes_lipi.config.graph import graph_text, neighbours_in
+from aes_lipi.config.parameters import one_name
 
 ID_FORMAT = 3
 """Part of every variant's id. Whoever changes a field's default, or what a value means, raises it:
@@ -533,7 +534,7 @@ class Variant(BaseModel):
         field = str(info.field_name)
         if value is None and cls.model_fields[field].default is None:
             return None
-        return known_name(field, value, BUILT_IN[field])
+        return known_name(field, one_name(value), BUILT_IN[field])
 
     @field_validator("metrics")
     @classmethod

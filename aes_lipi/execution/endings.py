@@ -19,6 +19,7 @@ from aes_lipi.coevolution.measure import pair_of
 from aes_lipi.coevolution.records import Record, in_order, with_front_alone
 from aes_lipi.coevolution.result import TrialResult, judge, reconstructing
 from aes_lipi.coevolution.state import Held, Setup, TrialState
+from aes_lipi.config.parameters import parameter_row
 from aes_lipi.engine.processor import kernel_target, processor_name
 from aes_lipi.engine.protocol import Engine
 from aes_lipi.errors import without_folders
@@ -48,7 +49,8 @@ def conclude(
     """
     records = sorted(last.records, key=in_order)
     result, pairs = judge(last, records, setup)
-    row = _trial_row(job, setup, result) | {
+    row = _trial_row(job, setup, result) | parameter_row(vars(job.variant), job.parameters)
+    row |= {
         "wall_time_s": wall_time_s,
         "cpu_time_s": math.fsum(record.cpu_time_s for record in records),
         "started_at": started_at,
@@ -64,7 +66,8 @@ def conclude(
     best = result.best_cell
     model = scored(model_of(setup, pairs, best, _provenance(job, setup, best)), setup)
     stored = model_bytes(model, _recorded(records, setup))
-    return Computed(trial_files(row, generations, stored), result.epochs_run)
+    files = trial_files(row, generations, stored, job.parameters)
+    return Computed(files, result.epochs_run)
 
 
 def failed(job: Job, error: Exception, started_at: datetime, told: str | None = None) -> Failed:

@@ -13,6 +13,7 @@ from typing import Any
 
 from aes_lipi.coevolution.state import Reads
 from aes_lipi.config import NEVER, CheckpointInterval, Study, Variant
+from aes_lipi.config.parameters import Parameters, parameter_columns
 from aes_lipi.results.trial_files import TrialFiles, TrialId
 
 
@@ -29,6 +30,7 @@ class Job:
             (epochs, cells, members).
         interval: how often it is written down on its way.
         checkpoint: where to go on, as the content of a checkpoint's file; None for the beginning.
+        parameters: columns of the parameters of all plug-ins of the study.
     """
 
     study: str
@@ -38,6 +40,7 @@ class Job:
     replay: Reads | None = None
     interval: CheckpointInterval = NEVER
     checkpoint: bytes | None = field(default=None, repr=False)
+    parameters: Parameters = ()
 
     @property
     def id(self) -> TrialId:
@@ -47,8 +50,13 @@ class Job:
 
 def jobs_of(study: Study) -> list[Job]:
     """All trials of a study: the first of every variant, then the second, and so on."""
+    columns = parameter_columns(map(vars, study.variants))
     return [
-        Job(study.name, study.label(variant), variant, trial, interval=study.interval)
+        Job(
+            *(study.name, study.label(variant), variant, trial),
+            interval=study.interval,
+            parameters=columns,
+        )
         for trial in range(study.trials)
         for variant in study.variants
     ]

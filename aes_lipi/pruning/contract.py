@@ -12,7 +12,7 @@ import numpy as np
 from aes_lipi.arrays import Array, Flags, Float32
 from aes_lipi.autoencoders.network import OUTPUT, ActivationStatistics, Mask, NetworkLayout
 from aes_lipi.config import Variant
-from aes_lipi.errors import printable
+from aes_lipi.errors import UserError, printable
 from aes_lipi.extension import Plugin, called, settled
 
 _Unit = Literal["weight", "node", "hidden_node"]
@@ -152,18 +152,28 @@ def plugged_operator(plugin: Plugin) -> Operator:
             the line says what to change.
     """
     if not isinstance(plugin.value, Operator):
-        return Operator(_checked(plugin, plugin.function(*_PARAMETERS)))
+        return Operator(_checked(plugin, plugin.function(*_PARAMETERS), "nothing"))
     operator = plugin.value
-    plugin.check_function(operator.function, _PARAMETERS)
+    function = plugin.bound(operator.function, _PARAMETERS)
     known = get_args(get_type_hints(Operator)["needs"])
     if not isinstance(operator.needs, str) or operator.needs not in known:
         raise plugin.error(
             f"needs {printable(repr(operator.needs))}; it can need {', '.join(known)}"
         )
-    return replace(operator, function=_checked(plugin, operator.function))
+    return replace(operator, function=_checked(plugin, function, operator.needs))
 
 
-def _checked(plugin: Plugin, function: _Function) -> _Function:
+class _Asked(Evidence):
+    """Evidence that remembers which parts of it were asked for and are not there."""
+
+    def __getattribute__(self, name: str) -> Any:
+        value = super().__getattribute__(name)
+        if value is None and name in ("statistics", "activations"):
+            super().__getattribute__("__dict__").setdefault("asked", name)
+        return value
+
+
+def _checked(plugin: Plugin, function: _Function, needs: str) -> _Function:
     def keep(
         genome: Float32,
         layout: NetworkLayout,
@@ -173,12 +183,24 @@ def _checked(plugin: Plugin, function: _Function) -> _Function:
     ) -> Mask:
         arrays = {"genome": genome, **_arrays_of(evidence)}
 
+        asked: list[Evidence] = []
+
         def call(given: Mapping[str, Array]) -> Any:
             seen = _evidence_of(given)
+            asked.append(seen)
             return function(given["genome"], layout, seen, settings, copy.deepcopy(rng))
 
         def once() -> Mask:
-            return _mask(plugin, called(plugin, arrays, call), layout.size)
+            try:
+                return _mask(plugin, called(plugin, arrays, call), layout)
+            except UserError as error:
+                wanted = vars(asked[-1]).get("asked")
+                if wanted is None:
+                    raise
+                raise plugin.error(
+                    f"uses evidence.{wanted}, and needs {needs}; name it as Operator(function, "
+                    f'needs="{wanted}")'
+                ) from error
 
         return settled(plugin, once, np.array_equal)
 
@@ -205,21 +227,27 @@ def _evidence_of(arrays: Mapping[str, Array]) -> Evidence:
     statistics = None
     if count is not None and mean is not None and m2 is not None:
         statistics = ActivationStatistics(count, mean, m2)
-    return Evidence(statistics, arrays.get("evidence.activations"))
+    return _Asked(statistics, arrays.get("evidence.activations"))
 
 
-def _mask(plugin: Plugin, result: Any, size: int) -> Mask:
+def _mask(plugin: Plugin, result: Any, layout: NetworkLayout) -> Mask:
     """An operator's result, copied.
 
     Raises:
         UserError: the result is no bool array with an entry for each of the genome's; return one.
     """
+    size = layout.size
     wanted = f"return a bool array of shape ({size},), True where an entry survives"
     if not isinstance(result, np.ndarray):
         raise plugin.error(f"returns a value of type {type(result).__name__}; {wanted}")
     if result.dtype != np.bool_:
         raise plugin.error(
             f"returns an array of {result.dtype}; {wanted}, as result.astype(bool) or a comparison"
+        )
+    if result.shape == (layout.n_nodes,):
+        raise plugin.error(
+            f"returns an array with a value for each of {layout.n_nodes} nodes; return "
+            "keep_nodes(layout, dead, settings.unit), or what survives of each entry of genome"
         )
     if result.shape != (size,):
         raise plugin.error(f"returns an array of shape {result.shape}; {wanted}")

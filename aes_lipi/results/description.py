@@ -58,7 +58,7 @@ class StudyDescription:
 
     def settings(self, variant: str) -> Mapping[str, Any]:
         """The settings of a variant, as JSON has them."""
-        return settings_of(self.variants[variant])
+        return described_settings(self.variants[variant])
 
 
 def describe_study(study: Study) -> bytes:
@@ -119,7 +119,7 @@ def _variants_of(study: Study) -> Variants:
     }
 
 
-def settings_of(described: Mapping[str, Any]) -> dict[str, Any]:
+def described_settings(described: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a variant as `study.json` describes it, without its label."""
     settings = {name: value for name, value in described.items() if name != _GIVEN_NAME}
     return {**settings, "name": described.get(_GIVEN_NAME)}

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from aes_lipi.coevolution.state import BEFORE_FIRST, Reads
 from aes_lipi.config import label_variants
+from aes_lipi.config.parameters import PARAMETRISED, parameter_columns, parameter_row
 from aes_lipi.errors import UserError
 from aes_lipi.results.description import (
     STUDY_FILE,
@@ -50,7 +51,10 @@ T = TypeVar("T")
 
 Tables = dict[TrialId, pa.Table]
 
-_SCHEMAS = {"trials": trials_schema, "generations": generations_schema}
+_SCHEMAS: dict[str, Callable[[], pa.Schema]] = {
+    "trials": trials_schema,
+    "generations": generations_schema,
+}
 
 _MALFORMED = (pa.ArrowException, OSError, LookupError, ValueError, RecursionError)
 
@@ -152,9 +156,25 @@ def variant_labels(
 
 
 def labelled(table: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
-    """A table with the labels of its variants as `variant_name`, as far as they are known."""
+    """A table with the labels of its variants as `variant_name`, as far as they are known.
+
+    If it has settings, the parameters of plug-ins have columns of their own, too.
+    """
     names = table["variant"].map(dict(labels))
-    return table.assign(variant_name=names.fillna(table["variant_name"]).astype("str"))
+    told = table.assign(variant_name=names.fillna(table["variant_name"]).astype("str"))
+    if PARAMETRISED[0] not in table:
+        return told
+    first, fields = told.drop_duplicates("variant"), [*PARAMETRISED, "data"]
+    given = first[fields].astype(object).where(first[fields].notna(), None)
+    rows = [dict(zip(fields, row, strict=True)) for row in given.itertuples(index=False)]
+    columns = parameter_columns(rows)
+    found = [parameter_row(row, columns) for row in rows]
+    of_variant = dict(zip(first["variant"], found, strict=True))
+    added = {
+        name: told["variant"].map({key: row[name] for key, row in of_variant.items()})
+        for name, _ in columns
+    }
+    return told.assign(**added)
 
 
 def _present(location: str | Path) -> tuple[tuple[str, ...], tuple[str, ...]]:

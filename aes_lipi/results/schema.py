@@ -17,6 +17,7 @@ from aes_lipi.coevolution.records import Record
 from aes_lipi.coevolution.result import RetrievalMeasures, TrialResult
 from aes_lipi.config import Variant
 from aes_lipi.config.defaults import METRIC_PREFIX, metric_column
+from aes_lipi.config.parameters import Parameters
 
 WEIGHTS = ("centre",)
 """Fields of a record that go to the file of the model."""
@@ -144,7 +145,7 @@ def metric_values(record: Record, variant: Variant) -> dict[str, float | None]:
     return dict(zip(names, values, strict=True))
 
 
-def trials_schema() -> pa.Schema:
+def trials_schema(parameters: Parameters = ()) -> pa.Schema:
     """One row per trial: what it is, all settings, the fields of `TrialResult`, how it was run."""
     return pa.schema(
         [
@@ -154,6 +155,7 @@ def trials_schema() -> pa.Schema:
             *_dataclass_fields(TrialResult, leave_out=tuple(NESTED)),
             *(field for table in NESTED.values() for field in _dataclass_fields(table)),
             *_dataclass_fields(HowItWasRun),
+            *(pa.field(name, _ARROW_TYPES[kind]) for name, kind in parameters),
         ]
     )
 

@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from aes_lipi.config.parameters import Parameters
 from aes_lipi.io.files import TEMPORARY_PREFIX, decode_json, encode_json
 from aes_lipi.results.schema import generations_schema, trials_schema
 from aes_lipi.results.storage import Storage
@@ -96,18 +97,21 @@ class TrialFiles:
         )
 
 
-def trial_files(row: Row, generations: Sequence[Row], model: bytes) -> TrialFiles:
+def trial_files(
+    row: Row, generations: Sequence[Row], model: bytes, parameters: Parameters = ()
+) -> TrialFiles:
     """Encode a finished trial.
 
     Args:
-        row: the columns of `trials_schema`.
+        row: the columns of `trials_schema`, and of the parameters.
         generations: rows with the columns of `generations_schema`, each with the same metrics.
         model: the content of the model's file.
+        parameters: columns of the parameters of the study's plug-ins.
     """
     return TrialFiles(
         generations=parquet(generations, generations_schema(generations[0])),
         model=model,
-        trial=parquet([row], trials_schema()),
+        trial=parquet([row], trials_schema(parameters)),
     )
 
 

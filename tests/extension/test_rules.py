@@ -93,6 +93,25 @@ BROKEN: dict[str, dict[str, tuple[str, str]]] = {
             "class f:\n    def __init__(self, share): pass",
             r"cannot be made without arguments \(TypeError: .*'share'\); name an instance",
         ),
+        "class without a call": (
+            "class f: pass",
+            r"is a class whose instances cannot be called; name a function with the parameters "
+            r"\(genome, layout, evidence, settings, rng\), or give the class a method __call__$",
+        ),
+        "activations not asked for": (
+            OPERATOR + "return genome < evidence.activations.max()",
+            r"uses evidence.activations, and needs nothing; name it as Operator\(function, "
+            r'needs="activations"\)$',
+        ),
+        "statistics not asked for": (
+            OPERATOR + "evidence.statistics.standard_deviation()" + SEES,
+            r"uses evidence.statistics, and needs activations; name it as Operator\(function, "
+            r'needs="statistics"\)$',
+        ),
+        "nodes": (
+            OPERATOR + "return np.ones(layout.n_nodes, bool)",
+            r"returns an array with a value for each of \d+ nodes; return keep_nodes\(layout, dead",
+        ),
     },
     "prune_schedule": {
         "more than one": (SCHEDULE + "return 1.5", rf"returns 1.5 at t = 0; {PROBABILITY}"),

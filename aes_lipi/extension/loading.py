@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import FrozenInstanceError, dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
@@ -26,7 +26,9 @@ import numpy as np
 from aes_lipi.arrays import Array
 from aes_lipi.config import Variant
 from aes_lipi.config.defaults import is_path, registered
+from aes_lipi.config.parameters import split_name
 from aes_lipi.errors import UserError, nearest, printable
+from aes_lipi.extension.signature import check_arguments, own_values
 
 T = TypeVar("T")
 
@@ -44,6 +46,7 @@ class Plugin:
         value: what it is.
         file: that its module comes from.
         digest: SHA-256 of that file's content when it was imported.
+        parameters: values that the user sets for parameters of it, as text, by name.
     """
 
     field: str
@@ -52,53 +55,75 @@ class Plugin:
     value: Any
     file: str
     digest: str
+    parameters: Mapping[str, str]
 
     def error(self, problem: str) -> UserError:
         """What the user is told: one line that names the plug-in, the problem and the remedy."""
         return _error(self.field, self.name, problem)
 
     def function(self, *parameters: str) -> Callable[..., Any]:
-        """The plug-in as a function; of a class, an instance that is made without arguments.
+        """The plug-in as a function; of a class, an instance.
+
+        What the user sets are parameters of the function's own, or of the class.
 
         Args:
             parameters: names of what it will be given.
 
         Raises:
-            UserError: the plug-in takes other parameters, or a class needs arguments to be
-                made; the line says which to change.
+            UserError: the plug-in takes other parameters, or a class cannot be made of what is set;
+                the line says which to change.
         """
-        value = self.value
-        if inspect.isclass(value):
-            try:
-                value = value()
-            except Exception as error:
-                raise self.error(
-                    f"cannot be made without arguments ({_told(error, self.file)}); name an "
-                    "instance of the class instead"
-                ) from error
-        self.check_function(value, parameters)
-        return value  # type: ignore[no-any-return]
+        if not inspect.isclass(self.value):
+            return self.bound(self.value, parameters)
+        own = self._own_values(self.value, 0)
+        try:
+            made = self.value(**own)
+        except Exception as error:
+            raise self.error(
+                f"cannot be made without arguments ({_told(error, self.file)}); name an "
+                "instance of the class instead, or set what it takes as {plugin: ..., NAME: ...}"
+            ) from error
+        if not callable(made):
+            raise self.error(
+                "is a class whose instances cannot be called; name a function with the parameters "
+                f"({', '.join(parameters)}), or give the class a method __call__"
+            )
+        self._check(made, parameters, {})
+        return made
 
-    def check_function(self, value: Any, parameters: Sequence[str]) -> None:
-        """Make sure that something can be called with so many arguments.
+    def bound(self, value: Any, parameters: Sequence[str]) -> Callable[..., Any]:
+        """A function, with the values that the user sets for parameters of its own.
+
+        Args:
+            value: takes these after what it will be given.
+            parameters: names of what it will be given.
 
         Raises:
-            UserError: the value is no function, or takes other parameters; name one that takes
-                these.
+            UserError: the value is no function, takes other parameters than these, or has not what
+                the user sets; the line says what to change.
         """
-        wanted = f"({', '.join(parameters)})"
         if not callable(value):
             raise self.error(
-                f"is of type {type(value).__name__}; name a function with the parameters {wanted}"
+                f"is of type {type(value).__name__}; name a function with the parameters "
+                f"({', '.join(parameters)})"
             )
-        with suppress(TypeError, ValueError):  # some built-in functions have none
-            signature = inspect.signature(value)
-            try:
-                signature.bind(*parameters)
-            except TypeError:
-                raise self.error(
-                    f"takes {printable(signature)} where {wanted} is given; change its parameters"
-                ) from None
+        own = self._own_values(value, len(parameters))
+        self._check(value, parameters, own)
+        return partial(value, **own) if own else value
+
+    def _own_values(self, function: Callable[..., Any], n_given: int) -> dict[str, Any]:
+        try:
+            return own_values(function, n_given, self.parameters)
+        except ValueError as error:
+            raise self.error(str(error)) from None
+
+    def _check(
+        self, function: Callable[..., Any], parameters: Sequence[str], own: Mapping[str, Any]
+    ) -> None:
+        try:
+            check_arguments(function, parameters, own)
+        except ValueError as error:
+            raise self.error(str(error)) from None
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +174,8 @@ def _find(field: str, name: str) -> Plugin:
         UserError: the package is not installed, or the module raises an exception or has no such
             name; the line says what to check.
     """
-    path = name if is_path(name) else _registered_path(field, name)
+    bare, parameters = split_name(name)
+    path = bare if is_path(bare) else _registered_path(field, bare)
     module_name, _, attribute = path.partition(":")
     if module_name == "__main__":
         raise _error(field, name, "is part of the script that runs; put it in a module of its own")
@@ -158,7 +184,8 @@ def _find(field: str, name: str) -> Plugin:
     if file is None:
         raise _error(field, name, f"{module_name} has no file; put it in a .py file")
     value = _attribute(field, name, module, attribute)
-    return Plugin(field, name, path, value, file, _digest(field, name, file))
+    digest = _digest(field, name, file)
+    return Plugin(field, name, path, value, file, digest, dict(parameters))
 
 
 def plugins_digest(variant: Variant) -> str | None:
@@ -248,7 +275,8 @@ def _digest(field: str, name: str, file: str) -> str:
 
 
 def _error(field: str, name: str, problem: str) -> UserError:
-    shown = name if is_path(name) and len(name) <= _LONGEST_NAME else printable(name)
+    is_whole = is_path(split_name(name)[0]) and len(name) <= _LONGEST_NAME
+    shown = name if is_whole else printable(name)
     return UserError(f"{field} {shown}: {problem}")
 
 
