@@ -58,6 +58,10 @@ def check(kind: str, folder: Path, extras: Sequence[str]) -> None:
     (folder / "rows.csv").write_text(ROWS, "utf-8")
     _do(folder, command, "--version")
     _do(folder, command, "run", "--help", "all")
+    wrong = subprocess.run(
+        [command, "run", "--epoch", "3"], cwd=folder, check=False, capture_output=True
+    )
+    assert (wrong.returncode, len(wrong.stderr.splitlines())) == (2, 1), wrong.stderr
     _do(folder, command, "run", "--rq", "quickstart", *TINY, "--output_dir", "study")
     _do(folder, command, "status", "study", "--json")
     _do(folder, command, "analyse", "study")

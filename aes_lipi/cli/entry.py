@@ -11,6 +11,7 @@ import threading
 import time
 import traceback
 from contextlib import suppress
+from typing import Any
 
 from aes_lipi.io.streams import spared_streams
 
@@ -98,12 +99,22 @@ def _run(program: str) -> int | None:
     except UserError as error:
         _complain(str(error))
         return _EXIT_USAGE
-    except typer.TyperException as error:
-        _complain(error.format_message())
-        return _EXIT_USAGE
     except typer.Abort as aborted:  # typer takes the end of a file for an interruption
         raise (aborted.__cause__ or aborted) from None
+    except Exception as error:
+        if not isinstance(error, _of_usage()):
+            raise
+        _complain(error.format_message())
+        return _EXIT_USAGE
     return code
+
+
+def _of_usage() -> Any:
+    """What typer raises where a command line is wrong; older ones have no public name for it."""
+    import typer  # noqa: PLC0415
+
+    _bad_parameter, _usage, base, *_ = typer.BadParameter.__mro__
+    return base
 
 
 def _heed_signals() -> None:

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Set
 from pathlib import Path
 
 _PATIENCE_S = 10.0
+_PROC = Path("/proc")
 _LOOK_INTERVAL_S = 0.05
 
 
@@ -38,7 +41,19 @@ def reap(folder: str, spared: Set[int]) -> None:
 
 def _processes(folder: str) -> set[int]:
     """The processes that were started with a temporary folder, or have a file open in it."""
-    return {int(each.name) for each in Path("/proc").glob("[0-9]*") if _belongs(each, folder)}
+    if not (_PROC / "self").exists():
+        return _told_by_ps(folder)
+    return {int(each.name) for each in _PROC.glob("[0-9]*") if _belongs(each, folder)}
+
+
+def _told_by_ps(folder: str) -> set[int]:
+    """Where there is no /proc, as on macOS: the processes that name the folder as they start."""
+    told = subprocess.run(
+        ["ps", "-axww", "-o", "pid=,command="], capture_output=True, text=True, check=False
+    )
+    named = re.compile(rf"{re.escape(folder)}(?![^\s/])")
+    rows = (line.split(maxsplit=1) for line in told.stdout.splitlines())
+    return {int(pid) for pid, command in rows if named.search(command)}
 
 
 def _belongs(process: Path, folder: str) -> bool:
