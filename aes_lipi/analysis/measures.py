@@ -123,8 +123,31 @@ SIZES: Mapping[str, tuple[str, ...]] = {
 """Parameters that are not zero, and by the published definition, which takes those off that were
 zero at the line's last prune event: the measures, and the columns that are taken off."""
 
-MEASURES = ("mean_L1", "test_L1", "capacity", "capacity_published", *SIZES, "wall_time_s")
+MEASURES = (
+    *("mean_L1", "test_L1", "capacity", "capacity_published", *SIZES),
+    *("min_replacement_loss", "wall_time_s"),
+)
 """What is read unless other measures are asked for."""
+
+MEASURE_NAMES: Mapping[str, str] = {
+    "mean_L1": "L1, training rows",
+    "mean_test_L1": "L1, test rows",
+    "best_mean_L1": "L1, training rows",
+    "test_L1": "L1, test rows",
+    "test_L1_by_validation": "the same, chosen on validation rows",
+    "min_replacement_loss": "loss, one training batch",
+    "capacity": "capacity",
+    "mean_capacity": "capacity",
+    "capacity_published": "capacity, published",
+    "mean_capacity_published": "capacity, published",
+    "network_size": "network size",
+    "encoder_size": "encoder size",
+    "decoder_size": "decoder size",
+    "encoder_size_published": "encoder size, published",
+    "decoder_size_published": "decoder size, published",
+    "wall_time_s": "wall time, s",
+}
+"""What tables and figures call measures."""
 
 _KEYS = ("trial", "generation", "cell")
 _WIDTHS = re.compile(r"[0-9]{1,9}(-[0-9]{1,9}){2,}")

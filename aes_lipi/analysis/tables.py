@@ -11,6 +11,7 @@ import pandas as pd
 
 from aes_lipi.analysis.measures import AnalysisUnit
 from aes_lipi.analysis.read import Measurements
+from aes_lipi.analysis.settings import settings_of, varying_settings
 from aes_lipi.analysis.statistics import bootstrap_interval, check_share
 from aes_lipi.arrays import Float64, Int64
 from aes_lipi.errors import UserError
@@ -212,7 +213,8 @@ def describe_trials(
         level: of the bootstrap intervals of the medians.
 
     Returns:
-        as `describe_generations`, without `generation`; `wall_time_s` is that of a whole trial.
+        as `describe_generations`, without `generation`, and with a column for every setting in
+        which the variants differ; `wall_time_s` is that of a whole trial.
 
     Raises:
         UserError: the trials have no such column of numbers, or the level is not between 0 and 1.
@@ -225,7 +227,10 @@ def describe_trials(
         for variant, rows in rows_of_variants(data.trials, data.labels).items()
         for name in wanted
     ]
-    return _joined(data, parts).drop(columns="generation")
+    table = _joined(data, parts).drop(columns="generation")
+    settings = settings_of(data.trials, data.labels)
+    swept = [name for name in varying_settings(settings) if name not in table]
+    return table.join(settings[swept], on="variant")
 
 
 @dataclass(frozen=True)

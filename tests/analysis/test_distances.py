@@ -11,7 +11,7 @@ from studies import run_study
 
 from aes_lipi.analysis import Distances, read_distances
 from aes_lipi.analysis.distances import _apart, _steps
-from aes_lipi.analysis.figures.distances import distances_between_cells
+from aes_lipi.analysis.figures.distances import plot_distances
 from aes_lipi.coevolution.topology import grid, ring
 from aes_lipi.errors import UserError
 from aes_lipi.models import Place, load_recorded
@@ -48,7 +48,7 @@ def test_what_a_study_stored_is_read_and_drawn(tmp_path: Path) -> None:
     pairs = [load_recorded(path, Place(2, cell)).pair for cell in (0, 3)]
     one, other = (np.concatenate([p.encoder.genome, p.decoder.genome]) for p in pairs)
     assert found.apart[2, 0, 3] == pytest.approx(float(np.sqrt(((one - other) ** 2).mean())))
-    figure = distances_between_cells([("ring", found), ("again", found)])
+    figure = plot_distances([("ring", found), ("again", found)])
     assert figure is not None
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["ring", "again"]
     named = [text.get_text() for text in figure.legends[0].get_texts()]
@@ -59,7 +59,7 @@ def test_what_a_study_stored_is_read_and_drawn(tmp_path: Path) -> None:
 
 def test_nothing_is_drawn_of_cells_that_are_alone() -> None:
     alone = Distances(np.arange(2), np.zeros((2, 1, 1)), np.zeros((1, 1), np.int64))
-    assert distances_between_cells([("baseline", alone)]) is None
+    assert plot_distances([("baseline", alone)]) is None
 
 
 def test_centres_that_were_not_stored_are_said_to_be_missing(tmp_path: Path) -> None:

@@ -96,6 +96,8 @@ def test_results_of_trials(data: Measurements) -> None:
     assert row(table, "magnitude", "wall_time_s")["median"] == 6
     assert row(table, "lexicase", "wall_time_s")["n"] == 0
     assert "generation" not in table.columns
+    assert row(table, "magnitude", "wall_time_s")["prune_method"] == "magnitude"  # what is swept
+    assert "epochs" not in table.columns
     assert len(describe_trials(data)) == 4 * len(_TRIAL_MEASURES)
 
 

@@ -117,7 +117,7 @@ _BINS = 40  # of the generations, for the share that was pruned
 _PER_BIN = 40  # cells in a bin, at least: a share of fewer says little
 
 
-def prune_events(rows: Courses) -> Figure | None:
+def plot_prune_events(rows: Courses) -> Figure | None:
     """A raster of prune events over generations and cells, the schedule above it.
 
     Args:
@@ -221,7 +221,7 @@ _LONG = 30  # letters of a title that leaves no room for three panels in a row
 _BELOW = 5  # how many times smaller than the lowest median a rate may be to be shown
 
 
-def learning_rates(rows: Courses) -> Figure | None:
+def plot_learning_rates(rows: Courses) -> Figure | None:
     """Every cell's learning rate over generations, and the median over cells.
 
     Trials of the same number share their draws, so that variants often have the same walks: those

@@ -28,7 +28,7 @@ _LOWEST = -0.25
 _MODEL, _PCA = "model", "PCA of the same code"
 
 
-def explained_by_column(tables: Sequence[tuple[str, pd.DataFrame]]) -> Figure | None:
+def plot_columns(tables: Sequence[tuple[str, pd.DataFrame]]) -> Figure | None:
     """R2 of every column that varies, from the lowest of PCA to the highest.
 
     Args:

@@ -1,7 +1,8 @@
-"""Measures over generations, a line per variant, in panels by setting; and trials as boxes."""
+"""Measures over generations, a line per variant, in panels of as many as can be told apart."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from aes_lipi.analysis.figures.style import (
     COLUMN,
@@ -17,14 +19,26 @@ from aes_lipi.analysis.figures.style import (
     LEGEND_LINE,
     PAGE,
     Look,
+    add_legend,
     legend_handle,
+    legend_lines,
     looks,
-    names_per_line,
     styled,
     wrapped,
 )
-from aes_lipi.analysis.tables import Sample
-from aes_lipi.config import OPERATOR_FIELDS, Variant, label_variants, value_label
+from aes_lipi.analysis.measures import MEASURE_NAMES, AnalysisUnit
+from aes_lipi.analysis.read import Measurements
+from aes_lipi.analysis.settings import (
+    choices,
+    named,
+    noise_of,
+    settings_of,
+    unpruned,
+    varying_settings,
+)
+from aes_lipi.analysis.tables import describe_generations
+from aes_lipi.config import OPERATOR_FIELDS, value_label
+from aes_lipi.errors import UserError, nearest, printable
 
 PANEL_SETTINGS: Mapping[str, str] = {
     "prune_method": "operator",
@@ -35,6 +49,12 @@ PANEL_SETTINGS: Mapping[str, str] = {
     "dataset_name": "data set",
 }
 """The settings by which a study's curves are set side by side, and what titles call them."""
+
+_TOGETHER = 6  # lines of a panel, with their intervals
+_MOST_PANELS = 12
+_THIS, _OTHERS = "the variant above", "the others"
+_WITH_FLOOR = ("mean_L1", "test_L1", "mean_test_L1", "validation_L1")
+"""Measures that have the noise in the data for a floor."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +70,6 @@ class _Panel:
     lines: Mapping[str, str]
 
 
-def one_panel(labels: Mapping[str, str]) -> tuple[_Panel, ...]:
-    """All variants together."""
-    return (_Panel("", labels),)
-
-
 def panels_by(
     setting: str, trials: pd.DataFrame, labels: Mapping[str, str]
 ) -> tuple[_Panel, ...] | None:
@@ -63,7 +78,7 @@ def panels_by(
     A variant without pruning has no schedule: it is in all panels by schedule, to compare with.
 
     Args:
-        setting: one of `PANEL_SETTINGS`.
+        setting: in which the variants differ.
         trials: the table of trials.
         labels: of the variants.
 
@@ -73,123 +88,198 @@ def panels_by(
     """
     settings = settings_of(trials, labels)
     values = settings[setting]
-    everywhere = _unpruned(settings) if setting in OPERATOR_FIELDS else values.isna()
+    everywhere = unpruned(settings) if setting in OPERATOR_FIELDS else values.isna()
     groups = list(dict.fromkeys(values[~everywhere]))
     if len(groups) < 2:
         return None
-    panels = [
-        _Panel(
-            value_label(setting, value, map(str, groups)),
-            _lines(setting, settings[(values == value) | everywhere], labels),
-        )
-        for value in groups
-    ]
+    panels = []
+    for value in groups:
+        rows = settings[(values == value) | everywhere]
+        names = {k: name or labels[k] for k, name in named(rows, [setting]).items()}
+        panels.append(_Panel(value_label(setting, value, map(str, groups)), names))
     most = max(len(set(panel.lines) - set(values.index[everywhere])) for panel in panels)
     return tuple(panels) if most > 1 else None
 
 
-def settings_of(trials: pd.DataFrame, labels: Iterable[str]) -> pd.DataFrame:
-    """The settings of the variants that have trials, by id, in the order of the labels."""
-    first = trials.drop_duplicates("variant").set_index("variant")
-    known = [variant for variant in labels if variant in first.index]
-    return first.loc[known, list(Variant.model_fields)]
+def panels_of(data: Measurements, most: int = _MOST_PANELS) -> tuple[_Panel, ...]:
+    """All variants in one panel, or in as many as it takes to tell their lines apart.
+
+    Several panels are by a setting, a named choice first. Where each would have too many lines, a
+    panel is of one variant, for those of the lowest losses.
+
+    Args:
+        data: the measurements.
+        most: panels to have at most.
+    """
+    labels = data.labels
+    if len(labels) <= _TOGETHER:
+        return (_Panel("", labels),)
+    settings = settings_of(data.trials, labels)
+    varying = choices(settings)
+    for setting in sorted(varying, key=lambda name: name not in PANEL_SETTINGS):
+        panels = panels_by(setting, data.trials, labels)
+        if panels and len(panels) <= most and max(len(p.lines) for p in panels) <= _TOGETHER:
+            return panels
+    losses = data.trials.groupby("variant")["mean_L1"].median().reindex(list(labels))
+    lowest = losses.sort_values(kind="stable").index[:most]
+    return tuple(_Panel(labels[each], {each: _THIS}) for each in labels if each in lowest)
 
 
-def varying_settings(settings: pd.DataFrame) -> list[str]:
-    """The settings in which the variants differ; those of operators among variants with one."""
-    pruned = settings[~_unpruned(settings)]
-    return [
-        name
-        for name in settings.columns
-        if (pruned if name in OPERATOR_FIELDS else settings)[name].nunique(dropna=False) > 1
-    ]
+def is_of_chosen(panels: Iterable[_Panel], labels: Mapping[str, str]) -> bool:
+    """Whether some of the variants are in no panel."""
+    return len({variant for panel in panels for variant in panel.lines}) < len(labels)
 
 
-def _unpruned(settings: pd.DataFrame) -> pd.Series[bool]:
-    """Of which variants nothing is pruned, by id."""
-    return settings["prune_method"] == "None"
+def sampling(generations: Iterable[int]) -> str:
+    """How often a measure was recorded; empty where it was in every generation.
+
+    Args:
+        generations: in which it was, in any order.
+    """
+    known = sorted(set(generations))
+    steps = {b - a for a, b in itertools.pairwise(known[:-1])}
+    last = known[-1] - known[-2] if len(known) > 1 else 0
+    if len(known) <= 3 and last != 1:
+        return f"recorded in {' and '.join(map(str, known))} only"
+    if len(steps) > 1:
+        return f"recorded in {len(known)} generations"
+    step = next(iter(steps), last)
+    if step == 1:
+        return ""
+    return f"recorded every {step}" + ("" if last == step else " and in the last")
 
 
-def _lines(setting: str, settings: pd.DataFrame, labels: Mapping[str, str]) -> dict[str, str]:
-    """What tells the variants of a panel apart, by id, besides the setting that the panel is of."""
-    rows = settings.astype(object).to_dict("index")
-    found = label_variants({str(key): row for key, row in rows.items()}, leave_out=[setting])  # type: ignore[misc]
-    return {variant: name or labels[variant] for variant, name in found.items()}
-
-
-_HEIGHT = 2.3  # of a panel, in inches
+_HEIGHT, _LOW = 2.3, 1.6  # of a panel, and of one among many, in inches
 _ACROSS = 3  # panels
 _MARKED = 24  # points of a line that all have markers
 _MARKERS = 6  # of a line of more points
+_FAINT_POINTS = 60  # of a line that is there to compare with
+_FAINT = 0.22
 
 
-@dataclass(frozen=True)
-class Curves:
-    """A measure over generations.
+def plot_curves(
+    data: Measurements,
+    measures: Sequence[str] = ("mean_L1",),
+    *,
+    unit: AnalysisUnit = "trial_mean",
+    by: str | None = None,
+    table: pd.DataFrame | None = None,
+) -> Figure:
+    """Medians over generations and their bootstrap intervals.
 
-    Attributes:
-        axis: what the measure's axis is called.
-        table: of `describe_generations`, one measure of it.
-        floor: a value to mark with a thin line, such as the noise in the data.
+    Of more variants than a panel holds, there is a panel for each value of a setting, or for each
+    of the variants of the lowest losses; the medians of the others are there in grey. The axis says
+    how often a measure was recorded, where that was not in every generation.
+
+    Args:
+        data: of one or several studies.
+        measures: one, or several that are set side by side.
+        unit: what counts as one observation.
+        by: a setting, for a panel for each of its values.
+        table: of `describe_generations` of that unit, if it is there already.
+
+    Raises:
+        UserError: the unit or a measure was not read (name it to `read_measurements`), or no
+            variants differ in the setting; those in which some do are told.
     """
+    if table is None:
+        table = describe_generations(data, unit, measures)
+    else:
+        data.of_unit(unit, measures)
+    panels = panels_of(data, max(4, _MOST_PANELS // len(measures))) if by is None else _by(data, by)
+    return _drawn(measures, panels, table[table["n"] > 0], noise_of(data.trials))
 
-    axis: str
-    table: pd.DataFrame
-    floor: float | None = None
+
+def _by(data: Measurements, setting: str) -> tuple[_Panel, ...]:
+    varying = varying_settings(settings_of(data.trials, data.labels))
+    panels = panels_by(setting, data.trials, data.labels) if setting in varying else None
+    if panels is None:
+        known = f"; they do in {', '.join(varying)}" if varying else ""
+        close = nearest(setting, varying) or known
+        raise UserError(f"{printable(setting)}: no setting by which variants make panels{close}")
+    return panels
 
 
 @styled
-def over_generations(curves: Sequence[Curves], panels: Sequence[_Panel]) -> Figure:
-    """Medians over generations and their bootstrap intervals.
-
-    Args:
-        curves: one measure, or several that are set side by side.
-        panels: which variants are drawn together.
-
-    Returns:
-        a panel for each group and measure, the legend below them all.
-    """
-    places = [(curve, panel) for panel in panels for curve in curves]
-    names = list(dict.fromkeys(name for panel in panels for name in panel.lines.values()))
-    styles = looks(names)
-    across = len(curves) if len(curves) > 1 else min(len(panels), _ACROSS)
+def _drawn(
+    measures: Sequence[str],
+    panels: Sequence[_Panel],
+    table: pd.DataFrame,
+    noise: float | None,
+) -> Figure:
+    places = [(measure, panel) for panel in panels for measure in measures]
+    styles = looks(list(dict.fromkeys(name for panel in panels for name in panel.lines.values())))
+    handles = [legend_handle(name, look) for name, look in styles.items()]
+    if len(panels) > 1:
+        handles.append(Line2D([], [], color=INK, alpha=2 * _FAINT, linewidth=0.6, label=_OTHERS))
+    across = len(measures) if len(measures) > 1 else min(len(panels), _ACROSS)
     down = math.ceil(len(places) / across)
     width = COLUMN * 1.35 if across == 1 else PAGE
-    per_line = names_per_line(names, width)
-    below = math.ceil(len(names) / per_line) * LEGEND_LINE + 0.1
-    figure = Figure(figsize=(width, _HEIGHT * down + below))
+    below = legend_lines([str(each.get_label()) for each in handles]) * LEGEND_LINE + 0.1
+    figure = Figure(figsize=(width, (_HEIGHT if down < 3 else _LOW) * down + below))
     grid = figure.subplots(
-        down, across, sharex=True, sharey=len(curves) == 1, squeeze=False
+        down, across, sharex=True, sharey=len(measures) == 1 or "col", squeeze=False
     ).ravel()
-    for place, (axes, (curve, panel)) in enumerate(zip(grid, places, strict=False)):
-        _draw(axes, curve, panel, styles)
+    recorded = _recorded(table, measures)
+    for place, (axes, (measure, panel)) in enumerate(zip(grid, places, strict=False)):
+        if place % across == 0 or len(measures) == 1:
+            axes.set_title(wrapped(panel.title, width / across - 0.4))
+        floor = noise if measure in _WITH_FLOOR else None
+        _draw(axes, table[table["measure"] == measure], panel, styles, floor)
         last = place + across >= len(places)
-        axes.set_xlabel("generation" if last else "")
+        axes.set_xlabel(recorded[measure] if last else "")
         axes.tick_params(labelbottom=last)
-        axes.set_ylabel(curve.axis if place % across == 0 or len(curves) > 1 else "")
+        axes.set_ylabel(_axis(measure) if place % across == 0 or len(measures) > 1 else "")
     for axes in grid[len(places) :]:
         axes.set_axis_off()
-    handles = [legend_handle(name, look) for name, look in styles.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=per_line)
+    add_legend(figure, handles)
     return figure
 
 
-def _draw(axes: Axes, curve: Curves, panel: _Panel, styles: Mapping[str, Look]) -> None:
-    axes.set_title(panel.title)
+def _axis(measure: str) -> str:
+    return MEASURE_NAMES.get(measure, measure)
+
+
+def _recorded(table: pd.DataFrame, measures: Iterable[str]) -> dict[str, str]:
+    """What the axis of generations is called, by measure."""
+    found = {}
+    for measure in measures:
+        rows = table[table["measure"] == measure]
+        each = rows.groupby("variant", observed=True)["generation"]
+        ways = {sampling(map(int, known)) for _, known in each}
+        how = next(iter(ways)) if len(ways) == 1 else "recorded differently" if ways else ""
+        found[measure] = f"generation\n({how})" if how else "generation"
+    return found
+
+
+def _draw(
+    axes: Axes, rows: pd.DataFrame, panel: _Panel, styles: Mapping[str, Look], floor: float | None
+) -> None:
     axes.grid(axis="y")
+    if panel.title:
+        for variant, others in rows.groupby("variant", observed=True, sort=False):
+            if variant not in panel.lines:
+                _faint(axes, others)
     for variant, name in panel.lines.items():
-        rows = curve.table[(curve.table["variant"] == variant) & (curve.table["n"] > 0)]
-        if len(rows):
-            _line(axes, rows, styles[name])
-    if curve.floor is not None:
-        axes.axhline(curve.floor, linewidth=0.7, linestyle=":", color=INK)
+        own = rows[rows["variant"] == variant]
+        if len(own):
+            _line(axes, own, styles[name])
+    if floor is not None:
+        axes.axhline(floor, linewidth=0.7, linestyle=":", color=INK)
+
+
+def _faint(axes: Axes, rows: pd.DataFrame) -> None:
+    """A median that is there to compare with."""
+    few = rows.iloc[np.linspace(0, len(rows) - 1, min(len(rows), _FAINT_POINTS)).astype(int)]
+    generation = few["generation"].to_numpy(dtype=np.int64)
+    axes.plot(generation, few["median"].to_numpy(), color=INK, alpha=_FAINT, linewidth=0.6)
 
 
 def _line(axes: Axes, rows: pd.DataFrame, look: Look) -> None:
     """A median and its interval; what was measured in few generations has its points marked."""
     generation = rows["generation"].to_numpy(dtype=np.int64)
     median, low, high = (rows[name].to_numpy() for name in ("median", "low", "high"))
-    axes.fill_between(generation, low, high, color=look.colour, alpha=0.18, linewidth=0)
+    axes.fill_between(generation, low, high, color=look.colour, alpha=0.12, linewidth=0)
     every = max(1, len(rows) // _MARKERS) if len(rows) > _MARKED else 1
     axes.plot(
         generation,
@@ -199,80 +289,3 @@ def _line(axes: Axes, rows: pd.DataFrame, look: Look) -> None:
         marker=look.marker,
         markevery=every,
     )
-
-
-_ROW = 0.3  # height of a variant, in inches
-_LONGEST = 100  # letters of a name
-_SPREAD = 0.24  # of the points, across
-
-
-@styled
-def final_values(
-    columns: Sequence[tuple[str, Sequence[Sample]]], notes: dict[str, str] | None = None
-) -> Figure:
-    """Boxes of one or more measures side by side, a row per variant.
-
-    The box spans the quartiles, its line is the median, whiskers reach to the last point within one
-    and a half box lengths; every trial is a point.
-
-    Args:
-        columns: what a measure's axis is called, and its samples, the same variants in all.
-        notes: by variant id, what is written behind its values in the first column, such as the
-            letters of a comparison.
-    """
-    samples = columns[0][1]
-    styles = looks([sample.label for sample in samples])
-    height = 0.75 + _ROW * len(samples)
-    figure = Figure(figsize=(PAGE, height))
-    figure.set_layout_engine("constrained", wspace=0.08)
-    grid = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
-    for axes, (title, found) in zip(grid, columns, strict=True):
-        axes.set_xlabel(title)
-        axes.grid(axis="x")
-        for place, sample in enumerate(found):
-            _box(axes, place, sample, styles[sample.label])
-    first = grid[0]
-    first.set_yticks(
-        range(len(samples)), [wrapped(sample.label[:_LONGEST], PAGE / 4) for sample in samples]
-    )
-    first.set_ylim(len(samples) - 0.5, -0.5)
-    for place, sample in enumerate(samples):
-        if notes and notes.get(sample.variant):
-            first.annotate(
-                notes[sample.variant],
-                (1.01, place),
-                xycoords=("axes fraction", "data"),
-                va="center",
-                fontsize=7,
-                annotation_clip=False,
-            )
-    return figure
-
-
-def _box(axes: Axes, place: int, sample: Sample, look: Look) -> None:
-    if not len(sample.values):
-        return
-    axes.boxplot(
-        sample.values,
-        positions=[place],
-        orientation="horizontal",
-        widths=0.62,
-        showfliers=False,
-        manage_ticks=False,
-        patch_artist=True,
-        boxprops={"facecolor": look.colour, "alpha": 0.25, "edgecolor": look.colour},
-        medianprops={"color": INK, "linewidth": 1.4},
-        whiskerprops={"color": look.colour, "linewidth": 0.8},
-        capprops={"color": look.colour, "linewidth": 0.8},
-    )
-    across = place + _scattered(len(sample.values))
-    axes.plot(
-        sample.values, across, look.marker, color=look.colour, markersize=2.4, alpha=0.75, mew=0
-    )
-
-
-def _scattered(n: int) -> np.ndarray:
-    """Places across the box that keep points apart: the golden ratio's, the same every time."""
-    golden = (np.sqrt(5) - 1) / 2
-    shares: np.ndarray = (np.arange(1, n + 1) * golden) % 1
-    return (shares - 0.5) * 2 * _SPREAD if n > 1 else np.zeros(n)

@@ -20,7 +20,7 @@ _COLOURS = "viridis"
 _FAINT = 0.12
 
 
-def distances_between_cells(rows: Sequence[tuple[str, Distances]]) -> Figure | None:
+def plot_distances(rows: Sequence[tuple[str, Distances]]) -> Figure | None:
     """How far cells lie apart over generations, by how far they are from each other on the ring.
 
     A line is the mean over the pairs of cells that are so many steps of exchange from each other;

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
@@ -17,11 +16,11 @@ from matplotlib.ticker import FuncFormatter
 
 from aes_lipi.analysis.figures.cells import loss_scale
 from aes_lipi.analysis.figures.style import (
-    INK,
     LOSSES,
     PAGE,
     laid_out,
     power_of_ten,
+    readable_on,
     styled,
     wrapped,
 )
@@ -36,8 +35,6 @@ _GAP = 0.12  # between matrices, in sides
 _SCALE = 0.6  # width of the colour scale
 _LETTER, _BETWEEN = 0.06, 0.04  # widths of a figure in a member's name, and between names
 _PRINTED = 7  # members, at most, for losses to be printed in their squares
-_BRIGHT = 0.18  # luminance beyond which a colour needs dark text
-_DARK, _LIGHT = "#000000", "#ffffff"  # on a square's own colour, whatever the ground
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,7 @@ class _Row:
     losses: dict[int, Float64]
 
 
-def neighbourhood_losses(rows: Courses) -> Figure | None:
+def plot_neighbourhood(rows: Courses) -> Figure | None:
     """Loss matrices of the neighbourhood of the cell that is best in the end.
 
     Args:
@@ -172,7 +169,7 @@ def _printed(
         ha="center",
         va="center",
         fontsize=7 if n_members <= 3 else 5,
-        color=_on(colormaps[LOSSES](scale(loss))),
+        color=readable_on(colormaps[LOSSES](scale(loss))),
     )
     text.set_in_layout(False)  # it stands in its square
 
@@ -181,11 +178,3 @@ def _short(loss: float) -> str:
     """As short as it can be read, as in .15 and 540."""
     text = f"{loss:.0f}" if abs(loss) >= 10 else f"{loss:.2f}"
     return text.removeprefix("0") if text.startswith("0.") else text
-
-
-def _on(colour: npt.ArrayLike) -> str:
-    """The colour of text that is legible on another (relative luminance, WCAG 2)."""
-    red, green, blue, opacity = (float(part) ** 2.2 for part in np.asarray(colour))
-    if opacity == 0:  # of what is not a number
-        return INK
-    return _DARK if 0.2126 * red + 0.7152 * green + 0.0722 * blue > _BRIGHT else _LIGHT

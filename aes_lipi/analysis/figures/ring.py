@@ -64,7 +64,7 @@ def _lineage_colours() -> Colormap:
     return LinearSegmentedColormap.from_list("ring", (*_ROUND, _ROUND[0]))
 
 
-def space_time(rows: Courses, measure: str = _MEASURE) -> Figure | None:
+def plot_ring(rows: Courses, measure: str = _MEASURE) -> Figure | None:
     """Cells over generations, coloured by loss on the left and by lineage on the right.
 
     On the right, a centre has the colour of the cell from whose centre it descends since the last

@@ -171,7 +171,7 @@ _SLOT = 3.5  # width of a column of marks, in points
 
 
 @styled
-def network_structure(model: Model, rows: Float32 | None = None) -> Figure:
+def plot_network(model: Model, rows: Float32 | None = None) -> Figure:
     """Weights and activations of a model's best pair.
 
     Of every layer a heat map of the absolute weights, in which weights that are exactly zero have a

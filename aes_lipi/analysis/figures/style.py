@@ -1,9 +1,9 @@
 """How figures look and are written: fit for a paper, and for colour-blind readers.
 
-Colours are those of Okabe and Ito ("Color Universal Design", 2008) that stand out on white and on
-dark ground; where they run out, the line style changes. Heat maps use viridis and cividis, which
-are even in brightness. Lines differ in their markers too, so that a figure survives a grey
-printer. A figure becomes files, and a part of a page.
+Colours have a contrast of three to one at least with white and with dark ground: those of Okabe and
+Ito ("Color Universal Design", 2008) that do, and others; where they run out, the line style
+changes. Heat maps use viridis and cividis, which are even in brightness. Lines differ in their
+markers too, so that a figure survives a grey printer. A figure becomes files, and a part of a page.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any, Literal, ParamSpec
 
 import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -50,9 +52,9 @@ GONE = "#d55e00"
 LOSSES = "viridis"
 """Colour map of losses, the lower the darker."""
 
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", INK)
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", INK, "#8a6f00", "#7b5bd6", "#c2255c")
 _DASHES: tuple[_Dashes, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 _SETTINGS: dict[str, Any] = {
     "font.family": "DejaVu Sans",
@@ -112,7 +114,7 @@ class Look:
 
 
 def looks(names: Sequence[str]) -> dict[str, Look]:
-    """A look for every series, in their order: 28 that differ, then again from the first."""
+    """A look for every series, in their order: 32 that differ, then again from the first."""
     return dict(zip(names, _looks(), strict=False))
 
 
@@ -170,12 +172,36 @@ def legend_handle(name: str, look: Look) -> Line2D:
     return Line2D([], [], color=look.colour, linestyle=look.dashes, marker=look.marker, label=name)
 
 
+def add_legend(figure: Figure, handles: Sequence[Line2D]) -> None:
+    """Put a legend below all panels, at the left, where it is seen before a narrow page scrolls."""
+    if handles:
+        names = [str(each.get_label()) for each in handles]
+        ncols = names_per_line(names, COLUMN)
+        figure.legend(handles=list(handles), loc="outside lower left", ncols=ncols)
+
+
+def legend_lines(names: Sequence[str]) -> int:
+    """On how many lines `add_legend` puts such names."""
+    return math.ceil(len(names) / names_per_line(names, COLUMN))
+
+
 def names_per_line(names: Sequence[str], width: float) -> int:
     """How many of a legend's entries stand beside each other: as many as fit, in even lines."""
     longest = max(map(len, names), default=1)
     fit = max(1, int(width / (_ENTRY + _SMALL_LETTER * longest)))
     lines = math.ceil(len(names) / fit)
     return math.ceil(len(names) / lines) if lines else 1
+
+
+_BRIGHT = 0.18  # luminance beyond which a colour needs dark text
+
+
+def readable_on(colour: npt.ArrayLike) -> str:
+    """The colour of text that is legible on another (relative luminance, WCAG 2)."""
+    red, green, blue, opacity = (float(part) ** 2.2 for part in np.asarray(colour))
+    if opacity == 0:  # of what is not a number
+        return INK
+    return "#000000" if 0.2126 * red + 0.7152 * green + 0.0722 * blue > _BRIGHT else "#ffffff"
 
 
 def wrapped(title: str, width: float) -> str:

@@ -49,7 +49,7 @@ _COUNTS: Mapping[Size, str] = {
 }
 
 
-def size_against_loss(tradeoffs: Sequence[Tradeoff]) -> Figure | None:
+def plot_tradeoff(tradeoffs: Sequence[Tradeoff]) -> Figure | None:
     """Every candidate's size and loss on validation rows, and the Pareto front.
 
     Sizes are shares of the parameters, or their numbers where networks of several sizes are

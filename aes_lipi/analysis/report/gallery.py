@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,33 +11,37 @@ from matplotlib.figure import Figure
 
 from aes_lipi.analysis.comparisons import Comparisons
 from aes_lipi.analysis.distances import Distances
-from aes_lipi.analysis.figures.cells import learning_rates, prune_events
-from aes_lipi.analysis.figures.columns import explained_by_column
+from aes_lipi.analysis.figures.boxes import MOST_ROWS, plot_final_values
+from aes_lipi.analysis.figures.cells import plot_learning_rates, plot_prune_events
+from aes_lipi.analysis.figures.columns import plot_columns
 from aes_lipi.analysis.figures.curves import (
     PANEL_SETTINGS,
-    Curves,
-    final_values,
-    one_panel,
-    over_generations,
+    is_of_chosen,
     panels_by,
+    panels_of,
+    plot_curves,
 )
-from aes_lipi.analysis.figures.distances import distances_between_cells
-from aes_lipi.analysis.figures.losses import neighbourhood_losses
-from aes_lipi.analysis.figures.ring import space_time
-from aes_lipi.analysis.figures.structure import network_structure
+from aes_lipi.analysis.figures.distances import plot_distances
+from aes_lipi.analysis.figures.losses import plot_neighbourhood
+from aes_lipi.analysis.figures.response import plot_response
+from aes_lipi.analysis.figures.ring import plot_ring
+from aes_lipi.analysis.figures.structure import plot_network
 from aes_lipi.analysis.figures.style import Named
-from aes_lipi.analysis.figures.tradeoff import size_against_loss
+from aes_lipi.analysis.figures.tradeoff import plot_tradeoff
 from aes_lipi.analysis.history import Courses, History
-from aes_lipi.analysis.measures import AnalysisUnit
+from aes_lipi.analysis.measures import MEASURE_NAMES, AnalysisUnit
 from aes_lipi.analysis.pareto import Tradeoff
+from aes_lipi.analysis.read import Measurements
 from aes_lipi.analysis.report.sources import Sources, StudySource, histories, test_rows
+from aes_lipi.analysis.settings import noise_of, settings_of, swept_numbers
 from aes_lipi.analysis.tables import generation_samples, trial_samples
 from aes_lipi.results.trial_files import TrialId
 
 _MOST_COURSES = 6
 """Variants whose single trials are drawn: those of the lowest losses."""
 
-_LOSS_AXIS = "mean L1, training rows"
+_ENOUGH = 10  # recordings that make a curve
+_MOST_SWEPT = 3  # numbers whose responses are drawn
 
 TRADEOFF_TABLE = "tradeoff.csv"
 """Of who is on the fronts."""
@@ -69,18 +74,16 @@ class Drawn:
     pruned: Sequence[Tradeoff]
     columns: Sequence[tuple[str, pd.DataFrame]] = ()
 
-    def curves(
-        self, unit: AnalysisUnit, measure: str, axis: str, floor: float | None = None
-    ) -> Curves:
-        """A measure over generations."""
-        table = self.tables[unit]
-        return Curves(axis, table[table["measure"] == measure], floor)
+    def curves(self, unit: AnalysisUnit, *measures: str, by: str | None = None) -> Figure:
+        """Measures over generations."""
+        return plot_curves(self.sources.data, measures, unit=unit, by=by, table=self.tables[unit])
 
 
 def pictures(drawn: Drawn) -> Iterator[_Picture]:
     """All figures, in the order of the page; each is drawn when it is asked for."""
     yield from _study_pictures(drawn)
     yield _answer_picture(drawn)
+    yield from _response_pictures(drawn.sources.data)
     yield from _column_pictures(drawn.columns)
     yield from _tradeoff_pictures(drawn.pruned)
     yield from _course_pictures(drawn)
@@ -89,85 +92,110 @@ def pictures(drawn: Drawn) -> Iterator[_Picture]:
 
 def _study_pictures(drawn: Drawn) -> Iterator[_Picture]:
     """The figures of whole studies, over all trials."""
-    labels, noise = drawn.sources.data.labels, drawn.sources.noise
-    loss = drawn.curves("trial_mean", "mean_L1", _LOSS_AXIS, noise)
+    data, noise = drawn.sources.data, noise_of(drawn.sources.data.trials)
+    panels = panels_of(data)
+    grey = " Grey: the medians of the other variants." if len(panels) > 1 else ""
+    lowest = f" {_of_lowest(panels)}" if is_of_chosen(panels, data.labels) else ""
     dotted = "" if noise is None else f" Dotted: the noise in the data, {noise:g}."
+    losses = _loss_measures(drawn.tables["trial_mean"])
     yield _Picture(
         "loss",
         "Loss over generations",
-        f"Medians over trials and their 95 % intervals.{dotted}",
-        f"The mean over a trial's cells of their L1 on the training rows. {_BAND}",
-        over_generations([loss], one_panel(labels)),
+        f"Medians over trials and their 95 % intervals.{grey}{dotted}",
+        f"The mean over a trial's cells of their L1 on the training rows"
+        f"{', and of their loss on one training batch' if len(losses) > 1 else ''}. "
+        f"{_BAND}{lowest}",
+        drawn.curves("trial_mean", *losses),
     )
     for setting, name in PANEL_SETTINGS.items():
-        panels = panels_by(setting, drawn.sources.data.trials, labels)
-        if panels is not None:
+        found = panels_by(setting, data.trials, data.labels)
+        if found is not None and found != panels:
             yield _Picture(
                 f"loss_by_{setting}",
                 f"Loss over generations, by {name}",
-                f"A panel for each {name}.{dotted}",
+                f"A panel for each {name}. Grey: the medians of the other variants.{dotted}",
                 f"The mean over a trial's cells of their L1 on the training rows. {_BAND}",
-                over_generations([loss], panels),
+                drawn.curves("trial_mean", "mean_L1", by=setting),
             )
     yield _final_values(drawn)
     yield _Picture(
         "network_sizes",
         "Encoder and decoder size over generations",
-        "Parameters that are not zero, mean over a trial's cells.",
-        _BAND,
-        over_generations(
-            [
-                drawn.curves("trial_mean", "encoder_size", "encoder size"),
-                drawn.curves("trial_mean", "decoder_size", "decoder size"),
-            ],
-            one_panel(labels),
-        ),
+        f"Parameters that are not zero, mean over a trial's cells.{grey}",
+        f"{_BAND}{lowest}",
+        drawn.curves("trial_mean", "encoder_size", "decoder_size"),
     )
     yield _Picture(
         "network_sizes_published",
         "Encoder and decoder size over generations, by the published definition",
-        "Parameters less those that were zero after the last prune event.",
+        f"Parameters less those that were zero after the last prune event.{grey}",
         "The last prune event of a network's line (n_pruned); the mean over a trial's cells. "
-        f"{_BAND}",
-        over_generations(
-            [
-                drawn.curves("trial_mean", "encoder_size_published", "encoder size, published"),
-                drawn.curves("trial_mean", "decoder_size_published", "decoder size, published"),
-            ],
-            one_panel(labels),
-        ),
+        f"{_BAND}{lowest}",
+        drawn.curves("trial_mean", "encoder_size_published", "decoder_size_published"),
     )
     yield _Picture(
         "best_size",
         "The best individual's loss and size over generations",
-        "Of every trial the cell that was best in a generation: its loss, and its size.",
+        f"Of every trial the cell that was best in a generation: its loss, and its size.{grey}",
         "In every generation in which losses were measured, the cell of a trial whose L1 on the "
-        f"training rows is lowest: that loss, and its parameters that are not zero. {_BAND}",
-        over_generations(
-            [
-                drawn.curves("trial_best", "mean_L1", _LOSS_AXIS, noise),
-                drawn.curves("trial_best", "network_size", "network size"),
-            ],
-            one_panel(labels),
-        ),
+        "training rows is lowest: that loss, and its parameters that are not zero. "
+        f"{_BAND}{lowest}",
+        drawn.curves("trial_best", "mean_L1", "network_size"),
     )
+
+
+def _of_lowest(panels: Sequence[object]) -> str:
+    return f"A panel each for the {len(panels)} variants of the lowest losses, or fewer."
+
+
+def _loss_measures(table: pd.DataFrame) -> tuple[str, ...]:
+    """The losses to draw: of few recordings, the one beside them that every generation has."""
+    known = table[table["n"] > 0].groupby("measure")["generation"].nunique()
+    recorded, every = (int(known.get(name, 0)) for name in ("mean_L1", "min_replacement_loss"))
+    is_enough = recorded >= min(_ENOUGH, every)
+    return ("mean_L1",) if is_enough else ("mean_L1", "min_replacement_loss")
+
+
+def _response_pictures(data: Measurements) -> Iterator[_Picture]:
+    """How the answers' loss depends on what was swept; none where no number was."""
+    swept = swept_numbers(settings_of(data.trials, data.labels))[:_MOST_SWEPT]
+    measure = "test_L1" if data.trials["test_L1"].notna().any() else "mean_L1"
+    what = MEASURE_NAMES[measure]
+    for x in swept:
+        yield _Picture(
+            f"response_{x}",
+            f"Loss by {x}",
+            f"Medians over trials and their 95 % intervals: {what}, of the trials' answers.",
+            "A line for every combination of the other settings. Nothing was measured between the "
+            "points. Where pruning's settings mean nothing, a line across.",
+            plot_response(data, x, measure=measure),
+        )
+    for x, y in itertools.combinations(swept, 2):
+        yield _Picture(
+            f"response_{x}_{y}",
+            f"Loss by {x} and {y}",
+            f"Medians over trials: {what}, of the trials' answers.",
+            "A map for every combination of the other settings.",
+            plot_response(data, x, y, measure=measure),
+        )
 
 
 def _final_values(drawn: Drawn) -> _Picture:
     """Loss and capacity in the end, with the letters of the losses."""
     data = drawn.sources.data
     letters = drawn.losses.letters() if drawn.losses.can_show else None
+    left_out = f" Of the {MOST_ROWS} lowest." if len(data.labels) > MOST_ROWS else ""
     lettered = " Who shares a letter is not shown to differ in the loss." if letters else ""
     return _Picture(
         "final_values",
         "Loss and capacity in the last generation",
-        f"Every point is a trial, the mean over its cells.{lettered}",
+        f"Every point is a trial, the mean over its cells.{left_out}{lettered}",
         "Boxes span the quartiles, whiskers reach to the last point within one and a half times "
         "that. Capacity is the share of parameters that are not zero; by the published definition, "
         "of those that were not after the last prune event.",
-        final_values(
+        plot_final_values(
             [
-                (_LOSS_AXIS, generation_samples(data, "mean_L1")),
+                (MEASURE_NAMES["mean_L1"], generation_samples(data, "mean_L1")),
                 ("capacity, not zero", generation_samples(data, "capacity")),
                 ("capacity, published", generation_samples(data, "capacity_published")),
             ],
@@ -184,7 +212,7 @@ def _answer_picture(drawn: Drawn) -> _Picture:
         "Test loss and size of the trials' answers",
         "Every point is the answer of a trial: its L1 on the test rows, and its size.",
         f"The answer is {_choice(data.trials)}; its size are its parameters that are not zero.",
-        final_values(
+        plot_final_values(
             [
                 ("L1, test rows", trial_samples(data, "test_L1")),
                 ("network size", trial_samples(data, "network_size")),
@@ -206,7 +234,7 @@ def _choice(trials: pd.DataFrame) -> str:
 
 def _column_pictures(tables: Sequence[tuple[str, pd.DataFrame]]) -> Iterator[_Picture]:
     """How much of each column is explained; none where baselines are not measured."""
-    figure = explained_by_column(tables)
+    figure = plot_columns(tables)
     if figure is not None:
         which = "; ".join(name for name, _ in tables)
         yield _Picture(
@@ -222,7 +250,7 @@ def _column_pictures(tables: Sequence[tuple[str, pd.DataFrame]]) -> Iterator[_Pi
 
 def _tradeoff_pictures(found: Sequence[Tradeoff]) -> Iterator[_Picture]:
     """What size costs, over all that was recorded; none where nothing is pruned."""
-    figure = size_against_loss(found)
+    figure = plot_tradeoff(found)
     if figure is None:
         return
     unit = "share" if all(each.is_of_one_size for each in found) else "number"
@@ -266,21 +294,21 @@ def _course_pictures(drawn: Drawn) -> Iterator[_Picture]:
             "cell each centre descends; the strip beside the panel is the key, and colours begin "
             "anew at every vertical line, where one pair's descendants hold all cells. In rings of "
             "five and more cells a line shows the descent of the pair that is best in the end.",
-            space_time,
+            plot_ring,
         ),
         (
             "prune_events",
             "Prune events",
             "When pruning struck which cell, and the probability that the schedule gave.",
             "",
-            prune_events,
+            plot_prune_events,
         ),
         (
             "learning_rates",
             "Learning rates",
             "The rate of every cell, and their median.",
             "Rates far below the median leave the axis.",
-            learning_rates,
+            plot_learning_rates,
         ),
         (
             "neighbourhood_losses",
@@ -288,7 +316,7 @@ def _course_pictures(drawn: Drawn) -> Iterator[_Picture]:
             "Every encoder with every decoder of one neighbourhood.",
             "That of the cell that is best in the end, on the batch on which the generation "
             "selected; the scale leaves out the first.",
-            neighbourhood_losses,
+            plot_neighbourhood,
         ),
     )
     for name, title, caption, note, draw in drawings:
@@ -296,7 +324,7 @@ def _course_pictures(drawn: Drawn) -> Iterator[_Picture]:
         if figure is not None:
             yield _Picture(name, title, caption, f"{note} {whose}".lstrip(), figure)
     stored = _stored_distances(drawn, {v: typical[v] for v in found}, found)
-    figure = distances_between_cells(stored)
+    figure = plot_distances(stored)
     if figure is not None:
         yield _Picture(
             "distances",
@@ -342,7 +370,7 @@ def _structure_pictures(drawn: Drawn) -> Iterator[_Picture]:
             f"The best pair: {drawn.sources.data.labels[variant]}",
             f"The answer of trial {number}, which has the lowest test loss.",
             f"{seen}{_left_out(drawn, chosen)}".lstrip(),
-            network_structure(model, rows),
+            plot_network(model, rows),
         )
 
 

@@ -16,12 +16,12 @@ from pydantic import ValidationError
 
 from aes_lipi.analysis.baselines import chosen_trials, column_table
 from aes_lipi.analysis.distances import Distances, distances_in
-from aes_lipi.analysis.figures.curves import settings_of, varying_settings
 from aes_lipi.analysis.history import History, histories_of
 from aes_lipi.analysis.measures import TrialRows
 from aes_lipi.analysis.pareto import Tradeoff, candidates_frame, recorded_rows, tradeoffs
 from aes_lipi.analysis.read import Measurements
 from aes_lipi.analysis.report.views import Grid
+from aes_lipi.analysis.settings import noise_of, settings_of, varying_settings
 from aes_lipi.analysis.tables import generation_samples
 from aes_lipi.arrays import Float32
 from aes_lipi.coevolution.topology import Neighbourhoods
@@ -126,11 +126,6 @@ class Sources:
     data: Measurements
     folders: Sequence[StudySource]
 
-    @property
-    def noise(self) -> float | None:
-        """The L1 of an answer without fault on generated data; None where it is not one value."""
-        return _noise(self.data.trials)
-
     def typical_trials(self) -> dict[str, tuple[StudySource, int]]:
         """By variant the trial whose final loss is the median, the lower one of two."""
         numbers = {}
@@ -223,14 +218,7 @@ def _data_of(variant: Variant) -> Dataset | None:
 
 
 def _floor_of(tradeoff: Tradeoff, trials: pd.DataFrame) -> float | None:
-    return _noise(trials[trials["variant"].isin(tradeoff.candidates["variant"].unique())])
-
-
-def _noise(trials: pd.DataFrame) -> float | None:
-    """The L1 of an answer without fault on generated data; None where it is not one value."""
-    generated = trials["data"].isna() & trials["n_dim"].notna()
-    levels = trials.loc[generated, "noise_probability"].unique()
-    return float(levels[0]) if generated.all() and len(levels) == 1 and levels[0] > 0 else None
+    return noise_of(trials[trials["variant"].isin(tradeoff.candidates["variant"].unique())])
 
 
 _MACHINE = {

@@ -12,25 +12,9 @@ import pandas as pd
 
 from aes_lipi.analysis.baselines import HEAD, contenders
 from aes_lipi.analysis.comparisons import OUT_OF_REACH, Comparison, Comparisons, finding
+from aes_lipi.analysis.measures import MEASURE_NAMES
 from aes_lipi.analysis.read import Measurements
 from aes_lipi.analysis.statistics import least_p
-
-_NAMES: Mapping[str, str] = {
-    "mean_L1": "L1, training rows",
-    "mean_test_L1": "L1, test rows",
-    "best_mean_L1": "L1, training rows",
-    "test_L1": "L1, test rows",
-    "test_L1_by_validation": "the same, chosen on validation rows",
-    "capacity": "capacity",
-    "mean_capacity": "capacity",
-    "capacity_published": "capacity, published",
-    "mean_capacity_published": "capacity, published",
-    "network_size": "network size",
-    "encoder_size": "encoder size",
-    "decoder_size": "decoder size",
-    "wall_time_s": "wall time, s",
-}
-"""What tables call measures."""
 
 _TEST_NAMES = {
     "wilcoxon": "Wilcoxon signed-rank",
@@ -204,7 +188,7 @@ def at_a_glance(
     first, *others = measures
     letters = losses.letters() if losses.can_show else None
     group = () if letters is None else ("group",)
-    head = ("variant", "trials", _NAMES[first], "95 % interval", *group)
+    head = ("variant", "trials", MEASURE_NAMES[first], "95 % interval", *group)
     by_variant = {variant: rows.set_index("measure") for variant, rows in table.groupby("variant")}
     order = list(data.labels)
     if lowest_first:
@@ -223,7 +207,7 @@ def at_a_glance(
                 *(_spread_text(found.loc[name], name) for name in others),
             )
         )
-    return Grid((*head, *(_NAMES[name] for name in others)), tuple(rows))
+    return Grid((*head, *(MEASURE_NAMES[name] for name in others)), tuple(rows))
 
 
 def baselines_grid(data: Measurements) -> Grid:
@@ -266,7 +250,7 @@ def by_generation(table: pd.DataFrame, measures: Sequence[str], most: int) -> Gr
             lead, *others = (found.get((label, t, name)) for name in measures)
             texts = map(_spread_text, others, measures[1:])
             rows.append((str(label), str(t), *_lead(lead, measures[0]), *texts))
-    names = [_NAMES[name] for name in measures]
+    names = [MEASURE_NAMES[name] for name in measures]
     head = ("variant", "generation", "n", names[0], "95 % interval", *names[1:])
     return Grid(head, tuple(rows))
 

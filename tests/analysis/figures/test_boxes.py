@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from made_up import sample
 
-from aes_lipi.analysis.figures.curves import final_values
+from aes_lipi.analysis.figures.boxes import MOST_ROWS, plot_final_values
 from aes_lipi.analysis.figures.style import _figure_bytes
 
 
 def test_every_trial_is_a_point_and_the_box_spans_the_quartiles() -> None:
     values = np.array([1.0, 2.0, 3.0, 4.0, 100.0])
-    figure = final_values([("loss", [sample("a", values), sample("b", values + 1)])])
+    figure = plot_final_values([("loss", [sample("a", values), sample("b", values + 1)])])
     [axes] = figure.axes
     assert axes.get_xlabel() == "loss"
     assert [text.get_text() for text in axes.get_yticklabels()] == ["a", "b"]
@@ -25,14 +25,21 @@ def test_every_trial_is_a_point_and_the_box_spans_the_quartiles() -> None:
 
 
 def test_the_first_variant_is_at_the_top() -> None:
-    figure = final_values([("loss", [sample("a", [1.0]), sample("b", [2.0])])])
+    figure = plot_final_values([("loss", [sample("a", [1.0]), sample("b", [2.0])])])
     low, high = figure.axes[0].get_ylim()
     assert low > high
 
 
+def test_of_many_variants_the_lowest_are_drawn_in_their_order() -> None:
+    samples = [sample(f"v{k}", [float(-k), -k + 0.5]) for k in range(MOST_ROWS + 5)]
+    figure = plot_final_values([("loss", samples)])
+    names = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert names == [f"v{k}" for k in range(5, MOST_ROWS + 5)]
+
+
 def test_columns_share_the_variants_and_letters_stand_beside_the_first() -> None:
     samples = [sample("a", [1.0, 2.0]), sample("b", []), sample("c", [3.0])]
-    figure = final_values([("loss", samples), ("capacity", samples)], {"a": "ab", "c": "b"})
+    figure = plot_final_values([("loss", samples), ("capacity", samples)], {"a": "ab", "c": "b"})
     assert [axes.get_xlabel() for axes in figure.axes] == ["loss", "capacity"]
     assert [text.get_text() for text in figure.axes[0].texts] == ["ab", "b"]
     assert not figure.axes[1].texts

@@ -9,7 +9,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import StepPatch
 
-from aes_lipi.analysis.figures.cells import _binned_shares, prune_events
+from aes_lipi.analysis.figures.cells import _binned_shares, plot_prune_events
 from aes_lipi.analysis.figures.style import GONE, INK, _figure_bytes
 from aes_lipi.analysis.history import History
 
@@ -21,7 +21,7 @@ def pruned(events: object, probability: object = 0.5) -> History:
 
 
 def drawn(*rows: tuple[str, History]) -> Figure:
-    figure = prune_events(rows)
+    figure = plot_prune_events(rows)
     assert figure is not None
     return figure
 
@@ -62,8 +62,8 @@ def test_a_bin_has_enough_cells_to_speak_of_a_share() -> None:
 def test_variants_that_are_never_pruned_are_left_out() -> None:
     never = pruned([[0, 0]] * 3, 0)
     unlucky = pruned([[0, 0]] * 3, 0.1)
-    assert prune_events([("never", never)]) is None
-    assert prune_events([]) is None
+    assert plot_prune_events([("never", never)]) is None
+    assert plot_prune_events([]) is None
     figure = drawn(("never", never), ("unlucky", unlucky))
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["unlucky", ""]
 

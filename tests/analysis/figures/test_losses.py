@@ -9,7 +9,7 @@ import pytest
 from histories import made_up_history
 from matplotlib.figure import Figure
 
-from aes_lipi.analysis.figures.losses import _MOST_TIMES, neighbourhood_losses
+from aes_lipi.analysis.figures.losses import _MOST_TIMES, plot_neighbourhood
 from aes_lipi.analysis.figures.style import _figure_bytes
 from aes_lipi.analysis.history import History
 from aes_lipi.coevolution.topology import Neighbourhoods, grid, ring
@@ -32,7 +32,7 @@ def measured(times: Any = (0, 5, 9), members: Neighbourhoods = RING, size: int =
 
 
 def drawn(*rows: tuple[str, History]) -> Figure:
-    figure = neighbourhood_losses(rows)
+    figure = plot_neighbourhood(rows)
     assert figure is not None
     return figure
 
@@ -113,7 +113,7 @@ def test_what_has_no_neighbours_or_no_losses_is_left_out() -> None:
     )
     before = made_up_history([[0, 1, 2]], test_L1=0.5)
     rows = [("alone", alone), ("itself", itself), ("before", before)]
-    assert neighbourhood_losses(rows) is None
+    assert plot_neighbourhood(rows) is None
     figure = drawn(*rows, ("ours", measured()))
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["ours", ""]
 

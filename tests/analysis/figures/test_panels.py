@@ -7,7 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from aes_lipi.analysis.figures.curves import one_panel, panels_by, varying_settings
+from aes_lipi.analysis.figures.curves import is_of_chosen, panels_by, panels_of
+from aes_lipi.analysis.read import Measurements
+from aes_lipi.analysis.settings import groups_beside, settings_of, swept_numbers, varying_settings
 from aes_lipi.config import Study, StudyFile, resolve_study
 from aes_lipi.results.schema import settings_row
 
@@ -76,7 +78,59 @@ def test_a_panel_per_environment() -> None:
     ]
 
 
-def test_one_panel_has_all() -> None:
-    [panel] = one_panel(labels(BOTH))
+def measured(study: Study) -> Measurements:
+    """As many as a study has, the later a variant the lower its loss."""
+    rows = trials(study).assign(mean_L1=range(len(study.variants), 0, -1))
+    none = pd.DataFrame()
+    return Measurements(labels(study), {}, rows, none, {}, ("mean_L1",), "mean_L1", ())
+
+
+def test_few_variants_share_a_panel() -> None:
+    [panel] = panels_of(measured(BOTH))
     assert panel.title == ""
     assert list(panel.lines.values()) == list(labels(BOTH).values())
+
+
+PROBABILITIES = [0.1, 0.2, 0.4, 0.8]
+
+
+def test_more_variants_make_panels_by_a_setting() -> None:
+    study = swept(
+        settings={"prune_method": ["random", "magnitude"], "prune_probability": PROBABILITIES}
+    )
+    panels = panels_of(measured(study))
+    assert [panel.title for panel in panels] == ["random", "magnitude"]
+    assert [*panels[0].lines.values()] == [f"prune_probability={p}" for p in PROBABILITIES]
+    assert not is_of_chosen(panels, labels(study))
+
+
+def test_of_many_variants_those_of_the_lowest_losses_have_panels() -> None:
+    study = swept(
+        settings={
+            "prune_method": ["random", "magnitude", "activation"],
+            "prune_probability": PROBABILITIES,
+            "prune_amount": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7],
+        }
+    )
+    panels = panels_of(measured(study), 5)
+    assert [panel.title for panel in panels] == list(labels(study).values())[-5:]
+    assert is_of_chosen(panels, labels(study))
+
+
+def test_groups_are_of_variants_that_differ_in_nothing_else() -> None:
+    study = swept(
+        settings={"prune_probability": PROBABILITIES},
+        variants=[{"prune_method": "None"}, {"prune_method": ["random", "magnitude"]}],
+    )
+    settings = settings_of(trials(study), labels(study))
+    assert swept_numbers(settings) == ["prune_probability"]
+    found = groups_beside(settings, ["prune_probability"])
+    assert {name: len(ids) for name, ids in found.items()} == {
+        "no pruning": 1,
+        "random": 4,
+        "magnitude": 4,
+    }
+    alone = settings_of(trials(study).query("prune_method == 'random'"), labels(study))
+    assert {
+        name: len(ids) for name, ids in groups_beside(alone, ["prune_probability"]).items()
+    } == {"": 4}

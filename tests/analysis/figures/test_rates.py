@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from aes_lipi.analysis.figures.cells import learning_rates
+from aes_lipi.analysis.figures.cells import plot_learning_rates
 from aes_lipi.analysis.figures.style import _figure_bytes
 from aes_lipi.analysis.history import History
 
@@ -28,7 +28,7 @@ def walks(n_generations: int, n_cells: int, seed: int = 0) -> npt.NDArray[np.flo
 
 
 def drawn(*rows: tuple[str, History]) -> Figure:
-    figure = learning_rates(rows)
+    figure = plot_learning_rates(rows)
     assert figure is not None
     return figure
 
@@ -57,7 +57,7 @@ def test_variants_share_the_axis_and_a_panel_where_their_walks_are_the_same() ->
     assert figure.axes[0].get_ylim() == figure.axes[1].get_ylim()
     alike = drawn(("a", walking(first)), ("b", walking(first)))
     assert [axes.get_title(loc="left") for axes in alike.axes] == ["the same in all variants"]
-    assert learning_rates([]) is None
+    assert plot_learning_rates([]) is None
 
 
 def test_jumps_to_nothing_do_not_stretch_the_axis() -> None:

@@ -12,7 +12,7 @@ from histories import drifting, made_up_history
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from aes_lipi.analysis.figures.ring import _lineage_colours, space_time
+from aes_lipi.analysis.figures.ring import _lineage_colours, plot_ring
 from aes_lipi.analysis.figures.style import INK, PAPER, _figure_bytes
 from aes_lipi.analysis.history import History
 
@@ -37,7 +37,7 @@ def spread() -> Figure:
 
 
 def drawn(*rows: tuple[str, History]) -> Figure:
-    figure = space_time(rows)
+    figure = plot_ring(rows)
     assert figure is not None
     return figure
 
@@ -101,7 +101,7 @@ def test_what_is_not_known_stays_empty() -> None:
 
 
 def test_another_loss_can_be_drawn() -> None:
-    figure = space_time([("ours", drifting(5, 9, test_loss=0.25))], "test_loss")
+    figure = plot_ring([("ours", drifting(5, 9, test_loss=0.25))], "test_loss")
     assert figure is not None
     assert figure.axes[2].get_xlabel() == "loss on a test batch"
     assert (image(figure.axes[0]) == 0.25).all()
@@ -109,8 +109,8 @@ def test_another_loss_can_be_drawn() -> None:
 
 def test_single_cells_are_left_out_and_few_are_not_hidden_by_a_line() -> None:
     alone = made_up_history([[0]] * 9, min_replacement_loss=0.1)
-    assert space_time([("alone", alone)]) is None
-    assert space_time([]) is None
+    assert plot_ring([("alone", alone)]) is None
+    assert plot_ring([]) is None
     figure = drawn(("alone", alone), ("two", drifting(2, 30, min_replacement_loss=0.1)))
     assert len(figure.axes) == 3
     assert figure.axes[0].get_title(loc="left") == "two"

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from made_up import sample
 from matplotlib import rcParams
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
-from aes_lipi.analysis.figures.curves import final_values
+from aes_lipi.analysis.figures.boxes import plot_final_values
 from aes_lipi.analysis.figures.style import FORMATS, INK, Named, _figure_bytes, _inline, looks, show
 from aes_lipi.errors import UserError
 
@@ -21,7 +22,7 @@ from aes_lipi.errors import UserError
 @pytest.fixture(scope="module")
 def figure() -> Figure:
     rng = np.random.default_rng(1)
-    return final_values([("loss", [sample(name, rng.normal(size=9)) for name in "abc"])])
+    return plot_final_values([("loss", [sample(name, rng.normal(size=9)) for name in "abc"])])
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -73,12 +74,27 @@ def test_a_folder_that_cannot_be_written_is_said_in_a_line(figure: Figure, tmp_p
 
 def test_drawing_leaves_matplotlib_as_it_was() -> None:
     before = dict(rcParams)
-    final_values([("loss", [sample("a", [1.0, 2.0])])])
+    plot_final_values([("loss", [sample("a", [1.0, 2.0])])])
     assert dict(rcParams) == before
 
 
+@pytest.mark.parametrize("ground", ["#ffffff", "#0f1419"])
+def test_colours_stand_out_on_light_and_dark_ground(ground: str) -> None:
+    """At least three to one (WCAG 2, 1.4.11), but for the ink, which has the text's colour."""
+    for look in looks([str(k) for k in range(8)]).values():
+        if look.colour != INK:
+            low, high = sorted([luminance(look.colour), luminance(ground)])
+            assert (high + 0.05) / (low + 0.05) >= 3, look.colour
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of WCAG 2."""
+    parts = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in to_rgb(colour)]
+    return float(np.dot(parts, [0.2126, 0.7152, 0.0722]))
+
+
 def test_looks_differ() -> None:
-    names = [str(k) for k in range(28)]
+    names = [str(k) for k in range(32)]
     found = [(look.colour, look.dashes) for look in looks(names).values()]
-    assert len(set(found)) == 28
+    assert len(set(found)) == 32
     assert len(looks([str(k) for k in range(40)])) == 40

@@ -12,7 +12,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import StepPatch
 
-from aes_lipi.analysis.figures.structure import _weight_colours, network_structure
+from aes_lipi.analysis.figures.structure import _weight_colours, plot_network
 from aes_lipi.analysis.figures.style import GONE, INK, _figure_bytes
 from aes_lipi.autoencoders.environments import Environment, build_architecture
 from aes_lipi.models import Model
@@ -37,7 +37,7 @@ def pruned() -> Model:
 
 @functools.cache
 def watched() -> Figure:
-    return network_structure(pruned(), ROWS)
+    return plot_network(pruned(), ROWS)
 
 
 def titles(figure: Figure) -> list[str]:
@@ -97,12 +97,12 @@ def test_nodes_that_are_gone_are_marked_beside_their_rows() -> None:
     assert marks[GONE].tolist() == [1]
     assert marks["#e69f00"].tolist() == [2]
     assert 1 in marks[INK].tolist()  # its bias is negative
-    assert not network_structure(model()).axes[0].lines
+    assert not plot_network(model()).axes[0].lines
 
 
 def test_activations_stand_beside_the_weights() -> None:
     found = pruned()
-    figure = network_structure(found, ROWS)
+    figure = plot_network(found, ROWS)
     axes = figure.axes[1]
     assert axes.get_xlabel() == "activation"
     layout, genome = found.architecture.encoder, found.pair.encoder.genome
@@ -120,7 +120,7 @@ def test_activations_stand_beside_the_weights() -> None:
 
 
 def test_without_rows_only_weights_are_drawn() -> None:
-    figure = network_structure(pruned())
+    figure = plot_network(pruned())
     assert len(figure.axes) == 4
     assert titles(figure)[0] == "encoder hidden 1: 4 nodes, 2 gone"
     [legend] = figure.legends
@@ -128,16 +128,16 @@ def test_without_rows_only_weights_are_drawn() -> None:
 
 
 def test_variational_pairs_and_other_depths() -> None:
-    figure = network_structure(model(variational=True), ROWS)
+    figure = plot_network(model(variational=True), ROWS)
     assert "encoder log variance: 3 nodes, 0 gone" in titles(figure)
     assert sum(axes.axison for axes in figure.axes) == 10
-    deep = network_structure(model(hidden=(6, 5)), ROWS)
+    deep = plot_network(model(hidden=(6, 5)), ROWS)
     assert len(titles(deep)) == 6
 
 
 def test_many_nodes_are_thinned_to_what_can_be_seen() -> None:
     wide = model(n_dim=1000)
-    figure = network_structure(wide, np.ones((2, 1000), np.float32))
+    figure = plot_network(wide, np.ones((2, 1000), np.float32))
     assert colours(figure.axes[4 + 2]).shape == (300, 4, 4)
     [means] = figure.axes[4 + 3].collections
     assert isinstance(means, LineCollection)
@@ -149,4 +149,4 @@ def test_what_is_pruned_to_nothing_can_be_written() -> None:
     empty = model(hidden=())
     for network in (empty.pair.encoder, empty.pair.decoder):
         network.genome[:] = 0
-    assert _figure_bytes(network_structure(empty, ROWS), "svg")
+    assert _figure_bytes(plot_network(empty, ROWS), "svg")

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from aes_lipi.analysis.figures.style import INK, _figure_bytes, looks
-from aes_lipi.analysis.figures.tradeoff import FRONT, _thinned, size_against_loss
+from aes_lipi.analysis.figures.tradeoff import FRONT, _thinned, plot_tradeoff
 from aes_lipi.analysis.pareto import Tradeoff
 
 POINTS: dict[str, Any] = {
@@ -26,7 +26,7 @@ LOOKS = looks(["a", "b"])
 
 
 def drawn(*each: Tradeoff) -> Figure:
-    figure = size_against_loss(each)
+    figure = plot_tradeoff(each)
     assert figure is not None
     return figure
 
@@ -102,9 +102,9 @@ def test_where_compaction_removes_nothing_or_all_zeros_there_is_one_panel() -> N
 
 def test_without_pruning_there_is_no_figure() -> None:
     same = candidates(capacity=[1, 1, 1], validation_L1=[0.1, 0.2, 0.3])
-    assert size_against_loss([]) is None
-    assert size_against_loss([Tradeoff("", same)]) is None
-    assert size_against_loss([Tradeoff("", same[:0])]) is None
+    assert plot_tradeoff([]) is None
+    assert plot_tradeoff([Tradeoff("", same)]) is None
+    assert plot_tradeoff([Tradeoff("", same[:0])]) is None
     assert len(drawn(Tradeoff("", same), Tradeoff("", candidates(**POINTS))).axes) == 1
 
 

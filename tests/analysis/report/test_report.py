@@ -118,6 +118,20 @@ def test_links_lead_somewhere(page: Page, report: Report, folder: Path) -> None:
     assert folder.name == "a study"  # a space in the address is no obstacle
 
 
+def test_it_is_reached_without_a_mouse(page: Page, report: Report) -> None:
+    """What scrolls can be focused and has a name; there is a main part, and every column a head."""
+    text = report.page.read_text()
+    boxes = re.findall(r'<div class="(?:wide|drawing)"([^>]*)>', text)
+    assert len(boxes) > 20
+    assert all(re.fullmatch(r' tabindex="0" role="group" aria-label="[^"]+"', box) for box in boxes)
+    assert text.count("<main>") == 1
+    assert not re.findall(r"<t[hd][^>]*></th>", text)
+    assert text.index('class="standing none"') < text.index("<table")
+    captions = re.findall(r"<figcaption>(.*?)(?: <span|<details|</figcaption)", text)
+    assert len(captions) == len(report.figures)
+    assert max(map(len, captions)) <= 160
+
+
 def test_ids_are_there_once(page: Page) -> None:
     assert [name for name, n in Counter(page.ids).items() if n > 1] == []
 

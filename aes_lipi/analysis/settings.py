@@ -1,0 +1,98 @@
+"""In which settings variants differ, which of them are swept numbers, and which noise data have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import pandas as pd
+
+from aes_lipi.config import OPERATOR_FIELDS, Variant, label_variants
+from aes_lipi.errors import UserError, nearest, printable
+
+_NAMES = ("name", "label")  # what tells variants apart, but is no choice of an experiment
+
+
+def settings_of(trials: pd.DataFrame, labels: Iterable[str]) -> pd.DataFrame:
+    """The settings of the variants that have trials, by id, in the order of the labels."""
+    first = trials.drop_duplicates("variant").set_index("variant")
+    known = [variant for variant in labels if variant in first.index]
+    return first.loc[known, list(Variant.model_fields)]
+
+
+def varying_settings(settings: pd.DataFrame) -> list[str]:
+    """The settings in which the variants differ; those of operators among variants with one."""
+    pruned = settings[~unpruned(settings)]
+    return [
+        name
+        for name in settings.columns
+        if (pruned if name in OPERATOR_FIELDS else settings)[name].nunique(dropna=False) > 1
+    ]
+
+
+def choices(settings: pd.DataFrame) -> list[str]:
+    """The settings in which variants differ, without the names that a user gave them."""
+    return [name for name in varying_settings(settings) if name not in _NAMES]
+
+
+def unpruned(settings: pd.DataFrame) -> pd.Series[bool]:
+    """Of which variants nothing is pruned, by id."""
+    return settings["prune_method"] == "None"
+
+
+def swept_numbers(settings: pd.DataFrame) -> list[str]:
+    """The settings in which variants differ that are numbers, seeds left out."""
+    return [
+        name
+        for name in varying_settings(settings)
+        if pd.api.types.is_numeric_dtype(settings[name])
+        and not pd.api.types.is_bool_dtype(settings[name])
+        and not name.endswith("seed")
+    ]
+
+
+def check_swept(settings: pd.DataFrame, name: str) -> None:
+    """Refuse what is no swept number.
+
+    Raises:
+        UserError: the variants do not differ in a setting of that name that is a number; those in
+            which they do are told.
+    """
+    known = swept_numbers(settings)
+    if name not in known:
+        there = f"; there are {', '.join(known)}" if known else ""
+        close = nearest(name, known)
+        raise UserError(f"{printable(name)}: no number that is swept{close or there}")
+
+
+def groups_beside(settings: pd.DataFrame, leave_out: Sequence[str]) -> dict[str, pd.Index[str]]:
+    """Variants that differ in nothing but some settings, by what tells the groups from each other.
+
+    Args:
+        settings: of the variants.
+        leave_out: the settings in which the variants of a group may differ.
+
+    Returns:
+        by a label, which is empty where there is one group, the ids, in the order of the variants.
+    """
+    others = [name for name in choices(settings) if name not in leave_out]
+    known = settings[others].map(str)
+    for name in OPERATOR_FIELDS:
+        if name in known:
+            known.loc[unpruned(settings), name] = ""
+    keys = known.agg("\n".join, axis=1) if others else pd.Series("", known.index)
+    groups = {ids[0]: ids for ids in (keys.index[keys == key] for key in keys.unique())}
+    names = named(settings.loc[list(groups)], leave_out)
+    return {name: groups[first] for first, name in names.items()}
+
+
+def named(settings: pd.DataFrame, leave_out: Iterable[str]) -> Mapping[str, str]:
+    """What tells variants apart, by id, besides some settings; empty for one that is alone."""
+    rows = settings.drop(columns="name").astype(object).to_dict("index")
+    return label_variants({str(key): row for key, row in rows.items()}, leave_out=[*leave_out])  # type: ignore[misc]
+
+
+def noise_of(trials: pd.DataFrame) -> float | None:
+    """The L1 of an answer without fault on generated data; None where it is not one value."""
+    generated = trials["data"].isna() & trials["n_dim"].notna()
+    levels = trials.loc[generated, "noise_probability"].unique()
+    return float(levels[0]) if generated.all() and len(levels) == 1 and levels[0] > 0 else None

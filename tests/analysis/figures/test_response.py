@@ -1,0 +1,86 @@
+"""Results over what was swept: lines, and maps of two numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from aes_lipi.analysis.figures.response import plot_response
+from aes_lipi.analysis.read import Measurements
+from aes_lipi.config import Study, StudyFile, resolve_study
+from aes_lipi.errors import UserError
+from aes_lipi.results.schema import settings_row
+
+X, Y = "prune_probability", "prune_amount"
+
+
+def data(*variants: dict[str, Any]) -> Measurements:
+    """Two trials a variant; the loss is the probability plus ten amounts, and 100 unpruned."""
+    study = resolve_study("swept", StudyFile(trials=2, variants=variants), {})
+    rows = pd.DataFrame(
+        {"variant": each.id, "trial": trial, **settings_row(each)}
+        for each in study.variants
+        for trial in (0, 1)
+    )
+    pruned = rows[X] + 10 * rows[Y]
+    rows["test_L1"] = np.where(rows["prune_method"] == "None", 100, pruned)
+    failures = pd.DataFrame({"variant": pd.Series(dtype=str)})
+    return Measurements(labels(study), {}, rows, failures, {}, (), "mean_L1", ())
+
+
+def labels(study: Study) -> dict[str, str]:
+    return {each.id: study.label(each) for each in study.variants}
+
+
+def ring(**settings: Any) -> dict[str, Any]:
+    return {"prune_method": ["random", "magnitude"], X: [0.4, 0.1, 0.2], Y: 0.1, **settings}
+
+
+def test_a_line_for_each_other_setting_and_one_across_for_what_is_not_pruned() -> None:
+    figure = plot_response(data({"prune_method": "None"}, ring()), X)
+    [axes] = figure.axes
+    assert (axes.get_xlabel(), axes.get_ylabel()) == (X, "L1, test rows")
+    [legend] = figure.legends
+    names = [text.get_text() for text in legend.get_texts()]
+    assert names == ["no pruning", "random", "magnitude"]
+    level = next(line for line in axes.lines if np.asarray(line.get_ydata()).tolist() == [100, 100])
+    assert np.asarray(level.get_xdata()).tolist() == [0, 1]  # from edge to edge
+    first = next(line for line in axes.lines if len(np.asarray(line.get_xdata())) == 3)
+    assert np.asarray(first.get_xdata()).tolist() == [0.1, 0.2, 0.4]
+    assert np.asarray(first.get_ydata()).tolist() == pytest.approx([1.1, 1.2, 1.4])
+
+
+def test_many_lines_make_panels_by_another_setting() -> None:
+    figure = plot_response(data(ring(**{Y: [0.1, 0.2, 0.3, 0.4, 0.5]})), X)
+    titles = [axes.get_title(loc="left") for axes in figure.axes if axes.axison]
+    assert titles == [f"{Y}={k}" for k in (0.1, 0.2, 0.3, 0.4, 0.5)]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["random", "magnitude"]
+
+
+def test_a_map_of_two_numbers_for_each_other_setting() -> None:
+    figure = plot_response(data(ring(**{Y: [0.1, 0.3]})), X, Y)
+    random, magnitude, scale = figure.axes
+    assert [each.get_title(loc="left") for each in (random, magnitude)] == ["random", "magnitude"]
+    medians = np.asarray(random.images[0].get_array())
+    assert medians.ravel().tolist() == pytest.approx([1.1, 1.2, 1.4, 3.1, 3.2, 3.4])
+    assert [text.get_text() for text in random.texts] == ["1.1", "1.2", "1.4", "3.1", "3.2", "3.4"]
+    assert [tick.get_text() for tick in random.get_yticklabels()] == ["0.1", "0.3"]
+    assert scale.get_ylabel() == "L1, test rows"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("prune_method",), f"prune_method: no number that is swept.*{X}"),
+        (("epochs",), "epochs: no number that is swept"),
+        ((X, X), "a map needs two numbers"),
+    ],
+)
+def test_what_is_no_swept_number_is_said(arguments: tuple[str, ...], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        plot_response(data(ring()), *arguments)
+    with pytest.raises(UserError, match="no numeric column"):
+        plot_response(data(ring()), X, measure="variant")
