@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import runpy
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
+from studies import assert_same_study
+
+import aes_lipi
 
 MADE: dict[str, Callable[[str], bool]] = {
     "anomalies.py": lambda shown: "outliers: 5% of the benign" in shown and "its " in shown,
+    "compare.py": lambda shown: "radius=0" in shown and "radius=2" in shown,
+    "images.py": lambda _: Path("images.png").is_file(),
+    "lineage.py": lambda shown: "generation 11: cell" in shown and "generation -1:" in shown,
+    "my_graphs.py": lambda shown: shown == "",
+    "my_plugins.py": lambda shown: shown == "",
+    "own_environment.py": lambda shown: "40-8-4-8-40" in shown,
+    "own_operator.py": lambda shown: "small" in shown,
+    "own_parameter.py": lambda shown: "prune_method_quota" in shown,
+    "own_schedule.py": lambda shown: "late" in shown,
+    "own_topology.py": lambda shown: "shortcuts(n=3)" in shown and "star" in shown,
+    "sweep.py": lambda _: Path("sweep.png").is_file(),
     "callback.py": lambda shown: "callback" in shown,
     "early_stop.py": lambda shown: shown.count("patience") == 2,
     "metric.py": lambda shown: "metric_worst_column" in shown,
@@ -40,3 +56,23 @@ def test_an_example_runs_as_it_stands(
     runpy.run_path(str(EXAMPLES / name))
     shown = capsys.readouterr().out
     assert MADE[name](shown)
+
+
+STUDIES = ("own_parameter.py", "own_topology.py")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STUDIES)
+def test_an_example_has_the_same_bits_in_two_processes(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(EXAMPLES)
+    monkeypatch.setenv("PYTHONPATH", str(EXAMPLES), prepend=os.pathsep)
+    run = aes_lipi.run
+    for jobs in (1, 2):
+        (folder := tmp_path / str(jobs)).mkdir()
+        monkeypatch.chdir(folder)
+        monkeypatch.setattr(aes_lipi, "run", partial(run, jobs=jobs))
+        runpy.run_path(str(EXAMPLES / name))
+    [one] = (tmp_path / "1" / "results").iterdir()
+    assert_same_study(one, tmp_path / "2" / "results" / one.name)
