@@ -22,8 +22,9 @@ from plugin_modules import (
     write_module,
 )
 
-GUIDE = ROOT / "docs" / "extending.md"
-FIELDS = ("prune_method", "prune_schedule", "environment", "loss", "dataset_name")
+GUIDE = ROOT / "docs" / "how_to" / "extending.md"
+FIELDS = ("prune_method", "prune_schedule", "environment", "loss", "dataset_name", "topology")
+_GROUPS = ("prune_methods", "prune_schedules", "environments", "losses", "datasets", "topologies")
 SHORT = ["--trials", "1", "--epochs", "3", "--population_size", "4", "--record_interval", "1"]
 FAILS_LATER = """
 def keep(genome, layout, evidence, settings, rng):
@@ -67,7 +68,7 @@ def test_the_guide_has_a_short_module_and_a_command_for_every_field() -> None:
     assert all(len(code.splitlines()) < 15 for code in modules().values())
     commands = snippets("sh")
     assert [[f"--{field} " in command for command in commands].count(True) for field in FIELDS] == [
-        *(2, 1, 1, 1, 1),
+        *(2, 1, 1, 1, 1, 1),
     ]
 
 
@@ -85,7 +86,8 @@ def test_a_command_of_the_readme_runs_its_module(field: str, folder: Path) -> No
     module, name = added.split(":")
     assert (folder / f"{module}.py").exists()
     ours = trials[trials[field] == added]
-    assert ours["plugins_digest"].notna().all()
+    content = "graph" if field == "topology" else "plugins_digest"
+    assert ours[content].notna().all()
     generations = pd.read_parquet(folder / "out" / "generations")
     of_ours = generations[generations["variant"].isin(ours["variant"])]
     assert len(of_ours) == 3 * 4 * len(ours)
@@ -109,12 +111,7 @@ def test_the_readmes_entry_points_give_short_names_also_in_workers(folder: Path)
     write_distribution(site, groups, "of_the_readme")
     for name in modules():
         (folder / name).rename(site / name)
-    fields = {
-        f"aes_lipi.{group}": field
-        for group, field in zip(
-            ("prune_methods", "prune_schedules", "environments", "datasets"), FIELDS, strict=True
-        )
-    }
+    fields = {f"aes_lipi.{group}": field for group, field in zip(_GROUPS, FIELDS, strict=True)}
     [names] = [
         [f"--{fields[group]}={name}" for group, entries in groups.items() for name in entries]
     ]
