@@ -5,7 +5,7 @@ from aes_lipi.plugins import Environment
 shallow = Environment(hidden_sizes=(8,), latent_size=4)
 
 
-def small(genome, layout, evidence, settings, rng, quota: float = 0.2):  # noqa: D103
+def small(genome, layout, evidence, settings, rng, *, quota: float = 0.2):  # noqa: D103
     return abs(genome) > quota * abs(genome).mean()
 
 
