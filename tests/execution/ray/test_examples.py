@@ -1,0 +1,45 @@
+"""Examples of the documentation on a real cluster: the bits of one process."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray_processes import NodeProcesses
+from studies import assert_same_study
+
+import aes_lipi
+from aes_lipi.config import Study
+from aes_lipi.execution.ray.connection import ClusterOptions
+from aes_lipi.execution.ray.runner import ClusterRunner
+from aes_lipi.execution.run import run_study
+from aes_lipi.results.reading import Results, load_results
+
+pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.slow]
+
+EXAMPLES = Path(__file__).parents[3] / "docs/examples"
+
+
+@pytest.mark.parametrize("cells_per_actor", [None, 4])
+def test_own_topologies_have_the_same_bits_on_actors(
+    cells_per_actor: int | None,
+    three_nodes: NodeProcesses,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(EXAMPLES)
+
+    def on_cluster(study: Study, output_dir: str, **_: Any) -> Results:
+        placement: Any = "trial" if cells_per_actor is None else "cell"
+        options = ClusterOptions(placement=placement, cells_per_actor=cells_per_actor)
+        run_study(study, output_dir, ClusterRunner(options))
+        return load_results(output_dir)
+
+    for name, run in (("here", aes_lipi.run), ("there", on_cluster)):
+        (folder := tmp_path / name).mkdir()
+        monkeypatch.chdir(folder)
+        monkeypatch.setattr(aes_lipi, "run", run)
+        runpy.run_path(str(EXAMPLES / "own_topology.py"))
+    assert_same_study(tmp_path / "here/results/topology", tmp_path / "there/results/topology")
