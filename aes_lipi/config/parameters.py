@@ -119,7 +119,7 @@ Parameters = tuple[tuple[str, type], ...]
 """Columns of parameters, and whether they hold truths, numbers or texts."""
 
 
-def parameters_of(settings: Mapping[str, Any]) -> dict[str, bool | float | str]:
+def _parameters_of(settings: Mapping[str, Any]) -> dict[str, bool | float | str]:
     """The parameters of a variant's plug-ins, by the names of their columns, `prune_method_quota`.
 
     Args:
@@ -137,14 +137,14 @@ def parameter_columns(variants: Iterable[Mapping[str, Any]]) -> Parameters:
     """The columns that the parameters of some variants take."""
     types: dict[str, set[type]] = {}
     for settings in variants:
-        for name, value in parameters_of(settings).items():
+        for name, value in _parameters_of(settings).items():
             types.setdefault(name, set()).add(type(value))
     return tuple((name, each.pop() if len(each) == 1 else str) for name, each in types.items())
 
 
 def parameter_row(settings: Mapping[str, Any], columns: Parameters) -> dict[str, Any]:
     """The values of a variant in columns of parameters; None where it has none."""
-    found = parameters_of(settings)
+    found = _parameters_of(settings)
     return {name: kind(found[name]) if name in found else None for name, kind in columns}
 
 
