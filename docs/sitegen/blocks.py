@@ -124,7 +124,8 @@ def with_outputs(page: str, outputs: Mapping[int, Output]) -> str:
         output = outputs.get(page.count("\n", 0, match.start()) + 1)
         if match["before"] or output is None:
             return match[0]
-        text = f"\n\n```text\n{output.text.rstrip()}\n```" if output.text.strip() else ""
+        said = f"\n\n```{{code-block}} text\n:class: output\n\n{output.text.rstrip()}\n```"
+        text = said if output.text.strip() else ""
         table = f"\n\n<div class='output'>\n{output.html}\n</div>\n" if output.html else ""
         return match[0] + text + table
 

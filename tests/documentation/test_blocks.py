@@ -162,7 +162,7 @@ def test_blocks_are_found_with_what_is_said_of_them() -> None:
 def test_blocks_are_run_one_after_another(tmp_path: Path) -> None:
     given = run(to_run(PAGE), "page.md", tmp_path)
     assert given == {2: Output(""), 11: Output("x = 1\n"), 21: Output("3\n")}
-    assert with_outputs(PAGE, given).count("```text\n") == 2
+    assert with_outputs(PAGE, given).count("```{code-block} text\n") == 2
 
 
 @pytest.mark.parametrize("text", ["```sh\nfalse\n```\n", "```python\n1 / 0\n```\n"])
