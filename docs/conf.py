@@ -38,6 +38,7 @@ napoleon_use_ivar = True
 python_use_unqualified_type_names = True
 toc_object_entries_show_parents = "hide"
 
+smartquotes = False  # two hyphens are a flag
 html_theme = "pydata_sphinx_theme"
 html_title = f"aes_lipi {release}"
 html_static_path = ["static"]

@@ -309,7 +309,7 @@ def _wrong_and_remedy(text: str) -> list[str]:
 
 def escaped_line(text: str) -> str:
     """A line of the package as Markdown shows it, with what depends on the case in italics."""
-    text = re.sub(r"([\\`*_<>#\[\]])", r"\\\1", text)
+    text = re.sub(r"([\\`*_<>#\[\]])", r"\\\1", text).replace("}{", "} {")
     return re.sub(
         r"\{([^{}]*)\}", lambda match: f"*{match[1].replace('_', ' ').strip(chr(92))}*", text
     )
