@@ -197,6 +197,10 @@ def _export(
     format_name: Annotated[
         str, flag("--format", "Of the files.", "safetensors|onnx|torch")
     ] = "safetensors",
+    input_dtype: Annotated[
+        str | None,
+        flag("--input_dtype", "Of rows in ONNX; by default float32.", "float32|float64"),
+    ] = None,
     output_dir: Annotated[
         str | None,
         flag("--output_dir", "Where to write; by default DIR/exports/...", "DIR|s3://BUCKET/DIR"),
@@ -221,6 +225,7 @@ def _export(
         max_loss_increase=max_loss_increase,
         compact=compact,
         format_name=format_name,
+        input_dtype=input_dtype,
         output_dir=output_dir,
     )
     print_exported(done)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -15,6 +16,7 @@ from aes_lipi.errors import UserError
 from aes_lipi.export.candidates import Choice, choose
 from aes_lipi.export.card import CARD, Exported, model_card
 from aes_lipi.export.formats import FORMATS
+from aes_lipi.export.onnx import INPUT_DTYPES, onnx_package
 from aes_lipi.export.package import (
     CheckedRows,
     Package,
@@ -40,6 +42,7 @@ def export(
     max_loss_increase: float | None = None,
     compact: bool = False,
     format_name: str = "safetensors",
+    input_dtype: str | None = None,
     output_dir: str | Path | None = None,
 ) -> Exported:
     """Write a study's model for use elsewhere, checked against the trained one.
@@ -59,6 +62,7 @@ def export(
         compact: take out what pruning made dead. Without a target, the model at the knee of size
             against validation loss is picked, if recorded models were stored.
         format_name: `safetensors`, `onnx` or `torch`.
+        input_dtype: of rows and reconstructions in ONNX: `float32`, the default, or `float64`.
         output_dir: folder for the files, or its address; by default one in the study's folder,
             named after variant and trial.
 
@@ -67,7 +71,7 @@ def export(
             bounds, the trained model is not what the tables say of it on the data at hand, the
             exported one differs from it, or the disk refuses a file.
     """
-    pack = _format(format_name)
+    pack = _format(format_name, input_dtype)
     target = target_of(target_capacity, max_loss_increase)
     location = _place(location)
     choice = choose(location, variant, trial, target, compact=compact)
@@ -195,7 +199,12 @@ def _write(files: Mapping[str, bytes], storage: Storage) -> None:
 
 
 def write_model(
-    model: Model, folder: str | Path, format_name: str = "onnx", *, compact: bool = False
+    model: Model,
+    folder: str | Path,
+    format_name: str = "onnx",
+    *,
+    compact: bool = False,
+    input_dtype: str | None = None,
 ) -> list[Path]:
     """Write a model that is at hand, such as an estimator's `model_`, without a card or a check.
 
@@ -204,6 +213,7 @@ def write_model(
         folder: for the files; made if need be.
         format_name: `safetensors`, `onnx` or `torch`.
         compact: take out what pruning made dead.
+        input_dtype: of rows and reconstructions in ONNX: `float32`, the default, or `float64`.
 
     Returns:
         the files.
@@ -211,13 +221,26 @@ def write_model(
     Raises:
         UserError: the format is unknown (give one of `FORMATS`), or the disk refuses a file.
     """
-    package = _format(format_name)(model.compacted() if compact else model.for_use())
+    package = _format(format_name, input_dtype)(model.compacted() if compact else model.for_use())
     place = Path(expanded(folder))
     _write(package.files, LocalStorage(place))
     return [place / name for name in package.files]
 
 
-def _format(name: str) -> Callable[[Model], Package]:
+def _format(name: str, input_dtype: str | None) -> Callable[[Model], Package]:
+    """What packs a model.
+
+    Raises:
+        UserError: there is no such format or type, or the type is given for another format.
+    """
     if name not in FORMATS:
         raise UserError(f"--format {name}: give one of {', '.join(FORMATS)}")
-    return FORMATS[name]
+    if input_dtype is None:
+        return FORMATS[name]
+    for known in INPUT_DTYPES:
+        if (name, input_dtype) == ("onnx", known):
+            return partial(onnx_package, input_dtype=known)
+    raise UserError(
+        f"--input_dtype {input_dtype}: give float32 or float64, with --format onnx; others take "
+        "rows of either type"
+    )

@@ -90,7 +90,7 @@ def test_digits_become_a_model_of_less_than_half_the_size(
     trials = pd.read_parquet("study/trials")
     assert trials["validation_mse"].min() < trials["pca_validation_mse"].min()
     session = onnxruntime.InferenceSession("small/autoencoder.onnx")
-    reconstruction = session.run(["reconstruction"], {"rows": digits.to_numpy()})[0]
+    reconstruction = session.run(["reconstruction"], {"rows": digits.to_numpy(np.float32)})[0]
     constant = np.abs(digits - digits.median()).to_numpy().mean()
     error = np.abs(digits.to_numpy() - reconstruction).mean()
     assert error < constant / 2
@@ -143,7 +143,8 @@ def test_a_table_with_text_comes_from_csv_to_onnx(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["run", *data, *asked, *short], standalone_mode=False)
     assert result.exit_code == 0, result.output
     assert "6 columns named" not in result.output
-    typed("export", str(folder), "--compact", "--format", "onnx", "--output_dir", str(tmp_path))
+    onnx_of = ("export", str(folder), "--compact", "--format", "onnx", "--input_dtype", "float64")
+    typed(*onnx_of, "--output_dir", str(tmp_path))
     card = " ".join((tmp_path / "MODEL_CARD.md").read_text(encoding="utf-8").split())
     assert "Columns of text, `island`, `sex`, are one for each of their texts" in card
     assert "Missing values (NaN) are taken for: `bill` 4" in card

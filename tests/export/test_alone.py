@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -22,6 +23,8 @@ from aes_lipi.data.fitting import learn_scaling
 from aes_lipi.data.scaling import Scaling
 from aes_lipi.data.source import array_source
 from aes_lipi.export import FORMATS, Exported
+from aes_lipi.export.onnx import onnx_package
+from aes_lipi.export.package import Package
 from aes_lipi.models import Model, read_model, save_model
 
 Rows = npt.NDArray[np.floating]
@@ -48,6 +51,13 @@ for folder in sorted(path.resolve() for path in Path(".").iterdir() if path.is_d
 HARD = Scaling(
     "minmax", np.array([12345.678, 1.7e9, 0.0]), np.array([12345.678, 1.7e9 + 86_400, 1e-30])
 )
+
+
+PACKS: Mapping[str, Callable[[Model], Package]] = {
+    **FORMATS,
+    "onnx": partial(onnx_package, input_dtype="float64"),
+}
+"""All formats, in which rows keep the digits that they have here."""
 
 
 def untrained(environment: str | Environment, scaling: Scaling | None = None) -> Model:
@@ -111,18 +121,19 @@ def cases(study: Path, table: Path) -> Iterator[tuple[str, Model, Rows]]:
     yield "hard", hard.for_use(), HARD.low + (HARD.high - HARD.low) * shares
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", PACKS)
 def test_files_work_without_this_package(
     name: str, study: Path, table: Path, tmp_path: Path
 ) -> None:
     expected: dict[str, tuple[Model, Rows]] = {}
     for case, model, rows in cases(study, table):
         (tmp_path / case).mkdir()
-        package = FORMATS[name](model)
+        package = PACKS[name](model)
         for file, content in package.files.items():
             (tmp_path / case / file).write_bytes(content)
         (tmp_path / case / "usage.py").write_text(package.usage)
-        np.save(tmp_path / case / "rows.npy", rows)
+        wide = name == "onnx"
+        np.save(tmp_path / case / "rows.npy", rows.astype(np.float64) if wide else rows)
         expected[case] = (model, rows)
     subprocess.run([sys.executable, "-c", ALONE], cwd=tmp_path, check=True, timeout=120)
     assert len(expected) == 20
@@ -134,10 +145,10 @@ def test_files_work_without_this_package(
 
 
 @pytest.mark.parametrize("kind", get_args(Scale))
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", PACKS)
 def test_a_scaling_is_part_of_every_export(name: str, kind: Scale, tmp_path: Path) -> None:
     model, rows = scaled(kind)
-    package = FORMATS[name](model)
+    package = PACKS[name](model)
     assert model.scaling is not None
     reconstruction = model.reconstruct(rows)
     assert ((reconstruction >= model.scaling.low) | (kind in {"standard", "robust"})).all()

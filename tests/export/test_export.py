@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from aes_lipi.errors import UserError
 from aes_lipi.export import FORMATS, Exported, export, write_model
 from aes_lipi.export.candidates import Choice
 from aes_lipi.export.card import CARD, _test_rows, model_card
-from aes_lipi.export.onnx import OPSET
+from aes_lipi.export.onnx import OPSET, onnx_package
 from aes_lipi.export.package import largest_difference, rows_to_check, varying_values
 from aes_lipi.models import Model, Place, read_model
 from aes_lipi.results.description import LOCAL_FILE, located
@@ -47,7 +48,7 @@ def first_model(study: Path) -> Model:
 
 def test_onnx_files_are_valid_and_agree_with_each_other(exports: Exports) -> None:
     done = exports["onnx"]
-    rows = done.rows.values
+    rows = done.rows.values.astype(np.float32)
     for path in done.files[:-1]:
         graph = onnx.load(path)
         onnx.checker.check_model(graph, full_check=True)
@@ -182,6 +183,8 @@ def test_without_the_data_rows_are_drawn_and_it_is_said(tmp_path: Path) -> None:
     ("flags", "told"),
     [
         ({"format_name": "pickle"}, "safetensors, onnx, torch"),
+        ({"format_name": "onnx", "input_dtype": "int8"}, "give float32 or float64, with"),
+        ({"format_name": "torch", "input_dtype": "float32"}, "give float32 or float64, with"),
         ({"target_capacity": 0.5, "max_loss_increase": 0.1}, "exclude each other"),
         ({"target_capacity": 0.0}, "is a share of the parameters"),
         ({"target_capacity": 1.5}, "is a share of the parameters"),
@@ -235,12 +238,15 @@ def test_columns_far_from_zero_keep_their_digits(tmp_path: Path) -> None:
     rows.to_parquet(tmp_path / "hard.parquet")
     run_study(own_data(tmp_path / "hard.parquet", epochs=2), tmp_path / "study")
     model = first_model(tmp_path / "study")
-    small = model.compacted()
+    small, wide = model.compacted(), partial(onnx_package, input_dtype="float64")
     checked = rows_to_check(model, open_storage(tmp_path / "study"))
     assert checked.is_real
-    for pack in FORMATS.values():
-        assert largest_difference(model, small, pack(small), checked) < 1e-5
+    packages = [FORMATS["safetensors"](small), FORMATS["torch"](small), wide(small)]
+    for package in packages:
+        assert largest_difference(model, small, package, checked) < 1e-5
     values = rows.to_numpy(np.float64)
+    with pytest.raises(UserError, match=r"of columns 'seconds of a day', 'date' apart; give"):
+        onnx_package(small)
     span = np.where(np.ptp(values, axis=0) > 0, np.ptp(values, axis=0), 12345.0)
     found = small.reconstruct(values)
     assert (found >= values.min(axis=0) - 1e-6 * span).all()
