@@ -21,6 +21,7 @@ _BY_VALUE = frozenset(
         "dataset_name",
         "update_order",
         "topology",
+        "initial_weights",
     }
 )
 """Choices whose value says which field it is of. They come first, wherever they differ."""
@@ -36,6 +37,7 @@ _FIELDS = sorted(
 _LONGEST = 60  # characters of a value
 _DIGEST_SHOWN = 8
 _CONTROL = "control: a plain network"
+_DRAWN = "random weights"  # told only of variants of which there is nothing else to tell
 
 
 def label_variants(
@@ -72,6 +74,7 @@ def label_variants(
                     for field, column in columns.items()
                     if field not in OPERATOR_FIELDS or _is_pruned(variants[key])
                 ]
+                parts = [part for part in parts if part != _DRAWN] or parts
                 found[key] = printable(", ".join(filter(None, [name, *parts])) or alone, None)
     return told_apart(found, {key: f"{name} ({key})" for key, name in found.items()})
 
@@ -87,6 +90,8 @@ def value_label(field: str, value: Any, among: Iterable[str] = ()) -> str:
     text = _text(value)
     if field == "prune_method" and text == "None":
         return "no pruning"
+    if field == "initial_weights":
+        return "from PCA" if text == "pca" else _DRAWN
     if field in _BY_VALUE:
         return printable(_short_name(text, (*among, *BUILT_IN.get(field, ()))), _LONGEST)
     if field == "graph" and value is not None:

@@ -30,6 +30,8 @@ def of_all(*studies: Study) -> list[str]:
 
 METHODS = ({"prune_method": "None"}, {"prune_method": "random", "prune_schedule": "exponential"})
 
+LINEAR = {"environment": "LinearCodeAutoencoder", "output_activation": "linear"}
+
 
 @pytest.mark.parametrize(
     ("variants", "shared", "expected"),
@@ -50,6 +52,12 @@ METHODS = ({"prune_method": "None"}, {"prune_method": "random", "prune_schedule"
             {"prune_method": "random", "prune_probability": [0.5, 0.50000001, 1.0]},
             ["prune_probability=0.5", "prune_probability=0.50000001", "prune_probability=1"],
         ),
+        (
+            ({"prune_method": "random"}, {"initial_weights": "pca"}),
+            LINEAR,
+            ["random", "from PCA, no pruning"],
+        ),
+        ((), {"initial_weights": ["random", "pca"], **LINEAR}, ["random weights", "from PCA"]),
         ((), {"hidden_sizes": [[60, 30], [9]]}, ["hidden_sizes=60,30", "hidden_sizes=9"]),
         (
             ({"name": "narrow"}, {"name": "wide", "radius": 2}, {"radius": 3}),
