@@ -405,7 +405,9 @@ def test_columns_are_scaled_as_asked_for() -> None:
     assert ring.inverse_transform(ring.transform(x)).max() <= x.max()
     with pytest.raises(ValueError, match="scale: power leaves values beyond"):
         a_ring(scale="power", output_activation="sigmoid").fit(x)
-    assert a_ring(scale="power").fit(x).model_.scaling.kind == "power"
+    assert (
+        a_ring(scale="power").fit(x).model_.architecture.decoder.layers[-1].activation == "linear"
+    )
     with pytest.raises(ValueError, match=r"outside \[0, 1\]; scale the columns"):
         a_ring(scale="none").fit(x)
 

@@ -398,8 +398,10 @@ def _typical_errors(model: Model, rows: Any) -> Float64:
         rows: that were fitted.
     """
     sums = in_parts(lambda part: model.errors(part).sum(axis=0, dtype=np.float64)[None], rows)
-    means = sums.sum(axis=0) / rows.shape[0]
-    return np.maximum(means, means.mean() / 100 or 1.0)
+    means: Float64 = sums.sum(axis=0) / rows.shape[0]
+    least = float(means.mean()) / 100
+    typical: Float64 = np.maximum(means, least or 1.0)
+    return typical
 
 
 def _offset(scores: Float64, contamination: Any) -> float:

@@ -43,8 +43,8 @@ def _standard_ring(rows: Rows) -> Scores:
 def _pca(rows: Rows) -> Scores:
     scaled = StandardScaler().fit_transform(rows)
     axes = PCA(max(2, rows.shape[1] // 4)).fit(scaled)
-    squares: Scores = (scaled - axes.inverse_transform(axes.transform(scaled))) ** 2
-    return squares.mean(axis=1)
+    squares = (scaled - axes.inverse_transform(axes.transform(scaled))) ** 2
+    return np.asarray(squares.mean(axis=1))
 
 
 def _forest(rows: Rows) -> Scores:
