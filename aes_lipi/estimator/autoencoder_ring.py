@@ -24,7 +24,7 @@ from aes_lipi.data.encoding import texts_of
 from aes_lipi.data.source import Source
 from aes_lipi.errors import UserError
 from aes_lipi.estimator.parameters import BATCH_SIZE, variant_of
-from aes_lipi.estimator.rows import dataset_of, in_parts, is_table, source_of
+from aes_lipi.estimator.rows import in_parts, is_table, source_of, split_rows
 from aes_lipi.estimator.training import TrainedRing, trained, trained_further
 from aes_lipi.execution.requirements import check_batch
 from aes_lipi.models import Model
@@ -331,7 +331,7 @@ class AutoencoderRing(
         if known is not None:
             seeds = {name: getattr(known.variant, name) for name in ("rng_seed", "dataset_seed")}
             variant = variant.model_copy(update=seeds)
-        dataset = dataset_of(
+        dataset = split_rows(
             source,
             variant,
             weights=weights,

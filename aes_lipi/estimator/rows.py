@@ -66,7 +66,7 @@ def _parts(rows: Any) -> Iterator[slice]:
         yield slice(start, min(start + height, n_rows))
 
 
-def dataset_of(
+def split_rows(
     source: Source,
     variant: Variant,
     *,
