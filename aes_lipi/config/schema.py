@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from aes_lipi.config.defaults import FORMER_FIELDS
+from aes_lipi.config.defaults import FORMER_FIELDS, GROUPS
 from aes_lipi.config.study import StudyFile
 from aes_lipi.config.variant import Variant
 
@@ -47,18 +47,27 @@ def study_schema() -> dict[str, Any]:
 
 def _settings() -> dict[str, Any]:
     fields = Variant.model_json_schema()["properties"]
-    settings = {name: _setting(field) for name, field in fields.items() if name not in NOT_GIVEN}
+    settings = {
+        name: _setting(name, field) for name, field in fields.items() if name not in NOT_GIVEN
+    }
     former = {name: {"deprecated": True} for name in FORMER_FIELDS}
     return {"type": "object", "properties": settings | former, "additionalProperties": False}
 
 
-def _setting(field: Mapping[str, Any]) -> dict[str, Any]:
+def _setting(name: str, field: Mapping[str, Any]) -> dict[str, Any]:
     """A field that may be given as one value, as a list of values, or as a text of several."""
     about = {key: field[key] for key in ("description", "default") if key in field}
     left_out = {"title", "group", "sound", *about}
     alone = {key: value for key, value in field.items() if key not in left_out}
-    kinds = _with_parts(field.get("anyOf", [alone]))
+    kinds = _with_parts([*field.get("anyOf", [alone]), *_MORE.get(name, [])])
     return {**about, "anyOf": [*kinds, {"type": "array", "items": {"anyOf": kinds}}, _AS_TEXT]}
+
+
+_MORE: Mapping[str, list[dict[str, Any]]] = {
+    **{name: [{"type": "object", "required": ["plugin"]}] for name in GROUPS},
+    "graph": [{"type": "array", "items": {"type": "array"}}],
+}
+"""What study files may hold besides: a plug-in with its parameters, and rows of neighbours."""
 
 
 def _with_parts(kinds: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -45,7 +45,12 @@ def test_every_setting_is_there_with_its_description() -> None:
         {"epochs": 5, "prune_method": "random", "learning_rate": 0.1, "hidden_sizes": [5, 4]},
         {"epochs": [5, 6], "prune_method": "None, random", "hidden_sizes": [[5], [6, 4]]},
         {"prune_method": ["None", "my_module:function"], "n_dim": None, "store_all_nodes": True},
-        {"columns": ["a", "b"], "metrics": "m:f", "store_recorded": "yes"},
+        {
+            "prune_method": {"plugin": "m:f", "quota": [0.1, 0.2]},
+            "columns": ["a", "b"],
+            "metrics": "m:f",
+            "store_recorded": "yes",
+        },
     ],
 )
 def test_what_a_study_takes_it_takes(settings: dict[str, Any], tmp_path: Path) -> None:
@@ -67,7 +72,7 @@ def test_what_a_study_takes_it_takes(settings: dict[str, Any], tmp_path: Path) -
         ({"settings": {"epoch": 3}}, ["settings"]),
         ({"settings": {"epochs": 0}}, ["settings", "epochs"]),
         ({"settings": {"prune_probability": [0.5, 1.5]}}, ["settings", "prune_probability"]),
-        ({"settings": {"topology": "rings"}}, ["settings", "topology"]),
+        ({"settings": {"device": "gpu"}}, ["settings", "device"]),
         ({"variants": [{"data_digest": "x"}]}, ["variants", 0]),
     ],
 )
