@@ -64,7 +64,7 @@ class TrialIdentity:
 
 
 @dataclass(frozen=True)
-class Networks:
+class WhatWasTrained:
     """What was trained.
 
     Attributes:
@@ -151,7 +151,7 @@ def trials_schema(parameters: Parameters = ()) -> pa.Schema:
         [
             *_dataclass_fields(TrialIdentity),
             *_settings_fields(),
-            *_dataclass_fields(Networks),
+            *_dataclass_fields(WhatWasTrained),
             *_dataclass_fields(TrialResult, leave_out=tuple(NESTED)),
             *(field for table in NESTED.values() for field in _dataclass_fields(table)),
             *_dataclass_fields(HowItWasRun),

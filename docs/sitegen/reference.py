@@ -128,7 +128,7 @@ def attributes(table_class: type) -> dict[str, str]:
 
 _PARTS_OF_TRIALS: Sequence[tuple[str, type]] = (
     ("Which trial", schema.TrialIdentity),
-    ("What was trained", schema.Networks),
+    ("What was trained", schema.WhatWasTrained),
     ("Results", TrialResult),
     ("Retrieval, with `retrieval_measures`", RetrievalMeasures),
     ("Columns of a table of your own", ColumnMeasures),
