@@ -18,12 +18,14 @@ from aes_lipi.arrays import Float64, Int64
 from aes_lipi.coevolution.topology import Neighbourhoods, neighbourhoods
 from aes_lipi.config import Variant
 from aes_lipi.errors import UserError
+from aes_lipi.results.checkpoint import recorded_so_far
 from aes_lipi.results.description import STUDY_FILE, described_settings, read_variants
 from aes_lipi.results.inventory import Inventory
+from aes_lipi.results.object_storage import open_storage
 from aes_lipi.results.reading import open_results, read_each
 from aes_lipi.results.schema import generations_schema
 from aes_lipi.results.storage import Storage
-from aes_lipi.results.trial_files import TrialId
+from aes_lipi.results.trial_files import CheckpointFiles, TrialId
 
 BEGINNING = -1
 """The generation of the centres that a trial starts from."""
@@ -36,6 +38,7 @@ _DECIDING = ("test_L1", "mean_L1", "test_loss", "min_replacement_loss")
 _WHOLE = ("winner", "winner_cell")
 _FLAGS = ("prune_event", "diverged")
 _LISTS = ("read_generations", "selection_losses")
+_COLUMNS = ("generation", "cell", *_REAL, *_WHOLE, *_FLAGS, *_LISTS)
 
 
 @dataclass(frozen=True)
@@ -177,6 +180,33 @@ def read_history(location: str | Path, variant: str, trial: int) -> History:
     return found[wanted]
 
 
+def history_under_way(location: str | Path, variant: str, trial: int) -> History | None:
+    """What a trial on its way had recorded when it was last written down.
+
+    Args:
+        location: the study's output folder, or its address.
+        variant: id of its variant.
+        trial: its number.
+
+    Returns:
+        the generations that the whole ring has behind it; None if none was written down, or they
+        cannot be told apart yet, as cells may run ahead of each other.
+
+    Raises:
+        UserError: the folder cannot be read.
+    """
+    storage, wanted = open_storage(location), TrialId(variant, trial)
+    described = read_variants(storage.read(STUDY_FILE) or b"") or {}
+    for _, content in CheckpointFiles(storage).newest_first(wanted):
+        try:
+            found = _history(wanted, recorded_so_far(content, _COLUMNS))
+        except ValueError:
+            continue
+        if found is not None and found.n_generations:
+            return _placed(found, described.get(variant, {}))
+    return None
+
+
 def histories_of(
     storage: Storage, inventory: Inventory, trials: Iterable[TrialId]
 ) -> dict[TrialId, History]:
@@ -190,9 +220,8 @@ def histories_of(
     Raises:
         UserError: the place refuses to be read.
     """
-    names = ["generation", "cell", *_REAL, *_WHOLE, *_FLAGS, *_LISTS]
     whole = generations_schema()
-    schema = pa.schema([whole.field(name) for name in names])
+    schema = pa.schema([whole.field(name) for name in _COLUMNS])
     markers = {
         trial: inventory.committed[trial] for trial in trials if trial in inventory.committed
     }

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from aes_lipi.analysis.measures import TrialRows, sizes_of, trial_rows
-from aes_lipi.analysis.read import rows_frame
+from aes_lipi.analysis.read import Measurements, rows_frame
 from aes_lipi.arrays import Float64, Int64
 from aes_lipi.coevolution.records import pareto_front
 from aes_lipi.config import DATA_FIELDS, Variant, told_apart, value_label
@@ -33,7 +33,9 @@ CANDIDATE_COLUMNS = (
 """Of the table of candidates."""
 
 _KEYS = ("generation", "cell")
-_MEASURES = ("n_compact", "capacity", "validation_loss", "validation_L1", "test_L1")
+CANDIDATE_MEASURES = ("n_compact", "capacity", "validation_loss", "validation_L1", "test_L1")
+"""What is measured of a candidate."""
+
 _NAMES = ("study", "n_parameters")
 _SETTINGS = (*_NAMES, *Variant.model_fields)
 
@@ -118,7 +120,7 @@ def recorded_rows(
     markers = {
         each: inventory.committed[each] for each in n_parameters if each in inventory.committed
     }
-    schema = _part(generations_schema(), (*_KEYS, *_MEASURES))
+    schema = _part(generations_schema(), (*_KEYS, *CANDIDATE_MEASURES))
     return read_each(storage, markers, "generations", schema, recorded)
 
 
@@ -131,7 +133,28 @@ def candidates_frame(
         rows: of `recorded_rows`, in the order wanted.
         labels: of their variants, by id.
     """
-    frame = rows_frame(rows, labels, (*_MEASURES, "n_parameters"))
+    return _with_shares(rows_frame(rows, labels, (*CANDIDATE_MEASURES, "n_parameters")), labels)
+
+
+def measured_candidates(data: Measurements) -> pd.DataFrame:
+    """The table of candidates, see `read_candidates`, of trials that were read.
+
+    Args:
+        data: with `CANDIDATE_MEASURES`, and `pooled_cells` among its units.
+
+    Raises:
+        UserError: the unit or a measure was not read; name it to `read_measurements`.
+    """
+    rows = data.of_unit("pooled_cells", CANDIDATE_MEASURES)
+    sizes = data.trials[["variant", "trial", "n_parameters"]].astype({"variant": str})
+    merged = rows.astype({"variant": str}).merge(sizes, on=["variant", "trial"])
+    merged = merged.assign(variant=pd.Categorical(merged["variant"], list(data.labels)))
+    measured = (*CANDIDATE_MEASURES, "n_parameters")
+    known = np.isfinite(merged[list(measured)].to_numpy(dtype=np.float64, na_value=np.nan))
+    return _with_shares(merged[known.all(axis=1)].reset_index(drop=True), data.labels)
+
+
+def _with_shares(frame: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
     counts = {name: frame[name].astype(np.int64) for name in ("n_parameters", "n_compact")}
     label = frame["variant"].cat.rename_categories(dict(labels))
     share = frame["n_compact"] / frame["n_parameters"]
@@ -158,7 +181,7 @@ def _recorded(table: pa.Table, n_parameters: int) -> TrialRows:
     Raises:
         ValueError: a row is of no generation or of no cell.
     """
-    rows = trial_rows(table, _MEASURES, sizes_of(None, n_parameters))
+    rows = trial_rows(table, CANDIDATE_MEASURES, sizes_of(None, n_parameters))
     losses, l1 = rows.measures["validation_loss"], rows.measures["validation_L1"]
     if np.isnan(losses).all():  # of before there were other losses
         rows = TrialRows(rows.generation, rows.cell, {**rows.measures, "validation_loss": l1})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -102,6 +102,7 @@ def read_measurements(
     measures: Iterable[str] = MEASURES,
     units: Iterable[AnalysisUnit] = ("trial_mean", "trial_best"),
     best_by: str = "mean_L1",
+    variants: Collection[str] | None = None,
 ) -> Measurements:
     """Read the committed trials of one or several studies.
 
@@ -118,6 +119,7 @@ def read_measurements(
             `generations` is not read. `pooled_cells` keeps every row.
         best_by: the measure whose lowest value makes a cell the best of its trial, generation by
             generation.
+        variants: ids of those whose trials to read; by default of all.
 
     Raises:
         UserError: a place holds no study (give its --output_dir), refuses to be read, or there is
@@ -126,7 +128,12 @@ def read_measurements(
     each = [locations] if isinstance(locations, str | Path) else list(locations)
     if not each:
         raise UserError("no directory to analyse; give the --output_dir of a study")
-    wanted = _Wanted(check_measures(measures), _check_units(units), *check_measures([best_by]))
+    wanted = _Wanted(
+        check_measures(measures),
+        _check_units(units),
+        *check_measures([best_by]),
+        None if variants is None else frozenset(variants),
+    )
     studies = _read_studies(each, wanted)
     trials = pd.concat([study.trials for study in studies], ignore_index=True)
     failures = pd.concat([study.failures for study in studies], ignore_index=True)
@@ -242,11 +249,18 @@ class _Wanted:
         measures: see `aes_lipi.analysis.measures`.
         units: see `UNITS` there.
         best_by: the measure whose lowest value makes a cell the best of its trial.
+        variants: ids of those whose trials are read; None of all.
     """
 
     measures: tuple[str, ...]
     units: tuple[AnalysisUnit, ...]
     best_by: str
+    variants: frozenset[str] | None = None
+
+    def of(self, trials: Iterable[TrialId]) -> list[TrialId]:
+        """Those of the trials that are asked for, in order."""
+        names = self.variants
+        return sorted(each for each in trials if names is None or each.variant in names)
 
     def read(
         self,
@@ -288,13 +302,14 @@ def _read_study(location: str | Path, wanted: _Wanted) -> _StudyTrials:
         UserError: the place holds no study (give its --output_dir), or refuses to be read.
     """
     storage, inventory = open_results(location)
-    committed = {trial: inventory.committed[trial] for trial in sorted(inventory.committed)}
+    committed = {trial: inventory.committed[trial] for trial in wanted.of(inventory.committed)}
     tables = read_each(storage, committed, "trials", trials_schema(), _one_row)
     rows = wanted.read(storage, committed, tables)
-    records = read_failures(storage, sorted(inventory.failed))
+    failures = wanted.of(inventory.failed)
+    records = read_failures(storage, failures)
     failed = {trial: record for trial, record in records.items() if len(record) == 1}
     corrupt = {trial: DAMAGED for trial in committed if trial not in rows}
-    unreadable = dict.fromkeys(inventory.failed - failed.keys(), _UNREADABLE_FAILURE)
+    unreadable = dict.fromkeys(set(failures) - failed.keys(), _UNREADABLE_FAILURE)
     kept = {trial: tables[trial] for trial in rows}
     return _StudyTrials(
         directory=storage.shown,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -128,6 +129,37 @@ def _convert(
 
     for path in convert(files, output_dir):
         say(path)
+
+
+@_command("dashboard")
+def _dashboard(
+    directories: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[DIR...]",
+            help="The --output_dir of studies, or a folder of such; by default results.",
+        ),
+    ] = None,
+    *,
+    port: Annotated[
+        int | None, flag("--port", "To listen at; by default one that is free.", least=1)
+    ] = None,
+) -> None:
+    """Serve a page that follows studies while they run, until it is interrupted.
+
+    The address that is printed is this machine's own and has a token, without which nothing is
+    answered. Folders are read, and nothing is written.
+    """
+    from aes_lipi.dashboard.server import serve  # noqa: PLC0415 - slow to import
+
+    def tell(address: str) -> None:
+        say(f"dashboard: {address}")
+        sys.stdout.flush()  # to a file, too, before it ends
+
+    try:
+        serve(directories or ["results"], port, tell)
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None  # there is no other end, and nothing to go on with
 
 
 _MARKS = {"well": "", "note": "note", "problem": "PROBLEM"}

@@ -69,6 +69,8 @@ def _code_after(error: BaseException) -> int:
     Raises:
         SystemExit: the error is one.
     """
+    if isinstance(error, SystemExit) and error.code == _EXIT_INTERRUPTED:
+        raise error  # of a command that ends in no other way
     if _interrupted.is_set() or isinstance(error, KeyboardInterrupt):
         return _EXIT_INTERRUPTED
     if isinstance(error, SystemExit):

@@ -9,12 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from typing import Annotated, Literal
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
@@ -30,6 +33,7 @@ from aes_lipi.optional import installed_version
 from aes_lipi.results.checkpoint_tensors import (
     Tensors,
     newest_mean_l1,
+    records_batch,
     records_from_tensors,
     records_to_tensors,
     states_from_tensors,
@@ -179,6 +183,24 @@ def glance(content: bytes) -> tuple[int, float | None]:
     """
     identity, tensors = _read(content)
     return identity.generations, newest_mean_l1(tensors)
+
+
+def recorded_so_far(content: bytes, columns: Sequence[str]) -> pa.Table:
+    """What a checkpoint's trial has recorded, as the table of generations will have it.
+
+    Args:
+        content: of the file.
+        columns: of the table of generations, none of a metric of a user's.
+
+    Returns:
+        a row per cell of every generation that the whole ring has behind it.
+
+    Raises:
+        ValueError: the content is no checkpoint, or was cut short or changed.
+    """
+    identity, tensors = _read(content)
+    rows = pa.Table.from_batches([records_batch(tensors)]).select(list(columns))
+    return rows.filter(pc.less(rows["generation"], identity.generations))
 
 
 def decode_checkpoint(content: bytes, variant: Variant, architecture: Architecture) -> Checkpoint:

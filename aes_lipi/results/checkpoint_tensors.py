@@ -230,7 +230,7 @@ def records_from_tensors(
     Raises:
         ValueError: the array is not one of records; the message says which column is wrong.
     """
-    batch = _batch(tensors)
+    batch = records_batch(tensors)
     cells = batch["cell"].to_numpy()
     if len(cells) and not 0 <= cells.min() <= cells.max() < len(n_members):
         raise ValueError("records: of cells that there are not")
@@ -257,7 +257,7 @@ def newest_mean_l1(tensors: Tensors) -> float | None:
     Raises:
         ValueError: the array is not one of records.
     """
-    batch = _batch(tensors)
+    batch = records_batch(tensors)
     known = batch["mean_L1"].is_valid().to_numpy(zero_copy_only=False)
     losses = batch["mean_L1"].to_numpy(zero_copy_only=False)[known]
     generations = batch["generation"].to_numpy()[known]
@@ -271,7 +271,7 @@ def newest_mean_l1(tensors: Tensors) -> float | None:
     return mean if math.isfinite(mean) else None
 
 
-def _batch(tensors: Tensors) -> pa.RecordBatch:
+def records_batch(tensors: Tensors) -> pa.RecordBatch:
     """The columns of records, in the memory of their array, found to be sound.
 
     Raises:

@@ -37,24 +37,24 @@ from aes_lipi.analysis.figures.style import (
 from aes_lipi.analysis.history import BEGINNING, Courses, History
 from aes_lipi.arrays import Float64, Int64
 
-_MEASURE = "min_replacement_loss"
+RING_MEASURE = "min_replacement_loss"
 """What the losses are: of the pair on one batch, after training and before it is pruned."""
 
 _ROUND = (
     *("#c6e6d8", "#eed4af", "#f0ba7e", "#cca04e", "#918924", "#527003", "#245906", "#23451a"),
     *("#3c3633", "#5b2c55", "#762f7f", "#8350ad", "#787fd5", "#58aef2", "#4fd3fd", "#87e6f4"),
 )
-_NAMES = {
+LOSS_NAMES = {
     "min_replacement_loss": "loss on a training batch, after training",
     "test_loss": "loss on a test batch",
     "min_selection_loss": "lowest loss of the neighbourhood, at selection",
 }
-_ROBUST = (2, 98)  # percentiles between which colours differ
-_FOLLOWED = 5  # cells, at least, for a line of descent: it would hide fewer
+ROBUST = (2, 98)  # percentiles between which colours differ
+FOLLOWED = 5  # cells, at least, for a line of descent: it would hide fewer
 _LEGEND_BELOW = -32  # of the last panel, in points
 
 
-def _lineage_colours() -> Colormap:
+def lineage_colours() -> Colormap:
     """A colour map that ends where it begins, as a ring does.
 
     It goes round in the plane of lightness and of blue to yellow, which no common colour blindness
@@ -64,11 +64,11 @@ def _lineage_colours() -> Colormap:
     return LinearSegmentedColormap.from_list("ring", (*_ROUND, _ROUND[0]))
 
 
-def plot_ring(rows: Courses, measure: str = _MEASURE) -> Figure | None:
+def plot_ring(rows: Courses, measure: str = RING_MEASURE) -> Figure | None:
     """Cells over generations, coloured by loss on the left and by lineage on the right.
 
     On the right, a centre has the colour of the cell from whose centre it descends since the last
-    vertical line, where one pair's descendants had taken all cells (see `_descents`); the line is
+    vertical line, where one pair's descendants had taken all cells (see `descents`); the line is
     the descent of the pair that is best in the end, broken where it goes round the ring's end.
 
     Args:
@@ -89,7 +89,7 @@ def _drawn(rows: Courses, measure: str) -> Figure:
     figure = Figure(figsize=(PAGE, sum(heights) + 0.22 * len(rows) + 0.7))
     grid = figure.subplots(len(rows), 2, squeeze=False, height_ratios=heights)
     values = [history.measures[measure].ravel() for _, history in rows]
-    scale = loss_scale(np.concatenate(values), _ROBUST)
+    scale = loss_scale(np.concatenate(values), ROBUST)
     last = max(history.n_generations for _, history in rows) - 0.5
     for (label, history), (losses, lineage) in zip(rows, grid, strict=True):
         losses.set_title(wrapped(label, PAGE / 2 - 0.4))
@@ -102,8 +102,8 @@ def _drawn(rows: Courses, measure: str) -> Figure:
         if history.order:
             losses.yaxis.set_major_formatter(FuncFormatter(partial(_cell_at, history.order)))
     grid[0, 1].set_title("coloured by the cell it descends from")
-    _finish(figure, grid, image, _NAMES.get(measure, measure))
-    if any(history.n_cells >= _FOLLOWED for _, history in rows):
+    _finish(figure, grid, image, LOSS_NAMES.get(measure, measure))
+    if any(history.n_cells >= FOLLOWED for _, history in rows):
         _legend(figure, grid[-1, 1])
     return laid_out(figure)
 
@@ -131,7 +131,7 @@ def _key(axes: Axes, n_cells: int, width: float) -> None:
     """The colour of every cell, left of its row."""
     axes.imshow(
         np.arange(n_cells)[:, np.newaxis],
-        cmap=_lineage_colours(),
+        cmap=lineage_colours(),
         norm=Normalize(0, n_cells),
         extent=(-0.5 - 0.03 * width, -0.5 - 0.012 * width, -0.5, n_cells - 0.5),
         origin="lower",
@@ -144,11 +144,11 @@ def _key(axes: Axes, n_cells: int, width: float) -> None:
 
 
 def _lineage(axes: Axes, history: History) -> None:
-    told = _descents(history)
+    told = descents(history)
     place = cells_over_generations(axes, told.founders.shape)
     axes.imshow(
         block_middles(told.founders.T),
-        cmap=_lineage_colours(),
+        cmap=lineage_colours(),
         norm=Normalize(0, history.n_cells),
         extent=place,
         origin="lower",
@@ -157,12 +157,12 @@ def _lineage(axes: Axes, history: History) -> None:
     )
     for start in told.starts[1:]:
         axes.axvline(start - 0.5, color=PAPER, linewidth=0.8)
-    if history.n_cells >= _FOLLOWED:
+    if history.n_cells >= FOLLOWED:
         _line_of_descent(axes, history)
 
 
 def _line_of_descent(axes: Axes, history: History) -> None:
-    generations, cells, jumps = _line_on_ring(history, history.final_cell)
+    generations, cells, jumps = line_on_ring(history, history.final_cell)
     axes.plot(
         np.insert(generations.astype(np.float64), jumps, np.nan),
         np.insert(cells.astype(np.float64), jumps, np.nan),
@@ -205,7 +205,7 @@ def _legend(figure: Figure, last: Axes) -> None:
 
 
 @dataclass(frozen=True)
-class _Descents:
+class Descents:
     """From which cell every centre descends, told anew in every window of generations.
 
     Attributes:
@@ -218,7 +218,7 @@ class _Descents:
     founders: Int64
 
 
-def _descents(history: History, most: int = 16) -> _Descents:
+def descents(history: History, most: int = 16) -> Descents:
     """Windows in which one pair takes over, and who descends from whom in them.
 
     A window ends with the generation in which all centres descend from one and the same of those
@@ -237,7 +237,7 @@ def _descents(history: History, most: int = 16) -> _Descents:
         parts.append(part)
         start += len(part)
     empty = np.empty((0, history.n_cells), dtype=np.int64)
-    return _Descents(tuple(starts), np.concatenate([empty, *parts]))
+    return Descents(tuple(starts), np.concatenate([empty, *parts]))
 
 
 def _until_takeover(history: History, start: int, shortest: int) -> Int64:
@@ -254,7 +254,7 @@ def _until_takeover(history: History, start: int, shortest: int) -> Int64:
         span *= 2
 
 
-def _line_on_ring(history: History, cell: int) -> tuple[Int64, Int64, tuple[int, ...]]:
+def line_on_ring(history: History, cell: int) -> tuple[Int64, Int64, tuple[int, ...]]:
     """The line of descent of a cell's last centre, oldest first, and where it goes round the end.
 
     Cells in another order than that of their numbers are on no ring, which could be gone round.

@@ -53,7 +53,7 @@ LOSSES = "viridis"
 """Colour map of losses, the lower the darker."""
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", INK, "#8a6f00", "#7b5bd6", "#c2255c")
-_DASHES: tuple[_Dashes, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
+DASHES: tuple[_Dashes, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 _SETTINGS: dict[str, Any] = {
@@ -122,7 +122,7 @@ def _looks() -> Iterator[Look]:
     place = 0
     while True:
         lap, colour = divmod(place, len(_COLOURS))
-        dashes = _DASHES[lap % len(_DASHES)]
+        dashes = DASHES[lap % len(DASHES)]
         yield Look(_COLOURS[colour], dashes, _MARKERS[(colour + lap) % len(_MARKERS)])
         place += 1
 

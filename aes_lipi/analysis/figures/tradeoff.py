@@ -133,7 +133,7 @@ def _points(axes: Axes, each: Tradeoff, x: Float64, styles: Mapping[str, Look], 
     labels = each.candidates["label"]
     for name in each.labels:
         own = np.flatnonzero(labels == name)
-        own = own[_thinned(places[own], most // len(each.labels))]
+        own = own[thinned(places[own], most // len(each.labels))]
         axes.plot(
             x[own],
             each.losses[own],
@@ -181,7 +181,7 @@ def _front_handle() -> Line2D:
     )
 
 
-def _thinned(places: Float64, most: int) -> Int64:
+def thinned(places: Float64, most: int) -> Int64:
     """Some of many points, such that none is far from one of them.
 
     Args:

@@ -12,7 +12,7 @@ from histories import drifting, made_up_history
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from aes_lipi.analysis.figures.ring import _lineage_colours, plot_ring
+from aes_lipi.analysis.figures.ring import lineage_colours, plot_ring
 from aes_lipi.analysis.figures.style import INK, PAPER, _figure_bytes
 from aes_lipi.analysis.history import History
 
@@ -135,16 +135,16 @@ def test_every_ring_can_be_written(shape: tuple[int, int]) -> None:
 @pytest.mark.parametrize("n_cells", [5, 10])
 @pytest.mark.parametrize("sight", ["all", "deuteranopic", "protanopic", "tritanopic"])
 def test_colour_blind_readers_tell_cells_apart(sight: str, n_cells: int) -> None:
-    colours = np.asarray(_lineage_colours()(np.arange(n_cells) / n_cells))[:, :3]
+    colours = np.asarray(lineage_colours()(np.arange(n_cells) / n_cells))[:, :3]
     seen = lab(np.clip(linear(colours) @ SIGHT[sight].T, 0, 1))
     apart = np.linalg.norm(seen[:, np.newaxis] - seen, axis=2)
     assert apart[~np.eye(n_cells, dtype=bool)].min() > 15
-    ends = _lineage_colours()(np.array([0.0, 1.0]))
+    ends = lineage_colours()(np.array([0.0, 1.0]))
     np.testing.assert_allclose(ends[0], ends[1])
 
 
 def test_the_colours_go_round_evenly() -> None:
-    colours = np.asarray(_lineage_colours()(np.arange(33) / 32))[:, :3]
+    colours = np.asarray(lineage_colours()(np.arange(33) / 32))[:, :3]
     steps = [np.linalg.norm(a - b) for a, b in pairwise(lab(linear(colours)))]
     assert max(steps) < 4 * min(steps)
 

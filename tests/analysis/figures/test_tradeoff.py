@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from aes_lipi.analysis.figures.style import INK, _figure_bytes, looks
-from aes_lipi.analysis.figures.tradeoff import FRONT, _thinned, plot_tradeoff
+from aes_lipi.analysis.figures.tradeoff import FRONT, plot_tradeoff, thinned
 from aes_lipi.analysis.pareto import Tradeoff
 
 POINTS: dict[str, Any] = {
@@ -194,15 +194,15 @@ def test_members_of_a_crowded_front_are_small() -> None:
 def test_of_thinned_points_none_is_far_from_one_that_is_kept() -> None:
     rng = np.random.default_rng(2)
     everywhere = np.concatenate([rng.normal(size=(5000, 2)), [[9, 9], [-9, 9]]])
-    kept = _thinned(everywhere, 300)
+    kept = thinned(everywhere, 300)
     assert (np.diff(kept) > 0).all()
     assert len(kept) <= 300
     assert {5000, 5001} <= set(kept)
     distances = np.abs(everywhere[:, np.newaxis] - everywhere[kept]).max(axis=2).min(axis=1)
     assert distances.max() < 18 / 10
     few = everywhere[:100]
-    assert _thinned(few, 300).tolist() == list(range(100))
-    assert _thinned(np.ones((9, 2)), 300).tolist() == [0]
+    assert thinned(few, 300).tolist() == list(range(100))
+    assert thinned(np.ones((9, 2)), 300).tolist() == [0]
 
 
 @pytest.mark.parametrize("n", [2, 300])

@@ -1,0 +1,396 @@
+"""What the page shows of studies, read from their folders when it is asked for; nothing is written.
+
+A folder is looked at at most as often as its size allows, however many pages ask.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from aes_lipi.analysis.figures.style import Look, Named, looks
+from aes_lipi.analysis.history import Courses, History, history_under_way, read_history
+from aes_lipi.analysis.pareto import CANDIDATE_MEASURES, measured_candidates, tradeoffs
+from aes_lipi.analysis.read import Measurements, read_measurements
+from aes_lipi.analysis.tables import describe_generations, describe_trials, trial_samples
+from aes_lipi.arrays import Float64
+from aes_lipi.dashboard.plots import Plot, curves_plot, finals_plot, ring_plots, tradeoff_plot
+from aes_lipi.errors import UserError
+from aes_lipi.results.description import STUDY_FILE
+from aes_lipi.results.object_storage import open_storage
+from aes_lipi.results.reading import load_results
+from aes_lipi.results.status import Status, study_status
+from aes_lipi.results.storage import is_address, join
+from aes_lipi.results.trial_files import TrialId
+
+Measure = Literal["mean_L1", "test_L1"]
+
+MEASURE_NAMES: Mapping[Measure, str] = {
+    "mean_L1": "L1, training rows",
+    "test_L1": "L1, test rows",
+}
+"""What losses can be looked at, and what they are called."""
+
+MOST_CHOSEN = 12
+"""Variants whose trials are read and drawn at a time."""
+
+_OF_TRIALS: Mapping[Measure, str] = {"mean_L1": "mean_L1", "test_L1": "mean_test_L1"}
+_SIZES = {"encoder_size": "encoder size", "decoder_size": "decoder size"}
+_READ = (*MEASURE_NAMES, *_SIZES, *CANDIDATE_MEASURES)
+_UNDER_WAY = 8  # trials on their way that are drawn
+_FAILURES = 200  # that are told of, the latest
+_PAUSE_S = 1.0  # between looks at a folder
+_SPARED = 4  # times as long as a look takes, the next waits
+
+_BAND = "Lines are medians over committed trials, bands their 95 % bootstrap intervals"
+_T = TypeVar("_T")
+
+
+class ChosenVariant(NamedTuple):
+    """A variant of one of the studies that are watched.
+
+    Attributes:
+        study: number of its study.
+        variant: its id.
+    """
+
+    study: int
+    variant: str
+
+
+@dataclass
+class _Seldom(Generic[_T]):
+    """What is found out again only after a pause, which is longer where that takes long.
+
+    Attributes:
+        find: finds it out.
+    """
+
+    find: Callable[[], _T]
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _found: list[_T] = field(default_factory=list)
+    _next: float = 0.0
+
+    def value(self) -> _T:
+        """What was found last."""
+        with self._lock:
+            begin = time.monotonic()
+            if not self._found or begin >= self._next:
+                self._found[:] = [self.find()]
+                end = time.monotonic()
+                self._next = end + max(_PAUSE_S, _SPARED * (end - begin))
+            return self._found[0]
+
+
+class Watched:
+    """Studies whose folders were given, or that lie in folders that were.
+
+    Args:
+        locations: output folders of studies, their addresses, or folders of such folders.
+
+    Raises:
+        UserError: a folder cannot be read, or holds no study and no folder of one.
+    """
+
+    def __init__(self, locations: Sequence[str | Path]) -> None:
+        self._locations = list(locations)
+        self._studies: dict[str, _Study] = {}
+        self._lock = threading.Lock()
+        self._drawn: tuple[Any, dict[str, Any]] | None = None
+        for location in self._locations:
+            if not _studies_in(location):
+                raise UserError(
+                    f"{open_storage(location).shown}: holds no study, nor folders of studies; "
+                    "give the --output_dir of one"
+                )
+        self._seldom = _Seldom(self._found)
+
+    def overview(self) -> list[dict[str, Any]]:
+        """How every study stands, in the order in which they were found."""
+        return [
+            study.overview() | {"number": number}
+            for number, study in enumerate(self._seldom.value())
+        ]
+
+    def figures(self, chosen: Sequence[ChosenVariant], measure: Measure) -> dict[str, Any]:
+        """Figures of some variants, and the machines that their trials ran on.
+
+        Raises:
+            UserError: there is no such variant, or there are more than are drawn at a time.
+        """
+        key = (tuple(chosen), measure, tuple(self._study(each).stamp() for each in chosen))
+        with self._lock:  # one reads, the others take what it found
+            if self._drawn is None or self._drawn[0] != key:
+                self._drawn = key, self._figures(chosen, measure)
+            return self._drawn[1]
+
+    def ring(self, of: ChosenVariant, trial: int) -> list[Plot]:
+        """The ring of a trial in space and time; of one on its way what was written down.
+
+        Raises:
+            UserError: there is no such trial, or nothing of it was written down yet.
+        """
+        study = self._study(of)
+        label = study.labels()[of.variant]
+        named = Named("ring", "Ring", "The loss of every cell's pair on a batch, by generation.")
+        history = study.history(TrialId(of.variant, trial))
+        return list(ring_plots(named, [(label, history)]))
+
+    def _found(self) -> list[_Study]:
+        for location in self._locations:
+            for each in _studies_in(location):
+                self._studies.setdefault(str(each), _Study(each))
+        return list(self._studies.values())
+
+    def _study(self, of: ChosenVariant) -> _Study:
+        studies = self._seldom.value()
+        if not 0 <= of.study < len(studies) or of.variant not in studies[of.study].labels():
+            raise UserError("no such variant of the studies that are shown")
+        return studies[of.study]
+
+    def _figures(self, chosen: Sequence[ChosenVariant], measure: Measure) -> dict[str, Any]:
+        if not 0 < len(chosen) <= MOST_CHOSEN:
+            raise UserError(f"choose from 1 to {MOST_CHOSEN} variants")
+        studies = list(dict.fromkeys(map(self._study, chosen)))
+        data = read_variants_of(
+            [each.location for each in studies], {each.variant for each in chosen}
+        )
+        running = [course for each in studies for course in each.under_way({v for _, v in chosen})][
+            :_UNDER_WAY
+        ]
+        plots = variant_plots(data, [each.variant for each in chosen], measure, running)
+        return {
+            "figures": [asdict(plot) for plot in plots],
+            "machines": _machines(data.trials),
+            "skipped": list(data.skipped),
+        }
+
+
+class _Study:
+    """One study, looked at now and then.
+
+    Args:
+        location: its output folder, or its address.
+    """
+
+    def __init__(self, location: str | Path) -> None:
+        self.location = location
+        self._status = _Seldom(lambda: study_status(location))
+        self._failures: tuple[Any, list[dict[str, Any]]] = (None, [])
+        self._courses: dict[TrialId, tuple[int, History | None]] = {}
+
+    def labels(self) -> dict[str, str]:
+        """Of its variants, by id."""
+        return {each.variant: each.label for each in self._status.value().variants}
+
+    def stamp(self) -> tuple[Any, ...]:
+        """What changes when figures do."""
+        status = self._status.value()
+        return (status.directory, status.trials, status.running)
+
+    def overview(self) -> dict[str, Any]:
+        """How it stands; a line on why that cannot be told, if so."""
+        try:
+            status = self._status.value()
+            return _told(status, self._failed(status))
+        except UserError as error:
+            return {"directory": open_storage(self.location).shown, "error": str(error)}
+
+    def history(self, trial: TrialId) -> History:
+        """The course of a trial.
+
+        Raises:
+            UserError: nothing is known of it.
+        """
+        if trial in {TrialId(each.variant, each.trial) for each in self._status.value().running}:
+            found = history_under_way(self.location, trial.variant, trial.trial)
+            if found is None:
+                raise UserError(
+                    f"trial {trial.trial} runs, and was not written down yet; wait for "
+                    "--checkpoint_interval"
+                )
+            return found
+        return read_history(self.location, trial.variant, trial.trial)
+
+    def under_way(self, variants: set[str]) -> Courses:
+        """Trials on their way, as far as they were written down."""
+        found: list[tuple[str, History]] = []
+        for each in self._status.value().running:
+            trial = TrialId(each.variant, each.trial)
+            if each.variant not in variants or len(found) == _UNDER_WAY:
+                continue
+            known = self._courses.get(trial)
+            if known is None or known[0] != each.generations:
+                known = each.generations, history_under_way(self.location, *_key(trial))
+                self._courses[trial] = known
+            if known[1] is not None:
+                found.append((each.label, known[1]))
+        return found
+
+    def _failed(self, status: Status) -> list[dict[str, Any]]:
+        if not status.trials.failed:
+            return []
+        if self._failures[0] != status.trials:
+            found = load_results(self.location, ()).failures.sort_values("started_at")
+            rows = found.tail(_FAILURES)[["variant", "variant_name", "trial", "error", "host"]]
+            self._failures = status.trials, rows.astype(object).to_dict("records")  # type: ignore[assignment]
+        return self._failures[1]
+
+
+def _key(trial: TrialId) -> tuple[str, int]:
+    return trial.variant, trial.trial
+
+
+def _studies_in(location: str | Path) -> list[str | Path]:
+    """A study's folder, or those in a folder; none behind a link."""
+    storage = open_storage(location)
+    names = [entry.name for entry in storage.children()]
+    if STUDY_FILE in names:
+        return [location]
+    if is_address(location):
+        return []
+    below = [Path(location) / name for name in sorted(names)]
+    return [
+        join(location, path.name)
+        for path in below
+        if not path.is_symlink() and (path / STUDY_FILE).is_file()
+    ]
+
+
+def read_variants_of(
+    locations: Sequence[str | Path], variants: Iterable[str] | None
+) -> Measurements:
+    """What the figures are made of.
+
+    Args:
+        locations: of the studies.
+        variants: ids of those to read; None for all.
+
+    Raises:
+        UserError: a place holds no study, or cannot be read.
+    """
+    return read_measurements(
+        locations,
+        _READ,
+        ("trial_mean", "pooled_cells"),
+        variants=None if variants is None else set(variants),
+    )
+
+
+def variant_plots(
+    data: Measurements, variants: Sequence[str], measure: Measure, running: Courses = ()
+) -> list[Plot]:
+    """Losses, sizes and trade-offs of variants.
+
+    Args:
+        data: of `read_variants_of`.
+        variants: ids, in the order of their looks.
+        measure: which loss.
+        running: labels and courses of trials on their way.
+    """
+    names = {**data.untried, **data.labels}
+    styles = looks([names[variant] for variant in variants if variant in names])
+    table = describe_generations(data, "trial_mean", (*MEASURE_NAMES, *_SIZES))
+    ways = [
+        (label, history.trial.trial, _over_cells(history, measure))
+        for label, history in running
+        if label in styles
+    ]
+    note = "; thin lines are trials on their way." if ways else "."
+    name = MEASURE_NAMES[measure]
+    caption = f"Mean over a trial's cells. {_BAND}{note}"
+    loss = table[table["measure"] == measure]
+    plots = [curves_plot(Named("loss", "Loss over generations", caption), name, loss, styles, ways)]
+    if len(data.trials):
+        plots += [_finals(data, measure, styles), *_sizes(table, styles), *_fronts(data, styles)]
+    return plots
+
+
+def _finals(data: Measurements, measure: Measure, styles: Mapping[str, Look]) -> Plot:
+    column = _OF_TRIALS[measure]
+    samples = trial_samples(data, column)
+    return finals_plot(
+        Named(
+            "final_loss",
+            "Losses at the end, by variant",
+            "Every committed trial is a point, the mean over its cells; the large ones are medians "
+            "with their 95 % bootstrap intervals.",
+        ),
+        MEASURE_NAMES[measure],
+        describe_trials(data, [column]),
+        samples,
+        [styles[each.label] for each in samples],
+    )
+
+
+def _sizes(table: pd.DataFrame, styles: Mapping[str, Look]) -> list[Plot]:
+    return [
+        curves_plot(
+            Named(
+                measure, f"{name.capitalize()} over generations", f"Parameters not zero. {_BAND}."
+            ),
+            name,
+            table[table["measure"] == measure],
+            styles,
+        )
+        for measure, name in _SIZES.items()
+    ]
+
+
+def _fronts(data: Measurements, styles: Mapping[str, Look]) -> list[Plot]:
+    found = [each for each in tradeoffs(measured_candidates(data), data.trials) if each.is_pruned]
+    caption = (
+        "Every recorded cell that could be the answer, by its size and its loss on validation "
+        "rows; the line joins those that no other one beats in both."
+    )
+    titles = ["Size and loss" if len(found) == 1 else f"Size and loss: {e.data}" for e in found]
+    return [
+        tradeoff_plot(Named(f"tradeoff_{place}", title, caption), each, styles)
+        for place, (title, each) in enumerate(zip(titles, found, strict=True))
+    ]
+
+
+def _over_cells(history: History, measure: Measure) -> Float64:
+    """Means over a trial's cells by generation, NaN where one was not measured."""
+    means: Float64 = np.mean(history.measures[measure], axis=1)
+    return means
+
+
+def _machines(trials: pd.DataFrame) -> list[dict[str, Any]]:
+    """Where trials ran."""
+    columns = ["host", "processor", "device_used"]
+    groups = trials.groupby(columns, dropna=False, sort=True)["wall_time_s"]
+    return [
+        {
+            **{name: str(value) for name, value in zip(columns, key, strict=True)},
+            "trials": len(times),
+            "median_s": float(times.median()),
+        }
+        for key, times in groups
+    ]
+
+
+def _told(status: Status, failures: list[dict[str, Any]]) -> dict[str, Any]:
+    """A study's status as the page takes it."""
+    return {
+        **asdict(status),
+        "running": [each.model_dump() for each in status.running],
+        "state": _state(status),
+        "failures": failures,
+    }
+
+
+def _state(status: Status) -> str:
+    """How a study stands, in a word: running, killed, done, failed or stopped."""
+    if status.driver is not None:
+        return "running" if status.driver.alive else "killed"
+    if status.trials.pending:
+        return "stopped"
+    return "failed" if status.trials.failed else "done"

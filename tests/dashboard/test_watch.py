@@ -1,0 +1,153 @@
+"""What is shown of studies: at work, killed, done; and the figures of their variants."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import warm
+from prepared import prepared_failure, prepared_files, prepared_study, trial_ids
+
+from aes_lipi.dashboard.watch import MOST_CHOSEN, ChosenVariant, Watched
+from aes_lipi.errors import UserError
+from aes_lipi.results.reading import load_results
+from aes_lipi.results.store import ResultStore
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def chosen_of(watched: Watched) -> list[ChosenVariant]:
+    return [
+        ChosenVariant(study["number"], each["variant"])
+        for study in watched.overview()
+        for each in study["variants"]
+    ]
+
+
+def by_name(figures: dict[str, Any]) -> dict[str, Any]:
+    json.dumps(figures, allow_nan=False)
+    return {each["name"]: each for each in figures["figures"]}
+
+
+def test_a_study_that_is_done(folder: Path) -> None:
+    watched = Watched([folder])
+    [study] = watched.overview()
+    assert (study["state"], study["study"], study["failures"]) == ("done", "tiny", [])
+    assert study["trials"]["committed"] == 4
+    assert [each["label"] for each in study["variants"]] == ["no pruning", "random"]
+
+
+def test_figures_show_what_the_tables_hold(folder: Path) -> None:
+    watched = Watched([folder])
+    found = watched.figures(chosen_of(watched), "test_L1")
+    plots = by_name(found)
+    assert list(plots) == ["loss", "final_loss", "encoder_size", "decoder_size", "tradeoff_0"]
+    trials = load_results(folder).trials
+    rows = plots["final_loss"]["rows"]
+    assert sorted(row[2] for row in rows) == sorted(trials["mean_test_L1"])
+    lines = [each for each in plots["loss"]["data"] if each.get("name")]
+    assert [each["name"] for each in lines] == ["no pruning", "random"]
+    last = {row[0]: row[3] for row in plots["loss"]["rows"]}
+    for label, mine in trials.groupby("variant_name"):
+        assert last[label] == pytest.approx(mine["mean_test_L1"].median())
+    [machine] = found["machines"]
+    assert machine["trials"] == 4
+
+
+def test_a_figure_of_one_of_several_variants_is_of_that_alone(folder: Path) -> None:
+    watched = Watched([folder])
+    chosen = chosen_of(watched)[:1]
+    plots = by_name(watched.figures(chosen, "mean_L1"))
+    assert {row[0] for row in plots["final_loss"]["rows"]} == {"no pruning"}
+
+
+def test_the_ring_has_every_cell_and_generation(folder: Path) -> None:
+    watched = Watched([folder])
+    losses, lineage = watched.ring(chosen_of(watched)[1], 0)
+    rows = load_results(folder).generations
+    assert len(losses.rows) == len(lineage.rows) == len(rows) / 4
+    assert {row[2] for row in lineage.rows} <= {0, 1, 2, 3}
+
+
+def test_a_number_of_variants_is_too_many(folder: Path) -> None:
+    watched = Watched([folder])
+    [first, _] = chosen_of(watched)
+    with pytest.raises(UserError, match=f"choose from 1 to {MOST_CHOSEN} variants"):
+        watched.figures([first] * (MOST_CHOSEN + 1), "mean_L1")
+
+
+def test_studies_below_a_folder_are_found_when_they_come(tmp_path: Path, folder: Path) -> None:
+    study = prepared_study(1)
+    ResultStore(tmp_path / "first").open(study)
+    watched = Watched([tmp_path, folder])
+    assert [each["study"] for each in watched.overview()] == ["prepared", "tiny"]
+    ResultStore(tmp_path / "second").open(study)
+    (tmp_path / "link").symlink_to(folder)
+    watched._seldom._next = 0
+    names = [Path(each["directory"]).name for each in watched.overview()]
+    assert names == ["first", "tiny", "second"]
+
+
+def test_a_folder_without_a_study_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no study, nor folders of studies; give"):
+        Watched([tmp_path])
+
+
+def test_failures_have_their_reasons_and_a_study_that_nobody_runs_says_so(tmp_path: Path) -> None:
+    study = prepared_study(3)
+    store = ResultStore(tmp_path)
+    store.open(study)
+    done, failed, _ = trial_ids(study)
+    store.commit(done, prepared_files(done))
+    store.record_failure(failed, prepared_failure(failed))
+    [told] = Watched([tmp_path]).overview()
+    assert told["state"] == "stopped"
+    assert [(each["trial"], each["error"]) for each in told["failures"]] == [
+        (failed.trial, "ValueError: made up")
+    ]
+
+
+def test_a_study_that_went_away_is_told_and_others_stay(tmp_path: Path, folder: Path) -> None:
+    ResultStore(tmp_path / "gone").open(prepared_study(1))
+    watched = Watched([tmp_path / "gone", folder])
+    (tmp_path / "gone/study.json").write_text("{}")
+    broken, other = watched.overview()
+    assert "not a study description" in broken["error"]
+    assert other["state"] == "done"
+
+
+def test_a_study_at_work_and_killed(tmp_path: Path) -> None:
+    made = tmp_path / "study"
+    command = [
+        *(sys.executable, str(ROOT / "run.py"), "--rq", "quickstart", "--prune_method", "None"),
+        *("--n_clusters", "2", "--n_examples_per_cluster", "4", "--n_dim", "6", "--trials", "1"),
+        *("--population_size", "3", "--epochs", "1000000", "--checkpoint_interval", "1s"),
+        *("--device", "cpu", "--jobs", "1", "--local", "--output_dir", str(made)),
+    ]
+    with warm.start(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as driver:
+        deadline = time.monotonic() + 100
+        while True:
+            assert time.monotonic() < deadline
+            time.sleep(0.3)
+            if not (made / "study.json").exists():
+                continue
+            watched = Watched([made])
+            [study] = watched.overview()
+            if any(each["generations"] for each in study["running"]):
+                break
+        assert study["state"] == "running"
+        chosen = chosen_of(watched)
+        plots = by_name(watched.figures(chosen, "mean_L1"))
+        [thin] = plots["loss"]["data"]
+        assert thin["name"].endswith("trial 0, running")
+        losses, _ = watched.ring(chosen[0], 0)
+        assert {row[1] for row in losses.rows} == {0, 1, 2}
+        driver.kill()
+    [study] = Watched([made]).overview()
+    assert (study["state"], study["running"], study["seconds_left"]) == ("killed", [], None)
+    assert study["driver"]["pid"] == driver.pid
