@@ -128,12 +128,9 @@ def read_measurements(
     each = [locations] if isinstance(locations, str | Path) else list(locations)
     if not each:
         raise UserError("no directory to analyse; give the --output_dir of a study")
-    wanted = _Wanted(
-        check_measures(measures),
-        _check_units(units),
-        *check_measures([best_by]),
-        None if variants is None else frozenset(variants),
-    )
+    [best] = check_measures([best_by])
+    only = None if variants is None else frozenset(variants)
+    wanted = _Wanted(check_measures(measures), _check_units(units), best, only)
     studies = _read_studies(each, wanted)
     trials = pd.concat([study.trials for study in studies], ignore_index=True)
     failures = pd.concat([study.failures for study in studies], ignore_index=True)

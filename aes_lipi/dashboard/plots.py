@@ -28,7 +28,7 @@ from aes_lipi.analysis.figures.ring import (
     line_on_ring,
     lineage_colours,
 )
-from aes_lipi.analysis.figures.style import DASHES, INK, LOSSES, PAPER, Look, Named
+from aes_lipi.analysis.figures.style import DASHES, INK, LOSSES, PAPER, Look
 from aes_lipi.analysis.figures.tradeoff import FRONT, thinned
 from aes_lipi.analysis.history import Courses, History
 from aes_lipi.analysis.pareto import Tradeoff
@@ -54,7 +54,22 @@ Trace = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Plot(Named):
+class Heading:
+    """What the page calls a figure.
+
+    Attributes:
+        name: of its place, and of files that are saved.
+        title: above it.
+        caption: below it.
+    """
+
+    name: str
+    title: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Plot(Heading):
     """A figure for a browser.
 
     Attributes:
@@ -71,7 +86,7 @@ class Plot(Named):
 
 
 def curves_plot(
-    named: Named,
+    named: Heading,
     axis: str,
     table: pd.DataFrame,
     styles: Mapping[str, Look],
@@ -94,7 +109,10 @@ def curves_plot(
     head = ("variant", "generation", "n", "median", "low", "high")
     values = known[["label", *head[1:]]].astype(object).to_numpy().tolist()
     return Plot(
-        *(named.name, named.title, named.caption, traces),
+        named.name,
+        named.title,
+        named.caption,
+        traces,
         _layout("generation", axis, [each["name"] for each in traces if "name" in each]),
         head,
         [_plain(row) for row in values],
@@ -102,7 +120,7 @@ def curves_plot(
 
 
 def finals_plot(
-    named: Named, axis: str, table: pd.DataFrame, samples: Sequence[Sample], looks: Sequence[Look]
+    named: Heading, axis: str, table: pd.DataFrame, samples: Sequence[Sample], looks: Sequence[Look]
 ) -> Plot:
     """A row per variant: every trial, and the median with its interval.
 
@@ -141,7 +159,7 @@ def finals_plot(
     )
 
 
-def tradeoff_plot(named: Named, each: Tradeoff, styles: Mapping[str, Look]) -> Plot:
+def tradeoff_plot(named: Heading, each: Tradeoff, styles: Mapping[str, Look]) -> Plot:
     """Every candidate's size and loss on validation rows, and the Pareto front.
 
     Args:
@@ -171,13 +189,17 @@ def tradeoff_plot(named: Named, each: Tradeoff, styles: Mapping[str, Look]) -> P
     rows = each.candidates.iloc[front][columns].astype(object).to_numpy().tolist()
     head = ("variant", *columns[1:])
     return Plot(
-        *(named.name, named.title, named.caption, traces, layout),
+        named.name,
+        named.title,
+        named.caption,
+        traces,
+        layout,
         head,
         [_plain(row) for row in rows],
     )
 
 
-def ring_plots(named: Named, courses: Courses) -> Iterator[Plot]:
+def ring_plots(named: Heading, courses: Courses) -> Iterator[Plot]:
     """Cells over generations, coloured by loss, and by the cell that their centres descend from.
 
     Args:
@@ -186,7 +208,7 @@ def ring_plots(named: Named, courses: Courses) -> Iterator[Plot]:
     """
     for place, (label, history) in enumerate(courses):
         title = f"{named.title}: {label}, trial {history.trial.trial}"
-        yield _losses_plot(Named(f"{named.name}_{place}", title, named.caption), history)
+        yield _losses_plot(Heading(f"{named.name}_{place}", title, named.caption), history)
         if history.n_cells > 1:
             caption = (
                 "A centre has the colour of the cell from whose centre it descends since the last "
@@ -195,7 +217,7 @@ def ring_plots(named: Named, courses: Courses) -> Iterator[Plot]:
             if history.n_cells >= FOLLOWED:
                 caption += " The line is the descent of the pair that is best at the end."
             title = f"Descent: {label}, trial {history.trial.trial}"
-            yield _lineage_plot(Named(f"lineage_{place}", title, caption), history)
+            yield _lineage_plot(Heading(f"lineage_{place}", title, caption), history)
 
 
 def _line(label: str, rows: pd.DataFrame, look: Look) -> list[Trace]:
@@ -296,7 +318,7 @@ def _told_candidates(each: Tradeoff, places: npt.NDArray[np.int64]) -> Trace:
     }
 
 
-def _losses_plot(named: Named, history: History) -> Plot:
+def _losses_plot(named: Heading, history: History) -> Plot:
     values = history.measures[RING_MEASURE]
     scale = loss_scale(values, ROBUST)
     shown, low, high = block_means(values.T), float(scale.vmin or 0), float(scale.vmax or 1)
@@ -321,7 +343,7 @@ def _losses_plot(named: Named, history: History) -> Plot:
     return Plot(named.name, named.title, named.caption, [trace], layout, head, rows)
 
 
-def _lineage_plot(named: Named, history: History) -> Plot:
+def _lineage_plot(named: Heading, history: History) -> Plot:
     told = descents(history)
     founders = block_middles(told.founders.T)
     heat = _heatmap(founders.astype(np.float64), history, _stops(lineage_colours()))

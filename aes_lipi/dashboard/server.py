@@ -19,7 +19,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from aes_lipi.dashboard.watch import MEASURE_NAMES, MOST_CHOSEN, ChosenVariant, Measure, Watched
+from aes_lipi.dashboard.views import MEASURE_NAMES, Measure
+from aes_lipi.dashboard.watch import MOST_CHOSEN, ChosenVariant, Watched
 from aes_lipi.errors import UserError
 from aes_lipi.optional import is_installed, not_installed
 

@@ -7,21 +7,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Generic, Literal, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
-import numpy as np
 import pandas as pd
 
-from aes_lipi.analysis.figures.style import Look, Named, looks
 from aes_lipi.analysis.history import Courses, History, history_under_way, read_history
-from aes_lipi.analysis.pareto import CANDIDATE_MEASURES, measured_candidates, tradeoffs
-from aes_lipi.analysis.read import Measurements, read_measurements
-from aes_lipi.analysis.tables import describe_generations, describe_trials, trial_samples
-from aes_lipi.arrays import Float64
-from aes_lipi.dashboard.plots import Plot, curves_plot, finals_plot, ring_plots, tradeoff_plot
+from aes_lipi.dashboard.plots import Heading, Plot, ring_plots
+from aes_lipi.dashboard.views import Measure, read_variants_of, variant_plots
 from aes_lipi.errors import UserError
 from aes_lipi.results.description import STUDY_FILE
 from aes_lipi.results.object_storage import open_storage
@@ -30,26 +25,14 @@ from aes_lipi.results.status import Status, study_status
 from aes_lipi.results.storage import is_address, join
 from aes_lipi.results.trial_files import TrialId
 
-Measure = Literal["mean_L1", "test_L1"]
-
-MEASURE_NAMES: Mapping[Measure, str] = {
-    "mean_L1": "L1, training rows",
-    "test_L1": "L1, test rows",
-}
-"""What losses can be looked at, and what they are called."""
-
 MOST_CHOSEN = 12
 """Variants whose trials are read and drawn at a time."""
 
-_OF_TRIALS: Mapping[Measure, str] = {"mean_L1": "mean_L1", "test_L1": "mean_test_L1"}
-_SIZES = {"encoder_size": "encoder size", "decoder_size": "decoder size"}
-_READ = (*MEASURE_NAMES, *_SIZES, *CANDIDATE_MEASURES)
 _UNDER_WAY = 8  # trials on their way that are drawn
 _FAILURES = 200  # that are told of, the latest
 _PAUSE_S = 1.0  # between looks at a folder
 _SPARED = 4  # times as long as a look takes, the next waits
 
-_BAND = "Lines are medians over committed trials, bands their 95 % bootstrap intervals"
 _T = TypeVar("_T")
 
 
@@ -139,7 +122,7 @@ class Watched:
         """
         study = self._study(of)
         label = study.labels()[of.variant]
-        named = Named("ring", "Ring", "The loss of every cell's pair on a batch, by generation.")
+        named = Heading("ring", "Ring", "The loss of every cell's pair on a batch, by generation.")
         history = study.history(TrialId(of.variant, trial))
         return list(ring_plots(named, [(label, history)]))
 
@@ -262,105 +245,6 @@ def _studies_in(location: str | Path) -> list[str | Path]:
         for path in below
         if not path.is_symlink() and (path / STUDY_FILE).is_file()
     ]
-
-
-def read_variants_of(
-    locations: Sequence[str | Path], variants: Iterable[str] | None
-) -> Measurements:
-    """What the figures are made of.
-
-    Args:
-        locations: of the studies.
-        variants: ids of those to read; None for all.
-
-    Raises:
-        UserError: a place holds no study, or cannot be read.
-    """
-    return read_measurements(
-        locations,
-        _READ,
-        ("trial_mean", "pooled_cells"),
-        variants=None if variants is None else set(variants),
-    )
-
-
-def variant_plots(
-    data: Measurements, variants: Sequence[str], measure: Measure, running: Courses = ()
-) -> list[Plot]:
-    """Losses, sizes and trade-offs of variants.
-
-    Args:
-        data: of `read_variants_of`.
-        variants: ids, in the order of their looks.
-        measure: which loss.
-        running: labels and courses of trials on their way.
-    """
-    names = {**data.untried, **data.labels}
-    styles = looks([names[variant] for variant in variants if variant in names])
-    table = describe_generations(data, "trial_mean", (*MEASURE_NAMES, *_SIZES))
-    ways = [
-        (label, history.trial.trial, _over_cells(history, measure))
-        for label, history in running
-        if label in styles
-    ]
-    note = "; thin lines are trials on their way." if ways else "."
-    name = MEASURE_NAMES[measure]
-    caption = f"Mean over a trial's cells. {_BAND}{note}"
-    loss = table[table["measure"] == measure]
-    plots = [curves_plot(Named("loss", "Loss over generations", caption), name, loss, styles, ways)]
-    if len(data.trials):
-        plots += [_finals(data, measure, styles), *_sizes(table, styles), *_fronts(data, styles)]
-    return plots
-
-
-def _finals(data: Measurements, measure: Measure, styles: Mapping[str, Look]) -> Plot:
-    column = _OF_TRIALS[measure]
-    samples = trial_samples(data, column)
-    return finals_plot(
-        Named(
-            "final_loss",
-            "Losses at the end, by variant",
-            "Every committed trial is a point, the mean over its cells; the large ones are medians "
-            "with their 95 % bootstrap intervals.",
-        ),
-        MEASURE_NAMES[measure],
-        describe_trials(data, [column]),
-        samples,
-        [styles[each.label] for each in samples],
-    )
-
-
-def _sizes(table: pd.DataFrame, styles: Mapping[str, Look]) -> list[Plot]:
-    return [
-        curves_plot(
-            Named(
-                measure, f"{name.capitalize()} over generations", f"Parameters not zero. {_BAND}."
-            ),
-            name,
-            table[table["measure"] == measure],
-            styles,
-        )
-        for measure, name in _SIZES.items()
-    ]
-
-
-def _fronts(data: Measurements, styles: Mapping[str, Look]) -> list[Plot]:
-    found = [each for each in tradeoffs(measured_candidates(data), data.trials) if each.is_pruned]
-    caption = (
-        "Every recorded cell that could be the answer, by its size and its loss on validation "
-        "rows; the line joins those that no other one beats in both."
-    )
-    titles = ["Size and loss" if len(found) == 1 else f"Size and loss: {e.data}" for e in found]
-    return [
-        tradeoff_plot(Named(f"tradeoff_{place}", title, caption), each, styles)
-        for place, (title, each) in enumerate(zip(titles, found, strict=True))
-    ]
-
-
-def _over_cells(history: History, measure: Measure) -> Float64:
-    """Means over a trial's cells by generation, NaN where one was not measured."""
-    means: Float64 = np.mean(history.measures[measure], axis=1)
-    return means
 
 
 def _machines(trials: pd.DataFrame) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -69,12 +70,31 @@ class Results(Summarised):
             are not there.
         failures: one row per failed trial.
         skipped: lines that say which trials were passed over, and why: not committed, or damaged.
+        location: the folder that they are of, or its address; None if they are of none.
     """
 
     trials: pd.DataFrame
     generations: pd.DataFrame
     failures: pd.DataFrame
     skipped: tuple[str, ...] = ()
+    location: str | Path | None = None
+
+    def show(self, variants: Sequence[str] | None = None, measure: str = "mean_L1") -> Any:
+        """Figures of the study, by name; a notebook shows them all.
+
+        They are those of `aes-lipi dashboard`: of plotly where it is installed (the extra
+        `dashboard`), of matplotlib where it is not.
+
+        Args:
+            variants: ids; by default those of the lowest losses, up to 12.
+            measure: the loss, `mean_L1` or `test_L1`.
+
+        Raises:
+            UserError: the results are of no folder, or have no such variant or measure.
+        """
+        # By name: the page stands on this room, and this room needs none of it.
+        page = importlib.import_module("aes_lipi.dashboard.notebook")
+        return page.figures_of(self, variants, measure)
 
     @property
     def _summary(self) -> str:
@@ -125,6 +145,7 @@ def load_results(location: str | Path, tables: Iterable[str] | None = None) -> R
         **{table: labelled(frame, labels) for table, frame in frames.items()},
         failures=labelled(failures, labels),
         skipped=(*absent, *skipped_lines({**inventory.skipped, **corrupt})),
+        location=location,
     )
 
 

@@ -1,0 +1,148 @@
+"""The page's figures as objects: of plotly where it is installed, of matplotlib where it is not."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from aes_lipi.analysis.figures.curves import Curves, final_values, one_panel, over_generations
+from aes_lipi.analysis.figures.ring import space_time
+from aes_lipi.analysis.figures.tradeoff import size_against_loss
+from aes_lipi.analysis.history import Courses, read_history
+from aes_lipi.analysis.pareto import measured_candidates, tradeoffs
+from aes_lipi.analysis.read import Measurements
+from aes_lipi.analysis.tables import describe_generations, trial_samples
+from aes_lipi.dashboard.plots import Heading, Plot, ring_plots
+from aes_lipi.dashboard.views import (
+    MEASURE_NAMES,
+    OF_TRIALS,
+    SIZE_NAMES,
+    Measure,
+    read_variants_of,
+    variant_plots,
+)
+from aes_lipi.dashboard.watch import MOST_CHOSEN
+from aes_lipi.errors import UserError
+from aes_lipi.optional import is_installed
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from aes_lipi.results.reading import Results
+
+
+class Figures(Mapping[str, Any]):
+    """Figures by name; a notebook shows them all.
+
+    Args:
+        figures: of plotly, or of matplotlib.
+    """
+
+    def __init__(self, figures: Mapping[str, Any]) -> None:
+        self._figures = dict(figures)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._figures[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._figures)
+
+    def __len__(self) -> int:
+        return len(self._figures)
+
+    def __repr__(self) -> str:
+        """Their names."""
+        return f"Figures: {', '.join(self)}"
+
+    def _repr_html_(self) -> str:
+        """All of them, with what draws them: nothing is fetched."""
+        parts, needs_script = [], True
+        for figure in self._figures.values():
+            if hasattr(figure, "to_html"):
+                parts.append(figure.to_html(full_html=False, include_plotlyjs=needs_script))
+                needs_script = False
+            else:
+                parts.append(_svg(figure))
+        return "\n".join(parts)
+
+
+def figures_of(
+    results: Results, variants: Sequence[str] | None = None, measure: str = "mean_L1"
+) -> Figures:
+    """The page's figures of a study's variants, and the ring of the first one's first trial.
+
+    Args:
+        results: of `aes_lipi.load_results` or `aes_lipi.run`.
+        variants: ids; by default those of the lowest losses, as many as the page draws.
+        measure: `mean_L1` or `test_L1`.
+
+    Raises:
+        UserError: the results are of no folder, or have no such variant or measure.
+    """
+    if results.location is None:
+        raise UserError("these results are of no folder; take those of aes_lipi.load_results")
+    chosen = _chosen(results, variants)
+    if measure not in MEASURE_NAMES:
+        raise UserError(f"measure={measure!r}: choose {' or '.join(MEASURE_NAMES)}")
+    known: Measure = "mean_L1" if measure == "mean_L1" else "test_L1"
+    data = read_variants_of([results.location], chosen)
+    rows = results.trials[results.trials["variant"] == chosen[0]]
+    label, trial = data.labels[chosen[0]], int(rows["trial"].min())
+    courses = [(label, read_history(results.location, chosen[0], trial))]
+    if is_installed("plotly"):
+        named = Heading("ring", "Ring", "The loss of every cell's pair on a batch, by generation.")
+        plots = [*variant_plots(data, chosen, known), *ring_plots(named, courses)]
+        return Figures({plot.name: _interactive(plot) for plot in plots})
+    return Figures(_static(data, known, courses))
+
+
+def _chosen(results: Results, variants: Sequence[str] | None) -> list[str]:
+    """The variants to draw.
+
+    Raises:
+        UserError: there is none, or no such one.
+    """
+    medians = results.trials.groupby("variant")["mean_L1"].median().sort_values()
+    wanted = list(medians.index[:MOST_CHOSEN] if variants is None else variants)
+    missing = [variant for variant in wanted if variant not in medians.index]
+    if missing or not wanted:
+        raise UserError(
+            f"variants: no committed trial of {', '.join(missing) or 'any'}; .trials has their ids"
+        )
+    return [str(variant) for variant in wanted]
+
+
+def _interactive(plot: Plot) -> Any:
+    from plotly.graph_objects import Figure  # noqa: PLC0415 - optional
+
+    margin = {**plot.layout["margin"], "t": 60}
+    layout = {"title": {"text": plot.title}, "paper_bgcolor": "white", "margin": margin}
+    return Figure(list(plot.data), {**plot.layout, **layout})
+
+
+def _static(data: Measurements, measure: Measure, courses: Courses) -> dict[str, Figure]:
+    """The same figures as the report draws them."""
+    table = describe_generations(data, "trial_mean", (measure, *SIZE_NAMES))
+    panel = one_panel(data.labels)
+    names = {measure: MEASURE_NAMES[measure], **SIZE_NAMES}
+    lines = {
+        name: over_generations([Curves(axis, table[table["measure"] == name])], panel)
+        for name, axis in names.items()
+    }
+    samples = trial_samples(data, OF_TRIALS[measure])
+    fronts = [each for each in tradeoffs(measured_candidates(data), data.trials) if each.is_pruned]
+    found: dict[str, Figure | None] = {
+        "loss": lines.pop(measure),
+        "final_loss": final_values([(MEASURE_NAMES[measure], samples)]),
+        **lines,
+        **{f"tradeoff_{k}": size_against_loss([each]) for k, each in enumerate(fronts)},
+        "ring_0": space_time(courses),
+    }
+    return {name: figure for name, figure in found.items() if figure is not None}
+
+
+def _svg(figure: Figure) -> str:
+    stream = io.StringIO()
+    figure.savefig(stream, format="svg", facecolor="white")
+    return stream.getvalue().partition("<svg")[2].join(("<svg", ""))
