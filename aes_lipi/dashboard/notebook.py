@@ -6,19 +6,20 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from aes_lipi.analysis.figures.curves import Curves, final_values, one_panel, over_generations
-from aes_lipi.analysis.figures.ring import space_time
-from aes_lipi.analysis.figures.tradeoff import size_against_loss
+from aes_lipi.analysis.figures.boxes import plot_final_values
+from aes_lipi.analysis.figures.curves import plot_curves
+from aes_lipi.analysis.figures.ring import plot_ring
+from aes_lipi.analysis.figures.tradeoff import plot_tradeoff
 from aes_lipi.analysis.history import Courses, read_history
 from aes_lipi.analysis.pareto import measured_candidates, tradeoffs
 from aes_lipi.analysis.read import Measurements
-from aes_lipi.analysis.tables import describe_generations, trial_samples
+from aes_lipi.analysis.tables import trial_samples
 from aes_lipi.dashboard.plots import Heading, Plot, ring_plots
 from aes_lipi.dashboard.views import (
-    MEASURE_NAMES,
+    LOSS_CHOICES,
     OF_TRIALS,
     SIZE_NAMES,
-    Measure,
+    LossChoice,
     read_variants_of,
     variant_plots,
 )
@@ -83,9 +84,9 @@ def figures_of(
     if results.location is None:
         raise UserError("these results are of no folder; take those of aes_lipi.load_results")
     chosen = _chosen(results, variants)
-    if measure not in MEASURE_NAMES:
-        raise UserError(f"measure={measure!r}: choose {' or '.join(MEASURE_NAMES)}")
-    known: Measure = "mean_L1" if measure == "mean_L1" else "test_L1"
+    if measure not in LOSS_CHOICES:
+        raise UserError(f"measure={measure!r}: choose {' or '.join(LOSS_CHOICES)}")
+    known: LossChoice = "mean_L1" if measure == "mean_L1" else "test_L1"
     data = read_variants_of([results.location], chosen)
     rows = results.trials[results.trials["variant"] == chosen[0]]
     label, trial = data.labels[chosen[0]], int(rows["trial"].min())
@@ -121,23 +122,17 @@ def _interactive(plot: Plot) -> Any:
     return Figure(list(plot.data), {**plot.layout, **layout})
 
 
-def _static(data: Measurements, measure: Measure, courses: Courses) -> dict[str, Figure]:
+def _static(data: Measurements, measure: LossChoice, courses: Courses) -> dict[str, Figure]:
     """The same figures as the report draws them."""
-    table = describe_generations(data, "trial_mean", (measure, *SIZE_NAMES))
-    panel = one_panel(data.labels)
-    names = {measure: MEASURE_NAMES[measure], **SIZE_NAMES}
-    lines = {
-        name: over_generations([Curves(axis, table[table["measure"] == name])], panel)
-        for name, axis in names.items()
-    }
+    lines = {name: plot_curves(data, [name]) for name in (measure, *SIZE_NAMES)}
     samples = trial_samples(data, OF_TRIALS[measure])
     fronts = [each for each in tradeoffs(measured_candidates(data), data.trials) if each.is_pruned]
     found: dict[str, Figure | None] = {
         "loss": lines.pop(measure),
-        "final_loss": final_values([(MEASURE_NAMES[measure], samples)]),
+        "final_loss": plot_final_values([(LOSS_CHOICES[measure], samples)]),
         **lines,
-        **{f"tradeoff_{k}": size_against_loss([each]) for k, each in enumerate(fronts)},
-        "ring_0": space_time(courses),
+        **{f"tradeoff_{k}": plot_tradeoff([each]) for k, each in enumerate(fronts)},
+        "ring_0": plot_ring(courses),
     }
     return {name: figure for name, figure in found.items() if figure is not None}
 

@@ -40,7 +40,7 @@ _CLEAR = "rgba(0, 0, 0, 0)"
 _DASHES = dict(zip(DASHES, ("solid", "dash", "dot", "dashdot"), strict=True))
 _SYMBOLS = {
     **{"o": "circle", "s": "square", "^": "triangle-up", "D": "diamond"},
-    **{"v": "triangle-down", "P": "cross", "X": "x"},
+    **{"v": "triangle-down", "P": "cross", "X": "x", "*": "star"},
 }
 _MARKED = 24  # points of a line that all have markers
 _POINTS = 3000  # candidates that are drawn, about, the front's apart

@@ -19,7 +19,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from aes_lipi.dashboard.views import MEASURE_NAMES, Measure
+from aes_lipi.dashboard.views import LOSS_CHOICES, LossChoice
 from aes_lipi.dashboard.watch import MOST_CHOSEN, ChosenVariant, Watched
 from aes_lipi.errors import UserError
 from aes_lipi.optional import is_installed, not_installed
@@ -165,7 +165,7 @@ class _Answers:
         answer = _json(
             {
                 "studies": self._watched.overview(),
-                "measures": MEASURE_NAMES,
+                "measures": LOSS_CHOICES,
                 "most": MOST_CHOSEN,
             }
         )
@@ -179,9 +179,9 @@ class _Answers:
         """Figures of the variants that are chosen."""
         chosen = [_chosen(each) for each in request.query_params.getlist("variant")]
         measure = request.query_params.get("measure", "mean_L1")
-        if measure not in MEASURE_NAMES:
+        if measure not in LOSS_CHOICES:
             raise UserError("no such measure")
-        return _json(self._watched.figures(chosen, cast("Measure", measure)))
+        return _json(self._watched.figures(chosen, cast("LossChoice", measure)))
 
     def ring(self, request: Request) -> Response:
         """The ring of one trial."""

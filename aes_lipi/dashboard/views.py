@@ -17,21 +17,21 @@ from aes_lipi.analysis.tables import describe_generations, describe_trials, tria
 from aes_lipi.arrays import Float64
 from aes_lipi.dashboard.plots import Heading, Plot, curves_plot, finals_plot, tradeoff_plot
 
-Measure = Literal["mean_L1", "test_L1"]
+LossChoice = Literal["mean_L1", "test_L1"]
 
-MEASURE_NAMES: Mapping[Measure, str] = {
+LOSS_CHOICES: Mapping[LossChoice, str] = {
     "mean_L1": "L1, training rows",
     "test_L1": "L1, test rows",
 }
 """What losses can be looked at, and what they are called."""
 
-OF_TRIALS: Mapping[Measure, str] = {"mean_L1": "mean_L1", "test_L1": "mean_test_L1"}
+OF_TRIALS: Mapping[LossChoice, str] = {"mean_L1": "mean_L1", "test_L1": "mean_test_L1"}
 """Their columns of the table of trials."""
 
 SIZE_NAMES = {"encoder_size": "encoder size", "decoder_size": "decoder size"}
 """What sizes are drawn, and what they are called."""
 
-_READ = (*MEASURE_NAMES, *SIZE_NAMES, *CANDIDATE_MEASURES)
+_READ = (*LOSS_CHOICES, *SIZE_NAMES, *CANDIDATE_MEASURES)
 _BAND = "Lines are medians over committed trials, bands their 95 % bootstrap intervals"
 
 
@@ -56,7 +56,7 @@ def read_variants_of(
 
 
 def variant_plots(
-    data: Measurements, variants: Sequence[str], measure: Measure, running: Courses = ()
+    data: Measurements, variants: Sequence[str], measure: LossChoice, running: Courses = ()
 ) -> list[Plot]:
     """Losses, sizes and trade-offs of variants.
 
@@ -68,14 +68,14 @@ def variant_plots(
     """
     names = {**data.untried, **data.labels}
     styles = looks([names[variant] for variant in variants if variant in names])
-    table = describe_generations(data, "trial_mean", (*MEASURE_NAMES, *SIZE_NAMES))
+    table = describe_generations(data, "trial_mean", (*LOSS_CHOICES, *SIZE_NAMES))
     ways = [
         (label, history.trial.trial, _over_cells(history, measure))
         for label, history in running
         if label in styles
     ]
     note = "; thin lines are trials on their way." if ways else "."
-    name = MEASURE_NAMES[measure]
+    name = LOSS_CHOICES[measure]
     caption = f"Mean over a trial's cells. {_BAND}{note}"
     loss = table[table["measure"] == measure]
     plots = [
@@ -86,7 +86,7 @@ def variant_plots(
     return plots
 
 
-def _finals(data: Measurements, measure: Measure, styles: Mapping[str, Look]) -> Plot:
+def _finals(data: Measurements, measure: LossChoice, styles: Mapping[str, Look]) -> Plot:
     column = OF_TRIALS[measure]
     samples = trial_samples(data, column)
     return finals_plot(
@@ -96,7 +96,7 @@ def _finals(data: Measurements, measure: Measure, styles: Mapping[str, Look]) ->
             "Every committed trial is a point, the mean over its cells; the large ones are medians "
             "with their 95 % bootstrap intervals.",
         ),
-        MEASURE_NAMES[measure],
+        LOSS_CHOICES[measure],
         describe_trials(data, [column]),
         samples,
         [styles[each.label] for each in samples],
@@ -130,7 +130,7 @@ def _fronts(data: Measurements, styles: Mapping[str, Look]) -> list[Plot]:
     ]
 
 
-def _over_cells(history: History, measure: Measure) -> Float64:
+def _over_cells(history: History, measure: LossChoice) -> Float64:
     """Means over a trial's cells by generation, NaN where one was not measured."""
     means: Float64 = np.mean(history.measures[measure], axis=1)
     return means

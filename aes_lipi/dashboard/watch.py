@@ -16,7 +16,7 @@ import pandas as pd
 
 from aes_lipi.analysis.history import Courses, History, history_under_way, read_history
 from aes_lipi.dashboard.plots import Heading, Plot, ring_plots
-from aes_lipi.dashboard.views import Measure, read_variants_of, variant_plots
+from aes_lipi.dashboard.views import LossChoice, read_variants_of, variant_plots
 from aes_lipi.errors import UserError
 from aes_lipi.results.description import STUDY_FILE
 from aes_lipi.results.object_storage import open_storage
@@ -102,7 +102,7 @@ class Watched:
             for number, study in enumerate(self._seldom.value())
         ]
 
-    def figures(self, chosen: Sequence[ChosenVariant], measure: Measure) -> dict[str, Any]:
+    def figures(self, chosen: Sequence[ChosenVariant], measure: LossChoice) -> dict[str, Any]:
         """Figures of some variants, and the machines that their trials ran on.
 
         Raises:
@@ -138,7 +138,7 @@ class Watched:
             raise UserError("no such variant of the studies that are shown")
         return studies[of.study]
 
-    def _figures(self, chosen: Sequence[ChosenVariant], measure: Measure) -> dict[str, Any]:
+    def _figures(self, chosen: Sequence[ChosenVariant], measure: LossChoice) -> dict[str, Any]:
         if not 0 < len(chosen) <= MOST_CHOSEN:
             raise UserError(f"choose from 1 to {MOST_CHOSEN} variants")
         studies = list(dict.fromkeys(map(self._study, chosen)))
