@@ -222,10 +222,8 @@ def histories_of(
     """
     whole = generations_schema()
     schema = pa.schema([whole.field(name) for name in _COLUMNS])
-    markers = {
-        trial: inventory.committed[trial] for trial in trials if trial in inventory.committed
-    }
-    found = read_each(storage, markers, "generations", schema, _history)
+    there = [trial for trial in trials if trial in inventory.committed]
+    found = read_each(inventory, there, "generations", schema, _history)
     described = read_variants(storage.read(STUDY_FILE) or b"") or {}
     return {
         trial: _placed(history, described.get(trial.variant, {}))

@@ -21,7 +21,7 @@ from aes_lipi.config import DATA_FIELDS, Variant, told_apart, value_label
 from aes_lipi.errors import UserError
 from aes_lipi.results.description import STUDY_FILE, read_study_description
 from aes_lipi.results.inventory import Inventory
-from aes_lipi.results.reading import open_results, read_each, variant_labels
+from aes_lipi.results.reading import open_results, read_each, read_rows, variant_labels
 from aes_lipi.results.schema import generations_schema, trials_schema
 from aes_lipi.results.storage import Storage
 from aes_lipi.results.trial_files import TrialId
@@ -117,11 +117,9 @@ def recorded_rows(
         except ValueError:
             return None
 
-    markers = {
-        each: inventory.committed[each] for each in n_parameters if each in inventory.committed
-    }
+    there = [trial for trial in n_parameters if trial in inventory.committed]
     schema = _part(generations_schema(), (*_KEYS, *CANDIDATE_MEASURES))
-    return read_each(storage, markers, "generations", schema, recorded)
+    return read_each(inventory, there, "generations", schema, recorded)
 
 
 def candidates_frame(
@@ -165,14 +163,10 @@ def _read_names(
     storage: Storage, inventory: Inventory, trials: Iterable[TrialId], names: Iterable[str]
 ) -> dict[TrialId, dict[str, int | str]]:
     """By trial some columns of its row, without those whose size is not known."""
-
-    def named(trial: TrialId, table: pa.Table) -> dict[str, int | str] | None:
-        del trial
-        [row] = table.to_pylist() if len(table) == 1 else [{}]
-        return row if (row.get("n_parameters") or 0) > 0 else None
-
-    markers = {each: inventory.committed[each] for each in trials}
-    return read_each(storage, markers, "trials", _part(trials_schema(), names), named)
+    schema = _part(trials_schema(), names)
+    found = read_rows(inventory, list(trials), "trials", schema).single()
+    rows = zip(found.trials, found.rows.to_pylist(), strict=True)
+    return {trial: row for trial, row in rows if (row["n_parameters"] or 0) > 0}
 
 
 def _recorded(table: pa.Table, n_parameters: int) -> TrialRows:

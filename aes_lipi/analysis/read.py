@@ -27,19 +27,19 @@ from aes_lipi.analysis.measures import (
 )
 from aes_lipi.errors import UserError, nearest, printable
 from aes_lipi.results.description import STUDY_FILE, StudyDescription, read_study_description
-from aes_lipi.results.inventory import DAMAGED, skipped_lines
+from aes_lipi.results.inventory import DAMAGED, Inventory, skipped_lines
 from aes_lipi.results.reading import (
+    TrialTables,
     frame_of,
     labelled,
     open_results,
     read_each,
     read_failures,
+    read_rows,
     variant_labels,
-    with_variant,
 )
-from aes_lipi.results.schema import failures_schema, generations_schema, trials_schema
-from aes_lipi.results.storage import Storage
-from aes_lipi.results.trial_files import Marker, TrialId
+from aes_lipi.results.schema import failures_schema, generations_schema
+from aes_lipi.results.trial_files import TrialId
 
 
 @dataclass(frozen=True)
@@ -260,27 +260,23 @@ class _Wanted:
         return sorted(each for each in trials if names is None or each.variant in names)
 
     def read(
-        self,
-        storage: Storage,
-        markers: Mapping[TrialId, Marker],
-        tables: Mapping[TrialId, pa.Table],
+        self, inventory: Inventory, sizes: Mapping[TrialId, Sizes]
     ) -> dict[TrialId, Mapping[AnalysisUnit, TrialRows]]:
         """The units of the trials, each reduced as soon as it is read."""
         if not self.units:
-            return {trial: {} for trial in tables}
+            return {trial: {} for trial in sizes}
         measures = tuple(dict.fromkeys((*self.measures, self.best_by)))
         whole = generations_schema(measures)
         schema = pa.schema([whole.field(name) for name in (*_KEYS, *columns_of(measures))])
 
         def reduce(trial: TrialId, table: pa.Table) -> Mapping[AnalysisUnit, TrialRows] | None:
             try:
-                rows = trial_rows(table, measures, _sizes(tables[trial]))
+                rows = trial_rows(table, measures, sizes[trial])
             except ValueError:
                 return None
             return {unit: UNITS[unit](rows, self.best_by) for unit in self.units}
 
-        wanted = {trial: markers[trial] for trial in tables}
-        return read_each(storage, wanted, "generations", schema, reduce)
+        return read_each(inventory, sizes, "generations", schema, reduce)
 
 
 def _read_studies(locations: Iterable[str | Path], wanted: _Wanted) -> list[_StudyTrials]:
@@ -299,47 +295,49 @@ def _read_study(location: str | Path, wanted: _Wanted) -> _StudyTrials:
         UserError: the place holds no study (give its --output_dir), or refuses to be read.
     """
     storage, inventory = open_results(location)
-    committed = {trial: inventory.committed[trial] for trial in wanted.of(inventory.committed)}
-    tables = read_each(storage, committed, "trials", trials_schema(), _one_row)
-    rows = wanted.read(storage, committed, tables)
+    committed = wanted.of(inventory.committed)
+    tables = read_rows(inventory, committed, "trials").single()
+    sizes = _sizes(tables)
+    rows = wanted.read(inventory, sizes)
     failures = wanted.of(inventory.failed)
     records = read_failures(storage, failures)
     failed = {trial: record for trial, record in records.items() if len(record) == 1}
     corrupt = {trial: DAMAGED for trial in committed if trial not in rows}
     unreadable = dict.fromkeys(set(failures) - failed.keys(), _UNREADABLE_FAILURE)
-    kept = {trial: tables[trial] for trial in rows}
+    kept = tables.only(rows)
     return _StudyTrials(
         directory=storage.shown,
         described=read_study_description(storage.read(STUDY_FILE) or b""),
-        trials=_with_sizes(_identified(storage.shown, kept, trials_schema()), kept.values()),
-        failures=_identified(storage.shown, failed, failures_schema()),
+        trials=_with_sizes(
+            _identified(storage.shown, kept.trials, kept.frame()),
+            [sizes[trial] for trial in kept.trials],
+        ),
+        failures=_identified(storage.shown, list(failed), frame_of(failed, failures_schema())),
         rows=rows,
         skipped=skipped_lines({**inventory.skipped, **corrupt, **unreadable}),
     )
 
 
-def _one_row(trial: TrialId, table: pa.Table) -> pa.Table | None:
-    return with_variant(trial, table) if len(table) == 1 else None
+def _sizes(tables: TrialTables) -> dict[TrialId, Sizes]:
+    """How many parameters the networks have that rows of the table of trials describe."""
+    described = zip(*(tables.rows[name].to_pylist() for name in _DESCRIBED), strict=True)
+    return {
+        trial: sizes_of(architecture, np.nan if n_parameters is None else n_parameters)
+        for trial, (architecture, n_parameters) in zip(tables.trials, described, strict=True)
+    }
 
 
-def _sizes(trial: pa.Table) -> Sizes:
-    """How many parameters the networks have that a row of the table of trials describes."""
-    architecture, n_parameters = (trial[name][0].as_py() for name in _DESCRIBED)
-    return sizes_of(architecture, np.nan if n_parameters is None else n_parameters)
-
-
-def _identified(directory: str, tables: dict[TrialId, pa.Table], schema: pa.Schema) -> pd.DataFrame:
-    """Tables of one row in one, identified by where they lie rather than by what they say."""
-    frame = frame_of(tables, schema).drop(columns=["variant", "trial"])
-    frame.insert(0, "directory", pd.Series([directory] * len(tables), dtype="str"))
-    frame.insert(1, "variant", pd.Series([trial.variant for trial in tables], dtype="str"))
-    frame.insert(2, "trial", pd.Series([trial.trial for trial in tables], dtype="int64"))
+def _identified(directory: str, trials: Sequence[TrialId], rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of trials, identified by where they lie rather than by what they say."""
+    frame = rows.drop(columns=["variant", "trial"])
+    frame.insert(0, "directory", pd.Series([directory] * len(trials), dtype="str"))
+    frame.insert(1, "variant", pd.Series([trial.variant for trial in trials], dtype="str"))
+    frame.insert(2, "trial", pd.Series([trial.trial for trial in trials], dtype="int64"))
     return frame
 
 
-def _with_sizes(trials: pd.DataFrame, tables: Iterable[pa.Table]) -> pd.DataFrame:
+def _with_sizes(trials: pd.DataFrame, parameters: Sequence[Sizes]) -> pd.DataFrame:
     """The trials with the sizes of their best pairs."""
-    parameters = [_sizes(table) for table in tables]
     sizes = {}
     for name, columns in SIZES.items():
         zeros = trials[list(columns)].astype(float).sum(axis=1, skipna=False).to_numpy()

@@ -101,7 +101,7 @@ def _clean(
     Only files that a study makes are removed, and none while a driver is at work. Committed trials
     stay.
     """
-    from aes_lipi.results.inventory import clean  # noqa: PLC0415 - slow to import
+    from aes_lipi.results.cleaning import clean  # noqa: PLC0415 - slow to import
 
     cleaned = clean(directory)
     for path, why in cleaned.removed.items():

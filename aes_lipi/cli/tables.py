@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
@@ -141,7 +141,8 @@ def print_summary(study: Study, location: str | Path, summary: Summary) -> None:
     shown = [variant for variant in study.variants if variant.id in rows.index]
     labels, output = [study.label(variant) for variant in shown], console()
     ids = _Column("id", [variant.id for variant in shown])
-    found = [rows.loc[[each]].iloc[0] for each in ids.cells]
+    by_id = rows.to_dict("index")
+    found = [by_id[each] for each in ids.cells]
     quartiles, medians = (_columns(found, wide, marked) for wide in (True, False))
     columns = _fitting(output.width, ["variant", *labels], _layouts(ids, quartiles, medians))
     what = "median [quartiles]" if quartiles[1] in columns else "median"
@@ -235,7 +236,7 @@ def _layouts(
     return [[ids, *quartiles], quartiles, [ids, *medians], *fewer]
 
 
-def _columns(rows: Sequence[pd.Series[float]], wide: bool, marked: bool) -> list[_Column]:
+def _columns(rows: Sequence[Mapping[Hashable, Any]], wide: bool, marked: bool) -> list[_Column]:
     """The numbers of the closing table; with their quartiles, or without."""
     told = {
         "mean L1": [_quartiles(row, "mean_L1", wide) for row in rows],
@@ -251,7 +252,7 @@ def _columns(rows: Sequence[pd.Series[float]], wide: bool, marked: bool) -> list
     return [each for each in columns if marked or each.heading != "valid."]
 
 
-def _quartiles(row: pd.Series[float], measure: str, wide: bool) -> str:
+def _quartiles(row: Mapping[Hashable, Any], measure: str, wide: bool) -> str:
     """The median, with the quartiles where there is room for them."""
     if not row["trials"]:
         return ""

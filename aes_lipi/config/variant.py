@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -614,7 +615,13 @@ class Variant(BaseModel):
                 "use; choose random or magnitude, or another schedule"
             )
 
-    @property
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Variant:
+        """A copy, with other values of some fields, which are not validated."""
+        copy = super().model_copy(update=update, deep=deep)
+        copy.__dict__.pop("id", None)
+        return copy
+
+    @cached_property
     def id(self) -> str:
         """Short stable name of these settings, whatever the order they were given in.
 

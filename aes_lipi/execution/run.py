@@ -29,11 +29,13 @@ from aes_lipi.results.inventory import (
     with_damaged_models,
 )
 from aes_lipi.results.object_storage import open_storage
-from aes_lipi.results.reading import load_reads
+from aes_lipi.results.reading import index_all, load_reads
 from aes_lipi.results.store import ResultStore
 
 LOOK_INTERVAL_S = 1.0
 WRITE_INTERVAL_S = 5.0
+_INDEXED, _INDEXED_SHARE = 64, 20
+"""Trials, at least, and the part of all of them that the index may lack."""
 
 
 class Runner(Protocol):
@@ -121,7 +123,6 @@ def run_study(
             another driver, the data are unfit, or results cannot be written.
     """
     study = with_digests(study)
-    runner.check(study.variants)
     jobs = jobs_of(study)
     if not part.is_whole:
         ids = {variant.id for variant in part.variants(study)}
@@ -138,6 +139,7 @@ def run_study(
             for line in models_line(inventory.without_model):
                 run.tell(Remarked(line))
             return _summary(run, stock)
+    runner.check(study.variants)
     with store.locked() as held:
         if fresh:
             store.holds(study, fresh)
@@ -259,9 +261,14 @@ def published(store: ResultStore, claim: str, state: StudyState) -> Iterator[Non
 
 
 def _publish(store: ResultStore, claim: str, state: StudyState, ended: threading.Event) -> None:
-    """Write what has changed now and then, until the end."""
+    """Write what has changed now and then, and keep the index up, until the end."""
     known, written = progress_of(state, claim, time.monotonic()), float("-inf")
+    indexed = state.committed
     while not ended.wait(LOOK_INTERVAL_S):
+        if state.committed - indexed >= max(_INDEXED, indexed // _INDEXED_SHARE):
+            indexed = state.committed
+            with suppress(UserError):  # the next reader does it
+                index_all(store.storage, ended.is_set)
         now = time.monotonic()
         progress = progress_of(state, claim, now)
         if progress == known or now - written < WRITE_INTERVAL_S:

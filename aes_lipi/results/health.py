@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from aes_lipi.errors import UserError
+from aes_lipi.results.cleaning import is_own, leftovers
 from aes_lipi.results.description import (
     LOCAL_FILE,
     STUDY_FILE,
@@ -17,15 +18,8 @@ from aes_lipi.results.description import (
     read_study_description,
     stored_description,
 )
-from aes_lipi.results.inventory import (
-    DAMAGED,
-    READERS,
-    UNREADABLE,
-    Inventory,
-    is_own,
-    leftovers,
-    take_inventory,
-)
+from aes_lipi.results.index import INDEX, is_piece
+from aes_lipi.results.inventory import DAMAGED, READERS, UNREADABLE, Inventory, take_inventory
 from aes_lipi.results.lock import Lock, lock_on
 from aes_lipi.results.object_storage import open_storage
 from aes_lipi.results.storage import Storage
@@ -205,11 +199,12 @@ def _faults(storage: Storage, inventory: Inventory) -> dict[str, str]:
 
 def _foreign(storage: Storage, unneeded: Mapping[str, str]) -> tuple[str, ...]:
     """What is in a study's folder, and among its files, that no command makes."""
-    known = {*FOLDERS, CHECKPOINTS, STUDY_FILE, LOCAL_FILE, *_MADE_LATER}
+    known = {*FOLDERS, CHECKPOINTS, INDEX, STUDY_FILE, LOCAL_FILE, *_MADE_LATER}
     tops = [each.name for each in storage.children() if each.name not in known]
-    among = [each.name for folder in FOLDERS for each in storage.files(folder)]
+    among = [each.name for folder in (*FOLDERS, INDEX) for each in storage.files(folder)]
     found = [name for name in tops if not is_own(storage, name)]
-    return (*found, *(name for name in among if not trial_of(name) and name not in unneeded))
+    found += [name for name in among if not (trial_of(name) or is_piece(name))]
+    return tuple(name for name in found if name not in unneeded)
 
 
 def _count(n: int, what: str) -> str:

@@ -1,18 +1,15 @@
-"""What a study's folder holds: trials that are committed or not, and files that nobody needs."""
+"""What a study's folder holds: trials that are committed or not."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
-from aes_lipi.errors import UserError
-from aes_lipi.io.files import TEMPORARY_PREFIX
-from aes_lipi.results.description import PROGRESS_FILE, STUDY_FILE, holds_progress
-from aes_lipi.results.lock import is_lock, locked
-from aes_lipi.results.own_files import open_for_writing
+import pyarrow as pa
+
+from aes_lipi.results.index import KINDS, FileVersion, Index, KeptRows, RowRange, is_recent
 from aes_lipi.results.storage import Entry, Storage
 from aes_lipi.results.trial_files import (
     FAILURES,
@@ -21,7 +18,6 @@ from aes_lipi.results.trial_files import (
     MODELS,
     RESULTS,
     TABLES,
-    CheckpointFiles,
     FileFacts,
     Marker,
     TrialId,
@@ -32,7 +28,7 @@ from aes_lipi.results.trial_files import (
 
 READERS = 16  # files that are read at a time: object stores answer slowly, but many at once
 
-_UNMARKED = "without a commit marker"
+UNMARKED = "without a commit marker"
 UNREADABLE = "whose commit marker cannot be read"
 DAMAGED = "with a table that is missing, or is not what its commit marker says"
 
@@ -49,7 +45,9 @@ class Inventory:
         failed: trials recorded as failed and not committed since.
         skipped: trials that have files and are not committed, and why.
         settled_failures: failure records of trials that were committed later.
-        sizes: of all files that a study makes, by their paths.
+        files: all that a study makes, by their paths.
+        storage: the folder.
+        index: what is known of its files without reading them.
     """
 
     committed: Mapping[TrialId, Marker]
@@ -57,11 +55,21 @@ class Inventory:
     failed: frozenset[TrialId]
     skipped: Mapping[TrialId, str]
     settled_failures: frozenset[TrialId]
-    sizes: Mapping[str, int]
+    files: Mapping[str, Entry]
+    storage: Storage
+    index: Index
 
     def is_empty(self) -> bool:
         """Whether there is no file of any trial."""
-        return not self.sizes
+        return not self.files
+
+    def version(self, trial: TrialId, folder: str) -> FileVersion:
+        """The file of a committed trial in a folder, as the index knows files."""
+        return _version_of(self.files, trial, self.committed[trial][folder], folder)
+
+    def is_recent(self, version: FileVersion, folder: str) -> bool:
+        """Whether a file is too new for the index."""
+        return is_recent(self.files.get(version.trial.path(folder)))
 
 
 def take_inventory(storage: Storage, tables: Collection[str] = TABLES) -> Inventory:
@@ -79,23 +87,33 @@ def take_inventory(storage: Storage, tables: Collection[str] = TABLES) -> Invent
     """
     folders = (FAILURES, MARKERS, *RESULTS)
     entries = [entry for folder in folders for entry in storage.files(folder)]
-    known = {entry.name: entry for entry in entries if trial_of(entry.name)}
-    trials = _trials_by_folder(known)
-    markers = _read_markers(storage, sorted(trials[MARKERS]))
-    broken = _broken(storage, markers, known)
+    known: dict[str, Entry] = {}
+    trials: dict[str, set[TrialId]] = {folder: set() for folder in FOLDERS}
+    for entry in entries:
+        found = trial_of(entry.name)
+        if found is not None:
+            known[entry.name] = entry
+            trials[found[0]].add(found[1])
+    index = Index(storage)
+    markers = _read_markers(storage, index, sorted(trials[MARKERS]), known)
+    broken = _broken(storage, index, markers, known)
     committed = {
         trial: marker
         for trial, marker in markers.items()
-        if marker and broken[trial].isdisjoint(tables)
+        if marker and broken.get(trial, _NONE).isdisjoint(tables)
     }
     with_files = set().union(*(trials[folder] for folder in (*RESULTS, MARKERS)))
     return Inventory(
         committed=committed,
-        without_model=frozenset(trial for trial in committed if MODELS in broken[trial]),
+        without_model=frozenset(
+            trial for trial, folders in broken.items() if MODELS in folders and trial in committed
+        ),
         failed=frozenset(trials[FAILURES] - committed.keys()),
         skipped={trial: _why(trial, markers) for trial in sorted(with_files - committed.keys())},
         settled_failures=frozenset(trials[FAILURES] & committed.keys()),
-        sizes={name: entry.size for name, entry in known.items()},
+        files=known,
+        storage=storage,
+        index=index,
     )
 
 
@@ -139,168 +157,114 @@ def with_damaged_models(storage: Storage, committed: Mapping[TrialId, Marker]) -
         return {trial for trial, damaged in found if damaged}
 
 
-def _trials_by_folder(paths: Iterable[str]) -> dict[str, set[TrialId]]:
-    trials: dict[str, set[TrialId]] = {folder: set() for folder in FOLDERS}
-    for found in map(trial_of, paths):
-        if found is not None:
-            trials[found[0]].add(found[1])
-    return trials
-
-
 def _why(trial: TrialId, markers: Mapping[TrialId, Marker | None]) -> str:
     if trial not in markers:
-        return _UNMARKED
+        return UNMARKED
     return UNREADABLE if markers[trial] is None else DAMAGED
 
 
-def _read_markers(storage: Storage, trials: Iterable[TrialId]) -> dict[TrialId, Marker | None]:
-    def read(trial: TrialId) -> tuple[TrialId, Marker | None]:
-        return trial, stored_marker(storage, trial)
+def _version_of(
+    known: Mapping[str, Entry], trial: TrialId, facts: FileFacts | None, folder: str
+) -> FileVersion:
+    entry = known.get(trial.path(folder) if facts is None else facts.path)
+    return FileVersion(trial, facts.sha256 if facts else "", entry.stamp if entry else "")
 
+
+def _read_markers(
+    storage: Storage, index: Index, trials: Sequence[TrialId], known: Mapping[str, Entry]
+) -> dict[TrialId, Marker | None]:
+    """What all markers say; those that the index knows are not read."""
+    rows = index.rows_of(MARKERS)
+    versions = {trial: FileVersion(trial, "", known[trial.path(MARKERS)].stamp) for trial in trials}
+    kept = {trial: found for trial in trials if (found := rows.find(versions[trial]))}
+    markers: dict[TrialId, Marker | None] = dict(zip(kept, _markers_in(rows, kept), strict=True))
+    missing = [trial for trial in trials if trial not in kept]
     with ThreadPoolExecutor(READERS) as readers:
-        return dict(readers.map(read, trials))
+        read = readers.map(partial(stored_marker, storage), missing)
+        markers |= zip(missing, read, strict=True)
+    fresh = {versions[trial]: marker for trial in missing if (marker := markers[trial])}
+    rows.add({version: _marker_row(marker) for version, marker in fresh.items()})
+    rows.save(lambda version: is_recent(known[version.trial.path(MARKERS)]))
+    return {trial: markers[trial] for trial in trials}
+
+
+def _markers_in(rows: KeptRows, kept: Mapping[TrialId, RowRange]) -> Iterator[Marker]:
+    table = rows.rows(list(kept.values()), KINDS[MARKERS])
+    columns = [
+        [table[f"{folder}_{name}"].to_pylist() for name in ("rows", "size", "sha256")]
+        for folder in RESULTS
+    ]
+    for number, trial in enumerate(kept):
+        yield {
+            folder: FileFacts(trial.path(folder), *(column[number] for column in each))
+            for folder, each in zip(RESULTS, columns, strict=True)
+        }
+
+
+def _marker_row(marker: Marker) -> pa.Table:
+    values = {
+        f"{folder}_{name}": getattr(marker[folder], name)
+        for folder in RESULTS
+        for name in ("rows", "size", "sha256")
+    }
+    return pa.Table.from_pylist([values], schema=KINDS[MARKERS](()))
+
+
+_NONE: frozenset[str] = frozenset()
 
 
 def _broken(
-    storage: Storage, markers: Mapping[TrialId, Marker | None], known: Mapping[str, Entry]
+    storage: Storage,
+    index: Index,
+    markers: Mapping[TrialId, Marker | None],
+    known: Mapping[str, Entry],
 ) -> dict[TrialId, frozenset[str]]:
     """The folders in which trials' files are missing, or are not what the markers say.
 
-    A file is read if it is newer than its marker, as one that has changed since it was committed.
-    """
-
-    def is_broken(facts: FileFacts, since: float) -> bool:
-        entry = known.get(facts.path)
-        if entry is None or entry.size != facts.size:
-            return True
-        return entry.modified > since and committed_content(storage, facts) is None
-
-    def look(trial: TrialId) -> frozenset[str]:
-        since = known[trial.path(MARKERS)].modified
-        facts = (markers[trial] or {}).items()
-        return frozenset(folder for folder, each in facts if is_broken(each, since))
-
-    with ThreadPoolExecutor(READERS) as readers:
-        return dict(zip(markers, readers.map(look, markers), strict=True))
-
-
-_TEMPORARY = re.compile(re.escape(TEMPORARY_PREFIX) + "[0-9a-f]{32}")
-_PLACE = re.compile(r"variant=v[0-9a-f]{10}")
-
-
-@dataclass(frozen=True)
-class Cleaned:
-    """What was cleaned.
-
-    Attributes:
-        removed: files, and why they were removed.
-        claims: whose stale claims were removed.
-        kept: what else is not right, in lines.
-    """
-
-    removed: dict[str, str]
-    claims: tuple[str, ...]
-    kept: tuple[str, ...]
-
-
-def clean(location: str | Path) -> Cleaned:
-    """Remove temporary files, files of uncommitted trials and stale claims of a study.
-
-    Checkpoints stay, unless their trial was committed: the study goes on from them.
-    Only files that a study makes are removed, by their names and places; links are not followed.
-    A trial that has a marker keeps its files, even if they are damaged: running the study again
-    makes its tables anew, with --restore_models its model.
-
-    Raises:
-        UserError: the folder holds no study (give the --output_dir of one), a driver is at work
-            (wait for it), or files cannot be removed.
-    """
-    storage = open_for_writing(location)
-    tops = [entry.name for entry in storage.children()]
-    if STUDY_FILE not in tops and not any(is_own(storage, name) for name in tops):
-        raise UserError(f"{storage.shown}: holds no study; give the --output_dir of one")
-    with locked(storage) as held:
-        inventory = take_inventory(storage)
-        orphans = leftovers(storage, inventory)
-        for path in orphans:
-            storage.remove(path)
-        damaged = {trial: why for trial, why in inventory.skipped.items() if why != _UNMARKED}
-        kept = [
-            f"{line}; kept: run the study again to mend them" for line in skipped_lines(damaged)
-        ]
-        return Cleaned(orphans, held.stale, (*kept, *models_line(inventory.without_model)))
-
-
-def leftovers(storage: Storage, inventory: Inventory) -> dict[str, str]:
-    """Files of a study that nobody needs, unless a driver is at work, and why.
-
-    Args:
-        storage: the study's folder.
-        inventory: its trials.
-
-    Raises:
-        UserError: the folder cannot be read; the message says why.
-    """
-    found = dict.fromkeys(_temporary(storage), "half written") | _orphans(inventory)
-    found |= _superseded(storage, inventory)
-    if holds_progress(storage):
-        found[PROGRESS_FILE] = "of a driver that is gone"
-    return found
-
-
-def _orphans(inventory: Inventory) -> dict[str, str]:
-    """Files that belong to no trial, and why."""
-    unmarked = [trial for trial, why in inventory.skipped.items() if why == _UNMARKED]
-    paths = [trial.path(folder) for trial in unmarked for folder in RESULTS]
-    orphans = {path: "of no committed trial" for path in paths if path in inventory.sizes}
-    settled = [trial.path(FAILURES) for trial in sorted(inventory.settled_failures)]
-    return orphans | dict.fromkeys(settled, "of a trial that was committed since")
-
-
-def _superseded(storage: Storage, inventory: Inventory) -> dict[str, str]:
-    """Checkpoints that nobody will go on from, and why."""
-    checkpoints = CheckpointFiles(storage)
-    committed = [trial for trial in checkpoints.trials() if trial in inventory.committed]
-    paths = [path for trial in committed for path in checkpoints.paths(trial)]
-    return dict.fromkeys(paths, "a checkpoint of a trial that was committed since")
-
-
-def remove_results(storage: Storage) -> int:
-    """Remove all files of a study but its description.
-
-    Markers go first, so that what is left in between are files of uncommitted trials.
+    A file is read if it is newer than its marker, as one that has changed since it was committed,
+    and the index does not know it as it is now.
 
     Returns:
-        how many files were removed.
-
-    Raises:
-        UserError: files cannot be removed.
+        by trial, those that have such files.
     """
-    own = take_inventory(storage).sizes
-    paths = sorted(own, key=lambda path: not path.startswith(f"{MARKERS}/"))
-    checkpoints = CheckpointFiles(storage)
-    paths += [path for trial in checkpoints.trials() for path in checkpoints.paths(trial)]
-    for path in [*paths, *_temporary(storage), *[PROGRESS_FILE] * holds_progress(storage)]:
-        storage.remove(path)
-    return len(paths)
+    broken: dict[TrialId, set[str]] = {}
+    doubtful: dict[str, dict[TrialId, FileFacts]] = {}
+    for trial, marker in markers.items():
+        since = known[trial.path(MARKERS)].modified
+        for folder, facts in (marker or {}).items():
+            entry = known.get(facts.path)
+            if entry is None or entry.size != facts.size:
+                broken.setdefault(trial, set()).add(folder)
+            elif entry.modified > since:
+                doubtful.setdefault(folder, {})[trial] = facts
+    for folder, files in doubtful.items():
+        for trial in _changed(storage, index, folder, files, known):
+            broken.setdefault(trial, set()).add(folder)
+    return {trial: frozenset(folders) for trial, folders in broken.items()}
 
 
-def is_own(storage: Storage, name: str) -> bool:
-    """Whether a file at the top of a folder is one that a killed driver may have left."""
-    if name == PROGRESS_FILE:  # a common name, so its content decides
-        return holds_progress(storage)
-    return is_lock(name) or _TEMPORARY.fullmatch(name) is not None
+def _changed(
+    storage: Storage,
+    index: Index,
+    folder: str,
+    files: Mapping[TrialId, FileFacts],
+    known: Mapping[str, Entry],
+) -> list[TrialId]:
+    """The trials whose file in a folder is not what their marker says; each is read once."""
+    rows = index.rows_of(folder)
+    versions = {trial: _version_of(known, trial, facts, folder) for trial, facts in files.items()}
+    unknown = [trial for trial, version in versions.items() if rows.find(version) is None]
 
+    def is_whole(trial: TrialId) -> bool:
+        return committed_content(storage, files[trial]) is not None
 
-def _temporary(storage: Storage) -> Iterator[str]:
-    """Half-written files, where a study writes."""
-    for entry in storage.children():
-        if _TEMPORARY.fullmatch(entry.name):
-            yield entry.name
-    for folder in FOLDERS:
-        for entry in storage.files(folder):
-            *places, name = entry.name.split("/")[1:]
-            fits = len(places) == 1 and _PLACE.fullmatch(places[0])
-            if fits and _TEMPORARY.fullmatch(name):
-                yield entry.name
-    yield from CheckpointFiles(storage).half_written()
+    with ThreadPoolExecutor(READERS) as readers:
+        whole = dict(zip(unknown, readers.map(is_whole, unknown), strict=True))
+    for trial in (trial for trial, is_good in whole.items() if is_good):
+        if rows.find_content(versions[trial]) is not None:
+            rows.see(versions[trial])
+        elif folder == MODELS:
+            size = pa.array([files[trial].size], pa.int64())
+            rows.add({versions[trial]: pa.table([size], KINDS[MODELS](()))})
+    rows.save(lambda version: is_recent(known[version.trial.path(folder)]))
+    return [trial for trial, is_good in whole.items() if not is_good]

@@ -93,6 +93,11 @@ class _ObjectStorage:
         """The address, without options and keys."""
         return place_of(self._address)
 
+    @property
+    def is_own(self) -> bool:
+        """Whether a reader may leave files there: its credentials decide."""
+        return True
+
     def read(self, name: str, limit: int | None = None) -> bytes | None:
         """See `Storage.read`."""
         try:
@@ -164,7 +169,7 @@ class _ObjectStorage:
     def _entry(self, facts: Any) -> Entry:
         modified = facts.mtime_ns / 1e9 if facts.mtime_ns is not None else 0.0
         name = facts.path.removeprefix(self._root).strip("/")
-        return Entry(name, facts.size or 0, modified)
+        return Entry(name, facts.size or 0, modified, f"{facts.size}.{facts.mtime_ns}")
 
     @contextmanager
     def _told(self, name: str, what: str, missing: bool = False) -> Iterator[None]:

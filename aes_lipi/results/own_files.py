@@ -43,6 +43,11 @@ class OwnFiles:
         """Whether it is a folder of this machine, and no address."""
         return isinstance(self._storage, LocalStorage)
 
+    @property
+    def is_own(self) -> bool:
+        """See `Storage.is_own`."""
+        return self._storage.is_own
+
     def read(self, name: str, limit: int | None = None) -> bytes | None:
         """See `Storage.read`."""
         return self._storage.read(name, limit)

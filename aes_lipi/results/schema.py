@@ -8,6 +8,7 @@ import typing
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import pyarrow as pa
@@ -122,6 +123,7 @@ class Failure:
     host: str
 
 
+@cache
 def records_schema() -> pa.Schema:
     """One row per generation and cell: the fields of `Record`."""
     return pa.schema(_dataclass_fields(Record))
@@ -145,6 +147,7 @@ def metric_values(record: Record, variant: Variant) -> dict[str, float | None]:
     return dict(zip(names, values, strict=True))
 
 
+@cache
 def trials_schema(parameters: Parameters = ()) -> pa.Schema:
     """One row per trial: what it is, all settings, the fields of `TrialResult`, how it was run."""
     return pa.schema(
@@ -160,6 +163,7 @@ def trials_schema(parameters: Parameters = ()) -> pa.Schema:
     )
 
 
+@cache
 def failures_schema() -> pa.Schema:
     """One row per failed trial: what it is, all settings, the error."""
     return pa.schema(

@@ -27,11 +27,14 @@ class Entry:
         size: in bytes.
         modified: when it was written last, in seconds by the clock of whatever keeps it; only
             differences mean something.
+        stamp: changes whenever the file does: made of its size and of all that tells when it was
+            changed, where nobody can set some of that.
     """
 
     name: str
     size: int
     modified: float
+    stamp: str = ""
 
 
 class Storage(Protocol):
@@ -44,6 +47,11 @@ class Storage(Protocol):
     @property
     def shown(self) -> str:
         """The folder's place, for messages."""
+        ...
+
+    @property
+    def is_own(self) -> bool:
+        """Whether a reader may leave files there: it is not somebody else's folder."""
         ...
 
     def read(self, name: str, limit: int | None = None) -> bytes | None:
@@ -91,6 +99,13 @@ class LocalStorage:
     def shown(self) -> str:
         """The folder."""
         return str(self._root)
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is this user's folder."""
+        with contextlib.suppress(OSError):
+            return self._root.stat().st_uid == os.geteuid()
+        return False
 
     def read(self, name: str, limit: int | None = None) -> bytes | None:
         """See `Storage.read`."""
@@ -160,7 +175,7 @@ class LocalStorage:
                 elif entry.is_file(follow_symlinks=False):
                     with contextlib.suppress(FileNotFoundError):  # removed since
                         facts = entry.stat(follow_symlinks=False)
-                        yield Entry(name, facts.st_size, facts.st_mtime)
+                        yield _entry(name, facts)
 
     def children(self) -> list[Entry]:
         """See `Storage.children`."""
@@ -200,7 +215,12 @@ def _child(entry: os.DirEntry[str]) -> Entry:
         facts = entry.stat(follow_symlinks=False)
     except FileNotFoundError:  # removed since
         return Entry(entry.name, 0, 0.0)
-    return Entry(entry.name, facts.st_size, facts.st_mtime)
+    return _entry(entry.name, facts)
+
+
+def _entry(name: str, facts: os.stat_result) -> Entry:
+    stamp = f"{facts.st_size}.{facts.st_mtime_ns}.{facts.st_ctime_ns}"
+    return Entry(name, facts.st_size, facts.st_mtime, stamp)
 
 
 def _unreadable(path: Path, error: OSError | ValueError) -> UserError:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from aes_lipi.config import Study
 from aes_lipi.errors import UserError
+from aes_lipi.results.cleaning import is_own, remove_results
 from aes_lipi.results.description import (
     LOCAL_FILE,
     PROGRESS_FILE,
@@ -30,7 +31,7 @@ from aes_lipi.results.description import (
     describe_study,
     stored_description,
 )
-from aes_lipi.results.inventory import Inventory, is_own, remove_results, take_inventory
+from aes_lipi.results.inventory import Inventory, take_inventory
 from aes_lipi.results.lock import HeldLock, locked
 from aes_lipi.results.own_files import check_ours, is_ours, open_for_writing
 from aes_lipi.results.schema import failures_schema

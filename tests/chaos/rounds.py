@@ -15,7 +15,7 @@ from pathlib import Path
 from event_logs import replay
 from studies import assert_same_study
 
-from aes_lipi.results.inventory import clean
+from aes_lipi.results.cleaning import clean
 from chaos.places import Place
 
 STUDY = """

@@ -26,7 +26,7 @@ from aes_lipi.execution.run import run_study as run_on
 from aes_lipi.execution.study import TrialProgress
 from aes_lipi.execution.trial import CheckpointTimer
 from aes_lipi.results import checkpoint
-from aes_lipi.results.inventory import clean
+from aes_lipi.results.cleaning import clean
 from aes_lipi.results.reading import load_results
 from aes_lipi.results.storage import LocalStorage
 from aes_lipi.results.trial_files import CheckpointFiles

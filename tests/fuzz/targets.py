@@ -41,7 +41,7 @@ from aes_lipi.models.files import model_bytes, sealed
 from aes_lipi.results import checkpoint as checkpoints
 from aes_lipi.results import description, lock, trial_files
 from aes_lipi.results.checkpoint import Checkpoint, decode_checkpoint, encode_checkpoint, identify
-from aes_lipi.results.inventory import clean
+from aes_lipi.results.cleaning import clean
 from aes_lipi.results.processes import Process
 from aes_lipi.results.reading import load_reads, load_results
 from aes_lipi.results.status import study_status

@@ -23,7 +23,7 @@ from aes_lipi.execution.local import LocalRunner
 from aes_lipi.execution.messages import Job
 from aes_lipi.execution.study_run import StudyRun
 from aes_lipi.io.files import check_own_page
-from aes_lipi.results.inventory import clean
+from aes_lipi.results.cleaning import clean
 
 pytestmark = pytest.mark.xdist_group("other users")  # one machine of two users
 

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from aes_lipi.cli.commands import app
 from aes_lipi.errors import UserError
-from aes_lipi.results.inventory import clean
+from aes_lipi.results.cleaning import clean
 from aes_lipi.results.reading import load_results
 from aes_lipi.results.store import ResultStore
 

@@ -23,8 +23,9 @@ from aes_lipi.execution.run import Summary, run_study
 from aes_lipi.export import export
 from aes_lipi.export.package import check_measured
 from aes_lipi.models import Model, read_model, save_model
+from aes_lipi.results.cleaning import clean
 from aes_lipi.results.health import inspect_folder
-from aes_lipi.results.inventory import clean, take_inventory
+from aes_lipi.results.inventory import take_inventory
 from aes_lipi.results.model_files import warm_start_files
 from aes_lipi.results.reading import load_results
 from aes_lipi.results.status import study_status

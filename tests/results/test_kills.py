@@ -25,7 +25,7 @@ from prepared import (
 )
 from studies import assert_same_study, contents
 
-from aes_lipi.results.inventory import clean
+from aes_lipi.results.cleaning import clean
 from aes_lipi.results.reading import load_results
 from aes_lipi.results.store import ResultStore
 

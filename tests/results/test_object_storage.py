@@ -27,8 +27,8 @@ from aes_lipi.errors import UserError
 from aes_lipi.execution.run import Summary
 from aes_lipi.export import export
 from aes_lipi.models import read_model
+from aes_lipi.results.cleaning import clean
 from aes_lipi.results.description import Progress, RunningTrial
-from aes_lipi.results.inventory import clean
 from aes_lipi.results.lock import STALE_AFTER_S, locked
 from aes_lipi.results.object_storage import _ObjectStorage, open_storage
 from aes_lipi.results.reading import load_results
