@@ -26,13 +26,14 @@ from aes_lipi.analysis.measures import (
     trial_rows,
 )
 from aes_lipi.errors import UserError, nearest, printable
-from aes_lipi.results.description import STUDY_FILE, StudyDescription, read_study_description
+from aes_lipi.results.description import StudyDescription
 from aes_lipi.results.inventory import DAMAGED, Inventory, skipped_lines
 from aes_lipi.results.reading import (
+    StudyFolder,
     TrialTables,
     frame_of,
     labelled,
-    open_results,
+    open_folder,
     read_each,
     read_failures,
     read_rows,
@@ -103,6 +104,9 @@ def read_measurements(
     units: Iterable[AnalysisUnit] = ("trial_mean", "trial_best"),
     best_by: str = "mean_L1",
     variants: Collection[str] | None = None,
+    *,
+    pattern: str | None = None,
+    most_variants: int | None = None,
 ) -> Measurements:
     """Read the committed trials of one or several studies.
 
@@ -120,10 +124,12 @@ def read_measurements(
         best_by: the measure whose lowest value makes a cell the best of its trial, generation by
             generation.
         variants: ids of those whose trials to read; by default of all.
+        pattern: only variants whose name or id fits this pattern; see `open_folder`.
+        most_variants: that may be read; more are refused before anything is.
 
     Raises:
         UserError: a place holds no study (give its --output_dir), refuses to be read, or there is
-            no such measure or unit; those there are are told.
+            no such measure, unit or variant, or too many of these; those there are are told.
     """
     each = [locations] if isinstance(locations, str | Path) else list(locations)
     if not each:
@@ -131,7 +137,9 @@ def read_measurements(
     [best] = check_measures([best_by])
     only = None if variants is None else frozenset(variants)
     wanted = _Wanted(check_measures(measures), _check_units(units), best, only)
-    studies = _read_studies(each, wanted)
+    folders = [open_folder(location, pattern) for location in each]
+    _check_number(folders, most_variants)
+    studies = _without_repetitions([_read_study(folder, wanted) for folder in folders])
     trials = pd.concat([study.trials for study in studies], ignore_index=True)
     failures = pd.concat([study.failures for study in studies], ignore_index=True)
     described = [study.described for study in studies if study.described is not None]
@@ -156,6 +164,21 @@ def read_measurements(
         best_by=wanted.best_by,
         skipped=tuple(f"{study.directory}: {line}" for study in studies for line in study.skipped),
     )
+
+
+def _check_number(folders: Sequence[StudyFolder], most: int | None) -> None:
+    """Refuse more variants than one report can have.
+
+    Raises:
+        UserError: there are too many; choose some by --variants.
+    """
+    found = set().union(*(folder.variants for folder in folders))
+    if most is not None and len(found) > most:
+        places = ", ".join(folder.storage.shown for folder in folders)
+        raise UserError(
+            f"{places}: {len(found)} variants are too many for one report; choose {most} at most "
+            "by --variants PATTERN, in which * stands for any text"
+        )
 
 
 def _check_units(units: Iterable[AnalysisUnit]) -> tuple[AnalysisUnit, ...]:
@@ -279,22 +302,13 @@ class _Wanted:
         return read_each(inventory, sizes, "generations", schema, reduce)
 
 
-def _read_studies(locations: Iterable[str | Path], wanted: _Wanted) -> list[_StudyTrials]:
-    """Read several directories, each without the trials that an earlier one holds.
-
-    Raises:
-        UserError: a place holds no study (give its --output_dir), or refuses to be read.
-    """
-    return _without_repetitions([_read_study(location, wanted) for location in locations])
-
-
-def _read_study(location: str | Path, wanted: _Wanted) -> _StudyTrials:
+def _read_study(folder: StudyFolder, wanted: _Wanted) -> _StudyTrials:
     """Read one directory.
 
     Raises:
-        UserError: the place holds no study (give its --output_dir), or refuses to be read.
+        UserError: the place refuses to be read.
     """
-    storage, inventory = open_results(location)
+    storage, inventory = folder.storage, folder.inventory
     committed = wanted.of(inventory.committed)
     tables = read_rows(inventory, committed, "trials").single()
     sizes = _sizes(tables)
@@ -307,7 +321,7 @@ def _read_study(location: str | Path, wanted: _Wanted) -> _StudyTrials:
     kept = tables.only(rows)
     return _StudyTrials(
         directory=storage.shown,
-        described=read_study_description(storage.read(STUDY_FILE) or b""),
+        described=folder.described,
         trials=_with_sizes(
             _identified(storage.shown, kept.trials, kept.frame()),
             [sizes[trial] for trial in kept.trials],

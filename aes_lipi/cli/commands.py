@@ -29,6 +29,10 @@ _DIR = typer.Argument(metavar="DIR", help="The --output_dir of a study.")
 _REPORT_DIR = "Where to write; by default report/ in the study's folder, or report/ here."
 _POOLED = "Add the table that takes every cell for itself, as the published figures do."
 _FORMATS = "Of the figures' files, of svg, pdf and png. [default svg,pdf,png]"
+_VARIANTS = (
+    "Only variants whose name or id fits, as in 'random*': * stands for any text. A report takes "
+    "200 at most."
+)
 _ALPHA = "Error rate of a family of tests. [default 0.05]"
 _QUICK = (
     "Scaled down: fewer, shorter trials. Ends within 15 minutes on two cores, and the page says "
@@ -73,6 +77,7 @@ def _analyse(
     formats: Annotated[str, flag("--formats", _FORMATS, "NAME,...")] = "svg,pdf,png",
     pooled_cells: Annotated[bool, flag("--pooled_cells", _POOLED)] = False,
     alpha: Annotated[float, flag("--alpha", _ALPHA, "SHARE")] = 0.05,
+    variants: Annotated[str | None, flag("--variants", _VARIANTS, "PATTERN")] = None,
 ) -> int:
     """Write a study's report: tables, tests and figures in one page, and as files beside it.
 
@@ -82,7 +87,14 @@ def _analyse(
     from aes_lipi.analysis.report import analyse  # noqa: PLC0415 - slow to import
 
     kinds = [kind.strip() for kind in formats.split(",") if kind.strip()]
-    report = analyse(list(directories), report_dir, formats=kinds, pooled=pooled_cells, alpha=alpha)
+    report = analyse(
+        list(directories),
+        report_dir,
+        formats=kinds,
+        pooled=pooled_cells,
+        alpha=alpha,
+        variants=variants,
+    )
     for line in report.skipped:
         say(line)
     if report.figures:
@@ -178,8 +190,9 @@ def _doctor(
 ) -> int | None:
     """Show what this machine has and what will be used, and whether a study's folder is well.
 
-    Nothing is changed, and no network is asked but for the folder. What is missing and not needed,
-    a GPU or Ray, is no problem. Exit code 1 if there is a problem; each is told with its remedy.
+    Nothing is changed but the folder's index, and no network is asked but for the folder. What is
+    missing and not needed, a GPU or Ray, is no problem. Exit code 1 if there is a problem; each is
+    told with its remedy.
     """
     from aes_lipi.execution.machine import inspect_machine  # noqa: PLC0415 - slow
     from aes_lipi.execution.ray.installation import inspect_ray, ray_findings  # noqa: PLC0415
@@ -343,8 +356,8 @@ def _status(
 ) -> None:
     """Show how a study stands: trials done, running, failed and pending, losses, and who runs it.
 
-    The folder is read, at any moment and from any machine, and nothing is written. What it says of
-    running trials is at most a few seconds old.
+    The folder is read, at any moment and from any machine, and nothing is written but its index.
+    What it says of running trials is at most a few seconds old.
     """
     from aes_lipi.results.status import study_status  # noqa: PLC0415 - pyarrow is slow to import
 

@@ -87,7 +87,7 @@ class FolderFacts:
 
 
 def inspect_folder(location: str | Path) -> FolderFacts:
-    """Look at everything in a study's folder; nothing is written.
+    """Look at everything in a study's folder; nothing is written but the index.
 
     Args:
         location: the study's output folder, or its address.

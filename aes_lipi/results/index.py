@@ -305,10 +305,9 @@ def with_schema(table: pa.Table, schema: pa.Schema, length: int) -> pa.Table:
     """
     if table.schema.equals(schema):
         return table
+    there = set(table.column_names)
     columns = [
-        table[field.name].cast(field.type)
-        if field.name in table.column_names
-        else pa.nulls(length, field.type)
+        table[field.name].cast(field.type) if field.name in there else pa.nulls(length, field.type)
         for field in schema
     ]
     return pa.table(columns, schema=schema)

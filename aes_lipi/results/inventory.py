@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import pyarrow as pa
@@ -62,6 +62,15 @@ class Inventory:
     def is_empty(self) -> bool:
         """Whether there is no file of any trial."""
         return not self.files
+
+    def only(self, variants: Collection[str]) -> Inventory:
+        """What it has of some variants, by their ids."""
+        return replace(
+            self,
+            committed={k: each for k, each in self.committed.items() if k.variant in variants},
+            failed=frozenset(trial for trial in self.failed if trial.variant in variants),
+            skipped={k: why for k, why in self.skipped.items() if k.variant in variants},
+        )
 
     def version(self, trial: TrialId, folder: str) -> FileVersion:
         """The file of a committed trial in a folder, as the index knows files."""

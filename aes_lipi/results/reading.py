@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,7 +19,7 @@ from aes_lipi.arrays import Int64
 from aes_lipi.coevolution.state import BEFORE_FIRST, Reads
 from aes_lipi.config import label_variants
 from aes_lipi.config.parameters import PARAMETRISED, parameter_columns, parameter_row
-from aes_lipi.errors import UserError
+from aes_lipi.errors import UserError, printable
 from aes_lipi.results.description import (
     STUDY_FILE,
     StudyDescription,
@@ -58,6 +60,7 @@ _SCHEMAS: Mapping[str, Callable[[], pa.Schema]] = {
 }
 
 _BATCH = 64  # tables, each far larger in memory than its rows, that are made one
+_NAMED = 3
 _BATCHES = 32  # after which the index is written
 _BLOCK = 2_000  # trials whose small tables are in memory at a time
 _SMALL = {"trials": 2**18, "generations": 2**15}
@@ -148,6 +151,60 @@ def load_results(location: str | Path, tables: Iterable[str] | None = None) -> R
         skipped=(*absent, *skipped_lines({**inventory.skipped, **corrupt})),
         location=location,
     )
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """A study's folder, or the part of it that is of some variants.
+
+    Attributes:
+        storage: the folder.
+        inventory: its trials.
+        described: what its study.json says; None if there is none that can be read.
+    """
+
+    storage: Storage
+    inventory: Inventory
+    described: StudyDescription | None
+
+    @property
+    def variants(self) -> set[str]:
+        """The ids of those that were tried."""
+        return {trial.variant for trial in (*self.inventory.committed, *self.inventory.failed)}
+
+
+def open_folder(location: str | Path, variants: str | None = None) -> StudyFolder:
+    """A study's folder, before any table of it is read.
+
+    Args:
+        location: the study's output folder, or its address.
+        variants: only those whose name or id fits this pattern, as `fnmatch` has it: `*` stands for
+            any text, `?` for a character, `[ab]` for one of some; capitals count.
+
+    Raises:
+        UserError: the folder holds no study (give the --output_dir of one), or cannot be read, or
+            the pattern fits no variant; names that there are are told.
+    """
+    storage, inventory = open_results(location)
+    described = read_study_description(storage.read(STUDY_FILE) or b"")
+    whole = StudyFolder(storage, inventory, described)
+    if variants is None:
+        return whole
+    names = {variant: variant for variant in whole.variants}
+    names |= {key: described.label(key) for key in described.variants} if described else {}
+    fit = {
+        k for k, name in names.items() if fnmatchcase(name, variants) or fnmatchcase(k, variants)
+    }
+    if not fit:
+        known = ", ".join(printable(name) for name in itertools.islice(names.values(), _NAMED))
+        raise UserError(
+            f"--variants {printable(variants)}: fits none of the {len(names)} variants of "
+            f"{storage.shown}, such as {known}; * stands for any text"
+        )
+    if described is not None:
+        there = {key: each for key, each in described.variants.items() if key in fit}
+        described = replace(described, variants=there)
+    return StudyFolder(storage, inventory.only(fit), described)
 
 
 def variant_labels(

@@ -36,10 +36,9 @@ from aes_lipi.results.description import (
     STUDY_FILE,
     StudyDescription,
     located,
-    read_study_description,
 )
 from aes_lipi.results.inventory import Inventory
-from aes_lipi.results.reading import open_results
+from aes_lipi.results.reading import open_folder
 from aes_lipi.results.storage import Storage
 from aes_lipi.results.trial_files import MODELS, RESULTS, TrialId, committed_content
 
@@ -96,20 +95,20 @@ class StudySource:
             return None
 
 
-def open_source(location: str | Path) -> StudySource:
-    """A directory that holds a study.
+def open_source(location: str | Path, variants: str | None = None) -> StudySource:
+    """A directory that holds a study, or the part of it that `open_folder` takes.
 
     Raises:
         UserError: the folder holds no study (give the --output_dir of one), or cannot be read.
     """
-    storage, inventory = open_results(location)
-    content = storage.read(STUDY_FILE) or b""
+    folder = open_folder(location, variants)
+    content = folder.storage.read(STUDY_FILE) or b""
     question = (decode_json(content) or {}).get("description")
     return StudySource(
         location,
-        storage,
-        inventory,
-        read_study_description(content),
+        folder.storage,
+        folder.inventory,
+        folder.described,
         printable(question, None) if isinstance(question, str) else "",
     )
 

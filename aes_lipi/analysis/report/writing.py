@@ -120,6 +120,7 @@ def analyse(
     formats: Iterable[str] = FORMATS,
     pooled: bool = False,
     alpha: float = 0.05,
+    variants: str | None = None,
 ) -> Report:
     """Write the report of one or several studies.
 
@@ -130,6 +131,7 @@ def analyse(
         formats: of the figures' files, of `svg`, `pdf` and `png`.
         pooled: add the table that takes every cell for itself, as the published figures do.
         alpha: error rate of a family of tests.
+        variants: only those whose name or id fits this pattern, in which `*` stands for any text.
 
     Raises:
         UserError: a place holds no study (give its --output_dir) or no committed trial (run it
@@ -144,8 +146,10 @@ def analyse(
         "trial_best",
         *(("pooled_cells",) if pooled else ()),
     )
-    data = read_measurements(places, units=units)
-    folders = [open_source(each) for each in places]  # later, and so with all trials of the data
+    data = read_measurements(places, units=units, pattern=variants, most_variants=MAX_VARIANTS)
+    folders = [
+        open_source(each, variants) for each in places
+    ]  # later, and so with all trials of the data
     sources = Sources(data, folders)
     _check_content(data)
     found = _statistics(data, units, alpha)
@@ -184,16 +188,10 @@ def _check_formats(formats: Iterable[str]) -> tuple[str, ...]:
 
 
 def _check_content(data: Measurements) -> None:
-    places = ", ".join(dict.fromkeys(data.trials["directory"]))
     if not len(data.trials):
         why = f" ({'; '.join(data.skipped)})" if data.skipped else ""
         raise UserError(
             f"no trial is committed yet{why}; run the study first (aes-lipi status DIR)"
-        )
-    if len(data.labels) > MAX_VARIANTS:
-        raise UserError(
-            f"{places}: {len(data.labels)} variants are too many for one report; "
-            f"analyse folders of {MAX_VARIANTS} at most"
         )
 
 
