@@ -176,7 +176,8 @@ def _stock(
         jobs = [_made_again(job, restored) if job.id in lost else job for job in jobs]
         committed -= lost
     failed = set() if retry_failed else ours & inventory.failed - committed
-    todo = [job for job in jobs if job.id not in committed | failed]
+    settled = committed | failed
+    todo = [job for job in jobs if job.id not in settled]
     return _Stock(todo, len(committed), len(failed))
 
 

@@ -9,17 +9,15 @@ import contextlib
 import os
 import re
 import stat
-from collections.abc import Iterator
-from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from aes_lipi.errors import UserError, without_secrets
 from aes_lipi.io.files import sync_folder, write_atomically
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """A file in a storage.
 
     Attributes:
@@ -159,23 +157,28 @@ class LocalStorage:
     def files(self, folder: str) -> list[Entry]:
         """See `Storage.files`."""
         try:
-            return sorted(self._below(self._root, folder), key=lambda entry: entry.name)
+            return sorted(self._below(folder), key=attrgetter("name"))
         except OSError as error:
             raise _unreadable(self._root / folder, error) from None
 
-    def _below(self, root: Path, folder: str) -> Iterator[Entry]:
-        path = root / folder
-        if path.is_symlink() or not path.is_dir():
-            return
+    def _below(self, folder: str) -> list[Entry]:
+        path = f"{self._root}/{folder}"
+        if os.path.islink(path) or not os.path.isdir(path):  # noqa: PTH112, PTH114 - a third of the time
+            return []
+        entries, folders = [], []
         with os.scandir(path) as found:
             for entry in found:
-                name = f"{folder}/{entry.name}"
                 if entry.is_dir(follow_symlinks=False):
-                    yield from self._below(root, name)
+                    folders.append(f"{folder}/{entry.name}")
                 elif entry.is_file(follow_symlinks=False):
-                    with contextlib.suppress(FileNotFoundError):  # removed since
+                    try:
                         facts = entry.stat(follow_symlinks=False)
-                        yield _entry(name, facts)
+                    except FileNotFoundError:  # removed since
+                        continue
+                    entries.append(_entry(f"{folder}/{entry.name}", facts))
+        for each in folders:
+            entries += self._below(each)
+        return entries
 
     def children(self) -> list[Entry]:
         """See `Storage.children`."""

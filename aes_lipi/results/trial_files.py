@@ -12,7 +12,7 @@ import io
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -83,7 +83,7 @@ class TrialFiles:
     def marker(self, trial: TrialId) -> bytes:
         """The content of the marker of a trial whose files are written."""
         facts = {
-            folder: asdict(_facts(trial.path(folder), content))
+            folder: _facts(trial.path(folder), content)._asdict()
             for folder, content in self.contents().items()
         }
         return encode_json(
@@ -130,8 +130,7 @@ _MARKER_FORMAT = 1
 _LONGEST_MARKER = 64 * 1024  # bytes
 
 
-@dataclass(frozen=True)
-class FileFacts:
+class FileFacts(NamedTuple):
     """What a marker says of a file.
 
     Attributes:
@@ -205,7 +204,7 @@ def _facts(path: str, content: bytes) -> FileFacts:
 
 
 def _read_facts(facts: Any) -> FileFacts | None:
-    if not isinstance(facts, dict) or facts.keys() != FileFacts.__dataclass_fields__.keys():
+    if not isinstance(facts, dict) or tuple(facts) != FileFacts._fields:
         return None
     fits = (
         isinstance(facts["path"], str)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import pandas as pd
+from collections.abc import Hashable
+from typing import Any
+
 import pytest
 from rich.console import Console
 
@@ -12,7 +14,9 @@ from aes_lipi.config import load_preset, resolve_study
 
 PRESETS = ("quickstart", "lexi_prob", "environment", "practice", "own_data")
 MEASURES = ("mean_L1", "test_L1", "test_L1_by_validation", "capacity")
-ROW = {f"{measure}_{part}": 0.123 for measure in MEASURES for part in ("median", "q1", "q3")}
+ROW: dict[Hashable, Any] = {
+    f"{measure}_{part}": 0.123 for measure in MEASURES for part in ("median", "q1", "q3")
+}
 ROW |= {"trials": 30, "failed": 2, "wall_time_s_median": 3600.0}
 
 
@@ -20,7 +24,7 @@ def text_of(preset: str, width: int) -> tuple[str, list[str]]:
     """The closing table of a preset on a terminal of a width, and its labels."""
     study = resolve_study(preset, load_preset(preset), {})
     labels = [study.label(variant) for variant in study.variants]
-    rows = [pd.Series(ROW, dtype=object)] * len(labels)
+    rows = [ROW] * len(labels)
     ids = _Column("id", [variant.id for variant in study.variants])
     quartiles, medians = (_columns(rows, wide, marked=True) for wide in (True, False))
     columns = _fitting(width, ["variant", *labels], _layouts(ids, quartiles, medians))

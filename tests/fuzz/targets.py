@@ -355,7 +355,7 @@ def documents_target() -> Target:
         description.check_same_study(storage, content, study)
 
     facts = {
-        folder: asdict(trial_files.FileFacts(_TRIAL.path(folder), 1, 2, "0" * 64))
+        folder: trial_files.FileFacts(_TRIAL.path(folder), 1, 2, "0" * 64)._asdict()
         for folder in ("models", "generations", "trials")
     }
     marker = {"format": 1, "variant": _TRIAL.variant, "trial": _TRIAL.trial, "files": facts}
