@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import math
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -47,6 +48,7 @@ _POINTS = 3000  # candidates that are drawn, about, the front's apart
 _FAR = 5  # how many times the smallest value the largest one is where an axis is logarithmic
 _ROW_PX, _PLOT_PX = 24, 320
 _LEGEND_PX, _ENTRY_PX, _LETTER_PX = 520, 50, 7
+_NAME_LETTERS = 26  # of a line of a name left of a row
 _STOPS = 16  # of a colour scale
 
 Trace = dict[str, Any]
@@ -134,7 +136,7 @@ def finals_plot(
     by_variant = {row["variant"]: row for row in table.to_dict("records")}
     traces: list[Trace] = []
     for sample, look in zip(samples, looks, strict=True):
-        name = _text(sample.label)
+        name = _row_name(sample.label)
         if not len(sample.values):
             continue
         points = {"color": look.colour, "opacity": 0.4, "size": 6, "symbol": _symbol(look)}
@@ -146,8 +148,9 @@ def finals_plot(
             }
         )
         traces.append(_median(name, by_variant[sample.variant], look))
-    names = [_text(sample.label) for sample in samples]
-    layout = _layout(axis, "") | {"height": 110 + _ROW_PX * len(samples), "showlegend": False}
+    names = [_row_name(sample.label) for sample in samples]
+    n_lines = sum(1 + name.count("<br>") for name in names)
+    layout = _layout(axis, "") | {"height": 110 + _ROW_PX * n_lines, "showlegend": False}
     layout["yaxis"] |= {"categoryarray": names[::-1], "categoryorder": "array", "automargin": True}
     rows = [
         [sample.label, trial, value]
@@ -445,6 +448,11 @@ def _faded(colour: str) -> str:
 def _text(label: str) -> str:
     """A name as plotly shows it: what looks like markup is text."""
     return html.escape(label, quote=False)
+
+
+def _row_name(label: str) -> str:
+    """A name left of a row, on as many lines as leave room for the row."""
+    return "<br>".join(map(_text, textwrap.wrap(label, _NAME_LETTERS))) or _text(label)
 
 
 def _plain(values: Iterable[Any]) -> list[Any]:

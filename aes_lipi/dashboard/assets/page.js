@@ -115,7 +115,7 @@ function studyFrame(id, study) {
   const body = make("tbody", {id: `${id}-variants`});
   const filter = make("input", {type: "search", placeholder: "part of a name"});
   filter.addEventListener("input", () => filterRows(body, filter.value));
-  return make("article", {},
+  return make("article", {id},
     make("h2", {id: `${id}-name`}),
     make("p", {className: "soft"}, make("code", {id: `${id}-place`})),
     make("p", {className: "warning", id: `${id}-error`, hidden: true}),
@@ -270,7 +270,8 @@ async function drawFigures() {
   try {
     const {content} = await ask(`/api/figures?${query}`);
     drawn = wanted;
-    say("refused", content.skipped.join(". "));
+    const atWork = state.studies.some((each) => each.state === "running");  // half-written trials are no news
+    say("refused", atWork ? "" : content.skipped.join(". "));
     fill($("plots"), content.figures);
     const rows = content.machines.map((each) => [each.host, each.processor, each.device_used, each.trials, number(each.median_s)]);
     $("machines").replaceChildren(table(["machine", "processor", "device", "trials", "median seconds"], rows));
