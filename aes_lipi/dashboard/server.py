@@ -188,8 +188,13 @@ class _Answers:
         given = request.query_params.get("trial", "")
         if not (given.isascii() and given.isdigit() and len(given) < 10):
             raise UserError("no such trial")
-        plots = self._watched.ring(_chosen(request.query_params.get("variant", "")), int(given))
-        return _json({"figures": [asdict(plot) for plot in plots]})
+        chosen = _chosen(request.query_params.get("variant", ""))
+        self._watched.check(chosen)
+        try:
+            plots = self._watched.ring(chosen, int(given))
+        except UserError as error:  # a trial to come is no fault
+            return _json({"figures": [], "note": str(error)})
+        return _json({"figures": [asdict(plot) for plot in plots], "note": ""})
 
     def _file(self, name: str) -> Response:
         from starlette.responses import PlainTextResponse, Response  # noqa: PLC0415 - optional

@@ -126,6 +126,14 @@ class Watched:
         history = study.history(TrialId(of.variant, trial))
         return list(ring_plots(named, [(label, history)]))
 
+    def check(self, chosen: ChosenVariant) -> None:
+        """Make sure that there is a variant.
+
+        Raises:
+            UserError: there is not.
+        """
+        self._study(chosen)
+
     def _found(self) -> list[_Study]:
         for location in self._locations:
             for each in _studies_in(location):
@@ -192,15 +200,16 @@ class _Study:
         Raises:
             UserError: nothing is known of it.
         """
-        if trial in {TrialId(each.variant, each.trial) for each in self._status.value().running}:
-            found = history_under_way(self.location, trial.variant, trial.trial)
-            if found is None:
-                raise UserError(
-                    f"trial {trial.trial} runs, and was not written down yet; wait for "
-                    "--checkpoint_interval"
-                )
-            return found
-        return read_history(self.location, trial.variant, trial.trial)
+        running = {TrialId(each.variant, each.trial) for each in self._status.value().running}
+        try:
+            if trial not in running:
+                return read_history(self.location, *_key(trial))
+        except UserError:  # of a driver that is gone, there may be what it wrote on its way
+            pass
+        found = history_under_way(self.location, *_key(trial))
+        if found is None:
+            raise UserError(f"nothing of trial {trial.trial} was written down yet")
+        return found
 
     def under_way(self, variants: set[str]) -> Courses:
         """Trials on their way, as far as they were written down."""

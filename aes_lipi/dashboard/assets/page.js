@@ -286,7 +286,7 @@ async function drawRing() {
   if (!state.ring[0] || wanted === ringDrawn) return;
   try {
     const {content} = await ask(`/api/ring?${new URLSearchParams({variant: state.ring[0], trial: ringTrial()})}`);
-    say("ring-note", "");
+    say("ring-note", content.note);
     fill($("ring-plots"), content.figures);
   } catch (error) {
     if (error instanceof TypeError) throw error;
