@@ -27,6 +27,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -307,10 +308,16 @@ def with_schema(table: pa.Table, schema: pa.Schema, length: int) -> pa.Table:
         return table
     there = set(table.column_names)
     columns = [
-        table[field.name].cast(field.type) if field.name in there else pa.nulls(length, field.type)
+        _cast(table[field.name], field.type)
+        if field.name in there
+        else pa.nulls(length, field.type)
         for field in schema
     ]
     return pa.table(columns, schema=schema)
+
+
+def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    return column if column.type == kind else column.cast(kind)
 
 
 def _is_of(name: str, kind: str) -> bool:
@@ -342,7 +349,8 @@ def _opened(name: str, content: bytes, kind: str) -> _Piece | None:
             return None
     except (*MALFORMED, TypeError):
         return None
-    return _Piece(name, columns, versions, lengths, file.read)
+    read = partial(file.read, use_threads=False)  # threads keep memory of their own
+    return _Piece(name, columns, versions, lengths, read)
 
 
 _VERSIONS = b"versions"

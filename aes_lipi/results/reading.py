@@ -139,8 +139,10 @@ def load_results(location: str | Path, tables: Iterable[str] | None = None) -> R
     described = read_study_description(storage.read(STUDY_FILE) or b"")
     whole = set(trials).intersection(*(each.trials for each in found.values()))
     corrupt = {trial: DAMAGED for trial in trials if trial not in whole}
+    named = {table: rows.only(whole).named() for table, rows in found.items()}
+    del found  # so that columns are let go one by one
     frames = {
-        table: found[table].only(whole).frame() if table in found else frame_of({}, schema())
+        table: _frame_once(named.pop(table)) if table in named else frame_of({}, schema())
         for table, schema in _SCHEMAS.items()
     }
     failures = frame_of(read_failures(storage, sorted(inventory.failed)), failures_schema())
@@ -205,6 +207,12 @@ def open_folder(location: str | Path, variants: str | None = None) -> StudyFolde
         there = {key: each for key, each in described.variants.items() if key in fit}
         described = replace(described, variants=there)
     return StudyFolder(storage, inventory.only(fit), described)
+
+
+def _frame_once(table: pa.Table) -> pd.DataFrame:
+    """A table that nobody else has, and that is gone then, so that it is not in memory twice."""
+    frame: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True)
+    return frame
 
 
 def variant_labels(
