@@ -175,12 +175,13 @@ def test_a_preset_runs_end_to_end_and_prints_its_table(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "n_values"), [("environment", 6), ("cell_evaluation", 5), ("topology", 2)]
+    ("field", "n_values"), [("environment", 6), ("cell_evaluation", 5), ("topology", 4)]
 )
 def test_every_choice_of_a_field_runs_from_the_command_line(
     typed: Callable[..., Typed], field: str, n_values: int, tmp_path: Path
 ) -> None:
     choices = BUILT_IN.get(field) or get_args(Variant.model_fields[field].annotation)
+    choices = tuple(choice for choice in choices if choice != "graph")  # which needs its edges
     done = typed(
         *("--rq", "quickstart", "--trials", "1", "--epochs", "3", "--population_size", "4"),
         *("--prune_method", "None", f"--{field}", ",".join(choices), *TINY),

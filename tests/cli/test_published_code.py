@@ -161,9 +161,9 @@ def test_a_json_configuration_runs_where_it_says(tmp_path: Path) -> None:
 def test_json_sensitivities_are_a_product_that_is_laid_over_a_study(tmp_path: Path) -> None:
     given = ["--config", str(FILES / "configuration.json"), *PAIR]
     shown = trials_shown(tmp_path, *given, "--dry_run", "True")
-    assert [line.split()[-1] for line in shown] == [
-        *["AutoencoderBinaryClustering"] * 2,
-        *["DenoisingAutoencoderBinaryClustering"] * 2,
+    assert [line.split("  ")[-1].split(",")[0] for line in shown] == [
+        "AutoencoderBinaryClustering",
+        "DenoisingAutoencoderBinaryClustering",
     ]
 
 

@@ -64,7 +64,7 @@ def test_what_is_swept_is_told_with_its_values() -> None:
     ]
 
 
-@pytest.mark.parametrize(("columns", "width"), [("80", 80), ("", 120), ("many", 120), ("0", 120)])
+@pytest.mark.parametrize(("columns", "width"), [("80", 80), ("", 130), ("many", 130), ("0", 130)])
 def test_columns_say_how_wide_it_is_where_there_is_no_terminal(
     monkeypatch: pytest.MonkeyPatch, columns: str, width: int
 ) -> None:

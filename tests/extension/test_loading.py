@@ -111,9 +111,14 @@ def test_unknown_name_is_refused_with_the_nearest(field: str, name: str, offered
     )
 
 
-@pytest.mark.parametrize("value", [3, None, ["a:b", 3], {"a": "b"}])
+@pytest.mark.parametrize("value", [3, None, ["a:b", 3]])
 def test_what_is_no_text_is_refused(value: Any) -> None:
     assert refusal(prune_schedule=value).startswith("prune_schedule: input should be 'fixed'")
+
+
+def test_a_mapping_without_a_plug_in_is_refused() -> None:
+    told = refusal(prune_schedule={"a": "b"})
+    assert told.startswith("prune_schedule: a mapping names its plug-in: {plugin: module:name, ")
 
 
 @pytest.mark.parametrize("size", ["n_clusters", "n_examples_per_cluster", "n_dim"])
