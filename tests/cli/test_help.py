@@ -166,7 +166,8 @@ def test_shells_are_told_of_commands_flags_presets_and_values(
 
 
 @pytest.mark.skipif(not Path("/bin/bash").exists(), reason="no bash")
-def test_the_script_for_bash_is_one() -> None:
+def test_the_script_for_bash_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shellingham.detect_shell", lambda: ("bash", "/bin/bash"))
     told = CliRunner().invoke(app, ["--show-completion", "bash"], prog_name="aes-lipi")
     script = told.output
     assert "_AES_LIPI_COMPLETE=complete_bash" in script

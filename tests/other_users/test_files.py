@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import warm
 from helpers import TINY, tiny_study
 from studies import run_study
 
@@ -93,6 +94,7 @@ def test_what_the_runner_refuses_is_refused_before_anything_is_removed(folder: P
 
 @pytest.fixture
 def few_descriptors() -> Iterator[None]:
+    warm.run([sys.executable, "-c", ""])  # what stands by for other tests keeps its descriptors
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     taken = {int(each.name) for each in Path("/proc/self/fd").iterdir()}
     free = [number for number in range(2 * len(taken) + 100) if number not in taken]

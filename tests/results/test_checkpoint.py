@@ -233,8 +233,12 @@ UNFIT: dict[str, Any] = {
     "records: int64 of": replaced("records", np.zeros(9, np.int64)),
     "records: of another trial": lambda _: {"trial": 7},
     "records: wall_time_s is not known": with_column("wall_time_s", None),
-    "records: read_generations has another number of values than its cell": with_column("read_generations", [0, 0]),
-    "records: selection_losses has another number of values than its cell": with_column("selection_losses", [None] * 9),
+    "records: read_generations has another number of values than its cell": with_column(
+        "read_generations", [0, 0]
+    ),
+    "records: selection_losses has another number of values than its cell": with_column(
+        "selection_losses", [None] * 9
+    ),
     "records: centre has another number of values than its cell": with_column("centre", b"x"),
     "records: not a plain record batch": with_records(
         lambda batch: batch, options=pa.ipc.IpcWriteOptions(compression="zstd")
