@@ -211,7 +211,7 @@ def open_folder(location: str | Path, variants: str | None = None) -> StudyFolde
 
 def _frame_once(table: pa.Table) -> pd.DataFrame:
     """A table that nobody else has, and that is gone then, so that it is not in memory twice."""
-    frame: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True)
+    frame: pd.DataFrame = table.to_pandas(self_destruct=True)
     return frame
 
 

@@ -273,6 +273,44 @@ def _tradeoff_pictures(found: Sequence[Tradeoff]) -> Iterator[_Picture]:
     )
 
 
+_COURSES: Sequence[tuple[str, str, str, str, Callable[[Courses], Figure | None]]] = (
+    (
+        "ring",
+        "The cells in space and time",
+        "Left: the loss of every cell's pair. Right: from which cell it descends.",
+        "The loss is on one training batch, after training and before the pair is pruned "
+        "(lipi_simple_pte: after). Right: from which "
+        "cell each centre descends; the strip beside the panel is the key, and colours begin "
+        "anew at every vertical line, where one pair's descendants hold all cells. In rings of "
+        "five and more cells a line shows the descent of the pair that is best in the end.",
+        plot_ring,
+    ),
+    (
+        "prune_events",
+        "Prune events",
+        "When pruning struck which cell, and the probability that the schedule gave.",
+        "",
+        plot_prune_events,
+    ),
+    (
+        "learning_rates",
+        "Learning rates",
+        "The rate of every cell, and their median.",
+        "Rates far below the median leave the axis.",
+        plot_learning_rates,
+    ),
+    (
+        "neighbourhood_losses",
+        "Losses in a neighbourhood",
+        "Every encoder with every decoder of one neighbourhood.",
+        "That of the cell that is best in the end, on the batch on which the generation "
+        "selected; the scale leaves out the first.",
+        plot_neighbourhood,
+    ),
+)
+"""Name, title, caption, note and function of the figures of single trials."""
+
+
 def _course_pictures(drawn: Drawn) -> Iterator[_Picture]:
     """The figures of single trials: the ring in space and time, and what goes on in it."""
     chosen = _lowest(drawn)
@@ -284,42 +322,7 @@ def _course_pictures(drawn: Drawn) -> Iterator[_Picture]:
         "Of the variants shown, the trial whose final loss is the median (all variants' trials: "
         f"{trials}).{_left_out(drawn, chosen)}"
     )
-    drawings: Sequence[tuple[str, str, str, str, Callable[[Courses], Figure | None]]] = (
-        (
-            "ring",
-            "The cells in space and time",
-            "Left: the loss of every cell's pair. Right: from which cell it descends.",
-            "The loss is on one training batch, after training and before the pair is pruned "
-            "(lipi_simple_pte: after). Right: from which "
-            "cell each centre descends; the strip beside the panel is the key, and colours begin "
-            "anew at every vertical line, where one pair's descendants hold all cells. In rings of "
-            "five and more cells a line shows the descent of the pair that is best in the end.",
-            plot_ring,
-        ),
-        (
-            "prune_events",
-            "Prune events",
-            "When pruning struck which cell, and the probability that the schedule gave.",
-            "",
-            plot_prune_events,
-        ),
-        (
-            "learning_rates",
-            "Learning rates",
-            "The rate of every cell, and their median.",
-            "Rates far below the median leave the axis.",
-            plot_learning_rates,
-        ),
-        (
-            "neighbourhood_losses",
-            "Losses in a neighbourhood",
-            "Every encoder with every decoder of one neighbourhood.",
-            "That of the cell that is best in the end, on the batch on which the generation "
-            "selected; the scale leaves out the first.",
-            plot_neighbourhood,
-        ),
-    )
-    for name, title, caption, note, draw in drawings:
+    for name, title, caption, note, draw in _COURSES:
         figure = draw(rows)
         if figure is not None:
             yield _Picture(name, title, caption, f"{note} {whose}".lstrip(), figure)
