@@ -48,6 +48,8 @@ def written(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = [written(getattr(value, each.name)) for each in dataclasses.fields(value)]
         return {type(value).__name__: fields}
+    if isinstance(value, TrialId):
+        return {"TrialId": [*value]}
     if isinstance(value, list | tuple):
         return [written(each) for each in value]
     return value
