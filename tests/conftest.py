@@ -87,7 +87,11 @@ def _one_thread() -> None:
 
 @pytest.fixture(autouse=True)
 def _signals_of_the_tests() -> Iterator[None]:
-    """A command that ran in this process no longer ends it, in time, after a signal."""
+    """Ctrl-C is heard, and a command that ran in this process no longer ends it after a signal.
+
+    A shell that is no terminal's starts what runs in its background deaf to it.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.set_wakeup_fd(-1)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -53,11 +55,13 @@ def modules() -> dict[str, str]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder with the guide's modules."""
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder with the guide's modules, which other tests do not find imported."""
     for name, code in modules().items():
         (tmp_path / name).write_text(code)
-    return tmp_path
+    yield tmp_path
+    for name in modules():
+        sys.modules.pop(Path(name).stem, None)
 
 
 # --- the guide
