@@ -60,6 +60,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             raise pytest.UsageError(f"{alone[0]}: is not kept with others of its group")
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Names of tests go to and fro between processes: no value of megabytes is part of one."""
+    if isinstance(val, str | bytes) and len(val) > 80:
+        return f"{argname} of {len(val)}"
+    return None
+
+
 def _place(item: pytest.Item) -> int:
     names = (k for k, name in enumerate(LONG) if item.location[0].startswith(name))
     return next(names, len(LONG))

@@ -50,6 +50,9 @@ def print_exported(done: Exported) -> None:
     say(_losses_of(done))
     if done.rows.told_in_units:
         say(f"in the table's own units, a mean over its columns: L1 {done.rows.told_in_units}")
+    for each in done.rows.by_label:
+        told = f"{each.n_rows:,} test rows, median score {each.median:.4g}"
+        say(f"{done.label} {each.label}: {told}, area under the ROC curve {each.area:.3f}")
     say(f"differs from the trained model by {done.difference:.1e} at most, on {done.rows.source}")
     varying, size = varying_values(done.model, done.rows), done.model.architecture.latent_size
     if varying < size:

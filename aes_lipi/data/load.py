@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from aes_lipi.arrays import Array
 from aes_lipi.config import DATA_FIELDS, Scale, Variant
 from aes_lipi.data.binary_clustering import BinaryClustering, generate
 from aes_lipi.data.columnar import npy_source, npz_sources, parquet_source
@@ -116,6 +117,37 @@ def _load_file(path: Path, variant: Variant) -> Dataset:
         n_texts = sum(column.categories is not None for column in dataset.encoding.columns)
         read = f"{read}, {n_texts:,} of text as {texts:,}"
     return replace(dataset, read=read)
+
+
+def labels_of_test_rows(variant: Variant) -> tuple[str | None, ...]:
+    """What the column `label` of a user's file says of each test row; None where it says nothing.
+
+    Raises:
+        UserError: the file cannot be read, or has no such column; choose one of its columns.
+    """
+    if variant.data is None or variant.label is None:
+        return ()
+    wanted = Wanted(columns=(variant.label,), one_hot=True, fills=True)
+    source = file_source(Path(variant.data), variant.header, variant.separator, wanted)
+    if isinstance(source, Source):
+        order, n_train, n_test = _order(source, variant)
+        said = _said(source)[order[n_train : n_train + n_test]]
+    else:
+        said = _said(source["test"])
+    return tuple(said)
+
+
+def _said(source: Source) -> Array:
+    """The one column of a table as text, (rows,)."""
+    numbers = np.concatenate([block[:, 0] for _, _, block in source.blocks()])
+    texts = source.categories[0] if source.categories else None
+
+    def text(number: float) -> str | None:
+        if np.isnan(number):
+            return None
+        return f"{number:.15g}" if texts is None else texts[int(number)]
+
+    return np.array([text(each) for each in numbers], dtype=object)
 
 
 def file_source(

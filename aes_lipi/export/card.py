@@ -54,6 +54,12 @@ class Exported:
     advice: list[str] = field(default_factory=list)
 
     @property
+    def label(self) -> str | None:
+        """Name of the column that says what a row is, where there is one."""
+        settings: Mapping[str, Any] = self.model.provenance.get("settings") or {}
+        return settings.get("label")
+
+    @property
     def files(self) -> list[str | Path]:
         """All files that were written, the model card last."""
         return [join(self.folder, name) for name in (*self.package.files, CARD)]
@@ -77,6 +83,8 @@ def model_card(exported: Exported) -> str:
         test_rows=Marked(_test_rows(exported.choice)),
         code=Marked(_varying(exported)),
         quantiles=_quantiles(exported.model),
+        label=exported.label,
+        labels=exported.rows.by_label,
         left=_marked(_left(exported.model, exported.choice.model.architecture.latent_size)),
     )
 

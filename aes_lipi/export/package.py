@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from pydantic import ValidationError
+from scipy.stats import rankdata
 from threadpoolctl import threadpool_limits
 
 from aes_lipi.analysis.baselines import model_errors
@@ -17,7 +19,7 @@ from aes_lipi.arrays import Float32, Floats
 from aes_lipi.coevolution.baselines import ColumnErrors
 from aes_lipi.config import Variant, describe
 from aes_lipi.data.dataset import Dataset
-from aes_lipi.data.load import rebuilt_dataset
+from aes_lipi.data.load import labels_of_test_rows, rebuilt_dataset
 from aes_lipi.errors import UserError
 from aes_lipi.models import Model, describe_layers, percentiles
 from aes_lipi.models.model import row_errors
@@ -149,6 +151,24 @@ float32 rounds in a network of a few layers, and far below what a wrong weight d
 
 
 @dataclass(frozen=True)
+class LabelScores:
+    """How a model scores the test rows of one label.
+
+    Attributes:
+        label: what the column `label` says of them.
+        n_rows: how many there are.
+        median: of their scores.
+        area: under the ROC curve, by which scores tell them from the other rows: 0.5 where they do
+            not, 1 where each is higher; NaN where there are no others.
+    """
+
+    label: str
+    n_rows: int
+    median: float
+    area: float
+
+
+@dataclass(frozen=True)
 class CheckedRows:
     """Rows to check and measure with.
 
@@ -163,6 +183,8 @@ class CheckedRows:
         columns: errors of the model on test rows, where they are, of scaled columns.
         validation_mse: its mean squared error on validation rows, likewise.
         score_quantiles: of training rows by the model, as a `Model` has them.
+        by_label: its scores of test rows by what the column `label` says of them, if it says at
+            most 20 different things.
     """
 
     values: Floats
@@ -174,6 +196,7 @@ class CheckedRows:
     columns: ColumnErrors | None = None
     validation_mse: float = float("nan")
     score_quantiles: tuple[float, ...] | None = None
+    by_label: tuple[LabelScores, ...] = ()
 
     @property
     def told_in_units(self) -> str:
@@ -189,8 +212,8 @@ def rows_to_check(model: Model, storage: Storage) -> CheckedRows:
     n_dim = model.architecture.n_dim
     try:
         settings = dict(model.provenance.get("settings") or {})
-        variant = Variant.model_validate(settings)
-        dataset = rebuilt_dataset(located(storage, variant))
+        variant = located(storage, Variant.model_validate(settings))
+        dataset = rebuilt_dataset(variant)
         values = np.concatenate([dataset.validation, dataset.test])[:_MOST_ROWS]
         problem = None if values.shape[1] == n_dim else "they have other columns now"
     except ValidationError as error:
@@ -206,7 +229,8 @@ def rows_to_check(model: Model, storage: Storage) -> CheckedRows:
         errors = model_errors(model, dataset.test)
         mse = float(model_errors(model, dataset.validation).mse.mean())
         known = model.score_quantiles or _quantiles(model, dataset, variant.batch_size)
-        return CheckedRows(units, found, True, sizes, measured, own, errors, mse, known)
+        labels = scores_by_label(model, dataset, variant)
+        return CheckedRows(units, found, True, sizes, measured, own, errors, mse, known, labels)
     drawn = np.random.default_rng(0).random((1000, n_dim), dtype=np.float32)
     source = f"1000 rows drawn at random, since the data are not at hand ({problem})"
     units, known = model.units.from_network(drawn), model.score_quantiles
@@ -239,6 +263,30 @@ def _quantiles(model: Model, dataset: Dataset, batch_size: int) -> tuple[float, 
     """Of the scores of training rows, at most 10,000 that lie evenly among all."""
     train = dataset.train[:: -(-len(dataset.train) // _MOST_ROWS)]
     return percentiles(np.concatenate(_scores(model, train, batch_size)))
+
+
+_MOST_LABELS = 20
+
+
+def scores_by_label(model: Model, dataset: Dataset, variant: Variant) -> tuple[LabelScores, ...]:
+    """A model's scores of test rows by what the column `label` says; labels in order, or none.
+
+    Raises:
+        UserError: the labels cannot be read any more.
+    """
+    labels = pd.Series(labels_of_test_rows(variant), dtype=object)
+    if not 1 <= labels.nunique() <= _MOST_LABELS:
+        return ()
+    scores = np.concatenate(_scores(model, dataset.test, variant.batch_size))
+    ranks = rankdata(scores)
+
+    def of(label: str) -> LabelScores:
+        rows = (labels == label).to_numpy()
+        n, others = int(rows.sum()), int((~rows).sum())
+        above = float(ranks[rows].sum()) - n * (n + 1) / 2
+        return LabelScores(label, n, float(np.median(scores[rows])), above / (n * others or np.nan))
+
+    return tuple(of(label) for label in sorted(labels.dropna().unique()))
 
 
 def _in_units(model: Model, dataset: Dataset) -> dict[str, float]:

@@ -13,11 +13,15 @@ import pytest
 from helpers import tiny_study
 from own_tables import penguins, write_table
 from sklearn.datasets import load_digits
+from sklearn.metrics import roc_auc_score
 from studies import run_study
 from typer.testing import CliRunner
 
 from aes_lipi.cli.commands import app
+from aes_lipi.config import Variant
+from aes_lipi.data.load import labels_of_test_rows, load_dataset
 from aes_lipi.errors import UserError
+from aes_lipi.export.package import scores_by_label
 from aes_lipi.models import read_model
 
 
@@ -158,3 +162,15 @@ def test_a_table_with_text_comes_from_csv_to_onnx(tmp_path: Path) -> None:
     typed("export", str(folder), "--compact", "--output_dir", str(tmp_path))
     model = read_model(tmp_path / "model.safetensors")
     np.testing.assert_allclose(score, model.score(table), rtol=1e-5)
+    known = model.provenance["settings"] | {"data": str(tmp_path / "penguins.csv")}
+    variant = Variant.model_validate(known)
+    dataset, said = load_dataset(variant), labels_of_test_rows(variant)
+    by_label = scores_by_label(model, dataset, variant)
+    scores = model.score(model.units.from_network(dataset.test))
+    assert [each.label for each in by_label] == sorted(set(said))
+    for each in by_label:
+        is_it = np.array(said) == each.label
+        assert each.n_rows == is_it.sum()
+        assert each.median == pytest.approx(np.median(scores[is_it]), rel=1e-4)
+        assert each.area == pytest.approx(roc_auc_score(is_it, scores))
+        assert f"| {each.label} | {each.n_rows} | {each.median:.4g} | {each.area:.3f} |" in card

@@ -14,14 +14,17 @@ from own_tables import load_file, penguins
 
 from aes_lipi.config import Variant
 from aes_lipi.data.columns import MOST_CATEGORIES
+from aes_lipi.data.dataset import DataPurpose, data_stream
 from aes_lipi.data.encoding import Column, Encoding
+from aes_lipi.data.load import labels_of_test_rows
 from aes_lipi.errors import UserError
 
 ENCODED = (
     *("species=Adelie", "species=Chinstrap", "species=Gentoo", "island=Biscoe", "island=Dream"),
     *("bill", "mass", "sex=female", "sex=male", "year"),
 )
-WHOLE: dict[str, Any] = {"scale": "minmax", "one_hot": True, "impute": "median"}
+TABLE: dict[str, Any] = {"one_hot": True, "impute": "median"}
+WHOLE: dict[str, Any] = {"scale": "minmax", **TABLE}
 
 
 @pytest.fixture(
@@ -96,6 +99,18 @@ def test_all_that_is_text_or_missing_is_told_at_once_with_counts(written: Path) 
     )
     message = refusal(written, scale="minmax", one_hot=True)
     assert "in all missing values in 'bill' (2), 'sex' (3); fill missing values in with" in message
+
+
+def test_what_a_label_says_of_the_test_rows_is_known(written: Path) -> None:
+    table = penguins()
+    test_rows = data_stream(7, DataPurpose.FILE_SPLIT).permutation(150)[105:135]
+    for label in ("species", "bill", "mass", "sex"):
+        variant = Variant(data=str(written), label=label, dataset_seed=7, scale="minmax", **TABLE)
+        expected = [
+            None if pd.isna(each) else str(each).removesuffix(".0")
+            for each in table[label].iloc[test_rows]
+        ]
+        assert list(labels_of_test_rows(variant)) == expected
 
 
 def test_columns_are_taken_left_out_and_kept_as_a_label(written: Path) -> None:
