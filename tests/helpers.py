@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from hypothesis import settings
 
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.network import Network, Pair, initial_genome
@@ -27,6 +28,15 @@ TINY: dict[str, Any] = {
     "learning_rate": 0.01,
     "record_interval": 1,
 }
+
+
+def examples(quick: int) -> int:
+    """How many of a property that costs much: in `make test` so many, four times in the slow one.
+
+    Args:
+        quick: where others have 25.
+    """
+    return quick * settings().max_examples // 25
 
 
 def tiny_variant(**settings: Any) -> Variant:

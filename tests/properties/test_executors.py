@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import tiny_variant
+from helpers import examples, tiny_variant
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rings import begun, course_of, evolved, records_of
@@ -170,7 +170,7 @@ def graphs(draw: st.DrawFn) -> str:
 UNHURRIED = settings(deadline=None, suppress_health_check=list(HealthCheck))
 
 
-@settings(UNHURRIED, max_examples=40)
+@settings(UNHURRIED, max_examples=examples(12))
 @given(
     st.sampled_from(sorted(CASES)),
     st.integers(0, 2**32),
@@ -184,7 +184,7 @@ def test_any_executor_comes_to_the_same_state(
     assert content(states[-1], setup(name)) == undisturbed(name)
 
 
-@settings(UNHURRIED, max_examples=12)
+@settings(UNHURRIED, max_examples=examples(4))
 @given(
     graphs(),
     st.sampled_from(["sequential", "synchronous", "epoch-node", "free"]),
@@ -252,7 +252,7 @@ def made_up_reads(cells: int, seed: int) -> Reads:
     return np.maximum.accumulate(reads.astype(np.int32), axis=0)
 
 
-@settings(UNHURRIED, max_examples=15)
+@settings(UNHURRIED, max_examples=examples(5))
 @given(st.integers(0, 9), st.integers(0, 2**32), st.sampled_from([1, 2, 5]))
 def test_a_replay_by_any_executor(which: int, seed: int, ahead: int) -> None:
     a_setup, replay = setup("free"), made_up_reads(4, which)
@@ -288,7 +288,7 @@ def test_reads_that_wait_for_each_other_end_their_trial_alone() -> None:
     assert ended[1].generations == EPOCHS
 
 
-@settings(UNHURRIED, max_examples=30)
+@settings(UNHURRIED, max_examples=examples(10))
 @given(
     st.sampled_from(
         [

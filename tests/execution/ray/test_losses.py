@@ -32,7 +32,7 @@ A_CELL_PER_ACTOR = ClusterOptions(cells_per_actor=1, trials_at_a_time=1)
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Path]:
-    study = tiny_study(trials=1, epochs=120, prune_method="random", record_interval=50)
+    study = tiny_study(trials=1, epochs=60, prune_method="random", record_interval=50)
     directory = tmp_path_factory.mktemp("undisturbed") / "study"
     run_here(study, directory)
     return study, directory

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -38,13 +37,6 @@ PLACEMENTS = {
 }
 
 
-def quickly(*names: str) -> list[Any]:
-    """All placements; others than these in slow tests."""
-    return [
-        name if name in names else pytest.param(name, marks=pytest.mark.slow) for name in PLACEMENTS
-    ]
-
-
 def run(folder: Path, out: str, schedule: str, *arguments: str, path: Path | None = None) -> str:
     """A study of nothing but plug-ins; its error, if there is one."""
     (folder / "study.yaml").write_text(
@@ -66,7 +58,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("placement", quickly("trial"))
+@pytest.mark.parametrize(
+    "placement",
+    ["trial", *(pytest.param(name, marks=pytest.mark.slow) for name in ("cell", "chosen"))],
+)
 def test_the_bits_are_those_of_one_process(
     placement: str, folder: Path, three_nodes: NodeProcesses
 ) -> None:
@@ -90,7 +85,8 @@ def test_a_plug_in_that_fails_on_the_way_is_told_in_one_line(
     assert not (folder / f"{placement}_fails" / "failures").exists()
 
 
-@pytest.mark.parametrize("placement", quickly("cell"))
+@pytest.mark.slow
+@pytest.mark.parametrize("placement", PLACEMENTS)
 def test_workers_that_have_another_file_refuse_it(
     placement: str, folder: Path, three_nodes: NodeProcesses, tmp_path: Path
 ) -> None:

@@ -62,6 +62,7 @@ def test_a_study_has_the_same_bits_wherever_its_cells_are(
     assert_same_study(directory, tmp_path / "cluster")
 
 
+@pytest.mark.slow
 def test_a_ring_on_actors_stops_where_it_does_here(
     three_nodes: NodeProcesses, tmp_path: Path
 ) -> None:
@@ -124,6 +125,7 @@ def test_a_ring_spans_nodes(three_nodes: NodeProcesses, tmp_path: Path) -> None:
     assert_same_study(tmp_path / "one", tmp_path / "s")
 
 
+@pytest.mark.slow
 def test_asynchronous_cells_are_replayed_exactly(
     three_nodes: NodeProcesses, tmp_path: Path
 ) -> None:
