@@ -134,11 +134,49 @@ def read_measurements(
     each = [locations] if isinstance(locations, str | Path) else list(locations)
     if not each:
         raise UserError("no directory to analyse; give the --output_dir of a study")
-    [best] = check_measures([best_by])
     only = None if variants is None else frozenset(variants)
-    wanted = _Wanted(check_measures(measures), _check_units(units), best, only)
+    wanted = _wanted(measures, units, best_by, only)
     folders = [open_folder(location, pattern) for location in each]
     _check_number(folders, most_variants)
+    return _measurements(folders, wanted)
+
+
+def read_folders(
+    folders: Sequence[StudyFolder],
+    measures: Iterable[str],
+    units: Iterable[AnalysisUnit],
+    variants: Collection[str],
+) -> Measurements:
+    """Read committed trials of folders that were looked through, without looking again.
+
+    Args:
+        folders: the studies'.
+        measures: as for `read_measurements`.
+        units: likewise.
+        variants: ids of those whose trials to read.
+
+    Raises:
+        UserError: a folder refuses to be read.
+    """
+    return _measurements(folders, _wanted(measures, units, "mean_L1", frozenset(variants)))
+
+
+def _wanted(
+    measures: Iterable[str],
+    units: Iterable[AnalysisUnit],
+    best_by: str,
+    variants: frozenset[str] | None,
+) -> _Wanted:
+    """What is asked for.
+
+    Raises:
+        UserError: there is no such measure or unit.
+    """
+    [best] = check_measures([best_by])
+    return _Wanted(check_measures(measures), _check_units(units), best, variants)
+
+
+def _measurements(folders: Sequence[StudyFolder], wanted: _Wanted) -> Measurements:
     studies = _without_repetitions([_read_study(folder, wanted) for folder in folders])
     trials = pd.concat([study.trials for study in studies], ignore_index=True)
     failures = pd.concat([study.failures for study in studies], ignore_index=True)

@@ -10,11 +10,12 @@ from aes_lipi.analysis.figures.boxes import plot_final_values
 from aes_lipi.analysis.figures.curves import plot_curves
 from aes_lipi.analysis.figures.ring import plot_ring
 from aes_lipi.analysis.figures.tradeoff import plot_tradeoff
-from aes_lipi.analysis.history import Courses, read_history
+from aes_lipi.analysis.history import Courses, histories_of
 from aes_lipi.analysis.pareto import measured_candidates, tradeoffs
 from aes_lipi.analysis.read import Measurements
 from aes_lipi.analysis.tables import trial_samples
-from aes_lipi.dashboard.plots import Heading, Plot, ring_plots
+from aes_lipi.dashboard.rings import ring_plots
+from aes_lipi.dashboard.spec import Heading, Plot
 from aes_lipi.dashboard.views import (
     LOSS_CHOICES,
     OF_TRIALS,
@@ -26,6 +27,8 @@ from aes_lipi.dashboard.views import (
 from aes_lipi.dashboard.watch import MOST_CHOSEN
 from aes_lipi.errors import UserError
 from aes_lipi.optional import is_installed
+from aes_lipi.results.reading import open_folder
+from aes_lipi.results.trial_files import TrialId
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -87,10 +90,13 @@ def figures_of(
     if measure not in LOSS_CHOICES:
         raise UserError(f"measure={measure!r}: choose {' or '.join(LOSS_CHOICES)}")
     known: LossChoice = "mean_L1" if measure == "mean_L1" else "test_L1"
-    data = read_variants_of([results.location], chosen)
+    folder = open_folder(results.location)
+    data = read_variants_of([folder], chosen)
     rows = results.trials[results.trials["variant"] == chosen[0]]
     label, trial = data.labels[chosen[0]], int(rows["trial"].min())
-    courses = [(label, read_history(results.location, chosen[0], trial))]
+    of = TrialId(chosen[0], trial)
+    found = histories_of(folder.storage, folder.inventory, [of])
+    courses = [(label, history) for history in found.values()]
     if is_installed("plotly"):
         named = Heading("ring", "Ring", "The loss of every cell's pair on a batch, by generation.")
         plots = [*variant_plots(data, chosen, known), *ring_plots(named, courses)]

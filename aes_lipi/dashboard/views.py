@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -12,10 +11,12 @@ import pandas as pd
 from aes_lipi.analysis.figures.style import Look, looks
 from aes_lipi.analysis.history import Courses, History
 from aes_lipi.analysis.pareto import CANDIDATE_MEASURES, measured_candidates, tradeoffs
-from aes_lipi.analysis.read import Measurements, read_measurements
+from aes_lipi.analysis.read import Measurements, read_folders
 from aes_lipi.analysis.tables import describe_generations, describe_trials, trial_samples
 from aes_lipi.arrays import Float64
-from aes_lipi.dashboard.plots import Heading, Plot, curves_plot, finals_plot, tradeoff_plot
+from aes_lipi.dashboard.plots import curves_plot, finals_plot, tradeoff_plot
+from aes_lipi.dashboard.spec import Heading, Plot
+from aes_lipi.results.reading import StudyFolder
 
 LossChoice = Literal["mean_L1", "test_L1"]
 
@@ -35,24 +36,17 @@ _READ = (*LOSS_CHOICES, *SIZE_NAMES, *CANDIDATE_MEASURES)
 _BAND = "Lines are medians over committed trials, bands their 95 % bootstrap intervals"
 
 
-def read_variants_of(
-    locations: Sequence[str | Path], variants: Iterable[str] | None
-) -> Measurements:
+def read_variants_of(folders: Sequence[StudyFolder], variants: Iterable[str]) -> Measurements:
     """What the figures are made of.
 
     Args:
-        locations: of the studies.
-        variants: ids of those to read; None for all.
+        folders: of the studies.
+        variants: ids of those to read.
 
     Raises:
-        UserError: a place holds no study, or cannot be read.
+        UserError: a folder cannot be read.
     """
-    return read_measurements(
-        locations,
-        _READ,
-        ("trial_mean", "pooled_cells"),
-        variants=None if variants is None else set(variants),
-    )
+    return read_folders(folders, _READ, ("trial_mean", "pooled_cells"), set(variants))
 
 
 def variant_plots(

@@ -14,24 +14,28 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import pandas as pd
 
-from aes_lipi.analysis.history import Courses, History, history_under_way, read_history
-from aes_lipi.dashboard.plots import Heading, Plot, ring_plots
+from aes_lipi.analysis.history import Courses, History, histories_of, history_under_way
+from aes_lipi.dashboard.read_only import ReadOnlyStorage
+from aes_lipi.dashboard.rings import ring_plots
+from aes_lipi.dashboard.spec import Heading, Plot
 from aes_lipi.dashboard.views import LossChoice, read_variants_of, variant_plots
 from aes_lipi.errors import UserError
 from aes_lipi.results.description import STUDY_FILE
 from aes_lipi.results.object_storage import open_storage
-from aes_lipi.results.reading import load_results
-from aes_lipi.results.status import Status, study_status
+from aes_lipi.results.reading import StudyFolder, frame_of, read_failures
+from aes_lipi.results.schema import failures_schema
+from aes_lipi.results.status import Overview, Status, overview_of
 from aes_lipi.results.storage import is_address, join
-from aes_lipi.results.trial_files import TrialId
+from aes_lipi.results.trial_files import FAILURES, TrialId
 
 MOST_CHOSEN = 12
 """Variants whose trials are read and drawn at a time."""
 
 _UNDER_WAY = 8  # trials on their way that are drawn
 _FAILURES = 200  # that are told of, the latest
+_TOLD = ["variant", "variant_name", "trial", "error", "host"]
 _PAUSE_S = 1.0  # between looks at a folder
-_SPARED = 4  # times as long as a look takes, the next waits
+_SPARED = 9  # times as long as a look takes, the next waits: a tenth of a core at most
 
 _T = TypeVar("_T")
 
@@ -61,8 +65,13 @@ class _Seldom(Generic[_T]):
     _found: list[_T] = field(default_factory=list)
     _next: float = 0.0
 
+    def known(self) -> _T:
+        """What was found last, however long ago; what a page shows goes with what it was told."""
+        found = self._found[:]
+        return found[0] if found else self.value()
+
     def value(self) -> _T:
-        """What was found last."""
+        """What was found last, or is found now."""
         with self._lock:
             begin = time.monotonic()
             if not self._found or begin >= self._next:
@@ -141,7 +150,7 @@ class Watched:
         return list(self._studies.values())
 
     def _study(self, of: ChosenVariant) -> _Study:
-        studies = self._seldom.value()
+        studies = self._seldom.known()
         if not 0 <= of.study < len(studies) or of.variant not in studies[of.study].labels():
             raise UserError("no such variant of the studies that are shown")
         return studies[of.study]
@@ -151,7 +160,7 @@ class Watched:
             raise UserError(f"choose from 1 to {MOST_CHOSEN} variants")
         studies = list(dict.fromkeys(map(self._study, chosen)))
         data = read_variants_of(
-            [each.location for each in studies], {each.variant for each in chosen}
+            [each.folder() for each in studies], {each.variant for each in chosen}
         )
         running = [course for each in studies for course in each.under_way({v for _, v in chosen})][
             :_UNDER_WAY
@@ -173,24 +182,29 @@ class _Study:
 
     def __init__(self, location: str | Path) -> None:
         self.location = location
-        self._status = _Seldom(lambda: study_status(location))
+        storage = ReadOnlyStorage(open_storage(location))
+        self._seen: _Seldom[Overview] = _Seldom(lambda: overview_of(storage, ()))
         self._failures: tuple[Any, list[dict[str, Any]]] = (None, [])
         self._courses: dict[TrialId, tuple[int, History | None]] = {}
 
     def labels(self) -> dict[str, str]:
         """Of its variants, by id."""
-        return {each.variant: each.label for each in self._status.value().variants}
+        return {each.variant: each.label for each in self._seen.known().status.variants}
+
+    def folder(self) -> StudyFolder:
+        """What its folder held when it was last looked at."""
+        return self._seen.known().folder
 
     def stamp(self) -> tuple[Any, ...]:
         """What changes when figures do."""
-        status = self._status.value()
+        status = self._seen.known().status
         return (status.directory, status.trials, status.running)
 
     def overview(self) -> dict[str, Any]:
         """How it stands; a line on why that cannot be told, if so."""
         try:
-            status = self._status.value()
-            return _told(status, self._failed(status))
+            seen = self._seen.value()
+            return _told(seen.status, self._failed(seen.folder))
         except UserError as error:
             return {"directory": open_storage(self.location).shown, "error": str(error)}
 
@@ -200,13 +214,10 @@ class _Study:
         Raises:
             UserError: nothing is known of it.
         """
-        running = {TrialId(each.variant, each.trial) for each in self._status.value().running}
-        try:
-            if trial not in running:
-                return read_history(self.location, *_key(trial))
-        except UserError:  # of a driver that is gone, there may be what it wrote on its way
-            pass
-        found = history_under_way(self.location, *_key(trial))
+        folder = self.folder()
+        committed = histories_of(folder.storage, folder.inventory, [trial])
+        # Of a driver that is gone, there may be what it wrote on its way.
+        found = committed.get(trial) or history_under_way(self.location, *_key(trial))
         if found is None:
             raise UserError(f"nothing of trial {trial.trial} was written down yet")
         return found
@@ -214,7 +225,7 @@ class _Study:
     def under_way(self, variants: set[str]) -> Courses:
         """Trials on their way, as far as they were written down."""
         found: list[tuple[str, History]] = []
-        for each in self._status.value().running:
+        for each in self._seen.known().status.running:
             trial = TrialId(each.variant, each.trial)
             if each.variant not in variants or len(found) == _UNDER_WAY:
                 continue
@@ -226,13 +237,16 @@ class _Study:
                 found.append((each.label, known[1]))
         return found
 
-    def _failed(self, status: Status) -> list[dict[str, Any]]:
-        if not status.trials.failed:
-            return []
-        if self._failures[0] != status.trials:
-            found = load_results(self.location, ()).failures.sort_values("started_at")
-            rows = found.tail(_FAILURES)[["variant", "variant_name", "trial", "error", "host"]]
-            self._failures = status.trials, rows.astype(object).to_dict("records")  # type: ignore[assignment]
+    def _failed(self, folder: StudyFolder) -> list[dict[str, Any]]:
+        """The latest failures with their reasons; their records are read once."""
+        known = folder.inventory.files
+        files = {trial: known[trial.path(FAILURES)] for trial in folder.inventory.failed}
+        latest = sorted(files, key=lambda trial: files[trial].modified)[-_FAILURES:]
+        stamps = [files[trial] for trial in latest]
+        if self._failures[0] != stamps:
+            records = read_failures(folder.storage, latest)
+            rows = frame_of(records, failures_schema())[_TOLD].astype(object)
+            self._failures = stamps, rows.to_dict("records")  # type: ignore[assignment]
         return self._failures[1]
 
 

@@ -24,7 +24,7 @@ from aes_lipi.results.description import (
 from aes_lipi.results.inventory import Inventory, take_inventory
 from aes_lipi.results.lock import lock_on
 from aes_lipi.results.object_storage import open_storage
-from aes_lipi.results.reading import read_rows
+from aes_lipi.results.reading import StudyFolder, read_rows
 from aes_lipi.results.schema import trials_schema
 from aes_lipi.results.storage import Storage
 from aes_lipi.results.trial_files import TrialId
@@ -128,10 +128,12 @@ class Overview:
         trials: a row for each committed trial that the study asks for now, by variant in the
             study's order and by number: the column `variant` (its id), and those asked for. Trials
             whose table is damaged are left out.
+        folder: what the study's folder held then.
     """
 
     status: Status
     trials: pa.Table
+    folder: StudyFolder
 
 
 def study_status(location: str | Path) -> Status:
@@ -167,7 +169,19 @@ def study_overview(location: str | Path, columns: Sequence[str] = LIGHT) -> Over
     ...     [("mean_L1", "approximate_median")]
     ... )  # doctest: +SKIP
     """
-    storage = open_storage(location)
+    return overview_of(open_storage(location), columns)
+
+
+def overview_of(storage: Storage, columns: Sequence[str]) -> Overview:
+    """The same of a folder that is open.
+
+    Args:
+        storage: the study's folder.
+        columns: of the table of trials.
+
+    Raises:
+        UserError: as `study_overview`.
+    """
     description = _description(storage)
     driver, progress = _driver(storage)
     # After what the driver says: a trial that ends in between is seen as committed, not as pending.
@@ -187,7 +201,7 @@ def study_overview(location: str | Path, columns: Sequence[str] = LIGHT) -> Over
         seconds_left=progress.seconds_left if progress else None,
     )
     wanted = ["variant", *(name for name in columns if name != "variant")]
-    return Overview(status, trials.select(wanted))
+    return Overview(status, trials.select(wanted), StudyFolder(storage, inventory, description))
 
 
 def _rows(description: StudyDescription, inventory: Inventory, columns: Sequence[str]) -> pa.Table:

@@ -11,10 +11,17 @@ from typing import Any
 
 import pytest
 import warm
-from prepared import prepared_failure, prepared_files, prepared_study, trial_ids
+from prepared import (
+    prepared_failure,
+    prepared_files,
+    prepared_study,
+    run_prepared,
+    trial_ids,
+)
 
 from aes_lipi.dashboard.watch import MOST_CHOSEN, ChosenVariant, Watched
 from aes_lipi.errors import UserError
+from aes_lipi.results import index, reading
 from aes_lipi.results.reading import load_results
 from aes_lipi.results.store import ResultStore
 
@@ -110,6 +117,23 @@ def test_failures_have_their_reasons_and_a_study_that_nobody_runs_says_so(tmp_pa
     assert [(each["trial"], each["error"]) for each in told["failures"]] == [
         (failed.trial, "ValueError: made up")
     ]
+
+
+def test_the_index_is_kept_in_memory_and_the_folder_stays_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index, "_RECENT_S", 0.0)
+    run_prepared(prepared_study(index._WORTH + 4), tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    watched = Watched([tmp_path])
+    chosen = chosen_of(watched)
+    first = watched.figures(chosen, "mean_L1")
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+    monkeypatch.setattr(reading, "_decode", lambda *_: pytest.fail("a file is read again"))
+    [study] = watched._seldom.known()
+    study._seen._next, watched._drawn = 0, None
+    assert watched.overview()[0]["trials"]["committed"] == index._WORTH + 4
+    assert watched.figures(chosen, "mean_L1") == first
 
 
 def test_a_study_that_went_away_is_told_and_others_stay(tmp_path: Path, folder: Path) -> None:

@@ -26,10 +26,22 @@ function number(value, digits = 4) {
   return value === null || value === undefined ? "–" : String(Number(value.toPrecision(digits)));
 }
 
+function count(value) {
+  return value.toLocaleString("en");
+}
+
 function duration(seconds) {
   if (seconds < 90) return `${Math.ceil(seconds)} s`;
   if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
   return seconds < 172800 ? `${(seconds / 3600).toFixed(1)} h` : `${(seconds / 86400).toFixed(1)} days`;
+}
+
+// The library is large: it comes while the first answers are on their way.
+function library() {
+  return new Promise((resolve, reject) => {
+    const failed = () => reject(new TypeError("the library did not come"));
+    document.head.append(make("script", {src: "/assets/plotly.js", onload: resolve, onerror: failed}));
+  });
 }
 
 async function ask(address, headers = {}) {
@@ -132,10 +144,10 @@ function studyFrame(id, study) {
 
 function told(study) {
   const {total, committed, running, failed, pending} = study.trials;
-  const parts = [`${committed} of ${total} trials`];
-  if (running) parts.push(`${running} running`);
-  if (failed) parts.push(`${failed} failed`);
-  if (pending) parts.push(`${pending} to come`);
+  const parts = [`${count(committed)} of ${count(total)} trials`];
+  if (running) parts.push(`${count(running)} running`);
+  if (failed) parts.push(`${count(failed)} failed`);
+  if (pending) parts.push(`${count(pending)} to come`);
   let line = parts.join(", ");
   if (study.state === "running") {
     line += study.seconds_left === null ? "; time left not known yet" : `; about ${duration(study.seconds_left)} left`;
@@ -145,13 +157,13 @@ function told(study) {
   if (study.state === "running") line += `. Driver: ${who}.`;
   if (study.state === "killed") line += `. The driver, ${who}, was killed or lost; run the study's command again to go on.`;
   if (study.state === "stopped") line += ". Run the study's command again to go on.";
-  if (study.without_model) line += ` ${study.without_model} without a model.`;
+  if (study.without_model) line += ` ${count(study.without_model)} without a model.`;
   return line;
 }
 
 function runningLine(each) {
   const loss = each.mean_L1 === null ? "" : `, L1 ${number(each.mean_L1)}`;
-  return make("li", {textContent: `${each.label}, trial ${each.trial}: generation ${each.generations} of ${each.epochs}${loss}`});
+  return make("li", {textContent: `${each.label}, trial ${each.trial}: generation ${count(each.generations)} of ${count(each.epochs)}${loss}`});
 }
 
 function showFailures(id, study) {
@@ -159,7 +171,7 @@ function showFailures(id, study) {
   details.hidden = !study.failures.length;
   if (details.dataset.told === told) return;
   details.dataset.told = told;
-  details.firstChild.textContent = `${study.trials.failed} failed: why`;
+  details.firstChild.textContent = `${count(study.trials.failed)} failed: why`;
   const rows = study.failures.map((each) => [each.variant_name, each.trial, each.error, each.host]);
   details.lastChild.replaceChildren(table(["variant", "trial", "error", "machine"], rows));
 }
@@ -261,7 +273,7 @@ async function drawFigures() {
   if (wanted === drawn) return;
   if (!state.chosen.size) {
     drawn = wanted;
-    fill($("plots"), []);
+    await fill($("plots"), []);
     say("refused", state.studies.length ? "Choose variants above." : "");
     return;
   }
@@ -269,10 +281,11 @@ async function drawFigures() {
   for (const key of state.chosen) query.append("variant", key);
   try {
     const {content} = await ask(`/api/figures?${query}`);
+    await drawing;
     drawn = wanted;
     const atWork = state.studies.some((each) => each.state === "running");  // half-written trials are no news
     say("refused", atWork ? "" : content.skipped.join(". "));
-    fill($("plots"), content.figures);
+    await fill($("plots"), content.figures);
     const rows = content.machines.map((each) => [each.host, each.processor, each.device_used, each.trials, number(each.median_s)]);
     $("machines").replaceChildren(table(["machine", "processor", "device", "trials", "median seconds"], rows));
   } catch (error) {
@@ -286,17 +299,18 @@ async function drawRing() {
   if (!state.ring[0] || wanted === ringDrawn) return;
   try {
     const {content} = await ask(`/api/ring?${new URLSearchParams({variant: state.ring[0], trial: ringTrial()})}`);
+    await drawing;
     say("ring-note", content.note);
-    fill($("ring-plots"), content.figures);
+    await fill($("ring-plots"), content.figures);
   } catch (error) {
     if (error instanceof TypeError) throw error;
     say("ring-note", error.message);
-    fill($("ring-plots"), []);
+    await fill($("ring-plots"), []);
   }
   ringDrawn = wanted;
 }
 
-function fill(place, figures) {
+async function fill(place, figures) {
   const names = new Set(figures.map((each) => each.name));
   for (const old of [...place.children]) {
     if (names.has(old.id)) continue;
@@ -306,9 +320,13 @@ function fill(place, figures) {
   }
   for (const spec of figures) {  // all of them first: they share the width
     if (!$(spec.name)) place.append(figureFrame(spec.name));
+    $(spec.name).querySelector(".plot").style.minHeight = `${spec.layout.height}px`;
     specs.set(spec.name, spec);
   }
-  figures.forEach(draw);
+  for (const spec of figures) {  // one at a time: the first is seen, and keys are answered, meanwhile
+    if (specs.get(spec.name) === spec) draw(spec);
+    await new Promise((resolve) => setTimeout(resolve));
+  }
 }
 
 function figureFrame(name) {
@@ -368,7 +386,7 @@ function saveValues(spec) {
 function showValues(details, spec) {
   if (!details.open) return;
   const rows = spec.rows.slice(0, MOST_ROWS).map((row) => row.map((value) => typeof value === "number" && !Number.isInteger(value) ? number(value, 6) : value));
-  const more = spec.rows.length > MOST_ROWS ? [make("p", {className: "soft", textContent: `The first ${MOST_ROWS} of ${spec.rows.length}; all are in the CSV.`})] : [];
+  const more = spec.rows.length > MOST_ROWS ? [make("p", {className: "soft", textContent: `The first ${MOST_ROWS} of ${count(spec.rows.length)}; all are in the CSV.`})] : [];
   details.lastChild.replaceChildren(table(spec.head, rows), ...more);
 }
 
@@ -388,3 +406,4 @@ $("ring-variant").addEventListener("change", (event) => { state.ring = [event.ta
 $("ring-trial").addEventListener("change", (event) => { state.ring[1] = event.target.value; chosenAnew(); });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => specs.forEach(draw));
 look();
+const drawing = library();
