@@ -107,7 +107,7 @@ def test_every_block_that_is_not_run_says_why() -> None:
 
 REASONS = (
     *("needs a", "needs Docker", "installs what", "installs into", "sets up an", "takes "),
-    *("files of the published code", "listens until", "R with", "what you have"),
+    *("files of the published code", "listens until", "R with"),
 )
 """How a reason begins; commands for clouds and clusters are among those that need something."""
 

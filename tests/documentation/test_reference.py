@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
+from types import ModuleType
 
 import pytest
 from sitegen import reference
-from sitegen.links import DOCS
+from sitegen.links import DOCS, ROOT
 from sitegen.pages import INSERT, filled
 
+import aes_lipi
+from aes_lipi import analysis
+from aes_lipi.analysis.report import gallery
 from aes_lipi.cli import entry
 from aes_lipi.coevolution.records import Record
 from aes_lipi.config import Variant
@@ -77,6 +81,28 @@ def test_every_exit_code_is_told() -> None:
 @pytest.mark.parametrize("name", [*FOLDERS, STUDY_FILE, LOCAL_FILE, PROGRESS_FILE, "checkpoints"])
 def test_every_file_of_a_folder_is_told(name: str) -> None:
     assert re.search(rf"^  {re.escape(name)}[/ ]", PAGES["results"], re.MULTILINE)
+
+
+@pytest.mark.parametrize(("page", "room"), [("api", aes_lipi), ("analysis", analysis)])
+def test_every_public_name_is_told(page: str, room: ModuleType) -> None:
+    told = re.findall(r"^\.\. auto\w+:: (?:[\w.]+\.)?(\w+)(?:\(\))?$", PAGES[page], re.MULTILINE)
+    assert {name for name in room.__all__ if name != "__version__"} - set(told) == set()
+
+
+def test_every_figure_function_is_public_and_in_the_gallery() -> None:
+    sources = (path.read_text() for path in (ROOT / "aes_lipi/analysis/figures").glob("*.py"))
+    functions = {name for text in sources for name in re.findall(r"^def (plot_\w+)", text, re.M)}
+    assert functions == {name for name in analysis.__all__ if name.startswith("plot_")}
+    assert functions == set(re.findall(r"analysis\.(plot_\w+)\(", PAGES["gallery"]))
+
+
+def test_every_figure_of_the_report_is_in_the_gallery() -> None:
+    source = (ROOT / "aes_lipi/analysis/report/gallery.py").read_text()
+    names = re.findall(r'_Picture\(\s*f?"([a-z_]+)', source) + [
+        each[0] for each in gallery._COURSES
+    ]
+    assert len(names) > 15
+    assert [name for name in names if f"`{name}" not in PAGES["gallery"]] == []
 
 
 def test_errors_have_remedies() -> None:
