@@ -128,6 +128,9 @@ _FORMER_ENGINES = {
 }
 """Engines of earlier versions, and what became of them."""
 
+_OF_SPACE = ("topology", "radius", "grid_rows", "update_order")
+"""Fields that mean nothing where all are neighbours of all."""
+
 
 class Variant(BaseModel):
     """Everything that decides what a trial computes, apart from the trial's number.
@@ -590,8 +593,9 @@ class Variant(BaseModel):
                 f"radius: {self.radius} is of a ring or a grid, and means nothing for the topology "
                 f"{topology}; leave it out"
             )
-        if not is_lattice and self.cell_evaluation == "all_vs_all":
-            raise ValueError(f"topology: {topology} means nothing for all_vs_all; leave it out")
+        for name in _OF_SPACE if self.cell_evaluation == "all_vs_all" else ():
+            if (value := getattr(self, name)) != type(self).model_fields[name].default:
+                raise ValueError(f"{name}: {value} means nothing for all_vs_all; leave it out")
         is_own = topology == "graph" or topology not in BUILT_IN["topology"]
         for name in ("edges", "graph"):
             if getattr(self, name) is not None and not is_own:

@@ -244,6 +244,26 @@ def test_data_file_names_the_dataset_and_has_no_clusters() -> None:
     assert sizes == (None, None, None)
 
 
+@pytest.mark.parametrize(
+    "space",
+    [
+        {"radius": 2},
+        {"topology": "grid"},
+        {"topology": "grid", "grid_rows": 2},
+        {"topology": "complete"},
+        {"update_order": "synchronous"},
+    ],
+    ids=str,
+)
+def test_where_all_are_neighbours_of_all_there_is_no_space(space: dict[str, Any]) -> None:
+    known = {"cell_evaluation": "all_vs_all", "population_size": 6}
+    name, value = next(iter(space.items()))
+    message = f"{name}: {value} means nothing for all_vs_all; leave it out"
+    assert refusal(**known, **space) == message
+    default = Variant.model_fields[name].default
+    assert variant(**known, **{name: default}) == variant(**known)
+
+
 def test_canonical_baseline_is_always_a_ring_of_one() -> None:
     forced = variant(
         cell_evaluation="ann_canonical", population_size=7, radius=3, topology="grid", grid_rows=4

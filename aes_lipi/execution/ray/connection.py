@@ -204,6 +204,12 @@ def _read_token_anew() -> None:
     raylet.AuthenticationTokenLoader.instance().reset_cache()
 
 
+_HINTS = {
+    "uth": " (RAY_AUTH_MODE and the token must be the cluster's)",
+    "timed out during startup": " (try again when less is running here)",
+}
+
+
 def _init(shown: str, address: str, **how: Any) -> None:
     """Connect, or start Ray; what its parts print meanwhile is not for users.
 
@@ -215,9 +221,9 @@ def _init(shown: str, address: str, **how: Any) -> None:
     try:
         with _stderr_unheard():
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **how)
-    except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
+    except Exception as error:  # of no kind of its own where Ray takes too long to start
         reason = " ".join(str(error).split())[:200]
-        hint = " (RAY_AUTH_MODE and the token must be the cluster's)" if "uth" in reason else ""
+        hint = next((hint for word, hint in _HINTS.items() if word in reason), "")
         raise UserError(f"Ray cluster {shown}: cannot connect: {reason}{hint}") from None
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import ray
 
+from aes_lipi.errors import UserError
+from aes_lipi.execution.ray.connection import _init
 from aes_lipi.execution.ray.installation import RayFacts, inspect_ray, ray_findings
 
 
@@ -40,6 +43,17 @@ def test_a_token_is_needed_and_nobody_elses(facts: RayFacts, state: str, remedy:
     _, found = ray_findings(facts)
     assert (found.subject, found.state) == ("ray token", state)
     assert remedy in found.remedy
+
+
+def test_a_ray_that_takes_too_long_to_start_is_no_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Ray 2.60 raises after 30 s, which no machine can be made to need."""
+
+    def init(*_: object, **__: object) -> None:
+        raise Exception("The current node timed out during startup. This could happen because")
+
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(UserError, match=r"cannot connect: .* \(try again when less is running"):
+        _init("here", "local")
 
 
 def test_the_token_is_found_where_ray_finds_it(
