@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers import setup_of, tiny_variant
+from helpers import tiny_variant
 from rings import cells_of, evolved
 
 from aes_lipi.api import load_study
+from aes_lipi.execution.inputs import prepare
 from aes_lipi.reproduction.verdicts import ControlAnswer, ControlVerdict, judge_control
 from reproduction.planted import Losses, around, results_of
 
@@ -95,7 +96,7 @@ def test_cells_without_exchange_and_with_the_canonical_policy_are_baselines_bit_
     rates = {"None": 2.0, "random": 2 * (epochs - 1) / epochs}  # T is one more in the baseline
     for method, rate in rates.items():
         settings = {"epochs": epochs, "prune_method": method, "prune_schedule": "exponential"}
-        alone = setup_of(tiny_variant(cell_evaluation="ann_canonical", **settings))
+        alone = prepare(tiny_variant(cell_evaluation="ann_canonical", **settings))
         [control] = [
             each
             for each in load_study("control_best_of_ten_baselines").variants
@@ -105,7 +106,7 @@ def test_cells_without_exchange_and_with_the_canonical_policy_are_baselines_bit_
             name: getattr(control, name)
             for name in ("cell_evaluation", "learning_rate_policy", "optimizer_state", "radius")
         }
-        ring = setup_of(tiny_variant(**settings, **policy, exponential_rate=rate))
+        ring = prepare(tiny_variant(**settings, **policy, exponential_rate=rate))
         for trial in (0, 1):
             baseline, *rest = cells_of(evolved(alone, trial))
             assert rest == []
