@@ -40,22 +40,29 @@ def unpruned(settings: pd.DataFrame) -> pd.Series[bool]:
 
 
 def swept_numbers(settings: pd.DataFrame) -> list[str]:
-    """The settings in which variants differ that are numbers, seeds left out."""
+    """The settings that are numbers in which alone some variants differ, seeds left out."""
     return [
         name
         for name in varying_settings(settings)
         if pd.api.types.is_numeric_dtype(settings[name])
         and not pd.api.types.is_bool_dtype(settings[name])
         and not name.endswith("seed")
+        and settings[name].groupby(_beside(settings, [name])).nunique().max() > 1
     ]
+
+
+def are_swept_together(settings: pd.DataFrame, x: str, y: str) -> bool:
+    """Whether variants differ in both of two numbers and agree in all else: they make a map."""
+    values = settings.groupby(_beside(settings, [x, y]))[[x, y]].nunique()
+    return bool((values > 1).all(axis=1).any())
 
 
 def check_swept(settings: pd.DataFrame, name: str) -> None:
     """Refuse what is no swept number.
 
     Raises:
-        UserError: the variants do not differ in a setting of that name that is a number; those in
-            which they do are told.
+        UserError: no variants differ in a setting of that name alone that is a number; those in
+            which some do are told.
     """
     known = swept_numbers(settings)
     if name not in known:
@@ -74,15 +81,20 @@ def groups_beside(settings: pd.DataFrame, leave_out: Sequence[str]) -> dict[str,
     Returns:
         by a label, which is empty where there is one group, the ids, in the order of the variants.
     """
+    keys = _beside(settings, leave_out)
+    groups = {ids[0]: ids for ids in (keys.index[keys == key] for key in keys.unique())}
+    names = named(settings.loc[list(groups)], leave_out)
+    return {name: groups[first] for first, name in names.items()}
+
+
+def _beside(settings: pd.DataFrame, leave_out: Iterable[str]) -> pd.Series[str]:
+    """By variant all settings that vary but for some; the same of those that agree in them."""
     others = [name for name in choices(settings) if name not in leave_out]
     known = settings[others].map(str)
     for name in OPERATOR_FIELDS:
         if name in known:
             known.loc[unpruned(settings), name] = ""
-    keys = known.agg("\n".join, axis=1) if others else pd.Series("", known.index)
-    groups = {ids[0]: ids for ids in (keys.index[keys == key] for key in keys.unique())}
-    names = named(settings.loc[list(groups)], leave_out)
-    return {name: groups[first] for first, name in names.items()}
+    return known.agg("\n".join, axis=1) if others else pd.Series("", known.index)
 
 
 def named(settings: pd.DataFrame, leave_out: Iterable[str]) -> Mapping[str, str]:

@@ -32,6 +32,7 @@ from aes_lipi.analysis.figures.style import (
 from aes_lipi.analysis.measures import MEASURE_NAMES
 from aes_lipi.analysis.read import Measurements
 from aes_lipi.analysis.settings import (
+    are_swept_together,
     check_swept,
     choices,
     groups_beside,
@@ -63,14 +64,16 @@ def plot_response(
         measure: a numeric column of the trials, such as `test_L1` or `capacity`.
 
     Raises:
-        UserError: a number was not swept (those that were are told), both are the same, or the
-            trials have no such column.
+        UserError: a number was not swept (those that were are told), both are the same or were
+            swept apart, or the trials have no such column.
     """
     settings = settings_of(data.trials, data.labels)
     for name in filter(None, (x, y)):
         check_swept(settings, name)
     if x == y:
         raise UserError(f"{x}: a map needs two numbers; give another one for y")
+    if y is not None and not are_swept_together(settings, x, y):
+        raise UserError(f"{x} and {y}: were not swept together; draw a line of each, without y")
     table = describe_trials(data, [measure]).set_index("variant").loc[settings.index]
     axis = MEASURE_NAMES.get(measure, measure)
     if y is None:
@@ -113,8 +116,8 @@ def _lines(settings: pd.DataFrame, table: pd.DataFrame, x: str, axis: str) -> Fi
 
 
 def _is_apart(settings: pd.DataFrame, name: str) -> pd.Series[bool]:
-    """Of which variants a setting means nothing: those of pruning, where nothing is pruned."""
-    return unpruned(settings) & (name in OPERATOR_FIELDS)
+    """Of which variants a setting means nothing: it is none, or pruning's where none is pruned."""
+    return settings[name].isna() | unpruned(settings) & (name in OPERATOR_FIELDS)
 
 
 def _panels(settings: pd.DataFrame, x: str) -> Mapping[str, Mapping[str, pd.Index[str]]]:
@@ -155,8 +158,8 @@ def _line(
             rows["median"].iloc[0], color=look.colour, linestyle=look.dashes, linewidth=0.9
         )
         return
-    order = np.argsort(x.to_numpy(dtype=np.float64), kind="stable")
-    place, found = x.to_numpy(dtype=np.float64)[order], rows.iloc[order]
+    known = x[~apart].astype(np.float64).sort_values(kind="stable")
+    place, found = known.to_numpy(), rows.loc[known.index]
     median = found["median"].to_numpy()
     low, high = (found[name].fillna(found["median"]).to_numpy() for name in ("low", "high"))
     axes.errorbar(
@@ -176,7 +179,7 @@ def _line(
 def _maps(settings: pd.DataFrame, table: pd.DataFrame, swept: tuple[str, str], axis: str) -> Figure:
     counted = settings[~(_is_apart(settings, swept[0]) | _is_apart(settings, swept[1]))]
     groups = groups_beside(counted, swept)
-    columns, rows = (np.unique(counted[name].dropna()) for name in swept)
+    columns, rows = (np.unique(counted[name]) for name in swept)
     side = _SQUARE * len(columns) + 0.3
     across = max(1, min(len(groups), int((PAGE - 1.2) / side)))
     down = math.ceil(len(groups) / across)

@@ -33,7 +33,12 @@ from aes_lipi.analysis.measures import MEASURE_NAMES, AnalysisUnit
 from aes_lipi.analysis.pareto import Tradeoff
 from aes_lipi.analysis.read import Measurements
 from aes_lipi.analysis.report.sources import Sources, StudySource, histories, test_rows
-from aes_lipi.analysis.settings import noise_of, settings_of, swept_numbers
+from aes_lipi.analysis.settings import (
+    are_swept_together,
+    noise_of,
+    settings_of,
+    swept_numbers,
+)
 from aes_lipi.analysis.tables import generation_samples, trial_samples
 from aes_lipi.results.trial_files import TrialId
 
@@ -158,7 +163,8 @@ def _loss_measures(table: pd.DataFrame) -> tuple[str, ...]:
 
 def _response_pictures(data: Measurements) -> Iterator[_Picture]:
     """How the answers' loss depends on what was swept; none where no number was."""
-    swept = swept_numbers(settings_of(data.trials, data.labels))[:_MOST_SWEPT]
+    settings = settings_of(data.trials, data.labels)
+    swept = swept_numbers(settings)[:_MOST_SWEPT]
     measure = "test_L1" if data.trials["test_L1"].notna().any() else "mean_L1"
     what = MEASURE_NAMES[measure]
     for x in swept:
@@ -170,7 +176,8 @@ def _response_pictures(data: Measurements) -> Iterator[_Picture]:
             "points. Where pruning's settings mean nothing, a line across.",
             plot_response(data, x, measure=measure),
         )
-    for x, y in itertools.combinations(swept, 2):
+    pairs = itertools.combinations(swept, 2)
+    for x, y in (pair for pair in pairs if are_swept_together(settings, *pair)):
         yield _Picture(
             f"response_{x}_{y}",
             f"Loss by {x} and {y}",

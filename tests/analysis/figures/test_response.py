@@ -10,6 +10,7 @@ import pytest
 
 from aes_lipi.analysis.figures.response import plot_response
 from aes_lipi.analysis.read import Measurements
+from aes_lipi.analysis.settings import settings_of, swept_numbers
 from aes_lipi.config import Study, StudyFile, resolve_study
 from aes_lipi.errors import UserError
 from aes_lipi.results.schema import settings_row
@@ -69,6 +70,28 @@ def test_a_map_of_two_numbers_for_each_other_setting() -> None:
     assert [text.get_text() for text in random.texts] == ["1.1", "1.2", "1.4", "3.1", "3.2", "3.4"]
     assert [tick.get_text() for tick in random.get_yticklabels()] == ["0.1", "0.3"]
     assert scale.get_ylabel() == "L1, test rows"
+
+
+def test_what_has_no_value_is_level_and_on_no_map() -> None:
+    measured = data(ring(patience=[None, 20, 40]))
+    assert swept_numbers(settings_of(measured.trials, measured.labels)) == ["patience", X]
+    figure = plot_response(data(ring(**{X: 0.1}, patience=[None, 20, 40])), "patience")
+    points = [line for line in figure.axes[0].lines if len(np.asarray(line.get_xdata())) == 2]
+    assert {tuple(np.asarray(line.get_xdata()).tolist()) for line in points} == {(20, 40)}
+    assert np.asarray(
+        plot_response(measured, X, "patience").axes[0].images[0].get_array()
+    ).shape == (2, 3)
+
+
+def test_what_differs_only_with_something_else_was_not_swept() -> None:
+    random = {"prune_method": "random"}
+    two = data({**random, X: 0.1, "patience": 20, Y: 0.1}, {**random, X: 0.2, Y: 0.3})
+    assert swept_numbers(settings_of(two.trials, two.labels)) == []
+    magnitude = {"prune_method": "magnitude", X: 0.1, Y: [0.1, 0.3]}
+    apart = data({**random, X: [0.1, 0.2], Y: 0.1}, magnitude)
+    assert swept_numbers(settings_of(apart.trials, apart.labels)) == [X, Y]
+    with pytest.raises(UserError, match=f"{X} and {Y}: were not swept together"):
+        plot_response(apart, X, Y)
 
 
 @pytest.mark.parametrize(
