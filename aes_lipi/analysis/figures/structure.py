@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -162,11 +162,16 @@ _MARKS = (
     ("unread", "#e69f00", "unread: no weight goes out"),
     ("silent", INK, "silent: never active on the rows"),
 )
-_POSSIBLE: dict[Activation, tuple[float, float]] = {
+_POSSIBLE: Mapping[Activation, tuple[float, float]] = {
     "relu": (0.0, np.inf),
+    "leaky_relu": (-np.inf, np.inf),
+    "tanh": (-1.0, 1.0),
+    "gelu": (-0.17, np.inf),  # its minimum is -0.16997, at -0.752
     "sigmoid": (0.0, 1.0),
     "linear": (-np.inf, np.inf),
 }
+"""What a node's output can be, which the band of its spread stays within."""
+
 _SLOT = 3.5  # width of a column of marks, in points
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+from typing import get_args
 
 import numpy as np
+import pytest
 from helpers import random_pair
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
@@ -15,6 +17,7 @@ from matplotlib.patches import StepPatch
 from aes_lipi.analysis.figures.structure import _weight_colours, plot_network
 from aes_lipi.analysis.figures.style import GONE, INK, _figure_bytes
 from aes_lipi.autoencoders.environments import Environment, build_architecture
+from aes_lipi.config.variant import HiddenActivation
 from aes_lipi.models import Model
 
 ROWS = (np.random.default_rng(1).random((30, 8)) < 0.6).astype(np.float32)
@@ -117,6 +120,18 @@ def test_activations_stand_beside_the_weights() -> None:
     np.testing.assert_allclose(values, outputs.mean(0) + outputs.std(0), rtol=1e-5, atol=1e-7)
     assert (np.asarray(baseline) >= 0).all()
     assert axes.get_ylim() == figure.axes[0].get_ylim()
+
+
+@pytest.mark.parametrize("activation", get_args(HiddenActivation))
+def test_every_activation_is_drawn_within_what_it_gives(activation: HiddenActivation) -> None:
+    environment = Environment(hidden_activation=activation, output_activation="linear")
+    architecture = build_architecture(environment, 8, (4,), 3)
+    axes = plot_network(Model(architecture, random_pair(architecture, 1)), ROWS).axes[1]
+    [band] = axes.patches
+    assert isinstance(band, StepPatch)
+    _, _, baseline = band.get_data()
+    least = {"relu": 0, "tanh": -1, "gelu": -0.17, "leaky_relu": -np.inf}[activation]
+    assert (np.asarray(baseline) >= least).all()
 
 
 def test_without_rows_only_weights_are_drawn() -> None:
