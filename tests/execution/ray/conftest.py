@@ -22,10 +22,11 @@ def three_nodes() -> Iterator[NodeProcesses]:
     short = tempfile.mkdtemp(prefix="ray-")  # sockets below it allow no long path
     monkeypatch.setenv("RAY_TMPDIR", short)
     monkeypatch.setenv("RAY_max_direct_call_object_size", "1000000")
-    head: dict[str, Any] = {"num_cpus": 2, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=head | {"_system_config": NOTICES_SOON})
+    node: dict[str, Any] = {"num_cpus": 2, "include_log_monitor": False}  # nobody reads logs here
+    head = node | {"include_dashboard": False, "_system_config": NOTICES_SOON}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
     for _ in range(2):
-        cluster.add_node(num_cpus=2)
+        cluster.add_node(**node)
     monkeypatch.undo()
     ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
     yield NodeProcesses(cluster)

@@ -46,7 +46,7 @@ def in_one_process(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Pat
 @pytest.mark.parametrize(
     "placement",
     [
-        name if name.startswith(("whole", "two")) else pytest.param(name, marks=pytest.mark.slow)
+        name if name.startswith("two") else pytest.param(name, marks=pytest.mark.slow)
         for name in PLACEMENTS
     ],
 )
