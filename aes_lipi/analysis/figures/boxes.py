@@ -8,10 +8,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from aes_lipi.analysis.figures.style import INK, PAGE, Look, looks, styled, wrapped
+from aes_lipi.analysis.figures.style import INK, PAGE, Look, looks, styled, thousands, wrapped
 from aes_lipi.analysis.tables import Sample
 
 _ROW, _LOW_ROW = 0.3, 0.2  # height of a variant, and of one among many, in inches
+_LINE = 0.13  # height of a line of a name, in inches
 _MANY = 20  # variants
 MOST_ROWS = 40
 """Variants that are drawn, of more those of the lowest medians."""
@@ -39,19 +40,21 @@ def plot_final_values(
     places = _drawn_rows(columns[0][1])
     samples = [columns[0][1][k] for k in places]
     styles = looks([sample.label for sample in samples])
-    height = 0.75 + (_ROW if len(samples) <= _MANY else _LOW_ROW) * len(samples)
-    figure = Figure(figsize=(PAGE, height))
+    is_many = len(samples) > _MANY
+    names = [wrapped(each.label[:_LONGEST], PAGE / (3 if is_many else 4)) for each in samples]
+    lines = max((1 + name.count("\n") for name in names), default=1)
+    height = max(_LOW_ROW if is_many else _ROW, _LINE * lines)
+    figure = Figure(figsize=(PAGE, 0.75 + height * len(samples)))
     figure.set_layout_engine("constrained", wspace=0.08)
     grid = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
     for axes, (title, found) in zip(grid, columns, strict=True):
         axes.set_xlabel(title)
         axes.grid(axis="x")
+        thousands(axes.xaxis, max((value for k in places for value in found[k].values), default=0))
         for row, k in enumerate(places):
             _box(axes, row, found[k], styles[found[k].label])
     first = grid[0]
-    first.set_yticks(
-        range(len(samples)), [wrapped(sample.label[:_LONGEST], PAGE / 4) for sample in samples]
-    )
+    first.set_yticks(range(len(samples)), names)
     first.set_ylim(len(samples) - 0.5, -0.5)
     for place, sample in enumerate(samples):
         if notes and notes.get(sample.variant):

@@ -13,7 +13,6 @@ from matplotlib.colors import LogNorm, Normalize, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter
 
 from aes_lipi.analysis.figures.style import (
     COLUMN,
@@ -21,8 +20,8 @@ from aes_lipi.analysis.figures.style import (
     INK,
     PAGE,
     laid_out,
+    log_ticks,
     looks,
-    power_of_ten,
     styled,
     whole_ticks,
     wrapped,
@@ -268,9 +267,9 @@ def _rates_drawn(panels: Sequence[tuple[str, Float64]]) -> Figure:
     width = COLUMN if n_columns == 1 else PAGE
     figure = Figure(figsize=(width, _RATES_HEIGHT * n_rows + 0.45))
     grid = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
-    grid[0, 0].set_yscale("log")
-    grid[0, 0].yaxis.set_major_formatter(FuncFormatter(power_of_ten))
-    grid[0, 0].set_ylim(*_limits([rates for _, rates in panels]))
+    low, high = _limits([rates for _, rates in panels])
+    grid[0, 0].set(yscale="log", ylim=(low, high))
+    log_ticks(grid[0, 0].yaxis, low, high)
     for place, axes in enumerate(grid.flat):
         if place >= len(panels):
             axes.set_axis_off()

@@ -24,6 +24,8 @@ from aes_lipi.analysis.figures.style import (
     legend_lines,
     looks,
     styled,
+    thousands,
+    whole_ticks,
     wrapped,
 )
 from aes_lipi.analysis.measures import MEASURE_NAMES, AnalysisUnit
@@ -51,6 +53,9 @@ PANEL_SETTINGS: Mapping[str, str] = {
 """The settings by which a study's curves are set side by side, and what titles call them."""
 
 _TOGETHER = 6  # lines of a panel, with their intervals
+MOST_LINES = 12
+"""Of a panel, of more than a few without intervals, that are told apart."""
+
 _MOST_PANELS = 12
 _THIS, _OTHERS = "the variant above", "the others"
 _WITH_FLOOR = ("mean_L1", "test_L1", "mean_test_L1", "validation_L1")
@@ -149,6 +154,9 @@ def sampling(generations: Iterable[int]) -> str:
     return f"recorded every {step}" + ("" if last == step else " and in the last")
 
 
+ENOUGH_RECORDINGS = 10
+"""That make a curve; of a loss with fewer, that of a training batch is drawn, too."""
+
 _HEIGHT, _LOW = 2.3, 1.6  # of a panel, and of one among many, in inches
 _ACROSS = 3  # panels
 _MARKED = 24  # points of a line that all have markers
@@ -225,7 +233,10 @@ def _drawn(
         if place % across == 0 or len(measures) == 1:
             axes.set_title(wrapped(panel.title, width / across - 0.4))
         floor = noise if measure in _WITH_FLOOR else None
-        _draw(axes, table[table["measure"] == measure], panel, styles, floor)
+        rows = table[table["measure"] == measure]
+        _draw(axes, rows, panel, styles, floor)
+        thousands(axes.yaxis, rows["median"].max())
+        whole_ticks(axes.xaxis, 8)
         last = place + across >= len(places)
         axes.set_xlabel(recorded[measure] if last else "")
         axes.tick_params(labelbottom=last)
@@ -263,7 +274,7 @@ def _draw(
     for variant, name in panel.lines.items():
         own = rows[rows["variant"] == variant]
         if len(own):
-            _line(axes, own, styles[name])
+            _line(axes, own, styles[name], with_band=len(panel.lines) <= _TOGETHER)
     if floor is not None:
         axes.axhline(floor, linewidth=0.7, linestyle=":", color=INK)
 
@@ -275,11 +286,12 @@ def _faint(axes: Axes, rows: pd.DataFrame) -> None:
     axes.plot(generation, few["median"].to_numpy(), color=INK, alpha=_FAINT, linewidth=0.6)
 
 
-def _line(axes: Axes, rows: pd.DataFrame, look: Look) -> None:
+def _line(axes: Axes, rows: pd.DataFrame, look: Look, *, with_band: bool) -> None:
     """A median and its interval; what was measured in few generations has its points marked."""
     generation = rows["generation"].to_numpy(dtype=np.int64)
     median, low, high = (rows[name].to_numpy() for name in ("median", "low", "high"))
-    axes.fill_between(generation, low, high, color=look.colour, alpha=0.12, linewidth=0)
+    if with_band:
+        axes.fill_between(generation, low, high, color=look.colour, alpha=0.12, linewidth=0)
     every = max(1, len(rows) // _MARKERS) if len(rows) > _MARKED else 1
     axes.plot(
         generation,

@@ -12,14 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
-from matplotlib.ticker import FuncFormatter
 
 from aes_lipi.analysis.figures.cells import loss_scale
 from aes_lipi.analysis.figures.style import (
     LOSSES,
     PAGE,
     laid_out,
-    power_of_ten,
+    log_ticks,
     readable_on,
     styled,
     wrapped,
@@ -97,15 +96,16 @@ def _drawn(rows: Sequence[_Row]) -> Figure:
         before = times
     grid[-1].set_xlabel("decoder of cell")
     beyond = any(losses.max() > scale.vmax for row in rows for losses in row.losses.values())
-    figure.colorbar(
+    bar = figure.colorbar(
         image,
         ax=list(grid),
         aspect=30,
         shrink=0.8,
         label="loss at selection",
-        format=FuncFormatter(power_of_ten) if isinstance(image.norm, LogNorm) else None,
         extend="max" if beyond else "neither",
     )
+    if isinstance(image.norm, LogNorm):
+        log_ticks(bar.long_axis, *image.get_clim())
     return laid_out(figure)
 
 

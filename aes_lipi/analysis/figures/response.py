@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
+from matplotlib.transforms import ScaledTranslation
 
 from aes_lipi.analysis.figures.cells import loss_scale
 from aes_lipi.analysis.figures.style import (
@@ -47,6 +48,7 @@ from aes_lipi.errors import UserError
 _HEIGHT = 2.2  # of a panel, in inches
 _ACROSS = 3  # panels
 _MOST_LINES = 7  # of a panel, before it becomes several
+_STEP = 2.2  # points between lines at the same number, so that intervals are told apart
 _FAR = 20  # how many times the smallest value the largest one is where an axis is logarithmic
 _SQUARE = 0.37  # side of a map's square, in inches
 
@@ -97,14 +99,10 @@ def _lines(settings: pd.DataFrame, table: pd.DataFrame, x: str, axis: str) -> Fi
     for place, (axes, (title, lines)) in enumerate(zip(grid, panels.items(), strict=False)):
         axes.set_title(wrapped(title, width / across - 0.4))
         axes.grid(axis="y")
-        for name, ids in lines.items():
-            _line(
-                axes,
-                settings.loc[ids, x],
-                table.loc[ids],
-                styles[name],
-                _is_apart(settings.loc[ids], x),
-            )
+        for number, (name, ids) in enumerate(lines.items()):
+            own = settings.loc[ids]
+            points = table.loc[ids].assign(x=own[x].astype(float), is_apart=_is_apart(own, x))
+            _line(axes, points, styles[name], _STEP * (number - (len(lines) - 1) / 2))
         last = place + across >= len(panels)
         axes.set_xlabel(x if last else "")
         axes.tick_params(labelbottom=last)
@@ -149,23 +147,25 @@ def _scale(axes: Axes, values: pd.Series[float]) -> None:
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
 
 
-def _line(
-    axes: Axes, x: pd.Series[float], rows: pd.DataFrame, look: Look, apart: pd.Series[bool]
-) -> None:
-    """Medians and their intervals; a level where the number means nothing."""
-    if apart.all():
+def _line(axes: Axes, rows: pd.DataFrame, look: Look, shift: float) -> None:
+    """Medians and their intervals, some points aside; a level where the number means nothing."""
+    if rows["is_apart"].all():
         axes.axhline(
             rows["median"].iloc[0], color=look.colour, linestyle=look.dashes, linewidth=0.9
         )
         return
-    known = x[~apart].astype(np.float64).sort_values(kind="stable")
-    place, found = known.to_numpy(), rows.loc[known.index]
+    found = rows[~rows["is_apart"]].sort_values("x", kind="stable")
     median = found["median"].to_numpy()
     low, high = (found[name].fillna(found["median"]).to_numpy() for name in ("low", "high"))
+    x = found["x"].to_numpy()
+    for values in (low, high):  # matplotlib takes no limits from what is drawn aside
+        axes.update_datalim(np.column_stack([x, values]))
+    axes.autoscale_view()
     axes.errorbar(
-        place,
+        x,
         median,
         yerr=[median - low, high - median],
+        transform=axes.transData + ScaledTranslation(shift / 72, 0, axes.figure.dpi_scale_trans),
         color=look.colour,
         linestyle=look.dashes,
         marker=look.marker,

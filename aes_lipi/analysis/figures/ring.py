@@ -30,7 +30,7 @@ from aes_lipi.analysis.figures.style import (
     PAGE,
     PAPER,
     laid_out,
-    power_of_ten,
+    log_ticks,
     styled,
     wrapped,
 )
@@ -179,15 +179,16 @@ def _finish(figure: Figure, grid: npt.NDArray[np.object_], image: AxesImage, nam
         grid[-1, column].set_xlabel("generation")
     for axes in grid[:, 0]:
         axes.set_ylabel("cell")
-    figure.colorbar(
+    bar = figure.colorbar(
         image,
         ax=list(grid[:, 0]),
         location="bottom",
         aspect=45,
         extend="both",
         label=name,
-        format=FuncFormatter(power_of_ten) if isinstance(image.norm, LogNorm) else None,
     )
+    if isinstance(image.norm, LogNorm):
+        log_ticks(bar.long_axis, *image.get_clim())
 
 
 def _legend(figure: Figure, last: Axes) -> None:

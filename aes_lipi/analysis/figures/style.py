@@ -26,7 +26,7 @@ import numpy.typing as npt
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from aes_lipi.io.files import write_bytes_atomically
 
@@ -209,17 +209,42 @@ def wrapped(title: str, width: float) -> str:
     return "\n".join(textwrap.wrap(title, max(8, int(width / _LETTER)))) or title
 
 
-def power_of_ten(value: float, place: int | None = None) -> str:
-    """A value at a tick of a logarithmic axis, as in 1e-4."""
-    del place
+def log_ticks(axis: Axis, low: float, high: float) -> None:
+    """Round values at the ticks of a logarithmic axis: powers of ten, and others where it is short.
+
+    Args:
+        axis: an axis, or that of a scale of colours.
+        low: where it begins.
+        high: where it ends.
+    """
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < low * _FARTHER else (1,)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _at_tick(value)))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _at_tick(value: float) -> str:
+    """As in 1e-4, or 0.05."""
+    if _PLAIN[0] <= value <= _PLAIN[1]:
+        return f"{value:g}"
     mantissa, exponent = f"{value:.0e}".split("e")
     return f"{mantissa}e{int(exponent)}"
+
+
+def thousands(axis: Axis, highest: float) -> None:
+    """Whole numbers at the ticks of an axis, as in 1,550, where its values are in the thousands."""
+    if highest >= _THOUSAND:
+        axis.set_major_locator(MaxNLocator("auto", integer=True, steps=(1, 2, 5, 10)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
 
 def whole_ticks(axis: Axis, most: int) -> None:
     """At most so many intervals between ticks, at round whole numbers."""
     axis.set_major_locator(MaxNLocator(most, integer=True, steps=(1, 2, 5, 10), min_n_ticks=1))
 
+
+_FARTHER = 100  # times as far as it begins an axis ends that has powers of ten alone
+_PLAIN = 0.001, 9999  # values that are not written as powers of ten
+_THOUSAND = 1000
 
 FORMATS = ("svg", "pdf", "png")
 """What figures are written as: two kinds of vectors, and pixels at 300 dots per inch."""

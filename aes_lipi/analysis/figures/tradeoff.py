@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -11,7 +12,6 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from aes_lipi.analysis.figures.style import (
     COLUMN,
@@ -21,6 +21,7 @@ from aes_lipi.analysis.figures.style import (
     PAPER,
     Look,
     laid_out,
+    log_ticks,
     looks,
     names_per_line,
     styled,
@@ -36,8 +37,9 @@ _POINTS = 4000  # of all panels, about, the fronts' apart
 _FINEST = 256  # places across, and up, that are told apart: two for a marker's width
 _COARSER = 1.15  # how many times, from one grid to the next
 _DENSE = 40  # members of a front from which their markers are small
+_MOST_NAMED = 8  # variants
+_OTHERS, _OTHER = "other variants", Look(INK, "-", "o")
 _FAR = 5  # how many times the smallest value the largest one is where an axis is logarithmic
-_FARTHER = 100  # the same where only powers of ten are at its ticks
 
 _SHARES: Mapping[Size, str] = {
     "capacity": "capacity: share of parameters that are not zero",
@@ -71,11 +73,10 @@ def _drawn(tradeoffs: Sequence[Tradeoff]) -> Figure:
     sizes: list[Size] = ["capacity"]
     if any(each.is_compacted for each in tradeoffs):
         sizes.append("compact")
-    styles = looks(list(tradeoffs[0].candidates["label"].cat.categories))
-    names = [name for name in styles if any(name in each.labels for each in tradeoffs)]
+    styles, names = _looks(tradeoffs, sizes)
     width = PAGE if len(sizes) > 1 else COLUMN * 1.35
     per_line = names_per_line([*names, FRONT], width)
-    below = math.ceil((len(names) + 1) / per_line) * LEGEND_LINE + 0.1
+    below = math.ceil((len(names) + 2) / per_line) * LEGEND_LINE + 0.1
     figure = Figure(figsize=(width, _HEIGHT * len(tradeoffs) + below))
     grid = figure.subplots(len(tradeoffs), len(sizes), sharex=True, sharey="row", squeeze=False)
     _draw(grid, tradeoffs, sizes, styles)
@@ -84,8 +85,30 @@ def _drawn(tradeoffs: Sequence[Tradeoff]) -> Figure:
         if len(tradeoffs) > 1:
             axes.set_title(wrapped(each.data, width / len(sizes) - 0.4))
     handles = [*(_handle(name, styles[name]) for name in names), _front_handle()]
+    if len(names) < len(styles):
+        handles.append(_handle(_OTHERS, _OTHER))
     figure.legend(handles=handles, loc="outside lower center", ncols=per_line)
     return laid_out(figure)
+
+
+def _looks(
+    tradeoffs: Sequence[Tradeoff], sizes: Sequence[Size]
+) -> tuple[dict[str, Look], list[str]]:
+    """Looks of the variants, and who is named: of many those that are most on the fronts."""
+    known = [str(name) for name in tradeoffs[0].candidates["label"].cat.categories]
+    there = [name for name in known if any(name in each.labels for each in tradeoffs)]
+    if len(there) <= _MOST_NAMED:
+        styles = looks(known)
+        return {name: styles[name] for name in there}, there
+    members = Counter(
+        str(name)
+        for each in tradeoffs
+        for size in sizes
+        for name in each.candidates["label"].iloc[each.front(size)]
+    )
+    most = {name for name, _ in members.most_common(_MOST_NAMED)}
+    named = [name for name in there if name in most]
+    return {**dict.fromkeys(there, _OTHER), **looks(named)}, named
 
 
 def _draw(
@@ -123,9 +146,7 @@ def _scale(axes: Axes, name: Literal["x", "y"], values: Float64) -> None:
         return
     axes.set(**{f"{name}scale": "log"})
     axis = axes.xaxis if name == "x" else axes.yaxis
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < low * _FARTHER else (1,)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())
+    log_ticks(axis, low, high)
 
 
 def _points(axes: Axes, each: Tradeoff, x: Float64, styles: Mapping[str, Look], most: int) -> None:
@@ -140,7 +161,7 @@ def _points(axes: Axes, each: Tradeoff, x: Float64, styles: Mapping[str, Look], 
             styles[name].marker,
             color=styles[name].colour,
             markersize=2,
-            alpha=0.4,
+            alpha=0.15 if styles[name] is _OTHER else 0.4,
             mew=0,
         )
 

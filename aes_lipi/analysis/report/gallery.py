@@ -15,6 +15,8 @@ from aes_lipi.analysis.figures.boxes import MOST_ROWS, plot_final_values
 from aes_lipi.analysis.figures.cells import plot_learning_rates, plot_prune_events
 from aes_lipi.analysis.figures.columns import plot_columns
 from aes_lipi.analysis.figures.curves import (
+    ENOUGH_RECORDINGS,
+    MOST_LINES,
     PANEL_SETTINGS,
     is_of_chosen,
     panels_by,
@@ -45,7 +47,6 @@ from aes_lipi.results.trial_files import TrialId
 _MOST_COURSES = 6
 """Variants whose single trials are drawn: those of the lowest losses."""
 
-_ENOUGH = 10  # recordings that make a curve
 _MOST_SWEPT = 3  # numbers whose responses are drawn
 
 TRADEOFF_TABLE = "tradeoff.csv"
@@ -114,7 +115,10 @@ def _study_pictures(drawn: Drawn) -> Iterator[_Picture]:
     )
     for setting, name in PANEL_SETTINGS.items():
         found = panels_by(setting, data.trials, data.labels)
-        if found is not None and found != panels:
+        if found is None or found == panels:
+            continue
+        most = max(len(panel.lines) for panel in found)
+        if most <= MOST_LINES:
             yield _Picture(
                 f"loss_by_{setting}",
                 f"Loss over generations, by {name}",
@@ -157,7 +161,7 @@ def _loss_measures(table: pd.DataFrame) -> tuple[str, ...]:
     """The losses to draw: of few recordings, the one beside them that every generation has."""
     known = table[table["n"] > 0].groupby("measure")["generation"].nunique()
     recorded, every = (int(known.get(name, 0)) for name in ("mean_L1", "min_replacement_loss"))
-    is_enough = recorded >= min(_ENOUGH, every)
+    is_enough = recorded >= min(ENOUGH_RECORDINGS, every)
     return ("mean_L1",) if is_enough else ("mean_L1", "min_replacement_loss")
 
 
@@ -173,7 +177,8 @@ def _response_pictures(data: Measurements) -> Iterator[_Picture]:
             f"Loss by {x}",
             f"Medians over trials and their 95 % intervals: {what}, of the trials' answers.",
             "A line for every combination of the other settings. Nothing was measured between the "
-            "points. Where pruning's settings mean nothing, a line across.",
+            "points, and lines stand a little beside each other. Where pruning's settings mean "
+            "nothing, a line across.",
             plot_response(data, x, measure=measure),
         )
     pairs = itertools.combinations(swept, 2)

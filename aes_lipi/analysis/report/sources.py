@@ -230,6 +230,7 @@ _MACHINE = {
     "host": "host",
 }
 _LONGEST = 500  # characters of an error
+_SHOWN = 60  # of a setting's value
 
 
 @dataclass(frozen=True)
@@ -293,12 +294,13 @@ def _varying_grid(data: Measurements) -> Grid:
 
 
 def _shown_value(value: object) -> str:
-    """A setting's value as text."""
+    """A setting's value as text; of a long one, as a graph is, how it begins."""
     if value is None or (not isinstance(value, str) and pd.isna(value)):  # type: ignore[call-overload]
         return "–"
     if isinstance(value, float):
         return f"{value:g}"
-    return str(value)
+    text = str(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} … ({len(text):,} characters)"
 
 
 def _machines(data: Measurements) -> Grid:

@@ -24,6 +24,7 @@ _TEST_NAMES = {
 
 _TINY = 0.01  # below which two digits are shown, wherever they stand
 _SMALL, _LARGE = 100, 10_000  # where a number has fewer decimals
+_NO_BREAK = "\N{NO-BREAK SPACE}"
 _COUNTS = ("network_size", "encoder_size", "decoder_size")
 """Measures that are shown as whole numbers."""
 
@@ -109,12 +110,12 @@ def _spread_text(row: Any, measure: str) -> str:
     if row is None or not row["n"]:
         return "–"
     median, q1, q3 = (number(row[k], is_count=measure in _COUNTS) for k in ("median", "q1", "q3"))
-    return f"{median} [{q1},\N{NO-BREAK SPACE}{q3}]"
+    return f"{median} [{q1},{_NO_BREAK}{q3}]"
 
 
 def _interval_text(low: float, high: float) -> str:
     """An interval; a dash where there is none."""
-    return "–" if math.isnan(low) else f"{number(low)} to {number(high)}"
+    return "–" if math.isnan(low) else f"{number(low)}{_NO_BREAK}to{_NO_BREAK}{number(high)}"
 
 
 def standing(families: Mapping[str, Comparisons]) -> tuple[str, ...]:

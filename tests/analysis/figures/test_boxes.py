@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from made_up import sample
 
@@ -35,6 +37,15 @@ def test_of_many_variants_the_lowest_are_drawn_in_their_order() -> None:
     figure = plot_final_values([("loss", samples)])
     names = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert names == [f"v{k}" for k in range(5, MOST_ROWS + 5)]
+
+
+def test_long_names_of_many_variants_do_not_cover_each_other() -> None:
+    name = "magnitude, exponential, prune_probability=0.25, prune_amount=0.05, radius={}"
+    figure = plot_final_values([("size", [sample(name.format(k), [2e3, 3e3]) for k in range(30)])])
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in figure.axes[0].get_yticklabels()]
+    assert all(above.y0 > below.y1 for above, below in itertools.pairwise(boxes))
+    assert "2,000" in [text.get_text() for text in figure.axes[0].get_xticklabels()]
 
 
 def test_columns_share_the_variants_and_letters_stand_beside_the_first() -> None:

@@ -50,6 +50,15 @@ def test_a_line_per_cell_and_their_median() -> None:
     np.testing.assert_array_equal(np.asarray(median.get_ydata()), [2e-5, 2e-5])
 
 
+def test_a_short_axis_has_more_ticks_than_powers_of_ten_and_no_markup() -> None:
+    figure = drawn(("a", walking(np.full((5, 2), 3e-3))))
+    figure.draw_without_rendering()
+    axis = figure.axes[0].yaxis
+    names = [text.get_text() for text in axis.get_ticklabels(which="both")]
+    assert {"0.001", "0.002"} <= set(names)
+    assert not any("$" in name for name in names)
+
+
 def test_variants_share_the_axis_and_a_panel_where_their_walks_are_the_same() -> None:
     first, second = walks(30, 4, 1), walks(30, 4, 2)
     figure = drawn(("a", walking(first)), ("b", walking(second)), ("c", walking(first)))

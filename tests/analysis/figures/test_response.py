@@ -54,6 +54,17 @@ def test_a_line_for_each_other_setting_and_one_across_for_what_is_not_pruned() -
     assert np.asarray(first.get_ydata()).tolist() == pytest.approx([1.1, 1.2, 1.4])
 
 
+def test_lines_stand_beside_each_other_within_the_axes() -> None:
+    [axes] = plot_response(data(ring()), X).axes
+    low, high = axes.get_ylim()
+    assert 1 < low < 1.1
+    assert 1.4 < high < 2
+    places = [line.get_transform().transform((0.2, 1.2))[0] for line in axes.lines[:1]]
+    places += [line.get_transform().transform((0.2, 1.2))[0] for line in axes.lines[-1:]]
+    assert 1 < abs(places[0] - places[1]) < 5
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["0.1", "0.2", "0.4"]
+
+
 def test_many_lines_make_panels_by_another_setting() -> None:
     figure = plot_response(data(ring(**{Y: [0.1, 0.2, 0.3, 0.4, 0.5]})), X)
     titles = [axes.get_title(loc="left") for axes in figure.axes if axes.axison]

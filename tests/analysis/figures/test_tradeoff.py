@@ -56,6 +56,21 @@ def members(axes: Axes) -> list[Line2D]:
     ]
 
 
+def test_of_many_variants_those_on_the_front_are_named() -> None:
+    names = [f"v{k:02}" for k in range(20)]
+    losses = [0.1 if k == 3 else 0.5 for k in range(20)]
+    sizes = [0.5 if k in (3, 7) else 0.9 for k in range(20)]
+    sizes[7] = 0.4
+    found = candidates(capacity=sizes, validation_L1=losses, variant=names)
+    [legend] = drawn(Tradeoff("bits", found)).legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "v03",
+        "v07",
+        FRONT,
+        "other variants",
+    ]
+
+
 def test_every_candidate_is_a_light_point_of_its_variant() -> None:
     [axes] = drawn(Tradeoff("bits", candidates(**POINTS))).axes
     first, second = points(axes)
