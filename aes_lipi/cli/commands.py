@@ -363,8 +363,11 @@ def _status(
 
     found = study_status(directory)
     if as_json:
-        running = [each.model_dump() for each in found.running]
-        print(json.dumps({**asdict(found), "running": running}, indent=2, allow_nan=False))
+        said = {
+            name: [each.model_dump() for each in getattr(found, name)]
+            for name in ("running", "remarks")
+        }
+        print(json.dumps({**asdict(found), **said}, indent=2, allow_nan=False))
     else:
         from aes_lipi.cli.tables import print_status  # noqa: PLC0415 - rich is slow to import
 

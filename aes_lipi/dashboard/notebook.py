@@ -17,10 +17,12 @@ from aes_lipi.analysis.tables import trial_samples
 from aes_lipi.dashboard.rings import ring_plots
 from aes_lipi.dashboard.spec import Heading, Plot
 from aes_lipi.dashboard.views import (
+    BATCH_LOSS,
     LOSS_CHOICES,
     OF_TRIALS,
     SIZE_NAMES,
     LossChoice,
+    is_seldom_recorded,
     read_variants_of,
     variant_plots,
 )
@@ -131,14 +133,16 @@ def _interactive(plot: Plot) -> Any:
 def _static(data: Measurements, measure: LossChoice, courses: Courses) -> dict[str, Figure]:
     """The same figures as the report draws them."""
     lines = {name: plot_curves(data, [name]) for name in (measure, *SIZE_NAMES)}
+    is_seldom = is_seldom_recorded(data, measure)
     samples = trial_samples(data, OF_TRIALS[measure])
     fronts = [each for each in tradeoffs(measured_candidates(data), data.trials) if each.is_pruned]
     found: dict[str, Figure | None] = {
         "loss": lines.pop(measure),
+        "batch_loss": plot_curves(data, [BATCH_LOSS]) if is_seldom else None,
         "final_loss": plot_final_values([(LOSS_CHOICES[measure], samples)]),
         **lines,
         **{f"tradeoff_{k}": plot_tradeoff([each]) for k, each in enumerate(fronts)},
-        "ring_0": plot_ring(courses),
+        "ring_0": plot_ring(courses) if courses else None,
     }
     return {name: figure for name, figure in found.items() if figure is not None}
 

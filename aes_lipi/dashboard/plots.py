@@ -34,6 +34,7 @@ _SYMBOLS = {
     **{"o": "circle", "s": "square", "^": "triangle-up", "D": "diamond"},
     **{"v": "triangle-down", "P": "cross", "X": "x", "*": "star"},
 }
+_REAL, _COUNT = ".4g", ",.0f"  # how numbers are written
 _MARKED = 24  # points of a line that all have markers
 _POINTS = 3000  # candidates that are drawn, about, the front's apart
 _FAR = 5  # how many times the smallest value the largest one is where an axis is logarithmic
@@ -46,6 +47,8 @@ def curves_plot(
     table: pd.DataFrame,
     styles: Mapping[str, Look],
     running: Iterable[tuple[str, int, Float64]] = (),
+    *,
+    is_count: bool = False,
 ) -> Plot:
     """Medians over generations with their intervals, and trials on their way as thin lines.
 
@@ -55,17 +58,22 @@ def curves_plot(
         table: of `describe_generations`, one measure of it.
         styles: looks of the variants, by label.
         running: label, number and values by generation of trials on their way.
+        is_count: whether the measure counts something.
     """
+    digits = _COUNT if is_count else _REAL
     known = table[table["n"] > 0]
     traces: list[Trace] = []
     for label, rows in known.groupby("label", sort=False):
-        traces += _line(str(label), rows, styles[str(label)])
+        traces += _line(str(label), rows, styles[str(label)], digits)
     traces += [_thin(label, trial, values, styles[label]) for label, trial, values in running]
     head = ("variant", "generation", "n", "median", "low", "high")
     values = known[["label", *head[1:]]].astype(object).to_numpy().tolist()
+    layout = layout_of("generation", axis, [each["name"] for each in traces if "name" in each])
+    layout["xaxis"]["rangemode"] = "nonnegative"
+    layout["yaxis"]["tickformat"] = digits if is_count else ""
     return named.drawn(
         traces,
-        layout_of("generation", axis, [each["name"] for each in traces if "name" in each]),
+        layout,
         head,
         [plain_values(row) for row in values],
     )
@@ -130,7 +138,9 @@ def tradeoff_plot(named: Heading, each: Tradeoff, styles: Mapping[str, Look]) ->
         own = own[thinned(drawn[own], _POINTS // len(each.labels))]
         look = {"color": styles[label].colour, "opacity": 0.45, "size": 5}
         told = _points(sizes[own], each.losses[own], look | {"symbol": _symbol(styles[label])})
-        traces.append(told | {"name": _text(label), **_told_candidates(each, own)})
+        traces.append(told | {"showlegend": False, **_told_candidates(each, own)})
+        key = {"color": styles[label].colour, "symbol": _symbol(styles[label]), "size": 8}
+        traces.append(_points([None], [None], key) | {"name": _text(label)})
     front = each.front("capacity")
     traces.append(_front(each, front, sizes) | _told_candidates(each, front))
     size = "capacity: share not zero" if each.is_of_one_size else "parameters that are not zero"
@@ -147,7 +157,7 @@ def tradeoff_plot(named: Heading, each: Tradeoff, styles: Mapping[str, Look]) ->
     )
 
 
-def _line(label: str, rows: pd.DataFrame, look: Look) -> list[Trace]:
+def _line(label: str, rows: pd.DataFrame, look: Look, digits: str) -> list[Trace]:
     """A median, and its interval as a band."""
     columns = [rows[name].to_numpy(dtype=np.float64) for name in ("generation", "low", "high")]
     generation, low, high = (column[np.isfinite(columns[1])] for column in columns)
@@ -174,8 +184,9 @@ def _line(label: str, rows: pd.DataFrame, look: Look) -> list[Trace]:
         "mode": "lines+markers" if len(rows) <= _MARKED else "lines",
         "line": line,
         "marker": {"symbol": _symbol(look), "size": 6},
-        "hovertemplate": "generation %{x}: %{y:.4g}<br>95 % interval %{customdata[0]:.4g} to "
-        "%{customdata[1]:.4g}<br>%{customdata[2]} trials<extra>%{fullData.name}</extra>",
+        "hovertemplate": f"generation %{{x}}: %{{y:{digits}}}<br>95 % interval "
+        f"%{{customdata[0]:{digits}}} to %{{customdata[1]:{digits}}}<br>%{{customdata[2]}} trials"
+        "<extra>%{fullData.name}</extra>",
     }
     return [band, told] if len(generation) else [told]
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from aes_lipi.analysis.figures.curves import ENOUGH_RECORDINGS
 from aes_lipi.analysis.figures.style import Look, looks
 from aes_lipi.analysis.history import Courses, History
+from aes_lipi.analysis.measures import MEASURE_NAMES
 from aes_lipi.analysis.pareto import CANDIDATE_MEASURES, measured_candidates, tradeoffs
 from aes_lipi.analysis.read import Measurements, read_folders
 from aes_lipi.analysis.tables import describe_generations, describe_trials, trial_samples
@@ -32,7 +35,10 @@ OF_TRIALS: Mapping[LossChoice, str] = {"mean_L1": "mean_L1", "test_L1": "mean_te
 SIZE_NAMES = {"encoder_size": "encoder size", "decoder_size": "decoder size"}
 """What sizes are drawn, and what they are called."""
 
-_READ = (*LOSS_CHOICES, *SIZE_NAMES, *CANDIDATE_MEASURES)
+BATCH_LOSS = "min_replacement_loss"
+"""The loss that is known of every generation."""
+
+_READ = (*LOSS_CHOICES, BATCH_LOSS, *SIZE_NAMES, *CANDIDATE_MEASURES)
 _BAND = "Lines are medians over committed trials, bands their 95 % bootstrap intervals"
 
 
@@ -62,22 +68,57 @@ def variant_plots(
     """
     names = {**data.untried, **data.labels}
     styles = looks([names[variant] for variant in variants if variant in names])
-    table = describe_generations(data, "trial_mean", (*LOSS_CHOICES, *SIZE_NAMES))
-    ways = [
-        (label, history.trial.trial, _over_cells(history, measure))
-        for label, history in running
-        if label in styles
-    ]
-    note = "; thin lines are trials on their way." if ways else "."
-    name = LOSS_CHOICES[measure]
-    caption = f"Mean over a trial's cells. {_BAND}{note}"
-    loss = table[table["measure"] == measure]
+    table = describe_generations(data, "trial_mean", (*LOSS_CHOICES, BATCH_LOSS, *SIZE_NAMES))
+    shown = [(label, history) for label, history in running if label in styles]
+    headings: dict[str, Heading] = {measure: Heading("loss", "Loss over generations", "")}
+    if is_seldom_recorded(data, measure, shown):
+        headings[BATCH_LOSS] = Heading("batch_loss", "Loss on a training batch", "")
     plots = [
-        curves_plot(Heading("loss", "Loss over generations", caption), name, loss, styles, ways)
+        _losses(replace(named, caption=_of_losses(shown)), table, each, styles, shown)
+        for each, named in headings.items()
     ]
     if len(data.trials):
         plots += [_finals(data, measure, styles), *_sizes(table, styles), *_fronts(data, styles)]
     return plots
+
+
+def is_seldom_recorded(data: Measurements, measure: str, running: Courses = ()) -> bool:
+    """Whether a loss is known of so few generations that it makes no curve.
+
+    Args:
+        data: of `read_variants_of`.
+        measure: the loss.
+        running: trials on their way.
+    """
+    known, every = (_generations(data, name, running) for name in (measure, BATCH_LOSS))
+    return known < min(ENOUGH_RECORDINGS, every)
+
+
+def _generations(data: Measurements, measure: str, running: Courses) -> int:
+    """In how many a measure is known of any trial."""
+    rows = data.units["trial_mean"]
+    known = set(rows.loc[rows[measure].notna(), "generation"].unique().tolist())
+    ways = [_over_cells(history, measure) for _, history in running]
+    return len(known.union(*(np.flatnonzero(np.isfinite(way)).tolist() for way in ways)))
+
+
+def _losses(
+    named: Heading,
+    table: pd.DataFrame,
+    measure: str,
+    styles: Mapping[str, Look],
+    running: Courses,
+) -> Plot:
+    ways = [
+        (label, history.trial.trial, _over_cells(history, measure)) for label, history in running
+    ]
+    rows = table[table["measure"] == measure]
+    return curves_plot(named, MEASURE_NAMES[measure], rows, styles, ways)
+
+
+def _of_losses(running: Courses) -> str:
+    note = "; thin lines are trials on their way." if running else "."
+    return f"Mean over a trial's cells. {_BAND}{note}"
 
 
 def _finals(data: Measurements, measure: LossChoice, styles: Mapping[str, Look]) -> Plot:
@@ -106,6 +147,7 @@ def _sizes(table: pd.DataFrame, styles: Mapping[str, Look]) -> list[Plot]:
             name,
             table[table["measure"] == measure],
             styles,
+            is_count=True,
         )
         for measure, name in SIZE_NAMES.items()
     ]
@@ -124,7 +166,7 @@ def _fronts(data: Measurements, styles: Mapping[str, Look]) -> list[Plot]:
     ]
 
 
-def _over_cells(history: History, measure: LossChoice) -> Float64:
+def _over_cells(history: History, measure: str) -> Float64:
     """Means over a trial's cells by generation, NaN where one was not measured."""
     means: Float64 = np.mean(history.measures[measure], axis=1)
     return means

@@ -289,6 +289,7 @@ def _told(status: Status, failures: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         **asdict(status),
         "running": [each.model_dump() for each in status.running],
+        "remarks": [each.model_dump() for each in status.remarks],
         "state": _state(status),
         "failures": failures,
     }

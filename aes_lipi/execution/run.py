@@ -21,7 +21,7 @@ from aes_lipi.execution.inputs import data_read, with_digests
 from aes_lipi.execution.messages import Job, Remarked, jobs_of
 from aes_lipi.execution.study import StudyState, TrialProgress
 from aes_lipi.execution.study_run import StudyRun, Watch
-from aes_lipi.results.description import Progress, RunningTrial
+from aes_lipi.results.description import Progress, Remark, RunningTrial
 from aes_lipi.results.inventory import (
     Inventory,
     models_line,
@@ -34,6 +34,7 @@ from aes_lipi.results.store import ResultStore
 
 LOOK_INTERVAL_S = 1.0
 WRITE_INTERVAL_S = 5.0
+_LONGEST_REMARK = 500  # characters
 _INDEXED, _INDEXED_SHARE = 64, 20
 """Trials, at least, and the part of all of them that the index may lack."""
 
@@ -216,13 +217,27 @@ def _replaying(job: Job, directory: str | Path) -> Job:
     return replace(job, replay=load_reads(open_storage(directory), job.id, job.variant.epochs))
 
 
-def progress_of(state: StudyState, claim: str, now: float) -> Progress:
-    """What `progress.json` says of a study, under the token of its driver's claim."""
+def progress_of(state: StudyState, claim: str, now: float, since: float = 0.0) -> Progress:
+    """What `progress.json` says of a study.
+
+    Args:
+        state: of the study.
+        claim: token of its driver's claim.
+        now: seconds of the clock of `StudyState.handle`.
+        since: when that clock stood at 0, in seconds since 1970.
+    """
+    nodes, cpus = state.cluster or (None, None)
     return Progress(
         claim=claim,
         generations_per_second=state.generations_per_second(now),
         generations_left=state.generations_left,
         running=tuple(_running(state.trials[trial]) for trial in tuple(state.under_way)),
+        nodes=nodes,
+        cpus=cpus,
+        remarks=tuple(
+            Remark(at=int(since + at), text=text[:_LONGEST_REMARK])
+            for at, text in state.remarks.copy()
+        ),
     )
 
 
@@ -263,7 +278,8 @@ def published(store: ResultStore, claim: str, state: StudyState) -> Iterator[Non
 
 def _publish(store: ResultStore, claim: str, state: StudyState, ended: threading.Event) -> None:
     """Write what has changed now and then, and keep the index up, until the end."""
-    known, written = progress_of(state, claim, time.monotonic()), float("-inf")
+    since = time.time() - time.monotonic()
+    known, written = progress_of(state, claim, time.monotonic(), since), float("-inf")
     indexed = state.committed
     while not ended.wait(LOOK_INTERVAL_S):
         if state.committed - indexed >= max(_INDEXED, indexed // _INDEXED_SHARE):
@@ -271,7 +287,7 @@ def _publish(store: ResultStore, claim: str, state: StudyState, ended: threading
             with suppress(UserError):  # the next reader does it
                 index_all(store.storage, ended.is_set)
         now = time.monotonic()
-        progress = progress_of(state, claim, now)
+        progress = progress_of(state, claim, now, since)
         if progress == known or now - written < WRITE_INTERVAL_S:
             continue
         known, written = progress, now

@@ -9,6 +9,7 @@ what they are told. How far a study is, for `progress.json` and the terminal, is
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -25,6 +26,8 @@ SETTLED_AFTER_S = 2.0
 
 PATIENCE_S = 30.0
 """Without a word of a cluster, after which the user is told what is waited for."""
+
+_REMEMBERED = 50  # remarks
 
 MOVES = "its node is about to go, so it goes on elsewhere from where it is"
 
@@ -115,6 +118,7 @@ class StudyState:
         failed: trials of this run that failed.
         cluster: nodes and processors of the cluster; None on one machine.
         first_news: when the first generation was heard of; None before.
+        remarks: what was lost and what the user was told, the newest last, and when.
     """
 
     def __init__(self, trials: Iterable[TrialProgress]) -> None:
@@ -124,6 +128,7 @@ class StudyState:
         self.cluster: tuple[int, float] | None = None
         self._placed: messages.Placed | None = None
         self.first_news: float | None = None
+        self.remarks: deque[tuple[float, str]] = deque(maxlen=_REMEMBERED)
         self._rooms = Rooms()
         self._leave_by: float | None = None
         self._stopped = False
@@ -166,6 +171,7 @@ class StudyState:
         if not isinstance(event, messages.Tick | messages.Placed):
             self._heard_at = now
         actions = self._take(event, now)
+        self.remarks += [(now, each.text) for each in actions if isinstance(each, messages.Say)]
         if self._leave_by is None:
             actions += [messages.Start(room, trials) for room, trials in self._rooms.fill(now)]
         elif not self._rooms.any_runs or now > self._leave_by:
@@ -190,8 +196,8 @@ class StudyState:
                 actions += self._lose_room(event, now)
             case messages.Written(trial, error):
                 self._settle(trial, error)
-            case messages.Placed(nodes, cpus):
-                self.cluster, self._placed = (nodes, cpus), event
+            case messages.Placed():
+                self._place(event, now)
             case messages.Remarked(text):
                 actions.append(messages.Say(text))
             case messages.Blocked(text):
@@ -242,6 +248,14 @@ class StudyState:
                 actions.append(messages.Stop(text))
         return actions
 
+    def _place(self, event: messages.Placed, now: float) -> None:
+        """Take in how large the cluster is."""
+        before = 0 if self.cluster is None else self.cluster[0]
+        if event.nodes < before:
+            text = f"the cluster lost nodes: {event.nodes} of {before} are left"
+            self.remarks.append((now, text))
+        self.cluster, self._placed = (event.nodes, event.cpus), event
+
     def _leave(self, trial: TrialId, *, moves: bool = False) -> list[messages.Action]:
         """A trial runs no more where it ran."""
         left = self._rooms.leave(trial, moves=moves)
@@ -276,6 +290,7 @@ class StudyState:
         error = self._lost_too_often(event.reason)
         again, ends = self._count_losses(trials, error, event.details)
         after_s, parts = self._retries(again)
+        self._remark_loss(again, event.reason, "from its newest checkpoint", now)
         self._rooms.put_first(kind, [Waiting(part, now + after_s) for part in parts])
         return [
             messages.Replace(event.room),
@@ -295,6 +310,7 @@ class StudyState:
         if not again:
             return [messages.Replace(self._rooms.close_of(trial)), *ends]
         after_s, _ = self._retries(again)
+        self._remark_loss(again, reason, f"from generation {kept}", now)
         self._rooms.rest(trial, now + after_s)
         return [messages.Retry(again, after_s)]
 
@@ -308,6 +324,11 @@ class StudyState:
         return again, [
             messages.GiveUp(each, error, details) for each in trials if each not in again
         ]
+
+    def _remark_loss(self, trials: Sequence[TrialId], reason: str, where: str, now: float) -> None:
+        for trial in trials:
+            text = f"{_name(self.trials[trial])}: was lost ({reason}), and goes on {where}"
+            self.remarks.append((now, text))
 
     def _retries(self, trials: tuple[TrialId, ...]) -> tuple[float, list[tuple[TrialId, ...]]]:
         """The wait before lost trials are started again, and those that are started together."""

@@ -275,6 +275,18 @@ class RunningTrial(_Strict):
     mean_L1: float | None = None  # noqa: N815 - the column's name for it
 
 
+class Remark(_Strict):
+    """What a driver said, or what it lost.
+
+    Attributes:
+        at: when, in seconds since 1970.
+        text: a line.
+    """
+
+    at: _Count
+    text: str
+
+
 class Progress(_Strict):
     """What a driver knows beyond its study's files.
 
@@ -284,6 +296,9 @@ class Progress(_Strict):
         generations_per_second: of all trials together; None before that can be known.
         generations_left: of all trials that the driver is to run.
         running: the trials on their way, in the order in which they started.
+        nodes: of the cluster that it has now; None on one machine.
+        cpus: of these; None on one machine.
+        remarks: the last ones, the newest last.
     """
 
     format: Literal[1] = 1
@@ -291,6 +306,9 @@ class Progress(_Strict):
     generations_per_second: Annotated[float, Field(gt=0)] | None
     generations_left: _Count
     running: tuple[RunningTrial, ...]
+    nodes: _Count | None = None
+    cpus: Annotated[float, Field(ge=0)] | None = None
+    remarks: tuple[Remark, ...] = ()
 
     @property
     def seconds_left(self) -> float | None:

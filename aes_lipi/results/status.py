@@ -15,6 +15,7 @@ from aes_lipi.errors import UserError
 from aes_lipi.results.description import (
     STUDY_FILE,
     Progress,
+    Remark,
     RunningTrial,
     StudyDescription,
     read_progress,
@@ -106,6 +107,9 @@ class Status:
         generations_per_second: of all running trials together; None if it is not known.
         seconds_left: until all trials are done; None if it is not known.
         without_model: committed trials whose model is missing or damaged.
+        nodes: of the cluster that the driver has; None on one machine, or without a driver.
+        cpus: of these.
+        remarks: what the driver said and what it lost, the newest last.
     """
 
     study: str
@@ -117,6 +121,9 @@ class Status:
     generations_per_second: float | None
     seconds_left: float | None
     without_model: int
+    nodes: int | None = None
+    cpus: float | None = None
+    remarks: tuple[Remark, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -199,6 +206,9 @@ def overview_of(storage: Storage, columns: Sequence[str]) -> Overview:
         running=running,
         generations_per_second=progress.generations_per_second if progress else None,
         seconds_left=progress.seconds_left if progress else None,
+        nodes=progress.nodes if progress else None,
+        cpus=progress.cpus if progress else None,
+        remarks=progress.remarks if progress else (),
     )
     wanted = ["variant", *(name for name in columns if name != "variant")]
     return Overview(status, trials.select(wanted), StudyFolder(storage, inventory, description))

@@ -19,6 +19,7 @@ from aes_lipi.execution.messages import (
     Failed,
     Heard,
     Opened,
+    Placed,
     Queued,
     Reached,
     RoomLost,
@@ -73,6 +74,22 @@ def test_progress_says_what_runs_and_counts_nothing_twice() -> None:
     )
     ended = Heard(SECOND, Failed("diverged", {})), Written(SECOND, "diverged")
     assert now(*ended, Heard(SECOND, Reached(3))) == (0, [])
+
+
+def test_progress_says_what_was_lost_and_what_the_user_was_told() -> None:
+    state = a_state(Started(FIRST, 0), Started(SECOND, 1))
+    state.handle(Placed(3, 12.0), 1.0)
+    state.handle(RoomLost(0, "killed"), 3.0)
+    state.handle(Placed(2, 8.0), 5.0)
+    said = progress_of(state, TOKEN, 6.0, since=1000.5)
+    name = state.trials[FIRST].label
+    assert [(each.at, each.text) for each in said.remarks] == [
+        (1000, f"{name}, trial 1: goes on from its checkpoint at generation 1 of {EPOCHS}"),
+        (1003, f"{name}, trial 0: was lost (killed), and goes on from its newest checkpoint"),
+        (1005, "the cluster lost nodes: 2 of 3 are left"),
+    ]
+    assert (said.nodes, said.cpus) == (2, 8.0)
+    assert Progress.model_validate_json(said.encoded()) == said
 
 
 def test_the_speed_is_of_what_this_run_did() -> None:

@@ -118,6 +118,7 @@ function showStudy(study) {
   Object.assign($(`${id}-bar`), {max: study.trials.total, value: study.trials.committed});
   $(`${id}-running`).replaceChildren(...study.running.map(runningLine));
   showFailures(id, study);
+  showRemarks(id, study);
   study.variants.forEach((each) => showVariant(study, each));
 }
 
@@ -137,6 +138,7 @@ function studyFrame(id, study) {
       make("ul", {id: `${id}-running`, className: "list"}),
       make("details", {id: `${id}-failures`, hidden: true}, make("summary"),
         make("div", {className: "wide", tabIndex: 0, role: "region", ariaLabel: "Failures"})),
+      make("details", {id: `${id}-remarks`, hidden: true}, make("summary"), make("ul", {className: "list"})),
       make("div", {className: "choices"}, make("label", {}, "Variants with ", filter)),
       make("div", {className: "wide", tabIndex: 0, role: "region", ariaLabel: `Variants of ${study.study || study.directory}`},
         make("table", {}, make("thead", {}, head), body))));
@@ -154,7 +156,8 @@ function told(study) {
     if (study.generations_per_second) line += `, ${number(study.generations_per_second, 3)} generations a second`;
   }
   const who = study.driver && study.driver.pid ? `process ${study.driver.pid} on ${study.driver.host}` : "an unknown process";
-  if (study.state === "running") line += `. Driver: ${who}.`;
+  const nodes = study.nodes === null ? "" : `, with ${count(study.nodes)} ${study.nodes === 1 ? "node" : "nodes"} of ${number(study.cpus)} processors`;
+  if (study.state === "running") line += `. Driver: ${who}${nodes}.`;
   if (study.state === "killed") line += `. The driver, ${who}, was killed or lost; run the study's command again to go on.`;
   if (study.state === "stopped") line += ". Run the study's command again to go on.";
   if (study.without_model) line += ` ${count(study.without_model)} without a model.`;
@@ -174,6 +177,16 @@ function showFailures(id, study) {
   details.firstChild.textContent = `${count(study.trials.failed)} failed: why`;
   const rows = study.failures.map((each) => [each.variant_name, each.trial, each.error, each.host]);
   details.lastChild.replaceChildren(table(["variant", "trial", "error", "machine"], rows));
+}
+
+function showRemarks(id, study) {
+  const details = $(`${id}-remarks`), newest = study.remarks[study.remarks.length - 1];
+  details.hidden = !newest;
+  if (!newest) return;
+  const when = (each) => new Date(1000 * each.at).toLocaleTimeString();
+  details.firstChild.textContent = `The driver says, at ${when(newest)}: ${newest.text}`;
+  details.lastChild.replaceChildren(...[...study.remarks].reverse().map(
+    (each) => make("li", {textContent: `${when(each)}: ${each.text}`})));
 }
 
 function showVariant(study, each) {
@@ -228,9 +241,9 @@ function showChoice() {
   const several = state.studies.length > 1;
   const pairs = all.filter(([key]) => state.chosen.has(key)).map(
     ([key, each, study]) => [key, several ? `${study.study}: ${each.label}` : each.label]);
-  if (!pairs.some(([key]) => key === state.ring[0])) state.ring = [pairs.length ? pairs[0][0] : "", ""];
-  options($("ring-variant"), pairs, state.ring[0]);
-  const found = all.find(([key]) => key === state.ring[0]);
+  if (!pairs.some(([key]) => key === state.ring[0])) state.ring = ["", ""];
+  options($("ring-variant"), [["", "of the newest trial that runs, or the first"], ...pairs], state.ring[0]);
+  const found = all.find(([key]) => key === ringVariant());
   const trials = found ? [...Array(found[1].trials.total).keys()] : [];
   options($("ring-trial"), [["", "the newest that runs, or the first"], ...trials.map((k) => [String(k), String(k)])], state.ring[1]);
   const kept = new URLSearchParams({measure: state.measure});
@@ -246,12 +259,21 @@ function remembered() {
   history.replaceState(null, "", `/#${kept}`);  // the token stands no longer in the address
 }
 
+function underWay() {
+  const found = state.studies.flatMap((study) => (study.running || []).map((each) => [`${study.number}:${each.variant}`, each]));
+  return found.filter(([key, each]) => state.chosen.has(key) && each.generations).reverse();
+}
+
+function ringVariant() {
+  if (state.ring[0]) return state.ring[0];
+  const [newest] = underWay();
+  return newest ? newest[0] : [...state.chosen][0] || "";
+}
+
 function ringTrial() {
   if (state.ring[1]) return state.ring[1];
-  const [number, variant] = state.ring[0].split(":");
-  const study = state.studies.find((each) => String(each.number) === number);
-  const mine = (study ? study.running : []).filter((each) => each.variant === variant && each.generations);
-  return String(mine.length ? mine[mine.length - 1].trial : 0);
+  const newest = underWay().find(([key]) => key === ringVariant());
+  return String(newest ? newest[1].trial : 0);
 }
 
 // Figures.
@@ -273,6 +295,7 @@ async function drawFigures() {
   if (wanted === drawn) return;
   if (!state.chosen.size) {
     drawn = wanted;
+    $("ran").hidden = true;
     await fill($("plots"), []);
     say("refused", state.studies.length ? "Choose variants above." : "");
     return;
@@ -287,6 +310,7 @@ async function drawFigures() {
     say("refused", atWork ? "" : content.skipped.join(". "));
     await fill($("plots"), content.figures);
     const rows = content.machines.map((each) => [each.host, each.processor, each.device_used, each.trials, number(each.median_s)]);
+    $("ran").hidden = !rows.length;
     $("machines").replaceChildren(table(["machine", "processor", "device", "trials", "median seconds"], rows));
   } catch (error) {
     if (error instanceof TypeError) throw error;
@@ -295,10 +319,10 @@ async function drawFigures() {
 }
 
 async function drawRing() {
-  const wanted = stamp([state.ring[0]]) + ringTrial();
-  if (!state.ring[0] || wanted === ringDrawn) return;
+  const variant = ringVariant(), wanted = stamp([variant]) + ringTrial();
+  if (!variant || wanted === ringDrawn) return;
   try {
-    const {content} = await ask(`/api/ring?${new URLSearchParams({variant: state.ring[0], trial: ringTrial()})}`);
+    const {content} = await ask(`/api/ring?${new URLSearchParams({variant, trial: ringTrial()})}`);
     await drawing;
     say("ring-note", content.note);
     await fill($("ring-plots"), content.figures);
