@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +68,7 @@ class Figures(Mapping[str, Any]):
                 parts.append(figure.to_html(full_html=False, include_plotlyjs=needs_script))
                 needs_script = False
             else:
-                parts.append(_svg(figure))
+                parts.append(figure._repr_svg_())
         return "\n".join(parts)
 
 
@@ -145,9 +144,3 @@ def _static(data: Measurements, measure: LossChoice, courses: Courses) -> dict[s
         "ring_0": plot_ring(courses) if courses else None,
     }
     return {name: figure for name, figure in found.items() if figure is not None}
-
-
-def _svg(figure: Figure) -> str:
-    stream = io.StringIO()
-    figure.savefig(stream, format="svg", facecolor="white")
-    return stream.getvalue().partition("<svg")[2].join(("<svg", ""))

@@ -23,6 +23,7 @@ from aes_lipi.analysis.figures.style import (
     Look,
     Named,
     Shown,
+    ShownFigure,
     legend_handle,
     looks,
     show,
@@ -274,7 +275,7 @@ def _beside_published(found: FigureFinding) -> Figure:
     """
     styles = looks([series.name for series in found.series])
     entries = len(found.series) + 1
-    figure = Figure(figsize=(COLUMN * 1.35, 2.6 + math.ceil(entries / 2) * LEGEND_LINE))
+    figure = ShownFigure(figsize=(COLUMN * 1.35, 2.6 + math.ceil(entries / 2) * LEGEND_LINE))
     axes = figure.subplots()
     axes.grid(axis="y")
     axes.set_xlabel("generation")

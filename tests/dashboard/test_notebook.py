@@ -36,6 +36,7 @@ def test_figures_are_static_where_it_is_not(folder: Path, monkeypatch: pytest.Mo
     page = figures._repr_html_()
     assert page.count("<svg") == len(figures)
     assert "<script" not in page
+    assert figures["loss"]._repr_svg_().startswith("<svg")  # so does a cell that ends in it
     assert repr(figures) == f"Figures: {', '.join(NAMES)}"
 
 

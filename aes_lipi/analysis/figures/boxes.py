@@ -8,7 +8,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from aes_lipi.analysis.figures.style import INK, PAGE, Look, looks, styled, thousands, wrapped
+from aes_lipi.analysis.figures.style import (
+    INK,
+    PAGE,
+    Look,
+    ShownFigure,
+    looks,
+    styled,
+    thousands,
+    wrapped,
+)
 from aes_lipi.analysis.tables import Sample
 
 _ROW, _LOW_ROW = 0.3, 0.2  # height of a variant, and of one among many, in inches
@@ -44,7 +53,7 @@ def plot_final_values(
     names = [wrapped(each.label[:_LONGEST], PAGE / (3 if is_many else 4)) for each in samples]
     lines = max((1 + name.count("\n") for name in names), default=1)
     height = max(_LOW_ROW if is_many else _ROW, _LINE * lines)
-    figure = Figure(figsize=(PAGE, 0.75 + height * len(samples)))
+    figure = ShownFigure(figsize=(PAGE, 0.75 + height * len(samples)))
     figure.set_layout_engine("constrained", wspace=0.08)
     grid = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
     for axes, (title, found) in zip(grid, columns, strict=True):

@@ -19,6 +19,7 @@ from aes_lipi.analysis.figures.style import (
     GONE,
     INK,
     PAGE,
+    ShownFigure,
     laid_out,
     log_ticks,
     looks,
@@ -141,7 +142,7 @@ def _drawn(rows: Courses) -> Figure:
     n_rows = math.ceil(len(rows) / n_columns)
     raster = min(0.1 + 0.1 * max(history.n_cells for _, history in rows), 0.65)
     height = (_CHANCES + raster + 0.35) * n_rows + 0.5
-    figure = Figure(figsize=(PAGE if n_columns > 1 else COLUMN * 1.35, height))
+    figure = ShownFigure(figsize=(PAGE if n_columns > 1 else COLUMN * 1.35, height))
     grid = figure.subplots(
         2 * n_rows, n_columns, squeeze=False, height_ratios=[_CHANCES, raster] * n_rows
     )
@@ -265,7 +266,7 @@ def _rates_drawn(panels: Sequence[tuple[str, Float64]]) -> Figure:
     n_columns = min(len(panels), 3 if longest <= _LONG else 2)
     n_rows = math.ceil(len(panels) / n_columns)
     width = COLUMN if n_columns == 1 else PAGE
-    figure = Figure(figsize=(width, _RATES_HEIGHT * n_rows + 0.45))
+    figure = ShownFigure(figsize=(width, _RATES_HEIGHT * n_rows + 0.45))
     grid = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
     low, high = _limits([rates for _, rates in panels])
     grid[0, 0].set(yscale="log", ylim=(low, high))

@@ -14,6 +14,7 @@ from aes_lipi.analysis.figures.style import (
     INK,
     LEGEND_LINE,
     PAGE,
+    ShownFigure,
     laid_out,
     looks,
     styled,
@@ -47,7 +48,7 @@ def _drawn(tables: Sequence[tuple[str, pd.DataFrame]]) -> Figure:
     n_columns = min(2, len(tables))
     n_rows = -(-len(tables) // n_columns)
     width = PAGE if n_columns == 2 else COLUMN * 1.35
-    figure = Figure(figsize=(width, 2.0 * n_rows + LEGEND_LINE))
+    figure = ShownFigure(figsize=(width, 2.0 * n_rows + LEGEND_LINE))
     panels = figure.subplots(n_rows, n_columns, squeeze=False, sharey=True)
     for axes in panels.ravel()[len(tables) :]:
         axes.set_visible(False)

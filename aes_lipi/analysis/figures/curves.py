@@ -19,6 +19,7 @@ from aes_lipi.analysis.figures.style import (
     LEGEND_LINE,
     PAGE,
     Look,
+    ShownFigure,
     add_legend,
     legend_handle,
     legend_lines,
@@ -224,7 +225,7 @@ def _drawn(
     down = math.ceil(len(places) / across)
     width = COLUMN * 1.35 if across == 1 else PAGE
     below = legend_lines([str(each.get_label()) for each in handles]) * LEGEND_LINE + 0.1
-    figure = Figure(figsize=(width, (_HEIGHT if down < 3 else _LOW) * down + below))
+    figure = ShownFigure(figsize=(width, (_HEIGHT if down < 3 else _LOW) * down + below))
     grid = figure.subplots(
         down, across, sharex=True, sharey=len(measures) == 1 or "col", squeeze=False
     ).ravel()

@@ -13,7 +13,15 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from aes_lipi.analysis.distances import Distances
-from aes_lipi.analysis.figures.style import COLUMN, INK, PAGE, laid_out, styled, wrapped
+from aes_lipi.analysis.figures.style import (
+    COLUMN,
+    INK,
+    PAGE,
+    ShownFigure,
+    laid_out,
+    styled,
+    wrapped,
+)
 
 _MOST_LINES = 6
 _COLOURS = "viridis"
@@ -41,7 +49,7 @@ def _drawn(rows: Sequence[tuple[str, Distances]]) -> Figure:
     n_columns = min(2, len(rows))
     n_rows = -(-len(rows) // n_columns)
     width = PAGE if n_columns == 2 else COLUMN * 1.35
-    figure = Figure(figsize=(width, 1.9 * n_rows + 0.75))
+    figure = ShownFigure(figsize=(width, 1.9 * n_rows + 0.75))
     panels = figure.subplots(n_rows, n_columns, squeeze=False, sharex=True, sharey=True)
     for axes in panels.ravel()[len(rows) :]:
         axes.set_visible(False)

@@ -17,6 +17,7 @@ from aes_lipi.analysis.figures.cells import loss_scale
 from aes_lipi.analysis.figures.style import (
     LOSSES,
     PAGE,
+    ShownFigure,
     laid_out,
     log_ticks,
     readable_on,
@@ -83,7 +84,7 @@ def _drawn(rows: Sequence[_Row]) -> Figure:
     n_columns = max(len(row.losses) for row in rows)
     pitch = min((PAGE - _SCALE - 0.5) / n_columns, _SIDE * (1 + _GAP))
     height = (pitch / (1 + _GAP) + 0.3) * len(rows) + 0.45
-    figure = Figure(figsize=(pitch * n_columns + _SCALE + 0.5, height))
+    figure = ShownFigure(figsize=(pitch * n_columns + _SCALE + 0.5, height))
     grid = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
     scale = _scale(rows)
     before: list[int] = []

@@ -21,6 +21,7 @@ from aes_lipi.analysis.figures.style import (
     LOSSES,
     PAGE,
     Look,
+    ShownFigure,
     add_legend,
     laid_out,
     legend_handle,
@@ -93,7 +94,7 @@ def _lines(settings: pd.DataFrame, table: pd.DataFrame, x: str, axis: str) -> Fi
     shown = [name for name in names if name]
     below = legend_lines(shown) * LEGEND_LINE + 0.1
     down = math.ceil(len(panels) / across)
-    figure = Figure(figsize=(width, _HEIGHT * down + below))
+    figure = ShownFigure(figsize=(width, _HEIGHT * down + below))
     grid = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).ravel()
     _scale(grid[0], settings.loc[~_is_apart(settings, x), x])
     for place, (axes, (title, lines)) in enumerate(zip(grid, panels.items(), strict=False)):
@@ -184,7 +185,7 @@ def _maps(settings: pd.DataFrame, table: pd.DataFrame, swept: tuple[str, str], a
     across = max(1, min(len(groups), int((PAGE - 1.2) / side)))
     down = math.ceil(len(groups) / across)
     size = (max(across * side + 1.3, COLUMN), down * (_SQUARE * len(rows) + 0.35) + 0.6)
-    figure = Figure(figsize=size)
+    figure = ShownFigure(figsize=size)
     grid = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).ravel()
     scale = loss_scale(table["median"])
     axes_of = list(zip((columns, rows), swept, strict=True))

@@ -29,6 +29,7 @@ from aes_lipi.analysis.figures.style import (
     LOSSES,
     PAGE,
     PAPER,
+    ShownFigure,
     laid_out,
     log_ticks,
     styled,
@@ -86,7 +87,7 @@ def plot_ring(rows: Courses, measure: str = RING_MEASURE) -> Figure | None:
 @styled
 def _drawn(rows: Courses, measure: str) -> Figure:
     heights = [min(0.35 + 0.06 * history.n_cells, 0.85) for _, history in rows]
-    figure = Figure(figsize=(PAGE, sum(heights) + 0.22 * len(rows) + 0.7))
+    figure = ShownFigure(figsize=(PAGE, sum(heights) + 0.22 * len(rows) + 0.7))
     grid = figure.subplots(len(rows), 2, squeeze=False, height_ratios=heights)
     values = [history.measures[measure].ravel() for _, history in rows]
     scale = loss_scale(np.concatenate(values), ROBUST)

@@ -17,7 +17,15 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
 from aes_lipi.analysis.figures.cells import block_edges, block_means
-from aes_lipi.analysis.figures.style import GONE, INK, PAGE, laid_out, styled, whole_ticks
+from aes_lipi.analysis.figures.style import (
+    GONE,
+    INK,
+    PAGE,
+    ShownFigure,
+    laid_out,
+    styled,
+    whole_ticks,
+)
 from aes_lipi.arrays import Flags, Float32, Float64
 from aes_lipi.autoencoders.network import Activation, NetworkLayout
 from aes_lipi.models.model import Model
@@ -200,7 +208,7 @@ def plot_network(model: Model, rows: Float32 | None = None) -> Figure:
     halves = [[each for each in layers if each.network == name] for name in ("encoder", "decoder")]
     n_rows = max(map(len, halves))
     widths = [1.0] if rows is None else [1.0, 0.36]
-    figure = Figure(figsize=(PAGE, _HEIGHT * n_rows + 0.45))
+    figure = ShownFigure(figsize=(PAGE, _HEIGHT * n_rows + 0.45))
     grid = figure.subplots(n_rows, 2 * len(widths), squeeze=False, width_ratios=widths * 2)
     for axes in grid.flat:
         axes.set_axis_off()

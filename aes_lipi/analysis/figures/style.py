@@ -127,6 +127,14 @@ def _looks() -> Iterator[Look]:
         place += 1
 
 
+class ShownFigure(Figure):
+    """A figure that notebooks show as a picture, without pyplot or any backend."""
+
+    def _repr_svg_(self) -> str:
+        """The figure on white ground: notebooks may be dark, its text is not."""
+        return _PROLOGUE.sub("", _figure_bytes(self, "svg", "white").decode())
+
+
 def styled(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
     """Draw with the settings above; matplotlib's own stay as they are."""
 
@@ -276,17 +284,18 @@ class Named:
     note: str
 
 
-def _figure_bytes(figure: Figure, kind: str) -> bytes:
+def _figure_bytes(figure: Figure, kind: str, ground: str = "none") -> bytes:
     """A figure as the content of a file: the same bytes for the same figure.
 
     Args:
         figure: what a function of this package drew.
-        kind: one of `FORMATS`. On paper, the ground is white.
+        kind: one of `FORMATS`.
+        ground: its colour; of pixels it is white.
     """
     stream = io.BytesIO()
     with _settings(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # a box stands for it
-        ground = "white" if kind == "png" else "none"
+        ground = "white" if kind == "png" else ground
         figure.savefig(stream, format=kind, metadata=_METADATA[kind], facecolor=ground)
     return stream.getvalue()
 

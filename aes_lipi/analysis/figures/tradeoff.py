@@ -20,6 +20,7 @@ from aes_lipi.analysis.figures.style import (
     PAGE,
     PAPER,
     Look,
+    ShownFigure,
     laid_out,
     log_ticks,
     looks,
@@ -77,7 +78,7 @@ def _drawn(tradeoffs: Sequence[Tradeoff]) -> Figure:
     width = PAGE if len(sizes) > 1 else COLUMN * 1.35
     per_line = names_per_line([*names, FRONT], width)
     below = math.ceil((len(names) + 2) / per_line) * LEGEND_LINE + 0.1
-    figure = Figure(figsize=(width, _HEIGHT * len(tradeoffs) + below))
+    figure = ShownFigure(figsize=(width, _HEIGHT * len(tradeoffs) + below))
     grid = figure.subplots(len(tradeoffs), len(sizes), sharex=True, sharey="row", squeeze=False)
     _draw(grid, tradeoffs, sizes, styles)
     for axes, each in zip(grid[:, 0], tradeoffs, strict=True):
