@@ -65,10 +65,14 @@ def curves_plot(
     traces: list[Trace] = []
     for label, rows in known.groupby("label", sort=False):
         traces += _line(str(label), rows, styles[str(label)], digits)
-    traces += [_thin(label, trial, values, styles[label]) for label, trial, values in running]
+    named_already = set(known["label"])
+    for label, trial, course in running:
+        is_new = {"showlegend": label not in named_already}
+        traces.append(_thin(label, trial, course, styles[label]) | is_new)
     head = ("variant", "generation", "n", "median", "low", "high")
     values = known[["label", *head[1:]]].astype(object).to_numpy().tolist()
-    layout = layout_of("generation", axis, [each["name"] for each in traces if "name" in each])
+    names = [each["name"] for each in traces if each.get("showlegend", True)]
+    layout = layout_of("generation", axis, names)
     layout["xaxis"]["rangemode"] = "nonnegative"
     layout["yaxis"]["tickformat"] = digits if is_count else ""
     return named.drawn(
@@ -203,7 +207,6 @@ def _thin(label: str, trial: int, values: Float64, look: Look) -> Trace:
         "opacity": 0.7,
         "name": f"{_text(label)}, trial {trial}, running",
         "legendgroup": _text(label),
-        "showlegend": False,
         "hovertemplate": "generation %{x}: %{y:.4g}<extra>%{fullData.name}</extra>",
     }
 

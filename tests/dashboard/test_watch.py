@@ -170,6 +170,7 @@ def test_a_study_at_work_and_killed(tmp_path: Path) -> None:
         [thin] = plots["loss"]["data"]
         assert thin["name"].endswith("trial 0, running")
         [of_batches] = plots["batch_loss"]["data"]
+        assert thin["showlegend"]  # nothing else says what it is
         assert len(of_batches["x"]) > len(thin["x"])
         losses, _ = watched.ring(chosen[0], 0)
         assert {row[1] for row in losses.rows} == {0, 1, 2}
