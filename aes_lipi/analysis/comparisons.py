@@ -6,25 +6,16 @@ import itertools
 import string
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
-from functools import partial
-from typing import Any
+from functools import cached_property, lru_cache, partial
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from aes_lipi.analysis.statistics import (
-    Effect,
-    PairTest,
-    check_share,
-    effect_of,
-    holm,
-    least_p,
-    pair_test,
-    trials_needed,
-)
+from aes_lipi.analysis.hypotheses import holm, least_p, pair_tests, trials_needed
+from aes_lipi.analysis.statistics import Effects, check_share, effects_of
 from aes_lipi.analysis.tables import Sample
-from aes_lipi.arrays import Float64
+from aes_lipi.arrays import Float64, Int64
 from aes_lipi.errors import UserError, printable
 from aes_lipi.summaries import Summarised
 
@@ -93,9 +84,8 @@ class Comparisons(Summarised):
 
     @property
     def _summary(self) -> str:
-        shown = sum(each.is_shown for each in self.pairs())
         of = f"{len(self.table)} pairs of {len(self.samples)} variants at alpha {self.alpha:g}"
-        return f"Comparisons: {of}, {shown} shown to differ; .table, .letters()"
+        return f"Comparisons: {of}, {self.n_shown} shown to differ; .table, .letters()"
 
     def _lines(self) -> list[str]:
         return [
@@ -109,6 +99,16 @@ class Comparisons(Summarised):
         return [Comparison(**{str(name): each[name] for name in each}) for each in records]
 
     @property
+    def tested(self) -> pd.DataFrame:
+        """The rows of the pairs that could be tested: that have values."""
+        return self.table[self.table["test"] != "none"]
+
+    @property
+    def n_shown(self) -> int:
+        """How many pairs are shown to differ."""
+        return int(self.table["verdict"].isin(_VERDICTS.values()).sum())
+
+    @property
     def can_show(self) -> bool:
         """Whether any difference could be shown with so many trials, whatever they measure."""
         return bool((self.table["p_least"] <= self.alpha).any())
@@ -116,17 +116,17 @@ class Comparisons(Summarised):
     @property
     def trials_needed(self) -> int:
         """The fewest trials of each variant with which every pair can be shown to differ."""
-        tested = self.table[self.table["test"] != "none"]
-        needed = [trials_needed(test, len(tested), self.alpha) for test in tested["test"].unique()]
+        tests = self.tested["test"]
+        needed = [trials_needed(test, len(tests), self.alpha) for test in tests.unique()]
         return max(needed, default=0)
 
     def p_values(self) -> pd.DataFrame:
         """The adjusted p-values as a symmetric matrix, by variant id; NaN where none was tested."""
-        names = [sample.variant for sample in self.samples]
-        matrix = pd.DataFrame(np.nan, index=names, columns=names)
-        for a, b, p in self.table[["a", "b", "p_holm"]].itertuples(index=False):
-            matrix.loc[a, b] = matrix.loc[b, a] = p
-        return matrix
+        names = pd.Index([sample.variant for sample in self.samples])
+        rows, columns = (names.get_indexer(pd.Index(self.table[side])) for side in ("a", "b"))
+        matrix = np.full((len(names), len(names)), np.nan)
+        matrix[rows, columns] = matrix[columns, rows] = self.table["p_holm"]
+        return pd.DataFrame(matrix, index=names, columns=names)
 
     def letters(self) -> dict[str, str]:
         """A letter display by variant id, the lowest median first.
@@ -140,6 +140,10 @@ class Comparisons(Summarised):
         """
         if not self.complete:
             raise UserError("letters need all pairs of the variants; compare them without `pairs`")
+        return dict(self._letters)
+
+    @cached_property
+    def _letters(self) -> dict[str, str]:
         known = [sample for sample in self.samples if len(sample.values)]
         order = [each.variant for each in sorted(known, key=lambda each: np.median(each.values))]
         different = (self.p_values().loc[order, order] <= self.alpha).to_numpy(dtype=bool)
@@ -193,9 +197,8 @@ def compare(
         )
     by_id = {sample.variant: sample for sample in samples}
     family = _family(by_id, pairs)
-    effect = partial(effect_of, level=level, resamples=resamples, seed=seed)
-    rows = [_compared(by_id[a], by_id[b], paired, effect) for a, b in family]
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    effects = partial(effects_of, level=level, resamples=resamples, seed=seed)
+    table = _compared([(by_id[a], by_id[b]) for a, b in family], paired, effects)
     table["p_holm"] = holm(table["p"].to_numpy(dtype=np.float64))
     table["p_least"] = holm(table["p_least"].to_numpy(dtype=np.float64))
     unknown = np.where(table["p_least"] <= alpha, "", OUT_OF_REACH)
@@ -218,56 +221,98 @@ def _family(
     return family
 
 
+_Values = tuple[bool, Float64, Float64]
+"""Whether a pair is tested as values that belong together, and the values."""
+
+
 def _compared(
-    a: Sample, b: Sample, paired: bool | None, effect: Callable[..., Effect]
-) -> dict[str, Any]:
-    """The row of one pair, without what depends on the family."""
-    together = _share_trials(a, b) if paired is None else paired
-    x, y = _paired_values(a, b) if together else (a.values, b.values)
-    apart = effect(x, y, paired=together)
-    return {
-        **{"a": a.variant, "b": b.variant, "label_a": a.label, "label_b": b.label},
-        **{"n_a": len(x), "n_b": len(y), "median_a": _median(x), "median_b": _median(y)},
-        **_tested(pair_test(x, y, paired=together), len(x), len(y)),
+    family: Sequence[tuple[Sample, Sample]], paired: bool | None, effects: Callable[..., Effects]
+) -> pd.DataFrame:
+    """The rows of the pairs, without what depends on the family; pairs of one size at once."""
+    values = [_values_of(a, b, paired) for a, b in family]
+    alike: dict[tuple[bool, int, int], list[int]] = {}
+    for place, (together, x, y) in enumerate(values):
+        alike.setdefault((together, len(x), len(y)), []).append(place)
+    parts = [
+        _of_one_size([values[k] for k in places], places, effects) for places in alike.values()
+    ]
+    if not parts:
+        return pd.DataFrame(columns=list(COLUMNS))
+    names = {
+        **{side: [pair[k].variant for pair in family] for k, side in enumerate(("a", "b"))},
+        **{f"label_{side}": [pair[k].label for pair in family] for k, side in enumerate("ab")},
+    }
+    table = pd.concat(parts).sort_index().assign(p_holm=np.nan, **names)
+    return table[list(COLUMNS)]
+
+
+def _of_one_size(
+    values: Sequence[_Values], places: Sequence[int], effects: Callable[..., Effects]
+) -> pd.DataFrame:
+    """What is measured of pairs that have as many values each, indexed by their places."""
+    together = values[0][0]
+    x, y = (np.stack([each[side] for each in values]) for side in (1, 2))
+    tests, apart = pair_tests(x, y, paired=together), effects(x, y, paired=together)
+    columns = {
+        **{"n_a": x.shape[1], "n_b": y.shape[1], "median_a": _medians(x), "median_b": _medians(y)},
+        **{"test": tests.name, "statistic": tests.statistic, "p": tests.p},
+        "p_least": least_p(tests.name, x.shape[1], y.shape[1]),
         **{"a12": apart.a12, "a12_low": apart.low, "a12_high": apart.high},
         "magnitude": apart.magnitude,
+        "verdict": [_VERDICTS[direction] for direction in tests.direction.tolist()],
     }
+    return pd.DataFrame(columns, index=pd.Index(places))
 
 
-def _tested(test: PairTest, n_a: int, n_b: int) -> dict[str, Any]:
-    return {
-        "test": test.name,
-        "statistic": test.statistic,
-        "p": test.p,
-        "p_least": least_p(test.name, n_a, n_b) if n_a and n_b else float("nan"),
-        "verdict": _VERDICTS[test.direction],
-    }
-
-
-def _share_trials(a: Sample, b: Sample) -> bool:
-    """Whether trials of the two are paired by design."""
-    by_design = a.seed is not None and a.seed == b.seed
-    return by_design and len(np.intersect1d(a.trials, b.trials)) > 0
-
-
-def _paired_values(a: Sample, b: Sample) -> tuple[Float64, Float64]:
-    """The values of the trials that both have.
+def _values_of(a: Sample, b: Sample, paired: bool | None) -> _Values:
+    """What is compared of two samples: all values, or those of the trials that both have.
 
     Raises:
-        UserError: a trial has several values; use a unit of one value per trial.
+        UserError: trials are to be paired that have several values; use a unit of one value per
+            trial.
     """
-    for sample in (a, b):
-        if len(np.unique(sample.trials)) < len(sample.trials):
+    by_design = a.seed is not None and a.seed == b.seed
+    if paired is False or (paired is None and not by_design):
+        return False, a.values, b.values
+    mine, theirs = (each.trials.astype(np.int64).tobytes() for each in (a, b))
+    first, second = _places_of_both(mine, theirs)
+    if paired is None and not len(first):
+        return False, a.values, b.values
+    for sample, trials in ((a, mine), (b, theirs)):
+        if _repeats(trials):
             raise UserError(
                 f"{sample.label}: has several values of a trial, which cannot be paired; use a "
                 "unit of one value per trial"
             )
-    both = np.intersect1d(a.trials, b.trials)
-    return a.of_trials(both), b.of_trials(both)
+    return True, a.values[first], b.values[second]
 
 
-def _median(values: Float64) -> float:
-    return float(np.median(values)) if len(values) else float("nan")
+@lru_cache(maxsize=1024)
+def _places_of_both(a: bytes, b: bytes) -> tuple[Int64, Int64]:
+    """Where two lists of trials have those that are in both, in ascending order.
+
+    Args:
+        a: int64 numbers as bytes, so that lists that most samples have are compared once.
+        b: likewise.
+    """
+    trials = np.frombuffer(a, np.int64), np.frombuffer(b, np.int64)
+    _, first, second = np.intersect1d(trials[0], trials[1], return_indices=True)
+    return first.astype(np.int64), second.astype(np.int64)
+
+
+@lru_cache(maxsize=1024)
+def _repeats(trials: bytes) -> bool:
+    """Whether a list of trials, as in `_places_of_both`, has one twice."""
+    numbers = np.frombuffer(trials, np.int64)
+    return len(np.unique(numbers)) < len(numbers)
+
+
+def _medians(values: Float64) -> Float64:
+    """Of samples, shape (samples, n): NaN without values."""
+    if not values.shape[1]:
+        return np.full(len(values), np.nan)
+    found: Float64 = np.median(values, axis=1)
+    return found
 
 
 def _check_least(name: str, value: int, least: int) -> None:
@@ -296,28 +341,30 @@ def _letter_display(different: npt.NDArray[np.bool_]) -> list[str]:
         of each thing its letters in the order of the alphabet; `a` belongs to the first thing.
     """
     n = len(different)
-    groups = [frozenset(range(n))] if n else []
+    groups = [(1 << n) - 1] if n else []
     for i, j in zip(*np.nonzero(np.triu(different, 1)), strict=True):
-        groups = _absorbed(_inserted(groups, int(i), int(j)))
-    ordered = sorted(groups, key=sorted)
-    return [
-        "".join(_letter(place) for place, group in enumerate(ordered) if i in group)
-        for i in range(n)
-    ]
+        groups = _split(groups, 1 << int(i), 1 << int(j))
+    members = sorted([k for k in range(n) if group >> k & 1] for group in groups)
+    letters: list[list[str]] = [[] for _ in range(n)]
+    for place, group in enumerate(members):
+        for k in group:
+            letters[k].append(_letter(place))
+    return ["".join(each) for each in letters]
 
 
-def _inserted(groups: Sequence[frozenset[int]], i: int, j: int) -> list[frozenset[int]]:
-    """The groups, those that hold both of two things split into one without each."""
-    found: list[frozenset[int]] = []
-    for group in groups:
-        found += [group - {i}, group - {j}] if {i, j} <= group else [group]
-    return found
+def _split(groups: Sequence[int], i: int, j: int) -> list[int]:
+    """Groups of which none holds both of two things: what was split and lies in another is gone.
 
-
-def _absorbed(groups: Sequence[frozenset[int]]) -> list[frozenset[int]]:
-    """The groups without those that another contains."""
-    distinct = list(dict.fromkeys(groups))
-    return [group for group in distinct if not any(group < other for other in distinct)]
+    Args:
+        groups: as bits, none of which lies in another.
+        i: the bit of the one.
+        j: the bit of the other.
+    """
+    both = i | j
+    kept = [group for group in groups if group & both != both]
+    split = [group for group in groups if group & both == both]
+    parts = [group & ~bit for group in split for bit in (i, j)]
+    return kept + [part for part in parts if not any(part & each == part for each in kept)]
 
 
 def _letter(place: int) -> str:

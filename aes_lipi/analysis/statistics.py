@@ -1,4 +1,4 @@
-"""Effect sizes and tests of a pair of samples, Holm's correction, the one bootstrap interval."""
+"""Effect sizes of pairs of samples, and the one bootstrap interval."""
 
 from __future__ import annotations
 
@@ -13,102 +13,24 @@ from aes_lipi.errors import UserError
 
 
 @dataclass(frozen=True)
-class PairTest:
-    """What a test says.
+class Effects:
+    """How far the samples of pairs are apart, an entry for each pair.
 
     Attributes:
-        name: `mann_whitney`, `wilcoxon`, or `none` where there was nothing to test.
-        statistic: U of the first sample, or the sum of the ranks of positive differences; NaN
-            where there was nothing to test.
-        p: two-sided; NaN where there was nothing to test.
-        direction: 1 if the first sample's values are the greater ones, -1 if they are the lower
-            ones, 0 if neither.
-    """
-
-    name: str
-    statistic: float
-    p: float
-    direction: int
-
-
-_UNTESTED = PairTest("none", float("nan"), float("nan"), 0)
-
-
-def pair_test(a: Float64, b: Float64, *, paired: bool) -> PairTest:
-    """Wilcoxon's signed-rank test of values that belong together, else the Mann-Whitney U test.
-
-    Args:
-        a: shape (n,), finite.
-        b: shape (m,), finite; m equals n where values of the same place belong together.
-        paired: whether they do.
-    """
-    return _wilcoxon_signed_rank(a, b) if paired else _mann_whitney(a, b)
-
-
-def _mann_whitney(a: Float64, b: Float64) -> PairTest:
-    """Mann-Whitney U test of two independent samples (Annals of Mathematical Statistics 18, 1947).
-
-    Exact where a sample has at most 8 values and there are no ties, else asymptotic with the
-    corrections for ties and continuity.
-
-    Args:
-        a: shape (n,), finite.
-        b: shape (m,), finite.
-    """
-    from scipy.stats import mannwhitneyu  # noqa: PLC0415 - slow to import
-
-    if not len(a) or not len(b):
-        return _UNTESTED
-    expected = len(a) * len(b) / 2
-    if np.ptp(np.concatenate([a, b])) == 0:
-        return PairTest("mann_whitney", expected, 1.0, 0)
-    found = mannwhitneyu(a, b, alternative="two-sided", method="auto")
-    statistic = float(found.statistic)
-    return PairTest("mann_whitney", statistic, float(found.pvalue), _sign(statistic - expected))
-
-
-def _wilcoxon_signed_rank(a: Float64, b: Float64) -> PairTest:
-    """Wilcoxon's signed-rank test of two paired samples (Biometrics Bulletin 1, 1945).
-
-    Differences of zero are left out, as Wilcoxon did; if all are, p is 1. Exact where there are
-    few differences without ties or zeros, else as `scipy.stats.wilcoxon` has it.
-
-    Args:
-        a: shape (n,), finite.
-        b: shape (n,), finite; values of the same place belong together.
-    """
-    from scipy.stats import rankdata, wilcoxon  # noqa: PLC0415 - slow to import
-
-    if not len(a):
-        return _UNTESTED
-    differences = a - b
-    nonzero = differences[differences != 0]
-    if not len(nonzero):
-        return PairTest("wilcoxon", 0.0, 1.0, 0)
-    ranks = rankdata(np.abs(nonzero))
-    positive = float(ranks[nonzero > 0].sum())
-    found = wilcoxon(nonzero, alternative="two-sided", method="auto")
-    return PairTest("wilcoxon", positive, float(found.pvalue), _sign(positive - ranks.sum() / 2))
-
-
-@dataclass(frozen=True)
-class Effect:
-    """How far two samples are apart.
-
-    Attributes:
-        a12: the chance that a value of the first is greater than one of the second.
+        a12: the chance that a value of the first is greater than one of the second, float64, shape
+            (pairs,); NaN without values.
         low: lower end of its bootstrap interval; NaN where a sample has fewer than two values.
         high: its upper end.
-        magnitude: what Vargha and Delaney (2000) call it; empty without values.
+        magnitude: what Vargha and Delaney (2000) call each; empty without values.
     """
 
-    a12: float
-    low: float
-    high: float
-    magnitude: str
+    a12: Float64
+    low: Float64
+    high: Float64
+    magnitude: list[str]
 
 
-def effect_of(
+def effects_of(
     a: Float64,
     b: Float64,
     *,
@@ -116,35 +38,38 @@ def effect_of(
     level: float = 0.95,
     resamples: int = 2000,
     seed: int = 1,
-) -> Effect:
-    """The effect size of two samples and its interval.
+) -> Effects:
+    """The effect sizes of pairs of samples and their intervals.
 
     Between samples that do not overlap the interval is [0, 0] or [1, 1]: no resample of theirs
     overlaps.
 
     Args:
-        a: shape (n,), without NaN.
-        b: shape (m,), without NaN.
+        a: the first samples, shape (pairs, n), without NaN.
+        b: the second ones, shape (pairs, m), without NaN.
         paired: values of the same place belong together and are drawn together; n equals m then.
-        level: of the interval.
+        level: of the intervals.
         resamples: how many.
         seed: of the draws.
     """
-    effect = _a12(a, b)
-    low, high = float("nan"), float("nan")
-    if len(a) > 1 and len(b) > 1:
-        low, high = bootstrap_interval(
-            _resampled_a12(a, b, paired=paired),
-            *(len(a), len(b)),
+    sizes = a.shape[1], b.shape[1]
+    effects = _a12(a, b)
+    ends = np.full((2, len(a)), np.nan)
+    step = max(1, _BLOCK // max(resamples, sizes[0] * sizes[1]))
+    for start in range(0, len(a) if min(sizes) > 1 else 0, step):
+        block = slice(start, start + step)
+        ends[:, block] = bootstrap_interval(
+            _resampled_a12(a[block], b[block], paired=paired),
+            *sizes,
             paired=paired,
             level=level,
             resamples=resamples,
             seed=seed,
-        ).tolist()
-    return Effect(effect, low, high, _magnitude(effect))
+        )
+    return Effects(effects, ends[0], ends[1], list(map(_magnitude, effects.tolist())))
 
 
-def _a12(a: Float64, b: Float64) -> float:
+def _a12(a: Float64, b: Float64) -> Float64:
     """The chance that a value of `a` is greater than one of `b`, ties counting half.
 
     A12 of Vargha and Delaney, "A critique and improvement of the CL common language effect size
@@ -152,51 +77,92 @@ def _a12(a: Float64, b: Float64) -> float:
     means that `a` is better.
 
     Args:
-        a: shape (n,), without NaN.
-        b: shape (m,), without NaN.
+        a: shape (pairs, n), without NaN.
+        b: shape (pairs, m), without NaN.
 
     Returns:
-        a number in [0, 1]; NaN if there are no values.
+        numbers in [0, 1], shape (pairs,); NaN if there are no values.
     """
-    if not len(a) or not len(b):
-        return float("nan")
-    lower, upper = _places(a, b)
-    return float((lower + upper).mean() / (2 * len(b)))
+    from scipy.stats import rankdata  # noqa: PLC0415 - slow to import
+
+    n_a, n_b = a.shape[1], b.shape[1]
+    if not n_a or not n_b:
+        return np.full(len(a), np.nan)
+    ranks = rankdata(np.concatenate([a, b], axis=1), axis=1)[:, :n_a].sum(axis=1)
+    found: Float64 = (2 * ranks - n_a * (n_a + 1)) / n_a / (2 * n_b)
+    return found
 
 
 def _resampled_a12(a: Float64, b: Float64, *, paired: bool) -> Callable[[Int64, Int64], Float64]:
-    """A12 of resamples, from how often they have each value."""
-    lower, upper = _places(a, b)
-    by_value = np.argsort(b, kind="stable")
+    """A12 of resamples, shape (pairs, resamples), from how often they have each value."""
+    n_a, n_b = a.shape[1], b.shape[1]
+    compared = _by_products if len(a) > n_b and n_a * n_b <= _FEW else _by_order
 
     def effects(drawn_a: Int64, drawn_b: Int64) -> Float64:
-        below = np.pad(np.cumsum(drawn_b[:, by_value], axis=1), [(0, 0), (1, 0)])
-        greater = (drawn_a * (below[:, lower] + below[:, upper])).sum(axis=1) / 2
-        return _of_pairs(greater, drawn_a, a, b) if paired else greater / (len(a) * len(b))
+        greater = compared(a, b, drawn_a, drawn_b)
+        return _of_pairs(greater, drawn_a, a, b) if paired else greater / (n_a * n_b)
 
     return effects
 
 
-def _of_pairs(greater: Float64, drawn: Int64, a: Float64, b: Float64) -> Float64:
-    """A12 of resamples of pairs.
+_FEW = 2**11  # comparisons of two samples
 
-    A pair that is drawn c times is compared with itself c squared times, but with itself once among
-    the values. So comparisons inside pairs and between pairs are averaged apart, and weigh what
-    they weigh among the values.
+
+def _by_products(a: Float64, b: Float64, drawn_a: Int64, drawn_b: Int64) -> Float64:
+    """The comparisons of resamples, those that `a` wins, summed: of many pairs of small samples.
+
+    Sums of halves, so that both ways have the same bits.
 
     Args:
-        greater: all comparisons of a resample summed, shape (resamples,).
-        drawn: how often each pair is in it, shape (resamples, n).
-        a: shape (n,).
-        b: shape (n,).
+        a: shape (pairs, n).
+        b: shape (pairs, m).
+        drawn_a: how often each value is drawn, shape (resamples, n).
+        drawn_b: likewise, shape (resamples, m).
+
+    Returns:
+        shape (pairs, resamples).
     """
-    n = len(a)
+    wins = (1 + np.sign(a[:, :, np.newaxis] - b[:, np.newaxis])).reshape(len(a), -1)
+    weights = (drawn_a[:, :, np.newaxis] * drawn_b[:, np.newaxis]).reshape(len(drawn_a), -1)
+    greater: Float64 = wins @ weights.T.astype(np.float64) / 2
+    return greater
+
+
+def _by_order(a: Float64, b: Float64, drawn_a: Int64, drawn_b: Int64) -> Float64:
+    """What `_by_products` gives, one pair after another: of samples of any size."""
+    found = np.empty((len(a), len(drawn_a)))
+    for k, (x, y) in enumerate(zip(a, b, strict=True)):
+        lower, upper = _places(x, y)
+        in_order = drawn_b[:, np.argsort(y, kind="stable")]
+        below = np.pad(np.cumsum(in_order, axis=1), [(0, 0), (1, 0)])
+        found[k] = (drawn_a * (below[:, lower] + below[:, upper])).sum(axis=1) / 2
+    return found
+
+
+def _of_pairs(greater: Float64, drawn: Int64, a: Float64, b: Float64) -> Float64:
+    """A12 of resamples of values that belong together.
+
+    Two values that are drawn c times are compared with each other c squared times, but once among
+    the values. So comparisons of those that belong together and of others are averaged apart, and
+    weigh what they weigh among the values.
+
+    Args:
+        greater: all comparisons of a resample summed, shape (pairs, resamples).
+        drawn: how often each place is in it, shape (resamples, n).
+        a: shape (pairs, n).
+        b: shape (pairs, n).
+
+    Returns:
+        shape (pairs, resamples).
+    """
+    n = a.shape[1]
     inside = (1 + np.sign(a - b)) / 2
     squares = drawn**2
     n_between = n * n - squares.sum(axis=1)
-    between = np.full(len(drawn), (_a12(a, b) * n - inside.mean()) / (n - 1))
-    np.divide(greater - squares @ inside, n_between, out=between, where=n_between > 0)
-    found: Float64 = between * (1 - 1 / n) + drawn @ inside / n**2
+    mean = (_a12(a, b) * n - inside.mean(axis=1)) / (n - 1)
+    between = np.repeat(mean[:, np.newaxis], len(drawn), axis=1)
+    np.divide(greater - inside @ squares.T, n_between, out=between, where=n_between > 0)
+    found: Float64 = between * (1 - 1 / n) + inside @ drawn.T / n**2
     return found
 
 
@@ -215,61 +181,6 @@ def _places(a: Float64, b: Float64) -> tuple[Int64, Int64]:
     """For each value of `a` how many of `b` are less, and how many are not greater."""
     ordered = np.sort(b)
     return np.searchsorted(ordered, a, "left"), np.searchsorted(ordered, a, "right")
-
-
-@lru_cache(maxsize=256)
-def least_p(test: str, n_a: int, n_b: int) -> float:
-    """The p-value of samples that do not overlap: no others of their sizes have a smaller one.
-
-    Args:
-        test: its name in the table of comparisons.
-        n_a: values of the one.
-        n_b: values of the other; the same number if the test is paired.
-
-    Returns:
-        NaN where there is nothing to test.
-    """
-    if test == "wilcoxon":
-        return _wilcoxon_signed_rank(np.arange(1.0, n_a + 1), np.zeros(n_a)).p
-    return _mann_whitney(np.arange(float(n_a)), n_a + np.arange(float(n_b))).p
-
-
-_MOST_TRIALS = 1000  # beyond which nobody goes
-
-
-def trials_needed(test: str, n_pairs: int, alpha: float) -> int:
-    """The fewest trials of each variant with which all pairs of a family can be shown to differ.
-
-    With fewer, not even samples that do not overlap have a p-value that Holm's correction leaves
-    below the error rate.
-
-    Args:
-        test: its name in the table of comparisons.
-        n_pairs: comparisons of the family.
-        alpha: the family's error rate.
-    """
-    enough = (n for n in range(1, _MOST_TRIALS) if least_p(test, n, n) * n_pairs <= alpha)
-    return next(enough, _MOST_TRIALS)
-
-
-def holm(p: Float64) -> Float64:
-    """Adjust a family's p-values (Holm, Scandinavian Journal of Statistics 6, 1979).
-
-    Args:
-        p: shape (n,); what is NaN was not tested and is no member of the family.
-
-    Returns:
-        shape (n,), NaN where p is.
-    """
-    adjusted = np.full(len(p), np.nan)
-    order = np.argsort(p)[: np.count_nonzero(~np.isnan(p))]  # NaN comes last
-    steps = p[order] * np.arange(len(order), 0, -1)
-    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1)
-    return adjusted
-
-
-def _sign(value: float) -> int:
-    return int(np.sign(value))
 
 
 _BLOCK = 2**21  # values of a block of resamples

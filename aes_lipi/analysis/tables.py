@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from aes_lipi.analysis.measures import AnalysisUnit
@@ -76,19 +75,18 @@ def generation_samples(
     table = data.of_unit(unit, [measure])
     if generation is not None:
         _check_generation(table, measure, generation)
-    samples = []
-    for variant, rows in rows_of_variants(table, data.labels).items():
-        wanted = _answers(data, variant, rows) if generation is None else generation
-        chosen = rows[rows["generation"] == wanted]
-        samples.append(_sample(data, variant, chosen, measure, unit != "pooled_cells"))
-    return tuple(samples)
+    wanted = _answers(data, table) if generation is None else generation
+    chosen = table.loc[table["generation"] == wanted, ["variant", "trial", measure]]
+    return _samples(data, chosen, measure, unit != "pooled_cells")
 
 
-def _answers(data: Measurements, variant: str, rows: pd.DataFrame) -> pd.Series:
-    """Of every row of a variant, the generation of its trial's answer."""
-    last = rows.groupby("trial")["generation"].transform("max")
-    trials = data.trials[data.trials["variant"] == variant].set_index("trial")
-    return rows["trial"].map(trials["best_generation"]).fillna(last)
+def _answers(data: Measurements, table: pd.DataFrame) -> pd.Series:
+    """Of every row of a unit's table, the generation of its trial's answer."""
+    keys = ["variant", "trial"]
+    last = table.groupby(keys, observed=True, sort=False)["generation"].transform("max")
+    best = data.trials.set_index(keys)["best_generation"]
+    rows = pd.MultiIndex.from_arrays([table["variant"].astype(str), table["trial"]])
+    return pd.Series(best.reindex(rows).to_numpy(), table.index).fillna(last)
 
 
 def trial_samples(data: Measurements, column: str) -> tuple[Sample, ...]:
@@ -105,10 +103,7 @@ def trial_samples(data: Measurements, column: str) -> tuple[Sample, ...]:
         UserError: the trials have no numeric column of that name; names like it are told.
     """
     data.check_column(column)
-    return tuple(
-        _sample(data, variant, rows, column, paired=True)
-        for variant, rows in rows_of_variants(data.trials, data.labels).items()
-    )
+    return _samples(data, data.trials, column, paired=True)
 
 
 def rows_of_variants(table: pd.DataFrame, labels: Mapping[str, str]) -> dict[str, pd.DataFrame]:
@@ -133,23 +128,27 @@ def _check_generation(table: pd.DataFrame, measure: str, generation: int) -> Non
     )
 
 
-def _sample(
-    data: Measurements, variant: str, rows: pd.DataFrame, measure: str, paired: bool
-) -> Sample:
-    values = values_of(rows, measure)
-    known = np.isfinite(values)
-    return Sample(
-        variant=variant,
-        label=data.labels[variant],
-        values=values[known],
-        trials=rows["trial"].to_numpy(dtype=np.int64)[known],
-        seed=_seed(data.trials, variant) if paired else None,
-    )
+def _samples(
+    data: Measurements, rows: pd.DataFrame, measure: str, paired: bool
+) -> tuple[Sample, ...]:
+    """Each variant's finite values in a column of some rows."""
+    values, trials = values_of(rows, measure), rows["trial"].to_numpy(dtype=np.int64)
+    known = np.flatnonzero(np.isfinite(values))
+    of_variant = rows["variant"].iloc[known]
+    places = of_variant.groupby(of_variant, sort=False, observed=True).indices
+    seeds = _seeds(data.trials) if paired else {}
+    found = []
+    for variant, label in data.labels.items():
+        own = known[places.get(variant, np.empty(0, dtype=np.int64))]
+        found.append(Sample(variant, label, values[own], trials[own], seeds.get(variant)))
+    return tuple(found)
 
 
-def _seed(trials: pd.DataFrame, variant: str) -> int | None:
-    seeds = trials.loc[trials["variant"] == variant, "rng_seed"].dropna().unique()
-    return int(seeds[0]) if len(seeds) == 1 else None
+def _seeds(trials: pd.DataFrame) -> dict[str, int]:
+    """By variant the seed of its study, where it is one."""
+    seeds = trials.groupby("variant")["rng_seed"].agg(["nunique", "first"])
+    single = seeds.loc[seeds["nunique"] == 1, "first"].astype("int64")
+    return dict(zip(single.index.astype(str), single.tolist(), strict=True))
 
 
 _TRIAL_MEASURES = (
@@ -192,14 +191,8 @@ def describe_generations(
     """
     wanted = data.measures if measures is None else tuple(dict.fromkeys(measures))
     table = data.of_unit(unit, wanted)
-    parts = []
-    for variant, rows in rows_of_variants(table, data.labels).items():
-        generations, matrices = _by_generation(rows, unit, wanted)
-        parts += [
-            _part(variant, name, _spread(matrix, level), generations)
-            for name, matrix in matrices.items()
-        ]
-    return _joined(data, parts)
+    rows = rows_of_variants(table, data.labels).items()
+    return _described(data, (_by_generation(*each, unit, wanted) for each in rows), level)
 
 
 def describe_trials(
@@ -222,15 +215,37 @@ def describe_trials(
     wanted = tuple(dict.fromkeys(measures))
     for name in wanted:
         data.check_column(name)
-    parts = [
-        _part(variant, name, _spread(values_of(rows, name)[:, np.newaxis], level), None)
-        for variant, rows in rows_of_variants(data.trials, data.labels).items()
-        for name in wanted
-    ]
-    table = _joined(data, parts).drop(columns="generation")
+    rows = rows_of_variants(data.trials[["variant", *wanted]], data.labels).items()
+    values = (_of_trials(*each, wanted) for each in rows)
+    table = _described(data, values, level).drop(columns="generation")
     settings = settings_of(data.trials, data.labels)
     swept = [name for name in varying_settings(settings) if name not in table]
     return table.join(settings[swept], on="variant")
+
+
+_NO_GENERATION = np.array([-1])
+
+
+@dataclass(frozen=True)
+class _Values:
+    """What was measured of a variant.
+
+    Attributes:
+        variant: its id.
+        measures: their names.
+        values: float64, shape (units, measures, generations), NaN where not measured.
+        generations: int64, shape (generations,); -1 for what is of none, which comes first.
+    """
+
+    variant: str
+    measures: Sequence[str]
+    values: Float64
+    generations: Int64
+
+    @property
+    def size(self) -> int:
+        """How many columns it has as a matrix: a measure's generations one after another."""
+        return len(self.measures) * len(self.generations)
 
 
 @dataclass(frozen=True)
@@ -252,10 +267,6 @@ class _Spread:
     q3: Float64
     low: Float64
     high: Float64
-
-    def columns(self) -> Mapping[str, npt.NDArray[np.generic]]:
-        """The arrays by name."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
 def _spread(values: Float64, level: float = 0.95) -> _Spread:
@@ -282,46 +293,48 @@ def _spread(values: Float64, level: float = 0.95) -> _Spread:
     return _Spread(n, *found)
 
 
+_COLUMNS_AT_ONCE = 1024  # each has thousands of resamples
+
+
 def _median_interval(ordered: Float64, level: float) -> Float64:
     """The interval of the median of columns that ascend, shape (2, columns)."""
-    n, by_column = len(ordered), np.ascontiguousarray(ordered.T)
+    n, ends = len(ordered), np.empty((2, ordered.shape[1]))
+    for start in range(0, ordered.shape[1], _COLUMNS_AT_ONCE):
+        block = slice(start, start + _COLUMNS_AT_ONCE)
+        by_column = np.ascontiguousarray(ordered[:, block].T)
 
-    def medians(drawn: Int64) -> Float64:
-        reached = np.cumsum(drawn, axis=1)
-        lower, upper = ((reached > rank).argmax(axis=1) for rank in ((n - 1) // 2, n // 2))
-        middle: Float64 = by_column.take(lower, axis=1)
-        return middle if n % 2 else (middle + by_column.take(upper, axis=1)) / 2
+        def medians(drawn: Int64, values: Float64 = by_column) -> Float64:
+            reached = np.cumsum(drawn, axis=1)
+            lower, upper = ((reached > rank).argmax(axis=1) for rank in ((n - 1) // 2, n // 2))
+            middle: Float64 = values.take(lower, axis=1)
+            return middle if n % 2 else (middle + values.take(upper, axis=1)) / 2
 
-    return bootstrap_interval(medians, n, level=level)
+        ends[:, block] = bootstrap_interval(medians, n, level=level)
+    return ends
+
+
+def _of_trials(variant: str, rows: pd.DataFrame, measures: Sequence[str]) -> _Values:
+    values = np.stack([values_of(rows, name) for name in measures], axis=1)
+    return _Values(variant, measures, values[:, :, np.newaxis], _NO_GENERATION)
 
 
 def _by_generation(
-    rows: pd.DataFrame, unit: AnalysisUnit, measures: Iterable[str]
-) -> tuple[Int64, Mapping[str, Float64]]:
-    """The generations of a variant, and matrices of shape (units, generations)."""
+    variant: str, rows: pd.DataFrame, unit: AnalysisUnit, measures: Sequence[str]
+) -> _Values:
+    """The values of a variant in every generation, behind a place without any."""
     generations, columns = np.unique(rows["generation"].to_numpy(), return_inverse=True)
-    observed = ["trial", "cell"] if unit == "pooled_cells" else ["trial"]
-    lines = rows.groupby(observed, sort=False).ngroup().to_numpy()
-    shape = (int(lines.max(initial=-1)) + 1, len(generations))
-    matrices = {}
-    for name in measures:
-        matrices[name] = np.full(shape, np.nan)
-        matrices[name][lines, columns] = rows[name].to_numpy()
-    return generations, matrices
+    trials, cells = (rows[name].to_numpy() for name in ("trial", "cell"))
+    observed = trials * (cells.max(initial=0) + 1) + cells if unit == "pooled_cells" else trials
+    units, lines = np.unique(observed, return_inverse=True)
+    values = np.full((len(units), len(measures), 1 + len(generations)), np.nan)
+    for place, name in enumerate(measures):
+        values[lines, place, 1 + columns] = rows[name].to_numpy()
+    return _Values(variant, measures, values, np.concatenate([_NO_GENERATION, generations]))
 
 
-def _part(variant: str, measure: str, found: _Spread, generations: Int64 | None) -> pd.DataFrame:
-    """The rows of one variant and measure: those with values, or one that shows there are none."""
-    part = pd.DataFrame(found.columns())
-    part["generation"] = pd.array(
-        [pd.NA] * len(part) if generations is None else generations, "Int64"
-    )
-    part = part[part["n"] > 0] if (found.n > 0).any() else part.iloc[:0].reindex([0])
-    return part.assign(variant=variant, measure=measure, n=part["n"].fillna(0).astype("int64"))
-
-
-def _joined(data: Measurements, parts: list[pd.DataFrame]) -> pd.DataFrame:
-    """The parts in one, with the variants' labels and numbers of trials."""
+def _described(data: Measurements, values: Iterable[_Values], level: float) -> pd.DataFrame:
+    """A row for each variant, measure and generation that has values, or one that has none."""
+    parts = [_rows(block, level) for block in _blocks(values)]
     if not parts:
         return pd.DataFrame(columns=list(_COLUMNS))
     whole = pd.concat(parts, ignore_index=True)
@@ -330,6 +343,46 @@ def _joined(data: Measurements, parts: list[pd.DataFrame]) -> pd.DataFrame:
         counts = trials["variant"].value_counts()
         whole[name] = whole["variant"].map(counts).fillna(0).astype("int64")
     return whole[list(_COLUMNS)]
+
+
+_BLOCK = 2**21  # values of which all is in memory at a time
+
+
+def _blocks(values: Iterable[_Values]) -> Iterator[list[_Values]]:
+    """Variants, as many as are described at once."""
+    block: list[_Values] = []
+    for each in values:
+        if block and sum(other.values.size for other in (*block, each)) > _BLOCK:
+            yield block
+            block = []
+        block.append(each)
+    if block:
+        yield block
+
+
+def _rows(block: Sequence[_Values], level: float) -> pd.DataFrame:
+    """What is said of some variants: of a measure without values the first row alone."""
+    matrices = [each.values.reshape(len(each.values), each.size) for each in block]
+    spread = _spread(_side_by_side(matrices), level)
+    generations = np.concatenate([np.tile(each.generations, len(each.measures)) for each in block])
+    names = {
+        "variant": [each.variant for each in block for _ in range(each.size)],
+        "measure": [name for each in block for name in each.measures for _ in each.generations],
+        "generation": pd.arrays.IntegerArray(generations, generations < 0),
+    }
+    kept, firsts = spread.n > 0, np.flatnonzero(generations < 0)
+    kept[firsts] |= ~np.logical_or.reduceat(kept, firsts)
+    return pd.DataFrame({**names, **vars(spread)})[kept]
+
+
+def _side_by_side(matrices: Sequence[Float64]) -> Float64:
+    """Matrices in one, the shorter ones ending in NaN."""
+    whole = np.full((max(map(len, matrices)), sum(each.shape[1] for each in matrices)), np.nan)
+    start = 0
+    for each in matrices:
+        whole[: len(each), start : start + each.shape[1]] = each
+        start += each.shape[1]
+    return whole
 
 
 _SUMMARISED = ("mean_L1", "test_L1", "test_L1_by_validation", "capacity", "wall_time_s")

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from aes_lipi.analysis.comparisons import OUT_OF_REACH, Comparison, compare
-from aes_lipi.analysis.statistics import trials_needed
+from aes_lipi.analysis.hypotheses import trials_needed
 from aes_lipi.analysis.tables import Sample
 
 _ALPHA = 0.05

@@ -7,9 +7,14 @@ from math import erf
 import numpy as np
 import pytest
 
-from aes_lipi.analysis.statistics import _a12 as a12
+from aes_lipi.analysis.statistics import (
+    _a12,
+    _by_order,
+    _by_products,
+    bootstrap_interval,
+    effects_of,
+)
 from aes_lipi.analysis.statistics import _magnitude as magnitude
-from aes_lipi.analysis.statistics import bootstrap_interval, effect_of, least_p, trials_needed
 from aes_lipi.analysis.tables import _spread as spread
 from aes_lipi.arrays import Float64
 from aes_lipi.errors import UserError
@@ -27,8 +32,12 @@ def pairs(correlation: float) -> Float64:
 def a12_interval(
     a: Float64, b: Float64, *, paired: bool, resamples: int = 2000, seed: int = 1
 ) -> tuple[float, float]:
-    found = effect_of(a, b, paired=paired, resamples=resamples, seed=seed)
-    return found.low, found.high
+    found = effects_of(a[np.newaxis], b[np.newaxis], paired=paired, resamples=resamples, seed=seed)
+    return float(found.low[0]), float(found.high[0])
+
+
+def a12(a: Float64, b: Float64) -> float:
+    return float(_a12(a[np.newaxis], b[np.newaxis])[0])
 
 
 def mean_of(values: Float64) -> tuple[float, float]:
@@ -163,14 +172,19 @@ def test_the_published_names_of_effects() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("test", "n_pairs", "alpha", "needed"),
-    [
-        *(("wilcoxon", 1, 0.05, 6), ("wilcoxon", 5, 0.05, 8), ("wilcoxon", 28, 0.05, 11)),
-        *(("wilcoxon", 1, 0.01, 8), ("mann_whitney", 1, 0.05, 4), ("mann_whitney", 28, 0.05, 7)),
-    ],
-)
-def test_how_many_trials_a_family_needs(test: str, n_pairs: int, alpha: float, needed: int) -> None:
-    assert trials_needed(test, n_pairs, alpha) == needed
-    assert least_p(test, needed, needed) * n_pairs <= alpha
-    assert least_p(test, needed - 1, needed - 1) * n_pairs > alpha
+@pytest.mark.parametrize("paired", [False, True])
+def test_many_pairs_have_the_intervals_that_each_has_alone(paired: bool) -> None:
+    rng = np.random.default_rng(7)
+    a, b = rng.integers(9, size=(2, 40, 12)).astype(np.float64)
+    found = effects_of(a, b, paired=paired, resamples=60)
+    for k in range(40):
+        interval = a12_interval(a[k], b[k], paired=paired, resamples=60)
+        assert (found.low[k], found.high[k]) == interval
+        assert found.a12[k] == a12(a[k], b[k])
+
+
+def test_both_ways_to_sum_comparisons_have_the_same_bits() -> None:
+    rng = np.random.default_rng(7)
+    a, b = rng.integers(9, size=(5, 12)).astype(float), rng.integers(9, size=(5, 8)).astype(float)
+    drawn = rng.integers(3, size=(20, 12)), rng.integers(3, size=(20, 8))
+    np.testing.assert_array_equal(_by_products(a, b, *drawn), _by_order(a, b, *drawn))

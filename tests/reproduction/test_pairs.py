@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from made_up import sample
 
-from aes_lipi.analysis.statistics import least_p
+from aes_lipi.analysis.hypotheses import least_p
 from aes_lipi.reproduction.pairs import JudgedPair, compared
 
 RNG = np.random.default_rng(3)

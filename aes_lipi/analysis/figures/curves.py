@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -269,9 +270,7 @@ def _draw(
 ) -> None:
     axes.grid(axis="y")
     if panel.title:
-        for variant, others in rows.groupby("variant", observed=True, sort=False):
-            if variant not in panel.lines:
-                _faint(axes, others)
+        _faint(axes, rows[~rows["variant"].isin(panel.lines)])
     for variant, name in panel.lines.items():
         own = rows[rows["variant"] == variant]
         if len(own):
@@ -281,10 +280,15 @@ def _draw(
 
 
 def _faint(axes: Axes, rows: pd.DataFrame) -> None:
-    """A median that is there to compare with."""
-    few = rows.iloc[np.linspace(0, len(rows) - 1, min(len(rows), _FAINT_POINTS)).astype(int)]
-    generation = few["generation"].to_numpy(dtype=np.int64)
-    axes.plot(generation, few["median"].to_numpy(), color=INK, alpha=_FAINT, linewidth=0.6)
+    """The medians of variants that are there to compare with."""
+    generation, median = rows["generation"].to_numpy(dtype=np.int64), rows["median"].to_numpy()
+    lines = []
+    for places in rows.groupby("variant", observed=True, sort=False).indices.values():
+        n = min(len(places), _FAINT_POINTS)
+        few = places[np.linspace(0, len(places) - 1, n).astype(int)]
+        lines.append(np.stack([generation[few], median[few]], axis=1))
+    axes.add_collection(LineCollection(lines, color=INK, alpha=_FAINT, linewidth=0.6))
+    axes.autoscale_view()
 
 
 def _line(axes: Axes, rows: pd.DataFrame, look: Look, *, with_band: bool) -> None:

@@ -12,9 +12,9 @@ import pandas as pd
 
 from aes_lipi.analysis.baselines import HEAD, contenders
 from aes_lipi.analysis.comparisons import OUT_OF_REACH, Comparison, Comparisons, finding
+from aes_lipi.analysis.hypotheses import least_p
 from aes_lipi.analysis.measures import MEASURE_NAMES
 from aes_lipi.analysis.read import Measurements
-from aes_lipi.analysis.statistics import least_p
 
 _TEST_NAMES = {
     "wilcoxon": "Wilcoxon signed-rank",
@@ -136,14 +136,13 @@ def _capital(text: str) -> str:
 
 def _standing(comparisons: Comparisons) -> str:
     """What one family can show; empty where there is nothing to compare."""
-    pairs = [pair for pair in comparisons.pairs() if pair.test != "none"]
-    if not pairs:
+    tested = comparisons.tested
+    if not len(tested):
         return ""
-    n_pairs = "one pair" if len(pairs) == 1 else f"{len(pairs):,} pairs"
+    n_pairs = "one pair" if len(tested) == 1 else f"{len(tested):,} pairs"
     if not comparisons.can_show:
         return f"no difference can be shown between these variants. {_out_of_reach(comparisons)}"
-    shown = sum(pair.is_shown for pair in pairs)
-    beyond = sum(pair.verdict == OUT_OF_REACH for pair in pairs)
+    shown, beyond = comparisons.n_shown, int((tested["verdict"] == OUT_OF_REACH).sum())
     sentence = f"of {n_pairs}, {shown or 'none'} {'is' if shown < 2 else 'are'} shown to differ."
     if not beyond:
         return sentence
@@ -153,11 +152,12 @@ def _standing(comparisons: Comparisons) -> str:
 
 def _out_of_reach(comparisons: Comparisons) -> str:
     """Why nothing can be shown, and what would do."""
-    tested = [pair for pair in comparisons.pairs() if pair.test != "none"]
-    best = min(tested, key=lambda pair: pair.p_least)
-    n = min(best.n_a, best.n_b)
+    tested = comparisons.tested
+    best: Any = tested.loc[tested["p_least"].idxmin()]
+    n = min(best["n_a"], best["n_b"])
     trials = "one trial" if n == 1 else f"{n} trials"
-    least, test = number(least_p(best.test, best.n_a, best.n_b)), _TEST_NAMES[best.test]
+    least = number(least_p(best["test"], best["n_a"], best["n_b"]))
+    test = _TEST_NAMES[best["test"]]
     of = "" if len(tested) == 1 else f", which {len(tested):,} comparisons multiply"
     return (
         f"With {trials} of each, p is {least} at the least ({test}, values that do not overlap)"
@@ -269,11 +269,13 @@ def _chosen(generations: Sequence[int], most: int) -> list[int]:
     return [generations[round(k * step)] for k in range(most)]
 
 
-def family(title: str, comparisons: Comparisons) -> _Family:
-    """One family of comparisons as it is shown."""
+def family(title: str, comparisons: Comparisons, most: int) -> _Family:
+    """One family of comparisons as it is shown; of more variants than `most` no pairs are."""
     samples = comparisons.samples
+    drawn = samples if len(samples) <= most else ()
+    pairs = comparisons.pairs() if drawn else []
     squares: dict[tuple[str, str], _Square] = {}
-    for row in comparisons.pairs():
+    for row in pairs:
         squares[row.a, row.b], squares[row.b, row.a] = _squares(row)
     letters = comparisons.letters() if comparisons.can_show else {}
     return _Family(
@@ -281,8 +283,8 @@ def family(title: str, comparisons: Comparisons) -> _Family:
         summary=_summary(comparisons),
         labels=tuple(sample.label for sample in samples),
         letters=tuple(letters.get(sample.variant, "–") for sample in samples),
-        matrix=tuple(tuple(squares.get((a.variant, b.variant)) for b in samples) for a in samples),
-        pairs=pairs_grid(comparisons.pairs()),
+        matrix=tuple(tuple(squares.get((a.variant, b.variant)) for b in drawn) for a in drawn),
+        pairs=pairs_grid(pairs),
     )
 
 
@@ -342,14 +344,13 @@ def pairs_grid(pairs: Sequence[Comparison]) -> Grid:
 
 
 def _summary(comparisons: Comparisons) -> str:
-    table = comparisons.table
-    tested = table[table["test"] != "none"]
+    tested = comparisons.tested
     names = " and ".join(_TEST_NAMES[name] for name in tested["test"].unique())
     if not len(tested):
         return "There is nothing to compare."
     if not comparisons.can_show:
         return f"No difference can be shown. {_out_of_reach(comparisons)}"
-    shown = sum(pair.is_shown for pair in comparisons.pairs())
+    shown = comparisons.n_shown
     pairs = "1 pair" if len(tested) == 1 else f"{len(tested)} pairs"
     return (
         f"{pairs}, {names}, p-values corrected by Holm for this family: "

@@ -280,7 +280,7 @@ def _page(content: _Content, folder: Path) -> str:
         best_cells=glance(_BEST, found.families["test_loss"]),
         beside_baselines=baselines_grid(data),
         baseline_remarks=baseline_remarks(data.trials, data.labels),
-        families=[family(_TITLES[name], each) for name, each in found.families.items()],
+        families=[family(_TITLES[name], each, _MATRIX) for name, each in found.families.items()],
         generations={
             unit: by_generation(table, _OVER_TIME, _GENERATIONS)
             for unit, table in found.by_generation.items()

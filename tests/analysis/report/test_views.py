@@ -55,7 +55,7 @@ def test_p_values_and_intervals() -> None:
 def test_a_family_is_shown_from_both_sides() -> None:
     rng = np.random.default_rng(1)
     low, high = rng.normal(0, 1, 20), rng.normal(9, 1, 20)
-    shown = family("losses", compare([sample("a", low), sample("b", high), sample("c", low)]))
+    shown = family("losses", compare([sample("a", low), sample("b", high), sample("c", low)]), 3)
     assert shown.labels == ("a", "b", "c")
     assert shown.letters == ("a", "b", "a")
     assert shown.matrix[0][0] is None
@@ -76,8 +76,8 @@ def test_what_can_be_shown_is_said_of_all_families_at_once() -> None:
     assert "With 5 trials of each, p is 0.062 at the least (Wilcoxon signed-rank" in line
     assert "28 comparisons multiply" in line
     assert "11 trials of each variant would do" in line
-    assert "no difference can be shown" in {*family("loss", few).pairs.rows[0]}
-    assert set(family("loss", few).letters) == {"–"}
+    assert "no difference can be shown" in {*family("loss", few, 16).pairs.rows[0]}
+    assert set(family("loss", few, 16).letters) == {"–"}
     many = [sample(name, np.arange(20.0) + 99 * k) for k, name in enumerate("ab")]
     found = standing({"loss": compare(many), "size": compare([*many, sample("c", [1.0])])})
     assert found[0] == "Loss: of one pair, 1 is shown to differ."
@@ -86,7 +86,7 @@ def test_what_can_be_shown_is_said_of_all_families_at_once() -> None:
 
 
 def test_too_few_trials_are_said() -> None:
-    shown = family("losses", compare([sample("a", [1.0, 2.0], 1), sample("b", [8.0, 9.0], 1)]))
+    shown = family("losses", compare([sample("a", [1.0, 2.0], 1), sample("b", [8.0, 9.0], 1)]), 16)
     assert "No difference can be shown. With 2 trials of each" in shown.summary
-    alone = family("losses", compare([sample("a", [1.0, 2.0])]))
+    alone = family("losses", compare([sample("a", [1.0, 2.0])]), 16)
     assert alone.summary == "There is nothing to compare."
