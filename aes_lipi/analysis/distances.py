@@ -17,8 +17,7 @@ from aes_lipi.coevolution.topology import Neighbourhoods
 from aes_lipi.errors import UserError
 from aes_lipi.models.files import load_content, measured_centres
 from aes_lipi.results.object_storage import open_storage
-from aes_lipi.results.reading import handed_on
-from aes_lipi.results.trial_files import MODELS, TrialId
+from aes_lipi.results.trial_files import MODELS, TrialId, handed_on
 
 _UNREACHED = -1
 """Steps between cells of which neither gets anything of the other."""

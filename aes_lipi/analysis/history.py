@@ -22,10 +22,11 @@ from aes_lipi.results.checkpoint import recorded_so_far
 from aes_lipi.results.description import STUDY_FILE, described_settings, read_variants
 from aes_lipi.results.inventory import Inventory
 from aes_lipi.results.object_storage import open_storage
-from aes_lipi.results.reading import open_results, read_each
+from aes_lipi.results.reading import open_results
 from aes_lipi.results.schema import generations_schema
 from aes_lipi.results.storage import Storage
 from aes_lipi.results.trial_files import CheckpointFiles, TrialId
+from aes_lipi.results.trial_tables import read_each
 
 BEGINNING = -1
 """The generation of the centres that a trial starts from."""

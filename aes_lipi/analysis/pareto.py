@@ -21,10 +21,11 @@ from aes_lipi.config import DATA_FIELDS, Variant, told_apart, value_label
 from aes_lipi.errors import UserError
 from aes_lipi.results.description import STUDY_FILE, read_study_description
 from aes_lipi.results.inventory import Inventory
-from aes_lipi.results.reading import open_results, read_each, read_rows, variant_labels
+from aes_lipi.results.reading import open_results, variant_labels
 from aes_lipi.results.schema import generations_schema, trials_schema
 from aes_lipi.results.storage import Storage
 from aes_lipi.results.trial_files import TrialId
+from aes_lipi.results.trial_tables import read_each, read_rows
 
 CANDIDATE_COLUMNS = (
     *("variant", "label", "trial", "generation", "cell", "n_parameters", "n_compact"),

@@ -28,19 +28,10 @@ from aes_lipi.analysis.measures import (
 from aes_lipi.errors import UserError, nearest, printable
 from aes_lipi.results.description import StudyDescription
 from aes_lipi.results.inventory import DAMAGED, Inventory, skipped_lines
-from aes_lipi.results.reading import (
-    StudyFolder,
-    TrialTables,
-    frame_of,
-    labelled,
-    open_folder,
-    read_each,
-    read_failures,
-    read_rows,
-    variant_labels,
-)
+from aes_lipi.results.reading import StudyFolder, labelled, open_folder, variant_labels
 from aes_lipi.results.schema import failures_schema, generations_schema
 from aes_lipi.results.trial_files import TrialId
+from aes_lipi.results.trial_tables import TrialTables, frame_of, read_each, read_failures, read_rows
 
 
 @dataclass(frozen=True)
@@ -131,21 +122,39 @@ def read_measurements(
         UserError: a place holds no study (give its --output_dir), refuses to be read, or there is
             no such measure, unit or variant, or too many of these; those there are are told.
     """
+    wanted = _wanted(measures, units, best_by, variants)
+    return _measured(open_folders(locations, pattern, most_variants), wanted)
+
+
+def open_folders(
+    locations: str | Path | Sequence[str | Path],
+    pattern: str | None = None,
+    most_variants: int | None = None,
+) -> list[StudyFolder]:
+    """The directories, before any table of theirs is read.
+
+    Args:
+        locations: as for `read_measurements`.
+        pattern: likewise.
+        most_variants: likewise.
+
+    Raises:
+        UserError: a place holds no study (give its --output_dir), or refuses to be read, or there
+            are too many variants.
+    """
     each = [locations] if isinstance(locations, str | Path) else list(locations)
     if not each:
         raise UserError("no directory to analyse; give the --output_dir of a study")
-    only = None if variants is None else frozenset(variants)
-    wanted = _wanted(measures, units, best_by, only)
     folders = [open_folder(location, pattern) for location in each]
     _check_number(folders, most_variants)
-    return _measurements(folders, wanted)
+    return folders
 
 
 def read_folders(
     folders: Sequence[StudyFolder],
     measures: Iterable[str],
     units: Iterable[AnalysisUnit],
-    variants: Collection[str],
+    variants: Collection[str] | None = None,
 ) -> Measurements:
     """Read committed trials of folders that were looked through, without looking again.
 
@@ -153,19 +162,19 @@ def read_folders(
         folders: the studies'.
         measures: as for `read_measurements`.
         units: likewise.
-        variants: ids of those whose trials to read.
+        variants: ids of those whose trials to read; by default of all.
 
     Raises:
         UserError: a folder refuses to be read.
     """
-    return _measurements(folders, _wanted(measures, units, "mean_L1", frozenset(variants)))
+    return _measured(folders, _wanted(measures, units, "mean_L1", variants))
 
 
 def _wanted(
     measures: Iterable[str],
     units: Iterable[AnalysisUnit],
     best_by: str,
-    variants: frozenset[str] | None,
+    variants: Collection[str] | None,
 ) -> _Wanted:
     """What is asked for.
 
@@ -173,10 +182,11 @@ def _wanted(
         UserError: there is no such measure or unit.
     """
     [best] = check_measures([best_by])
-    return _Wanted(check_measures(measures), _check_units(units), best, variants)
+    only = None if variants is None else frozenset(variants)
+    return _Wanted(check_measures(measures), _check_units(units), best, only)
 
 
-def _measurements(folders: Sequence[StudyFolder], wanted: _Wanted) -> Measurements:
+def _measured(folders: Sequence[StudyFolder], wanted: _Wanted) -> Measurements:
     studies = _without_repetitions([_read_study(folder, wanted) for folder in folders])
     trials = pd.concat([study.trials for study in studies], ignore_index=True)
     failures = pd.concat([study.failures for study in studies], ignore_index=True)

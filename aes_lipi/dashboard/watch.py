@@ -22,11 +22,12 @@ from aes_lipi.dashboard.views import LossChoice, read_variants_of, variant_plots
 from aes_lipi.errors import UserError
 from aes_lipi.results.description import STUDY_FILE
 from aes_lipi.results.object_storage import open_storage
-from aes_lipi.results.reading import StudyFolder, frame_of, read_failures
+from aes_lipi.results.reading import StudyFolder
 from aes_lipi.results.schema import failures_schema
 from aes_lipi.results.status import Overview, Status, overview_of
 from aes_lipi.results.storage import is_address, join
 from aes_lipi.results.trial_files import FAILURES, TrialId
+from aes_lipi.results.trial_tables import frame_of, read_failures
 
 MOST_CHOSEN = 12
 """Variants whose trials are read and drawn at a time."""

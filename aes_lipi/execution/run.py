@@ -29,8 +29,9 @@ from aes_lipi.results.inventory import (
     with_damaged_models,
 )
 from aes_lipi.results.object_storage import open_storage
-from aes_lipi.results.reading import index_all, load_reads
+from aes_lipi.results.replay import load_reads
 from aes_lipi.results.store import ResultStore
+from aes_lipi.results.trial_tables import index_all
 
 LOOK_INTERVAL_S = 1.0
 WRITE_INTERVAL_S = 5.0

@@ -26,9 +26,9 @@ from aes_lipi.export.targets import Target
 from aes_lipi.models import Model, Place, load_recorded, read_model
 from aes_lipi.models.files import load_content
 from aes_lipi.results.object_storage import open_storage
-from aes_lipi.results.reading import handed_on, load_results
+from aes_lipi.results.reading import load_results
 from aes_lipi.results.storage import place_of
-from aes_lipi.results.trial_files import MODELS, TrialId
+from aes_lipi.results.trial_files import MODELS, TrialId, handed_on
 
 
 @dataclass(frozen=True)

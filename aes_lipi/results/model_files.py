@@ -9,9 +9,8 @@ from aes_lipi.config import expanded
 from aes_lipi.errors import UserError
 from aes_lipi.models import Model, read_model
 from aes_lipi.results.inventory import take_inventory
-from aes_lipi.results.reading import handed_on
 from aes_lipi.results.storage import LocalStorage
-from aes_lipi.results.trial_files import MARKERS, MODELS, trial_of
+from aes_lipi.results.trial_files import MARKERS, MODELS, handed_on, trial_of
 
 _DEPTH = 3  # parts of a path inside a study's folder
 

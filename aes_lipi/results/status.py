@@ -25,10 +25,11 @@ from aes_lipi.results.description import (
 from aes_lipi.results.inventory import Inventory, take_inventory
 from aes_lipi.results.lock import lock_on
 from aes_lipi.results.object_storage import open_storage
-from aes_lipi.results.reading import StudyFolder, read_rows
+from aes_lipi.results.reading import StudyFolder
 from aes_lipi.results.schema import trials_schema
 from aes_lipi.results.storage import Storage
 from aes_lipi.results.trial_files import TrialId
+from aes_lipi.results.trial_tables import read_rows
 
 _LOSSES = ("mean_L1", "test_loss")
 """Of which a status has medians."""

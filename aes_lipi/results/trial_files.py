@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aes_lipi.config.parameters import Parameters
+from aes_lipi.errors import UserError
 from aes_lipi.io.files import TEMPORARY_PREFIX, decode_json, encode_json
 from aes_lipi.results.schema import generations_schema, trials_schema
 from aes_lipi.results.storage import Storage
@@ -194,6 +195,31 @@ def committed_content(storage: Storage, facts: FileFacts) -> bytes | None:
     """
     content = storage.read(facts.path, facts.size + 1)
     return content if facts.match(content) else None
+
+
+def handed_on(storage: Storage, trial: TrialId, folder: str) -> bytes:
+    """The content of a committed trial's file, for use outside of the study.
+
+    Args:
+        storage: the study's folder.
+        trial: which trial.
+        folder: which of its files, as in `RESULTS`.
+
+    Raises:
+        UserError: the trial is not committed, or the file is missing or not what was committed; the
+            line says how it is made again.
+    """
+    marker = stored_marker(storage, trial)
+    path = f"{storage.shown}/{trial.path(folder)}"
+    if marker is None:
+        raise UserError(f"{path}: no committed trial; give the folder of a study that holds it")
+    content = committed_content(storage, marker[folder])
+    if content is None:
+        again = "run its study again with --restore_models"
+        if folder != MODELS:
+            again = "remove it and run its study again"
+        raise UserError(f"{path}: is missing, or is not what was committed; {again}")
+    return content
 
 
 def _facts(path: str, content: bytes) -> FileFacts:

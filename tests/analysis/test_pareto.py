@@ -18,7 +18,7 @@ from aes_lipi.analysis.pareto import CANDIDATE_COLUMNS, Tradeoff, read_candidate
 from aes_lipi.coevolution.records import pareto_front
 from aes_lipi.config import Study
 from aes_lipi.errors import UserError
-from aes_lipi.results import reading
+from aes_lipi.results import trial_tables
 from aes_lipi.results.trial_files import TrialFiles, TrialId
 
 NAN = np.nan
@@ -193,7 +193,7 @@ def test_only_the_columns_of_candidates_are_unpacked(
         return read(file, columns, **rest)
 
     monkeypatch.setattr(pq.ParquetFile, "read", watched)
-    monkeypatch.setattr(reading, "_SMALL", {"trials": 0, "generations": 0})
+    monkeypatch.setattr(trial_tables, "_SMALL", {"trials": 0, "generations": 0})
     study = committed(tmp_path, trials=1)
     read_candidates(tmp_path, study.variants[0].id)
     assert asked == [

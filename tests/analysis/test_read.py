@@ -16,7 +16,7 @@ from made_up import (
 from aes_lipi.analysis.measures import _known_measures, check_measures, sizes_of
 from aes_lipi.analysis.read import Measurements, read_measurements
 from aes_lipi.errors import UserError
-from aes_lipi.results import reading
+from aes_lipi.results import trial_tables
 from aes_lipi.results.reading import load_results
 from aes_lipi.results.trial_files import TrialId
 
@@ -145,7 +145,7 @@ def test_only_the_columns_asked_for_are_unpacked(
         return read(file, columns, **rest)
 
     monkeypatch.setattr(pq.ParquetFile, "read", watched)
-    monkeypatch.setattr(reading, "_SMALL", {"trials": 0, "generations": 0})
+    monkeypatch.setattr(trial_tables, "_SMALL", {"trials": 0, "generations": 0})
     read_measurements(committed(tmp_path, trials=1), ["decoder_size"], best_by="capacity")
     assert asked[1] == ["generation", "cell", "n_zero_decoder", "capacity"]
 

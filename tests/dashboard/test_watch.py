@@ -21,7 +21,7 @@ from prepared import (
 
 from aes_lipi.dashboard.watch import MOST_CHOSEN, ChosenVariant, Watched
 from aes_lipi.errors import UserError
-from aes_lipi.results import index, reading
+from aes_lipi.results import index, trial_tables
 from aes_lipi.results.reading import load_results
 from aes_lipi.results.store import ResultStore
 
@@ -129,7 +129,7 @@ def test_the_index_is_kept_in_memory_and_the_folder_stays_as_it_is(
     chosen = chosen_of(watched)
     first = watched.figures(chosen, "mean_L1")
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
-    monkeypatch.setattr(reading, "_decode", lambda *_: pytest.fail("a file is read again"))
+    monkeypatch.setattr(trial_tables, "_decode", lambda *_: pytest.fail("a file is read again"))
     [study] = watched._seldom.known()
     study._seen._next, watched._drawn = 0, None
     assert watched.overview()[0]["trials"]["committed"] == index._WORTH + 4

@@ -43,7 +43,8 @@ from aes_lipi.results import description, lock, trial_files
 from aes_lipi.results.checkpoint import Checkpoint, decode_checkpoint, encode_checkpoint, identify
 from aes_lipi.results.cleaning import clean
 from aes_lipi.results.processes import Process
-from aes_lipi.results.reading import load_reads, load_results
+from aes_lipi.results.reading import load_results
+from aes_lipi.results.replay import load_reads
 from aes_lipi.results.status import study_status
 from aes_lipi.results.storage import Entry, LocalStorage
 from aes_lipi.results.store import ResultStore

@@ -12,7 +12,7 @@ import pytest
 from prepared import prepared_study, run_prepared, trial_ids
 
 from aes_lipi import load_results
-from aes_lipi.results.reading import load_reads
+from aes_lipi.results.replay import load_reads
 from aes_lipi.results.storage import LocalStorage
 from fuzz.hostile import parquet_bytes, refusal
 

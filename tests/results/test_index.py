@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_up import made_up_study, made_up_trial
 
-from aes_lipi.results import index, reading
+from aes_lipi.results import index, trial_tables
 from aes_lipi.results.cleaning import clean
 from aes_lipi.results.health import inspect_folder
 from aes_lipi.results.index import INDEX, Index, KeptRows
@@ -247,7 +247,7 @@ def test_what_the_index_knows_is_not_read_again(
     def decode(content: bytes, columns: object = None) -> None:
         decoded.append(content)
 
-    monkeypatch.setattr(reading, "_decode", decode)
+    monkeypatch.setattr(trial_tables, "_decode", decode)
     assert len(load_results(folder).trials) == len(TRIALS)  # compared, and not decoded
     assert not decoded
 

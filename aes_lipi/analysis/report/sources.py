@@ -38,7 +38,7 @@ from aes_lipi.results.description import (
     located,
 )
 from aes_lipi.results.inventory import Inventory
-from aes_lipi.results.reading import open_folder
+from aes_lipi.results.reading import StudyFolder
 from aes_lipi.results.storage import Storage
 from aes_lipi.results.trial_files import MODELS, RESULTS, TrialId, committed_content
 
@@ -95,13 +95,16 @@ class StudySource:
             return None
 
 
-def open_source(location: str | Path, variants: str | None = None) -> StudySource:
-    """A directory that holds a study, or the part of it that `open_folder` takes.
+def study_source(location: str | Path, folder: StudyFolder) -> StudySource:
+    """A directory that holds a study.
+
+    Args:
+        location: as the user gave it.
+        folder: what is there.
 
     Raises:
-        UserError: the folder holds no study (give the --output_dir of one), or cannot be read.
+        UserError: the folder cannot be read.
     """
-    folder = open_folder(location, variants)
     content = folder.storage.read(STUDY_FILE) or b""
     question = (decode_json(content) or {}).get("description")
     return StudySource(

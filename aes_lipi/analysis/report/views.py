@@ -153,7 +153,7 @@ def _standing(comparisons: Comparisons) -> str:
 def _out_of_reach(comparisons: Comparisons) -> str:
     """Why nothing can be shown, and what would do."""
     tested = comparisons.tested
-    best: Any = tested.loc[tested["p_least"].idxmin()]
+    best: Any = tested.iloc[int(tested["p_least"].argmin())]
     n = min(best["n_a"], best["n_b"])
     trials = "one trial" if n == 1 else f"{n} trials"
     least = number(least_p(best["test"], best["n_a"], best["n_b"]))

@@ -15,11 +15,11 @@ from aes_lipi._version import __version__
 from aes_lipi.analysis.baselines import baseline_remarks
 from aes_lipi.analysis.comparisons import MAX_VARIANTS, Comparisons, compare
 from aes_lipi.analysis.figures.style import FORMATS, Shown, show
-from aes_lipi.analysis.measures import AnalysisUnit
+from aes_lipi.analysis.measures import MEASURES, AnalysisUnit
 from aes_lipi.analysis.pareto import Tradeoff, front_table
-from aes_lipi.analysis.read import Measurements, read_measurements
+from aes_lipi.analysis.read import Measurements, open_folders, read_folders
 from aes_lipi.analysis.report.gallery import TRADEOFF_TABLE, Drawn, pictures
-from aes_lipi.analysis.report.sources import Sources, StudySource, open_source, what_was_run
+from aes_lipi.analysis.report.sources import Sources, StudySource, study_source, what_was_run
 from aes_lipi.analysis.report.views import (
     at_a_glance,
     baselines_grid,
@@ -146,10 +146,9 @@ def analyse(
         "trial_best",
         *(("pooled_cells",) if pooled else ()),
     )
-    data = read_measurements(places, units=units, pattern=variants, most_variants=MAX_VARIANTS)
-    folders = [
-        open_source(each, variants) for each in places
-    ]  # later, and so with all trials of the data
+    opened = open_folders(places, variants, MAX_VARIANTS)
+    data = read_folders(opened, MEASURES, units)
+    folders = [study_source(*each) for each in zip(places, opened, strict=True)]
     sources = Sources(data, folders)
     _check_content(data)
     found = _statistics(data, units, alpha)

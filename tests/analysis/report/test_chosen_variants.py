@@ -8,10 +8,9 @@ import pytest
 from made_up import commit_made_up, failure_of, made_up_study
 
 from aes_lipi.analysis import read
-from aes_lipi.analysis.read import read_measurements
-from aes_lipi.analysis.report.sources import open_source
+from aes_lipi.analysis.read import open_folders, read_measurements
 from aes_lipi.errors import UserError
-from aes_lipi.results import reading
+from aes_lipi.results import trial_tables
 from aes_lipi.results.store import ResultStore
 from aes_lipi.results.trial_files import TrialId
 
@@ -36,7 +35,8 @@ def test_only_variants_that_fit_are_read(folder: Path, pattern: str, methods: li
     data = read_measurements(folder, pattern=pattern)
     assert set(data.trials["prune_method"]) == set(methods)
     assert len(data.failures) == ("random" in methods)
-    described = open_source(folder, pattern).described
+    [opened] = open_folders(folder, pattern)
+    described = opened.described
     assert described is not None
     assert set(described.variants) == set(data.trials["variant"])
 
@@ -59,7 +59,7 @@ def test_too_many_are_refused_before_any_table_is_read(
 
     with monkeypatch.context() as patch:
         patch.setattr(read, "read_rows", refuse)
-        patch.setattr(reading, "_decode", refuse)
+        patch.setattr(trial_tables, "_decode", refuse)
         with pytest.raises(UserError, match=r"3 variants are too many.+choose 2 at most by --vari"):
             read_measurements(folder, most_variants=2)
     assert len(read_measurements(folder, pattern="[ra]*", most_variants=2).labels) == 2

@@ -21,7 +21,7 @@ from helpers import TINY
 from made_up import commit_made_up, made_up_study
 
 import aes_lipi
-from aes_lipi.analysis.read import read_measurements
+from aes_lipi.analysis.read import read_folders
 from aes_lipi.analysis.report import Report, analyse, writing
 from aes_lipi.config import StudyFile, resolve_study
 from aes_lipi.errors import UserError
@@ -262,10 +262,13 @@ def test_trials_that_are_committed_meanwhile_do_no_harm(
 
     def read(*arguments: Any, **options: Any) -> Any:
         commit_made_up(tmp_path, study, {"random": [losses, losses - 0.05, losses]})
-        return read_measurements(*arguments, **options)
+        return read_folders(*arguments, **options)
 
-    monkeypatch.setattr(writing, "read_measurements", read)
-    assert "3 trials are done" in Page(analyse(tmp_path, formats=[]).page.read_text()).text
+    monkeypatch.setattr(writing, "read_folders", read)
+    assert (
+        "1 trials are done, 2 are still to come"
+        in Page(analyse(tmp_path, formats=[]).page.read_text()).text
+    )
 
 
 @pytest.mark.parametrize(
