@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import warm
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_up import made_up_study, made_up_trial
@@ -328,6 +332,23 @@ def test_readers_at_once_while_trials_are_committed_agree_in_the_end(tmp_path: P
     for each in readers:
         each.join()
     assert not faults
+    assert_seen_alike(tmp_path)
+
+
+def test_processes_that_write_an_index_at_once_agree(tmp_path: Path) -> None:
+    study = made_up_study(["random"], 20)
+    [variant] = study.variants
+    store = ResultStore(tmp_path)
+    store.open(study)
+    for trial in range(20):
+        store.commit(TrialId(variant.id, trial), made_up_trial(study, variant, trial, LOSSES))
+    for path in tmp_path.rglob("*.*"):
+        os.utime(path, (10**9, 10**9))  # what is new is not written down
+    command = [sys.executable, "-m", "aes_lipi", "status", tmp_path, "--json"]
+    running = [warm.start(command, stdout=subprocess.PIPE) for _ in range(4)]
+    [told] = {process.communicate()[0] for process in running}
+    assert json.loads(told)["trials"]["committed"] == 20
+    assert {path.name.partition("-")[0] for path in pieces(tmp_path)} == {"committed", "trials"}
     assert_seen_alike(tmp_path)
 
 

@@ -25,6 +25,7 @@ from prepared import (
 )
 from studies import assert_same_study, contents
 
+from aes_lipi.results import index
 from aes_lipi.results.cleaning import clean
 from aes_lipi.results.reading import load_results
 from aes_lipi.results.store import ResultStore
@@ -43,15 +44,15 @@ pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="there is
 
 @dataclass
 class Committer:
-    """A process whose children commit the first trial; see `committer.py`."""
+    """A process whose children commit the first trial, or read; see `committer.py`."""
 
     process: subprocess.Popen[str]
 
-    def commit(self, directory: Path, *options: str) -> int:
-        """Let a child commit under strace; return its exit status."""
+    def commit(self, directory: Path, *options: str, run: str = "1") -> int:
+        """Let a child commit, or read, under strace; return its exit status."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(f"{directory}\t1\n")
+        self.process.stdin.write(f"{directory}\t{run}\n")
         self.process.stdin.flush()
         child = int(self.process.stdout.readline())
         command = ["strace", "-f", "-p", str(child), "-e", f"trace={CALLS}", *options]
@@ -104,6 +105,11 @@ def boundaries(committer: Committer, directory: Path, kind: str) -> list[tuple[s
     """Each system call of an undisturbed commit, as its name and how often it was called so far."""
     log = directory / "log"
     assert committer.commit(before(directory / "whole", kind), "-o", str(log)) == 0
+    return calls_in(log)
+
+
+def calls_in(log: Path) -> list[tuple[str, int]]:
+    """The system calls that strace wrote down, each with how often it was called so far."""
     called: Counter[str] = Counter()
     found = []
     for line in log.read_text().splitlines():
@@ -177,3 +183,43 @@ def test_a_commit_killed_at_every_system_call_goes_on(
     for at in found:
         assert killed_and_mended(committer, tmp_path / f"{at}", kind, at, undisturbed)
     print(f"{kind}: killed at {len(found)} system calls: {dict(Counter(c for c, _ in found))}")
+
+
+WRITES = {"mkdir", "write", "fsync", "rename", "unlink", "rmdir"}
+
+
+def half_indexed(directory: Path) -> Path:
+    """A study of two trials; the index knows the first, and the next reader will merge both."""
+    store = ResultStore(directory)
+    store.open(STUDY)
+    for trial in (FIRST, SECOND):
+        store.commit(trial, prepared_files(trial))
+        if trial == FIRST:
+            load_results(directory)
+    return directory
+
+
+@pytest.mark.parametrize("sample", [3, pytest.param(1000, marks=pytest.mark.slow)])
+def test_a_reader_killed_while_it_writes_the_index_leaves_what_is_read_right(
+    committer: Committer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sample: int
+) -> None:
+    monkeypatch.setattr(index, "_WORTH", 1)
+    monkeypatch.setattr(index, "_RECENT_S", 0.0)
+    log = tmp_path / "log"
+    assert committer.commit(half_indexed(tmp_path / "whole"), "-o", str(log), run="look") == 0
+    expected = load_results(tmp_path / "whole")
+    found = [each for each in calls_in(log) if each[0] in WRITES]
+    assert {"write", "rename", "unlink"} <= {call for call, _ in found}
+    for call, number in found[:: max(1, len(found) // sample)]:
+        directory = half_indexed(tmp_path / f"{call}-{number}")
+        fault = f"inject={call}:signal=SIGKILL:when={number}"
+        killed = committer.commit(directory, "-e", fault, "-o", "/dev/null", run="look")
+        assert killed == -signal.SIGKILL
+        for _ in range(2):
+            results = load_results(directory)
+            assert results.trials.equals(expected.trials)
+            assert results.generations.equals(expected.generations)
+        clean(directory)
+        left = [path.name.partition("-")[0] for path in (directory / index.INDEX).iterdir()]
+        assert set(left) == {"committed", "generations", "trials"}  # one of them perhaps twice
+        assert len(left) <= 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -27,6 +28,7 @@ from aes_lipi.errors import UserError
 from aes_lipi.execution.run import Summary
 from aes_lipi.export import export
 from aes_lipi.models import read_model
+from aes_lipi.results import index
 from aes_lipi.results.cleaning import clean
 from aes_lipi.results.description import Progress, RunningTrial
 from aes_lipi.results.lock import STALE_AFTER_S, locked
@@ -41,15 +43,20 @@ NEW_BUCKET = "&allow_bucket_creation=true"
 
 
 @pytest.fixture(scope="module")
-def options() -> Iterator[str]:
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the server writes a line for each request."""
+    return tmp_path_factory.mktemp("server") / "log"
+
+
+@pytest.fixture(scope="module")
+def options(log: Path) -> Iterator[str]:
     """What an address has after its question mark to reach the server."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     serve = f"from moto.server import main; main(['-p', '{port}'])"
-    process = subprocess.Popen(
-        [sys.executable, "-c", serve], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    with log.open("w") as written:
+        process = subprocess.Popen([sys.executable, "-c", serve], stdout=written, stderr=written)
     with process, pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ACCESS_KEY_ID", "key")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
@@ -162,6 +169,29 @@ def test_a_trial_without_a_marker_is_passed_over_run_again_and_cleaned(
     assert run_prepared(study, address) == [second]
     run_prepared(study, tmp_path / "local")
     assert_same_study(tmp_path / "local", address)
+
+
+def test_a_reader_with_an_index_asks_for_listings_and_not_for_trials(
+    options: str, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index, "_WORTH", 1)
+    monkeypatch.setattr(index, "_RECENT_S", 0.0)
+    study, address = prepared_study(8), f"s3://listed/study?{options}{NEW_BUCKET}"
+    store, trials = ResultStore(address), trial_ids(study)
+    store.open(study)
+    asked = []
+    for some in (trials[:4], trials[4:]):
+        for trial in some:
+            store.commit(trial, prepared_files(trial))
+        load_results(address)  # writes the index
+        before = len(log.read_text())
+        assert study_status(address).trials.committed == len(load_results(address).trials)
+        asked.append(re.findall(r'"(\w+ /\S+) HTTP', log.read_text()[before:]))
+    few, many = asked
+    assert len(few) == len(many)
+    objects = [each for each in many if "list-type" not in each and "/study/" in each]
+    assert not [each for each in objects if "trial=" in each]
+    print(f"{len(many)} requests, {len(objects)} of them for objects")
 
 
 def test_a_second_driver_on_an_object_store_is_refused(options: str) -> None:
