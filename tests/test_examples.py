@@ -58,11 +58,12 @@ def test_an_example_runs_as_it_stands(
     assert MADE[name](shown)
 
 
-STUDIES = ("own_parameter.py", "own_topology.py")
+STUDIES = sorted(set(MADE) - {"anomalies.py", "callback.py", "images.py", "stepping.py"})
+"""Those that run studies which others can run, too."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("name", [name for name in STUDIES if not name.startswith("my_")])
 def test_an_example_has_the_same_bits_in_two_processes(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,5 +75,5 @@ def test_an_example_has_the_same_bits_in_two_processes(
         monkeypatch.chdir(folder)
         monkeypatch.setattr(aes_lipi, "run", partial(run, jobs=jobs))
         runpy.run_path(str(EXAMPLES / name))
-    [one] = (tmp_path / "1" / "results").iterdir()
-    assert_same_study(one, tmp_path / "2" / "results" / one.name)
+    for one in (tmp_path / "1" / "results").iterdir():
+        assert_same_study(one, tmp_path / "2" / "results" / one.name)

@@ -58,10 +58,7 @@ def check(kind: str, folder: Path, extras: Sequence[str]) -> None:
     (folder / "rows.csv").write_text(ROWS, "utf-8")
     _do(folder, command, "--version")
     _do(folder, command, "run", "--help", "all")
-    wrong = subprocess.run(
-        [command, "run", "--epoch", "3"], cwd=folder, check=False, capture_output=True
-    )
-    assert (wrong.returncode, len(wrong.stderr.splitlines())) == (2, 1), wrong.stderr
+    _refused(folder, command, "run", "--epoch", "3")
     _do(folder, command, "run", "--rq", "quickstart", *TINY, "--output_dir", "study")
     _do(folder, command, "status", "study", "--json")
     _do(folder, command, "analyse", "study")
@@ -69,9 +66,21 @@ def check(kind: str, folder: Path, extras: Sequence[str]) -> None:
     _do(folder, command, "run", "--data", "rows.csv", *TINY, "--output_dir", "own")
     if "onnx" in extras:
         _do(folder, command, "export", "study", "--format", "onnx")
+    if "torch" in extras:
+        _do(folder, command, "run", "--rq", "quickstart", *TINY, "--engine", "torch", "--fresh")
+        _do(folder, command, "export", "results/quickstart", "--format", "torch")
+    else:
+        _refused(folder, command, "export", "study", "--format", "torch")
     if "sklearn" in extras:
         _do(folder, python, "-c", "import aes_lipi; aes_lipi.AutoencoderRing(epochs=2)")
     _do(folder, command, "doctor", "study")
+
+
+def _refused(folder: Path, *words: str | Path) -> None:
+    """A mistake is told in one line, and the exit status says that it was one."""
+    wrong = subprocess.run(words, cwd=folder, check=False, capture_output=True, text=True)
+    assert (wrong.returncode, len(wrong.stderr.splitlines())) == (2, 1), wrong.stderr
+    print(wrong.stderr, end="", flush=True)
 
 
 def _do(folder: Path, *words: str | Path) -> None:

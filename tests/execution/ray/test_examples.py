@@ -22,8 +22,18 @@ pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.slow]
 EXAMPLES = Path(__file__).parents[3] / "docs/examples"
 
 
-@pytest.mark.parametrize("cells_per_actor", [None, 4])
-def test_own_topologies_have_the_same_bits_on_actors(
+NAMES = ("compare", "early_stop", "lineage", "metric", "own_environment", "own_operator")
+PLACES: list[tuple[str, int | None]] = [
+    *((name, None) for name in (*NAMES, "own_parameter", "own_schedule", "sweep")),
+    *(("own_topology", cells_per_actor) for cells_per_actor in (None, 4)),
+    *(("early_stop", 2), ("own_operator", 2), ("metric", 2)),
+]
+"""Examples, and the cells of an actor; None for whole trials as tasks."""
+
+
+@pytest.mark.parametrize(("name", "cells_per_actor"), PLACES)
+def test_examples_have_the_same_bits_on_a_cluster(
+    name: str,
     cells_per_actor: int | None,
     three_nodes: NodeProcesses,
     tmp_path: Path,
@@ -37,9 +47,10 @@ def test_own_topologies_have_the_same_bits_on_actors(
         run_study(study, output_dir, ClusterRunner(options))
         return load_results(output_dir)
 
-    for name, run in (("here", aes_lipi.run), ("there", on_cluster)):
-        (folder := tmp_path / name).mkdir()
+    for place, run in (("here", aes_lipi.run), ("there", on_cluster)):
+        (folder := tmp_path / place).mkdir()
         monkeypatch.chdir(folder)
         monkeypatch.setattr(aes_lipi, "run", run)
-        runpy.run_path(str(EXAMPLES / "own_topology.py"))
-    assert_same_study(tmp_path / "here/results/topology", tmp_path / "there/results/topology")
+        runpy.run_path(str(EXAMPLES / f"{name}.py"))
+    for study in (tmp_path / "here" / "results").iterdir():
+        assert_same_study(study, tmp_path / "there" / "results" / study.name)
