@@ -6,7 +6,7 @@ They never change what is computed, but may end a trial or the study.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -15,6 +15,7 @@ import pandas as pd
 
 from aes_lipi.coevolution.records import Record
 from aes_lipi.config import Study
+from aes_lipi.errors import UserError, printable
 from aes_lipi.execution.messages import Action, Event, Say, Written
 from aes_lipi.execution.process import give_notice
 from aes_lipi.execution.study import StudyState, TrialProgress
@@ -82,6 +83,9 @@ class Listeners:
         study: which.
         callbacks: are told.
 
+    Raises:
+        UserError: one is no callback, such as a class of them; give instances.
+
     Attributes:
         ended: whether a callback has ended the study.
         error: that a callback has raised for a generation; None for none.
@@ -90,7 +94,7 @@ class Listeners:
     def __init__(self, study: Study, callbacks: Sequence[Callback]) -> None:
         self._variants = {variant.id: variant for variant in study.variants}
         self._labels = {variant.id: study.label(variant) for variant in study.variants}
-        self._callbacks = list(callbacks)
+        self._callbacks = _checked(callbacks)
         self.ended = False
         self.error: Exception | None = None
 
@@ -133,6 +137,28 @@ class Listeners:
             self.ended = True
             give_notice()
         return "trial" in said
+
+
+def _checked(callbacks: object) -> list[Callback]:
+    """The callbacks.
+
+    Raises:
+        UserError: it is no list of them; the line says what to give instead.
+    """
+    if isinstance(callbacks, Callback | type) or not isinstance(callbacks, Iterable):
+        given = printable(callbacks)
+        raise UserError(f"callbacks: {given} is no list; give instances, as in callbacks=[Stop()]")
+    found = list(callbacks)
+    for each in found:
+        if isinstance(each, type):
+            name = each.__name__
+            raise UserError(f"callbacks: {name} is a class; give an instance of it, {name}()")
+        if not isinstance(each, Callback):
+            raise UserError(
+                f"callbacks: {printable(each)} is no callback; derive its class from "
+                "aes_lipi.Callback"
+            )
+    return found
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from studies import assert_same_study
 import aes_lipi
 from aes_lipi.callbacks import End, RecordedGeneration
 from aes_lipi.config import Study
+from aes_lipi.errors import UserError
 from aes_lipi.execution.study import TrialProgress
 from aes_lipi.results.reading import Results
 
@@ -57,6 +58,23 @@ def test_callbacks_hear_of_everything_and_change_nothing(jobs: int, tmp_path: Pa
     assert heard.results is results
     aes_lipi.run(study(epochs=4), tmp_path / "plain")
     assert_same_study(tmp_path / "heard", tmp_path / "plain")
+
+
+@pytest.mark.parametrize(
+    ("callbacks", "message"),
+    [
+        ([Heard], r"^callbacks: Heard is a class; give an instance of it, Heard\(\)$"),
+        (Heard(), r"^callbacks: .*Heard.* is no list; give instances, as in callbacks=\[Stop\(\)"),
+        (Heard, "is no list"),
+        ([print], "is no callback; derive its class from aes_lipi.Callback"),
+    ],
+)
+def test_what_is_no_callback_is_refused_before_anything_runs(
+    callbacks: Any, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=message):
+        aes_lipi.run(study(), tmp_path / "none", callbacks=callbacks)
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_callback_ends_trials_alike_in_one_process_and_in_two(tmp_path: Path) -> None:
