@@ -108,21 +108,23 @@ def load_results(location: str | Path, tables: Iterable[str] | None = None) -> R
     storage, inventory = open_results(location, tables)
     trials = sorted(inventory.committed)
     found = {table: read_rows(inventory, trials, table) for table in tables}
-    described = read_study_description(storage.read(STUDY_FILE) or b"")
+    failed = read_failures(storage, sorted(inventory.failed))
     whole = set(trials).intersection(*(each.trials for each in found.values()))
     corrupt = {trial: DAMAGED for trial in trials if trial not in whole}
+    skipped = (*absent, *skipped_lines({**inventory.skipped, **corrupt}))
     named = {table: rows.only(whole).named() for table, rows in found.items()}
-    del found  # so that columns are let go one by one
+    del found, inventory  # their room is that of the frames, and columns are let go one by one
     frames = {
         table: _frame_once(named.pop(table)) if table in named else frame_of({}, schema())
         for table, schema in _SCHEMAS.items()
     }
-    failures = frame_of(read_failures(storage, sorted(inventory.failed)), failures_schema())
+    failures = frame_of(failed, failures_schema())
+    described = read_study_description(storage.read(STUDY_FILE) or b"")
     labels = variant_labels([described] if described else [], [frames["trials"], failures])
     return Results(
         **{table: labelled(frame, labels) for table, frame in frames.items()},
         failures=labelled(failures, labels),
-        skipped=(*absent, *skipped_lines({**inventory.skipped, **corrupt})),
+        skipped=skipped,
         location=location,
     )
 
