@@ -129,7 +129,7 @@ class Study(Summarised, BaseModel):
     def _lines(self) -> list[str]:
         return [self.label(variant) for variant in self.variants]
 
-    @property
+    @cached_property
     def interval(self) -> CheckpointInterval:
         """How often a trial on its way is written down."""
         return parse_interval(self.checkpoint_interval)

@@ -51,14 +51,11 @@ class Job:
 def jobs_of(study: Study) -> list[Job]:
     """All trials of a study: the first of every variant, then the second, and so on."""
     columns = parameter_columns(map(vars, study.variants))
+    labelled = [(study.label(variant), variant) for variant in study.variants]
     return [
-        Job(
-            *(study.name, study.label(variant), variant, trial),
-            interval=study.interval,
-            parameters=columns,
-        )
+        Job(study.name, label, variant, trial, interval=study.interval, parameters=columns)
         for trial in range(study.trials)
-        for variant in study.variants
+        for label, variant in labelled
     ]
 
 
