@@ -287,9 +287,10 @@ def _rates_drawn(panels: Sequence[tuple[str, Float64]]) -> Figure:
 
 
 def _limits(walks: Sequence[Float64]) -> tuple[float, float]:
-    """Of the axis: all that is high, and what is not far below all medians."""
-    lowest = min(float(np.median(rates, axis=1).min()) for rates in walks)
+    """Of the axis: all that is high, and what is not far below all medians that are not zero."""
+    medians = np.concatenate([np.median(rates, axis=1) for rates in walks])
     highest = max(float(rates.max()) for rates in walks)
+    lowest = float(medians[medians > 0].min(initial=highest))
     return lowest / _BELOW, highest * 1.5
 
 

@@ -77,6 +77,13 @@ def test_jumps_to_nothing_do_not_stretch_the_axis() -> None:
     assert high == pytest.approx(1.5e-4)
 
 
+def test_rates_that_end_at_zero_leave_an_axis() -> None:
+    falling = walking([[1e-2], [1e-3], [0.0]])
+    low, high = drawn(("cosine", falling)).axes[0].get_ylim()
+    assert 0 < low < 1e-3
+    assert high > 1e-2
+
+
 def test_rates_that_are_cut_are_all_shown() -> None:
     cut = 1e-5 * 0.1 ** (np.arange(40)[:, np.newaxis] // 10)
     low, high = drawn(("canonical", walking(cut))).axes[0].get_ylim()
