@@ -19,7 +19,8 @@ author = "The aes_lipi developers"
 copyright = author
 version = release = __version__
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "myst_parser", "sitegen.pages"]
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "myst_parser"]
+extensions += ["sitegen.names", "sitegen.pages"]
 source_suffix = {".md": "markdown"}
 exclude_patterns: list[str] = ["sitegen"]
 default_role = "code"  # what docstrings have in `backticks`
@@ -42,6 +43,7 @@ smartquotes = False  # two hyphens are a flag
 html_theme = "pydata_sphinx_theme"
 html_title = f"aes_lipi {release}"
 html_static_path = ["static"]
+html_favicon = "static/icon.svg"
 html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False

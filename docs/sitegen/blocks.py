@@ -132,13 +132,17 @@ def with_outputs(page: str, outputs: Mapping[int, Output]) -> str:
     return _BLOCK.sub(shown, page)
 
 
-def run(blocks: Sequence[Block], name: str, folder: Path) -> dict[int, Output]:
+def run(
+    blocks: Sequence[Block], name: str, folder: Path, core: int | None = None
+) -> dict[int, Output]:
     """Run blocks of a page in a folder of its own: one Python session, and a shell for each.
 
     Args:
         blocks: in order.
         name: of the page, for messages.
         folder: which is made; what blocks write is there afterwards.
+        core: the processor that they keep to, where the system has such a thing: studies then
+            start no workers, each of which imports the package again. By default all.
 
     Returns:
         what they gave, by the line of the block.
@@ -151,7 +155,8 @@ def run(blocks: Sequence[Block], name: str, folder: Path) -> dict[int, Output]:
         if (ROOT / each).exists() and not (folder / each).is_symlink():
             (folder / each).symlink_to(ROOT / each)
     asked = folder / "blocks.json"
-    asked.write_text(json.dumps({"page": name, "blocks": [asdict(each) for each in blocks]}))
+    told = {"page": name, "core": core, "blocks": [asdict(each) for each in blocks]}
+    asked.write_text(json.dumps(told))
     done = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("session.py")), asked.name],
         cwd=folder,
@@ -180,13 +185,14 @@ def _environment() -> dict[str, str]:
     }
 
 
-def run_once(page: str, name: str, folder: Path) -> dict[int, Output]:
+def run_once(page: str, name: str, folder: Path, core: int | None) -> dict[int, Output]:
     """What the blocks of a page gave: run now, or by an earlier call if nothing has changed since.
 
     Args:
         page: Markdown.
         name: for messages.
         folder: which is emptied if something has changed.
+        core: as for `run`.
 
     Raises:
         RuntimeError: as `run`.
@@ -197,7 +203,7 @@ def run_once(page: str, name: str, folder: Path) -> dict[int, Output]:
         given = json.loads((folder / "outputs.json").read_text())
         return {int(line): Output(**output) for line, output in given.items()}
     subprocess.run(["rm", "-rf", str(folder), str(kept)], check=True)
-    outputs = run(blocks, name, folder)
+    outputs = run(blocks, name, folder, core)
     kept.write_text(key)
     return outputs
 

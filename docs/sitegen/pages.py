@@ -17,6 +17,7 @@ import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from sitegen.blocks import Output, run_once, with_outputs
@@ -69,7 +70,12 @@ def filled(text: str, page: Path, outputs: dict[int, Output] | None = None) -> s
         text = with_outputs(text, outputs)
     text = _FILE.sub(file, rebased(text, page.parent, page))
     text = PICTURE.sub(picture, FIGURE.sub(figure, text))
-    return INSERT.sub(lambda match: INSERTS[match[1]](), text)
+    return INSERT.sub(lambda match: _indexed(INSERTS[match[1]]()), text)
+
+
+def _indexed(table: str) -> str:
+    """A table with the role `name` for the names in its first column; see `names`."""
+    return re.sub(r"^\| (`\w+`) \|", r"| {name}\1 |", table, flags=re.MULTILINE)
 
 
 def _shown() -> Path:
@@ -90,16 +96,30 @@ def worked_pages() -> list[Path]:
 
 
 def _work(app: Any) -> None:
-    """Run the blocks of all worked pages, two pages at a time."""
+    """Run the blocks of all worked pages, a page on each of two processors at a time."""
+    cores: SimpleQueue[int | None] = SimpleQueue()
+    for core in _two_processors():
+        cores.put(core)
 
     def one(path: Path) -> tuple[str, dict[int, Output]]:
         name = path.relative_to(DOCS).with_suffix("").as_posix()
-        text = path.read_text(encoding="utf-8")
-        return name, run_once(text, path.name, _MADE / "worked" / name)
+        core = cores.get()
+        try:
+            text = path.read_text(encoding="utf-8")
+            return name, run_once(text, path.name, _MADE / "worked" / name, core)
+        finally:
+            cores.put(core)
 
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(cores.qsize()) as pool:
         _outputs.update(pool.map(one, worked_pages()))
     sys.stdout.flush()
+
+
+def _two_processors() -> list[int] | list[None]:
+    """Those that this process may use; None each where the system does not say."""
+    if sys.platform != "linux":
+        return [None, None]
+    return sorted(os.sched_getaffinity(0))[:2]
 
 
 def _read(app: Any, name: str, source: list[str]) -> None:

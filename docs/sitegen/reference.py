@@ -109,7 +109,7 @@ def _said(value: object) -> str:
 
 def escaped(text: str) -> str:
     """Text of the package as Markdown shows it: of its marks it has none but backticks."""
-    return re.sub(r"([<*])", r"\\\1", text)
+    return re.sub(r"(`[^`]*`)|([<*])", lambda match: match[1] or f"\\{match[2]}", text)
 
 
 # --- columns

@@ -10,6 +10,7 @@ import contextlib
 import io
 import json
 import linecache
+import os
 import subprocess
 import sys
 import traceback
@@ -51,6 +52,8 @@ def _shell(text: str) -> Given:
 
 def _main(asked: dict[str, Any]) -> int:
     sys.path.insert(0, "")
+    if asked["core"] is not None and sys.platform == "linux":
+        os.sched_setaffinity(0, {asked["core"]})
     names: dict[str, Any] = {"__name__": "__main__"}
     outputs: dict[int, Given] = {}
     for block in asked["blocks"]:
