@@ -111,10 +111,16 @@ REASONS = (
 )
 """How a reason begins; commands for clouds and clusters are among those that need something."""
 
-RUN = [name for name, text in PAGES.items() if to_run(text) and name not in NEVER_RUN]
+QUICK = ("docs/explanation/controls.md",)
+"""Pages whose blocks take less than five seconds together."""
+
+RUN = [
+    pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow)
+    for name, text in PAGES.items()
+    if to_run(text) and name not in NEVER_RUN
+]
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", RUN)
 def test_every_block_of_a_page_runs_as_it_stands(name: str, tmp_path: Path) -> None:
