@@ -1,7 +1,4 @@
-"""What plug-ins are made of: pruning operators, schedules, environments, losses and data sets.
-
-docs/how_to/extending.md says how they are written, named and registered.
-"""
+"""What plug-ins are made of: pruning operators, schedules, environments, losses and data sets."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class Moment:
     Attributes:
         t: number of the generation.
         horizon: T, at which a schedule reaches its end.
-        probability: p.
+        probability: p, `prune_probability` of the study.
         n_solutions: n, the solutions of a neighbourhood.
         final_n_start: share of the horizon after which `final_n` begins.
         exponential_rate: rate of `exponential`.
