@@ -115,4 +115,6 @@ def test_errors_have_remedies() -> None:
 def test_what_is_inserted_is_known() -> None:
     asked = [name for text in PAGES.values() for name in INSERT.findall(text)]
     assert set(asked) == set(reference.INSERTS)
-    assert "<!-- insert" not in filled(PAGES["columns"], DOCS / "reference/columns.md")
+    columns = filled(PAGES["columns"], DOCS / "reference/columns.md")
+    assert "<!-- insert" not in columns
+    assert "| {name}`mean_L1` | double |" in columns  # which search leads to
