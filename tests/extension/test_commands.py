@@ -67,18 +67,18 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 # --- the guide
 
 
-def test_the_guide_has_a_short_module_and_a_command_for_every_field() -> None:
-    assert len(modules()) == len(snippets("sh")) == len(FIELDS)
+def test_the_guide_has_a_short_module_and_a_command_for_every_field_and_for_parameters() -> None:
+    assert len(modules()) == len(snippets("sh")) == len(FIELDS) + 1
     assert all(len(code.splitlines()) < 15 for code in modules().values())
     commands = snippets("sh")
     assert [[f"--{field} " in command for command in commands].count(True) for field in FIELDS] == [
-        *(2, 1, 1, 1, 1, 1),
+        *(3, 1, 1, 1, 1, 1),
     ]
 
 
 @pytest.mark.parametrize("field", FIELDS)
 def test_a_command_of_the_readme_runs_its_module(field: str, folder: Path) -> None:
-    [command] = [each for each in snippets("sh") if re.search(rf"--{field} \S*:", each)]
+    command = next(each for each in snippets("sh") if re.search(rf"--{field} \S*:", each))
     arguments = [*shlex.split(command), *SHORT, "--jobs", "1", "--output_dir", "out", "--local"]
     if field != "dataset_name":
         arguments += SMALL_DATA
