@@ -69,5 +69,6 @@ def test_names_are_text_in_a_notebook() -> None:
 
 def test_only_what_is_public_is_offered(tmp_path: Path) -> None:
     assert set(dir(aes_lipi)) == {*aes_lipi.__all__, "AutoencoderRing"}
+    assert dir(aes_lipi.analysis) == sorted(aes_lipi.analysis.__all__)
     for name in dir(aes_lipi):
         assert getattr(aes_lipi, name) is not None

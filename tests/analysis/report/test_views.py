@@ -7,6 +7,7 @@ import pytest
 from made_up import sample
 
 from aes_lipi.analysis.comparisons import compare
+from aes_lipi.analysis.report.sources import _shown_value
 from aes_lipi.analysis.report.views import (
     _interval_text,
     _p_value,
@@ -33,6 +34,12 @@ from aes_lipi.analysis.report.views import (
 )
 def test_numbers(value: float, shown: str) -> None:
     assert number(value) == shown
+
+
+def test_of_a_long_setting_as_a_graph_is_the_beginning_is_shown() -> None:
+    graph = str([[k + 1] for k in range(100)])
+    assert _shown_value(graph) == f"{graph[:60]} … ({len(graph)} characters)"
+    assert _shown_value("ring") == "ring"
 
 
 def test_sizes_are_whole_numbers() -> None:
