@@ -17,6 +17,7 @@ from aes_lipi.execution.run import Summary
 from aes_lipi.execution.run import run_study as run_on
 from aes_lipi.execution.study import StudyState, TrialProgress
 from aes_lipi.execution.study_run import Watch
+from aes_lipi.results.index import INDEX
 from aes_lipi.results.object_storage import open_storage
 from aes_lipi.results.reading import load_results
 from aes_lipi.results.trial_files import CHECKPOINTS, FOLDERS, TrialId
@@ -70,10 +71,10 @@ def contents(location: str | Path, folder: str) -> dict[str, bytes | None]:
 
 
 def names(location: str | Path) -> set[str]:
-    """All files in a study's folder: results, and what should not be left there."""
+    """All files in a study's folder but the index: results, and what should not be left there."""
     storage = open_storage(location)
     folders = {*FOLDERS, CHECKPOINTS}
-    tops = {entry.name for entry in storage.children()} - folders
+    tops = {entry.name for entry in storage.children()} - folders - {INDEX}
     return tops | {entry.name for folder in folders for entry in storage.files(folder)}
 
 

@@ -4,8 +4,9 @@
 
 `lowest` takes of every dependency the newest patch of its lower bound in pyproject.toml, `highest`
 whatever pip finds without the pins. Each gets a virtual environment of its own, of the Python that
-runs this, and no torch, unless it is named among the extras. What a user does first is done in it,
-outside the checkout: help, a study, its status and report, an export, a table of one's own.
+runs this, and no torch, unless it is named among the extras: then that of constraints.txt. What a
+user does first is done in it, outside the checkout: help, a study, its status and report, an
+export, a table of one's own.
 
 It downloads some hundred MB, and is no part of the test suite.
 """
@@ -39,6 +40,12 @@ def lowest(extras: Sequence[str]) -> Iterator[str]:
             yield f"{found[1]}=={found[2]}.*"
 
 
+def pinned(extras: Sequence[str]) -> Iterator[str]:
+    """What stays at its pin, whatever versions there are: bits are promised for that torch."""
+    pins = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    yield from (pin for pin in pins if pin.partition("==")[0] == "torch" and "torch" in extras)
+
+
 def check(kind: str, folder: Path, extras: Sequence[str]) -> None:
     """Install, and use what was installed.
 
@@ -48,7 +55,7 @@ def check(kind: str, folder: Path, extras: Sequence[str]) -> None:
     venv.create(folder, with_pip=True)
     python, command = folder / "bin/python", folder / "bin/aes-lipi"
     wanted = f"{ROOT}[{','.join(extras)}]" if extras else str(ROOT)
-    bounds = list(lowest(extras)) if kind == "lowest" else []
+    bounds = [*(lowest(extras) if kind == "lowest" else ()), *pinned(extras)]
     _do(folder, python, "-m", "pip", "install", "--quiet", wanted, *bounds)
     _do(folder, python, "-m", "pip", "check")
     listed = subprocess.run(

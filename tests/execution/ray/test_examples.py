@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import runpy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 from ray_processes import NodeProcesses
 from studies import assert_same_study
 
@@ -20,6 +22,23 @@ from aes_lipi.results.reading import Results, load_results
 pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.slow]
 
 EXAMPLES = Path(__file__).parents[3] / "docs/examples"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _started_beside_the_examples(three_nodes: NodeProcesses) -> Iterator[None]:
+    """Workers find modules where the driver was started."""
+    options: Any = {
+        "address": three_nodes.address,
+        "log_to_driver": False,
+        "logging_level": "ERROR",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        ray.shutdown()
+        patch.chdir(EXAMPLES)
+        ray.init(**options)
+    yield
+    ray.shutdown()
+    ray.init(**options)
 
 
 NAMES = ("compare", "early_stop", "lineage", "metric", "own_environment", "own_operator")
