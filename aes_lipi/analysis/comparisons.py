@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import string
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property, lru_cache, partial
 
@@ -20,6 +20,9 @@ from aes_lipi.errors import UserError, printable
 from aes_lipi.summaries import Summarised
 
 MAX_VARIANTS = 200
+
+MOST_LETTERS = 400
+"""Groups of variants that are told by letters."""
 
 
 @dataclass(frozen=True)
@@ -135,19 +138,29 @@ class Comparisons(Summarised):
         equal. Variants without values have none.
 
         Raises:
-            UserError: the family is not all pairs, and sharing a letter would mean nothing; compare
-                without `pairs`.
+            UserError: the family is not all pairs, and sharing a letter would mean nothing (compare
+                without `pairs`), or it takes more than `MOST_LETTERS` (look at the table).
         """
         if not self.complete:
             raise UserError("letters need all pairs of the variants; compare them without `pairs`")
+        if self._letters is None:
+            raise UserError(f"it takes more than {MOST_LETTERS} letters; look at the table")
         return dict(self._letters)
 
+    @property
+    def telling_letters(self) -> Mapping[str, str] | None:
+        """The letters; None where no difference can be shown, or where they would be too many."""
+        return self._letters if self.complete and self.can_show else None
+
     @cached_property
-    def _letters(self) -> dict[str, str]:
+    def _letters(self) -> Mapping[str, str] | None:
         known = [sample for sample in self.samples if len(sample.values)]
         order = [each.variant for each in sorted(known, key=lambda each: np.median(each.values))]
         different = (self.p_values().loc[order, order] <= self.alpha).to_numpy(dtype=bool)
-        found = dict(zip(order, _letter_display(different), strict=True))
+        letters = _letter_display(different)
+        if letters is None:
+            return None
+        found = dict(zip(order, letters, strict=True))
         return {sample.variant: found.get(sample.variant, "") for sample in self.samples}
 
 
@@ -328,7 +341,7 @@ def _check_least(name: str, value: int, least: int) -> None:
 _ALPHABET = string.ascii_lowercase + string.ascii_uppercase
 
 
-def _letter_display(different: npt.NDArray[np.bool_]) -> list[str]:
+def _letter_display(different: npt.NDArray[np.bool_]) -> list[str] | None:
     """Letters such that two things share one exactly if they do not differ.
 
     Insert and absorb of Piepho, "An algorithm for a letter-based representation of all-pairwise
@@ -338,12 +351,15 @@ def _letter_display(different: npt.NDArray[np.bool_]) -> list[str]:
         different: bool, symmetric, shape (things, things): whether two are shown to differ.
 
     Returns:
-        of each thing its letters in the order of the alphabet; `a` belongs to the first thing.
+        of each thing its letters in the order of the alphabet; `a` belongs to the first thing. None
+        where it takes too many: of a hundred things there may be thousands of groups.
     """
     n = len(different)
     groups = [(1 << n) - 1] if n else []
     for i, j in zip(*np.nonzero(np.triu(different, 1)), strict=True):
         groups = _split(groups, 1 << int(i), 1 << int(j))
+        if len(groups) > MOST_LETTERS:
+            return None
     members = sorted([k for k in range(n) if group >> k & 1] for group in groups)
     letters: list[list[str]] = [[] for _ in range(n)]
     for place, group in enumerate(members):

@@ -8,7 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aes_lipi.analysis.comparisons import _letter_display
+from aes_lipi.analysis.comparisons import MOST_LETTERS, compare
+from aes_lipi.analysis.comparisons import _letter_display as letter_display
+from aes_lipi.analysis.tables import Sample
+from aes_lipi.errors import UserError
 
 
 def matrix(n: int, pairs: list[tuple[int, int]]) -> npt.NDArray[np.bool_]:
@@ -16,6 +19,12 @@ def matrix(n: int, pairs: list[tuple[int, int]]) -> npt.NDArray[np.bool_]:
     for i, j in pairs:
         different[i, j] = different[j, i] = True
     return different
+
+
+def _letter_display(different: npt.NDArray[np.bool_]) -> list[str]:
+    found = letter_display(different)
+    assert found is not None
+    return found
 
 
 @pytest.mark.parametrize(
@@ -51,3 +60,22 @@ def test_more_letters_than_the_alphabet_has() -> None:
     assert letters[26] == "A"
     assert letters[52] == "a2"
     assert len(set(letters)) == 60
+
+
+def test_groups_without_number_have_no_letters() -> None:
+    """Of ten independent pairs that differ, each group has one of each pair: 1,024."""
+    pairs = [(2 * k, 2 * k + 1) for k in range(10)]
+    assert 2 ** len(pairs) > MOST_LETTERS
+    assert letter_display(matrix(20, pairs)) is None
+    assert len(set("".join(_letter_display(matrix(20, pairs[:3]))))) == 8
+
+
+def test_a_study_of_many_differences_says_that_letters_are_too_many() -> None:
+    rng = np.random.default_rng(1)
+    values = 0.04 * np.arange(120)[:, np.newaxis] + rng.normal(size=(120, 20))
+    samples = [Sample(f"v{k}", f"v{k}", row, np.arange(20), 1) for k, row in enumerate(values)]
+    found = compare(samples, resamples=1)
+    assert found.can_show
+    assert found.telling_letters is None
+    with pytest.raises(UserError, match="more than 400 letters; look at the table"):
+        found.letters()

@@ -195,7 +195,7 @@ def _response_pictures(data: Measurements) -> Iterator[_Picture]:
 def _final_values(drawn: Drawn) -> _Picture:
     """Loss and capacity in the end, with the letters of the losses."""
     data = drawn.sources.data
-    letters = drawn.losses.letters() if drawn.losses.can_show else None
+    letters = drawn.losses.telling_letters
     left_out = f" Of the {MOST_ROWS} lowest." if len(data.labels) > MOST_ROWS else ""
     lettered = " Who shares a letter is not shown to differ in the loss." if letters else ""
     return _Picture(

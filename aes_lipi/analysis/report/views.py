@@ -177,7 +177,7 @@ def at_a_glance(
 ) -> Grid:
     """A row per variant: trials, medians with quartiles, and the letters of the losses.
 
-    Letters are left out where no difference can be shown.
+    Letters are left out where no difference can be shown, or where they would be too many.
 
     Args:
         data: the measurements.
@@ -187,7 +187,7 @@ def at_a_glance(
         lowest_first: whether rows are in the order of the first measure, not in that of the labels.
     """
     first, *others = measures
-    letters = losses.letters() if losses.can_show else None
+    letters = losses.telling_letters
     group = () if letters is None else ("group",)
     head = ("variant", "trials", MEASURE_NAMES[first], "95 % interval", *group)
     by_variant = {variant: rows.set_index("measure") for variant, rows in table.groupby("variant")}
@@ -277,7 +277,7 @@ def family(title: str, comparisons: Comparisons, most: int) -> _Family:
     squares: dict[tuple[str, str], _Square] = {}
     for row in pairs:
         squares[row.a, row.b], squares[row.b, row.a] = _squares(row)
-    letters = comparisons.letters() if comparisons.can_show else {}
+    letters = comparisons.telling_letters or {}
     return _Family(
         title=title,
         summary=_summary(comparisons),

@@ -275,6 +275,7 @@ def _page(content: _Content, folder: Path) -> str:
         skipped=data.skipped,
         standing=standing(said),
         can_show=any(each.can_show for each in said.values()),
+        lettered=any(each.telling_letters for each in said.values()),
         all_cells=glance(_ALL, found.families["loss"]),
         best_cells=glance(_BEST, found.families["test_loss"]),
         beside_baselines=baselines_grid(data),
