@@ -325,9 +325,10 @@ def _check_size(studies: Sequence[Study], part: StudyPart, *, agreed: bool) -> N
         for variant in part.variants(study)
     ]
     total, largest = sum(size * n for size, n in each), max(size for size, _ in each)
+    unit, name = (2**30, "GiB") if total > _LARGE else (2**20, "MiB")
     line = (
-        f"store_generations: the centres of all generations take {total / 2**30:,.1f} GiB, up to "
-        f"{largest / 2**30:,.2f} GiB a trial"
+        f"store_generations: the centres of all generations take {total / unit:,.1f} {name}, up to "
+        f"{largest / unit:,.2f} {name} a trial"
     )
     if total > _LARGE and not agreed:
         raise UserError(f"{line}; give --yes if there is room for them, or store fewer")

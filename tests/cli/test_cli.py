@@ -220,6 +220,9 @@ def test_the_size_of_all_centres_is_said_and_asked_for() -> None:
         CliRunner().invoke(app, words, catch_exceptions=False, standalone_mode=False)
     shown = CliRunner().invoke(app, [*words, "--dry_run"], catch_exceptions=False).output
     assert re.search(line, " ".join(shown.split()))
+    small = ("run", "--rq", "quickstart", "--test", *words[3:], "--dry_run")
+    shown = CliRunner().invoke(app, small, catch_exceptions=False).output
+    assert re.search(r"all generations take [\d.]+ MiB, up to [\d.]+ MiB a trial", shown)
 
 
 def test_create_data_writes_what_data_reads(typed: Callable[..., Typed], tmp_path: Path) -> None:
