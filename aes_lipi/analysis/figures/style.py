@@ -264,7 +264,8 @@ _ID = re.compile(r' id="([^"]*)"')
 _REFERENCE = re.compile(r'(href="#|url\(#)([^")]*)')
 _ENLARGED = 1.4  # what fits a column of a paper is small on a screen
 _BROAD = 400  # points: wider figures cannot be read if they are shrunk to a phone's width
-_SIZE = re.compile(r'<svg([^>]*?) width="([0-9.]+)pt" height="[0-9.]+pt"')
+_TALL = 1.3  # times its width: higher ones of those have a printed page of their own
+_SIZE = re.compile(r'<svg([^>]*?) width="([0-9.]+)pt" height="([0-9.]+)pt"')
 
 
 @dataclass(frozen=True)
@@ -317,9 +318,11 @@ def _inline(svg: bytes, name: str, description: str) -> str:
     label = description.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
 
     def opening(size: re.Match[str]) -> str:
-        broad = ' class="broad"' if float(size[2]) > _BROAD else ""
+        across, up = float(size[2]), float(size[3])
+        kind = "broad tall" if up > _TALL * across else "broad"
+        shape = f' class="{kind}"' if across > _BROAD else ""
         width = f"width: calc({_ENLARGED} * {size[2]}pt)"
-        return f'<svg{size[1]}{broad} style="{width}" role="img" aria-label="{label}"'
+        return f'<svg{size[1]}{shape} style="{width}" role="img" aria-label="{label}"'
 
     return _SIZE.sub(opening, text, count=1)
 
