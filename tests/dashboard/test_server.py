@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +27,7 @@ pytest.importorskip("httpx2")
 
 from starlette.testclient import TestClient
 
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 TOKEN = "s3cret-" * 5
 EVERYTHING = (
     "/",
@@ -190,6 +193,32 @@ def test_a_real_server_prints_its_address_and_ends_quietly(folder: Path) -> None
         process.send_signal(signal.SIGINT)
         out, errors = process.communicate(timeout=60)
     assert (process.returncode, out, errors) == (130, "", "")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
+def test_a_browser_draws_every_figure_and_has_nothing_to_complain_of(
+    folder: Path, tmp_path: Path
+) -> None:
+    browse = [
+        *(str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"),
+        *(f"--user-data-dir={tmp_path}", "--enable-logging=stderr", "--dump-dom"),
+        "--virtual-time-budget=20000",
+    ]
+    command = [sys.executable, "-m", "aes_lipi", "dashboard", str(folder)]
+    with warm.start(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().removeprefix("dashboard: ").strip()
+        seen = subprocess.run(
+            [*browse, address], capture_output=True, text=True, timeout=300, check=True
+        )
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert "CONSOLE" not in seen.stderr
+    titles = re.findall("<h3>([^<]*)</h3>", seen.stdout)
+    assert titles[0] == "Loss over generations"
+    assert {"Size and loss", "Descent: no pruning, trial 0"} <= set(titles)
+    assert len(re.findall('<svg class="main-svg"', seen.stdout)) >= len(titles)
 
 
 def test_a_port_that_is_taken_is_told(folder: Path) -> None:
