@@ -165,6 +165,7 @@ class _Answers:
         answer = _json(
             {
                 "studies": self._watched.overview(),
+                "first": [f"{each.study}:{each.variant}" for each in self._watched.first()],
                 "measures": LOSS_CHOICES,
                 "most": MOST_CHOSEN,
             }
@@ -256,8 +257,8 @@ def serve(locations: Sequence[str | Path], port: int | None, tell: Callable[[str
         # Beside the main thread, where it leaves signals to the command line.
         thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
         thread.start()
-        # By the time a browser has asked for the page, the first look is on its way.
-        threading.Thread(target=watched.overview, daemon=True).start()
+        # By the time a browser has asked for the page, what it asks for is on its way.
+        threading.Thread(target=watched.prepare, daemon=True).start()
         tell(f"http://{_LOOPBACK}:{listening.getsockname()[1]}/?token={token}")
         try:
             thread.join()

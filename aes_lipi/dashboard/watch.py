@@ -5,9 +5,11 @@ A folder is looked at at most as often as its size allows, however many pages as
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -24,13 +26,15 @@ from aes_lipi.results.description import STUDY_FILE
 from aes_lipi.results.object_storage import open_storage
 from aes_lipi.results.reading import StudyFolder
 from aes_lipi.results.schema import failures_schema
-from aes_lipi.results.status import Overview, Status, overview_of
+from aes_lipi.results.status import Overview, Status, VariantStatus, overview_of
 from aes_lipi.results.storage import is_address, join
 from aes_lipi.results.trial_files import FAILURES, TrialId
 from aes_lipi.results.trial_tables import frame_of, read_failures
 
 MOST_CHOSEN = 12
 """Variants whose trials are read and drawn at a time."""
+
+_FIRST = 6  # variants that are drawn unless others are chosen
 
 _UNDER_WAY = 8  # trials on their way that are drawn
 _FAILURES = 200  # that are told of, the latest
@@ -112,6 +116,24 @@ class Watched:
             for number, study in enumerate(self._seldom.value())
         ]
 
+    def first(self) -> list[ChosenVariant]:
+        """The variants to draw before any are chosen: those that run, and of the lowest losses."""
+        found = [
+            (not each.trials.running, math.inf if loss is None else loss, number, place, each)
+            for number, study in enumerate(self._seldom.known())
+            for place, each in enumerate(study.variants())
+            for loss in (each.median_mean_L1,)
+        ]
+        lowest = sorted(found, key=lambda each: each[:4])[:_FIRST]
+        in_order = sorted(lowest, key=lambda each: each[2:4])
+        return [ChosenVariant(number, each.variant) for *_, number, _, each in in_order]
+
+    def prepare(self) -> None:
+        """Have ready what a page asks for first; what stands in the way is told when it does."""
+        with suppress(UserError):
+            self.overview()
+            self.figures(self.first(), "mean_L1")
+
     def figures(self, chosen: Sequence[ChosenVariant], measure: LossChoice) -> dict[str, Any]:
         """Figures of some variants, and the machines that their trials ran on.
 
@@ -187,6 +209,13 @@ class _Study:
         self._seen: _Seldom[Overview] = _Seldom(lambda: overview_of(storage, ()))
         self._failures: tuple[Any, list[dict[str, Any]]] = (None, [])
         self._courses: dict[TrialId, tuple[int, History | None]] = {}
+
+    def variants(self) -> Sequence[VariantStatus]:
+        """How each of its variants stands; none where that cannot be told."""
+        try:
+            return self._seen.known().status.variants
+        except UserError:
+            return ()
 
     def labels(self) -> dict[str, str]:
         """Of its variants, by id."""

@@ -81,6 +81,24 @@ def test_the_ring_has_every_cell_and_generation(folder: Path) -> None:
     assert {row[2] for row in lineage.rows} <= {0, 1, 2, 3}
 
 
+def test_what_is_drawn_first_are_the_lowest_losses_and_ready_when_it_is_asked_for(
+    folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/study.json").write_text("{}")
+    watched = Watched([tmp_path, folder])
+    watched.prepare()
+    assert watched._drawn is not None
+    ready = watched._drawn[1]
+    every = [
+        ChosenVariant(study["number"], each["variant"])
+        for study in watched.overview()
+        for each in study.get("variants", ())
+    ]
+    assert watched.first() == every  # both, in their order
+    assert watched.figures(watched.first(), "mean_L1") is ready
+
+
 def test_a_number_of_variants_is_too_many(folder: Path) -> None:
     watched = Watched([folder])
     [first, _] = chosen_of(watched)

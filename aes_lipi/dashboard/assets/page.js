@@ -1,7 +1,7 @@
 "use strict";
 // Follows studies: asks how they stand every few seconds, and draws anew what has changed.
 
-const PAUSE_MS = 2000, REDRAW_MS = 5000, FIRST = 6, MOST_ROWS = 500;
+const PAUSE_MS = 2000, REDRAW_MS = 5000, MOST_ROWS = 500;
 const INK = "#1f2328", PAPER = "#fffffe";  // of the figures, for the page's text and ground
 const OPTIONS = {displayModeBar: false, doubleClick: "reset"};
 const WORDS = {
@@ -9,7 +9,7 @@ const WORDS = {
   killed: "its driver is gone", stopped: "nobody runs it",
 };
 const $ = (id) => document.getElementById(id);
-const state = {studies: [], most: 1, measure: "mean_L1", chosen: new Set(), ring: ["", ""], touched: false};
+const state = {studies: [], first: [], most: 1, measure: "mean_L1", chosen: new Set(), ring: ["", ""], touched: false};
 const specs = new Map();  // of what is drawn, by name
 const sizes = new ResizeObserver((changes) => changes.forEach((each) => {
   if (each.target._fullLayout && Math.abs(each.target._fullLayout.width - each.contentRect.width) > 1) Plotly.Plots.resize(each.target);
@@ -78,6 +78,7 @@ async function look() {
 
 function takeIn(content) {
   state.studies = content.studies;
+  state.first = content.first;
   state.most = content.most;
   const names = state.studies.map((each) => each.study || each.directory);
   say("title", names.length === 1 ? names[0] : `${names.length} studies`);
@@ -215,10 +216,7 @@ function everyVariant() {
 }
 
 function chooseBest() {
-  const loss = (each) => each.median_mean_L1 === null ? Infinity : each.median_mean_L1;
-  const ranked = everyVariant().sort(([, a], [, b]) => (b.trials.running > 0) - (a.trials.running > 0) || loss(a) - loss(b));
-  const wanted = new Set(ranked.slice(0, FIRST).map(([key]) => key));
-  state.chosen = new Set(everyVariant().map(([key]) => key).filter((key) => wanted.has(key)));
+  state.chosen = new Set(state.first);
 }
 
 function choose(key, wanted) {
