@@ -161,6 +161,7 @@ def test_a_killed_driver_leaves_a_study_that_the_same_command_finishes(
     assert_same_study(tmp_path / "whole", tmp_path / "killed")
 
 
+@pytest.mark.slow
 def test_an_interrupted_driver_says_so_and_resumes(
     three_nodes: NodeProcesses, tmp_path: Path
 ) -> None:
