@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -38,6 +38,7 @@ class CheckpointInterval:
 NEVER = CheckpointInterval()
 
 
+@cache
 def parse_interval(text: str | int) -> CheckpointInterval:
     """An interval as users write it: `50` generations, `30s`, `5min`, `1h`, or `never`.
 
@@ -129,7 +130,7 @@ class Study(Summarised, BaseModel):
     def _lines(self) -> list[str]:
         return [self.label(variant) for variant in self.variants]
 
-    @cached_property
+    @property
     def interval(self) -> CheckpointInterval:
         """How often a trial on its way is written down."""
         return parse_interval(self.checkpoint_interval)
@@ -148,6 +149,12 @@ class Study(Summarised, BaseModel):
         ids = {variant: variant.id for variant in self.variants}
         labels = label_variants({ids[each]: vars(each) for each in self.variants}, self.name)
         return {variant: labels[ids[variant]] for variant in self.variants}
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Study:
+        """A copy, with other values of some fields, which are not validated."""
+        copy = super().model_copy(update=update, deep=deep)
+        copy.__dict__.pop("_labels", None)
+        return copy
 
     def with_variants(self, variants: Iterable[Variant]) -> Study:
         """The same study of other variants, which have labels of their own."""

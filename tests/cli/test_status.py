@@ -140,7 +140,7 @@ def test_what_a_living_driver_says_is_believed_where_the_files_say_no_better(
         answer = asked(tmp_path)
     assert list(answer) == [
         *("study", "directory", "driver", "trials", "variants", "running"),
-        *("generations_per_second", "seconds_left", "without_model"),
+        *("generations_per_second", "seconds_left", "without_model", "nodes", "cpus", "remarks"),
     ]
     assert answer["driver"] == {"host": socket.gethostname(), "pid": os.getpid(), "alive": True}
     assert counts(answer) == (10, 2, 1, 1, 6)
