@@ -91,8 +91,9 @@ def narrowing(architecture: Architecture, task: TrainTask) -> Narrowing | None:
         architecture: of its networks.
         task: what is trained.
     """
-    if task.observe:
-        return None
+    both = (task.encoders, task.decoders)
+    if task.observe or all(any(each.mask is None for each in networks) for networks in both):
+        return None  # at once: what nothing froze has no dead node, and this is asked at every pass
     encoder = _part(architecture.encoder, [each.mask for each in task.encoders])
     decoder = _part(architecture.decoder, [each.mask for each in task.decoders])
     smaller = replace(architecture, encoder=encoder.layout, decoder=decoder.layout)
