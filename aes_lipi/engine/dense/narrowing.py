@@ -7,7 +7,7 @@ train alike without it, for as much less as they are fewer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -94,17 +94,24 @@ def narrowing(architecture: Architecture, task: TrainTask) -> Narrowing | None:
     both = (task.encoders, task.decoders)
     if task.observe or all(any(each.mask is None for each in networks) for networks in both):
         return None  # at once: what nothing froze has no dead node, and this is asked at every pass
-    encoder = _part(architecture.encoder, [each.mask for each in task.encoders])
-    decoder = _part(architecture.decoder, [each.mask for each in task.decoders])
+    layouts = (architecture.encoder, architecture.decoder)
+    left = [
+        _nodes_left(layout, [each.mask for each in networks])
+        for layout, networks in zip(layouts, both, strict=True)
+    ]
+    if all(map(_is_whole, layouts, left)):
+        return None
+    encoder, decoder = map(_part, layouts, left)
     smaller = replace(architecture, encoder=encoder.layout, decoder=decoder.layout)
-    return None if smaller == architecture else Narrowing(smaller, encoder, decoder)
+    return Narrowing(smaller, encoder, decoder)
 
 
-def _part(layout: NetworkLayout, masks: Iterable[Mask | None]) -> _Part:
-    alive = np.zeros(layout.size, np.float32)
-    for mask in masks:
-        alive[slice(None) if mask is None else mask] = 1.0
-    left = _nodes_left(layout, alive)
+def _is_whole(layout: NetworkLayout, left: Sequence[Int64]) -> bool:
+    return all(len(nodes) == layer.n_out for nodes, layer in zip(left, layout.layers, strict=True))
+
+
+def _part(layout: NetworkLayout, left: Sequence[Int64]) -> _Part:
+    """What is left of a network, given the nodes that are left of every layer."""
     numbers = np.arange(layout.size)
     layers, places = [], []
     for k, layer in enumerate(layout.layers):
@@ -116,8 +123,11 @@ def _part(layout: NetworkLayout, masks: Iterable[Mask | None]) -> _Part:
     return _Part(NetworkLayout(tuple(layers)), np.concatenate(places))
 
 
-def _nodes_left(layout: NetworkLayout, alive: Float32) -> list[Int64]:
+def _nodes_left(layout: NetworkLayout, masks: Iterable[Mask | None]) -> list[Int64]:
     """Of every layer that another reads the nodes that live, or the first; of others all nodes."""
+    alive = np.zeros(layout.size, np.float32)
+    for mask in masks:
+        alive[slice(None) if mask is None else mask] = 1.0
     living = layout.living_nodes(alive)
     read = {layer.reads for layer in layout.layers}
     left = []
