@@ -94,3 +94,18 @@ def test_times_are_seconds_unless_they_say_otherwise(text: str, seconds: float) 
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"give seconds \(90\) or a time"):
         parse_seconds(text)
+
+
+def test_what_a_study_knows_of_itself_goes_into_no_other() -> None:
+    study = resolve(epochs=[3, 5])
+    assert study.interval.seconds == 30
+    three, five = study.variants
+    assert study.label(three) != study.label(five)
+    assert study.with_variants(study.variants) == study
+    assert study.model_copy(update={"checkpoint_interval": 7}).interval.generations == 7
+    alone = Variant(epochs=9)
+    for other in (
+        study.with_variants([three, alone]),
+        study.model_copy(update={"variants": (three, alone)}),
+    ):
+        assert other.label(alone) != other.label(three)
