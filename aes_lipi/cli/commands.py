@@ -15,7 +15,7 @@ from aes_lipi._version import __version__
 from aes_lipi.cli.flags import TOKENS, flag, make_app
 from aes_lipi.cli.help import HelpfulCommand
 from aes_lipi.cli.run import CAPACITY, CLUSTER, INCREASE, RETRY, one_thread, run_app
-from aes_lipi.cli.terminal import cell, console, say
+from aes_lipi.cli.terminal import cell, console, ends_by_interrupt, say
 from aes_lipi.config import expanded
 from aes_lipi.errors import UserError
 from aes_lipi.results.storage import is_address, join, place_of
@@ -168,10 +168,8 @@ def _dashboard(
         say(f"dashboard: {address}")
         sys.stdout.flush()  # to a file, too, before it ends
 
-    try:
-        serve(directories or ["results"], port, tell)
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None  # there is no other end, and nothing to go on with
+    ends_by_interrupt.set()
+    serve(directories or ["results"], port, tell)
 
 
 _MARKS = {"well": "", "note": "note", "problem": "PROBLEM"}

@@ -13,6 +13,7 @@ import traceback
 from contextlib import suppress
 from typing import Any
 
+from aes_lipi.cli.terminal import ends_by_interrupt
 from aes_lipi.io.streams import spared_streams
 
 _EXIT_USAGE = 2
@@ -55,7 +56,7 @@ def main(program: str = "aes-lipi") -> None:
             code = _run(program)
         except BaseException as error:  # what an import makes of an interrupt is anybody's guess
             code = _code_after(error)
-        if code == _EXIT_INTERRUPTED:
+        if code == _EXIT_INTERRUPTED and not ends_by_interrupt.is_set():
             _complain(_INTERRUPTED)
         if (why := lost()) is not None:
             _complain(f"standard output: {why.strerror}; what it should show is not all there")
@@ -69,8 +70,6 @@ def _code_after(error: BaseException) -> int:
     Raises:
         SystemExit: the error is one.
     """
-    if isinstance(error, SystemExit) and error.code == _EXIT_INTERRUPTED:
-        raise error  # of a command that ends in no other way
     if _interrupted.is_set() or isinstance(error, KeyboardInterrupt):
         return _EXIT_INTERRUPTED
     if isinstance(error, SystemExit):
@@ -152,8 +151,9 @@ def _end_in_time(hears: socket.socket) -> None:
 def _end_now() -> None:
     """End this process, whatever it is at; workers and a Ray of its own end with it."""
     cursor = _SHOW_CURSOR if os.isatty(2) else b""
+    line = b"" if ends_by_interrupt.is_set() else f"error: {_INTERRUPTED}\n".encode()
     with suppress(OSError):
-        os.write(2, cursor + f"error: {_INTERRUPTED}\n".encode())
+        os.write(2, cursor + line)
     os._exit(_EXIT_INTERRUPTED)
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 from aes_lipi.errors import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+ends_by_interrupt = threading.Event()
+"""Set by a command that has no other end: of an interrupt it has nothing to say."""
 
 _PLAIN_WIDTH = 130
 
