@@ -55,7 +55,7 @@ def run_in(
     program = [sys.executable, str(ROOT / "run.py")]
     if arguments[0] == "aes-lipi":  # unlike `python -m`, it has not the folder on its path
         program = [str(Path(sys.executable).with_name("aes-lipi"))]
-    return warm.run([*program, *arguments[1:]], timeout=280, cwd=folder, env=environment)
+    return warm.run([*program, *arguments[1:]], cwd=folder, env=environment)
 
 
 def said_in(

@@ -10,14 +10,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from patience import PATIENCE_S
 from studies import Listener
 
 from aes_lipi.execution.study import TrialProgress
 
-NOTICES_SOON = {  # to notice that a node is gone, and to report metrics
+NOTICES_SOON = {  # that a node is gone
     "health_check_period_ms": 500,
     "health_check_failure_threshold": 4,
-    "metrics_report_interval_ms": 1000,
 }
 
 
@@ -44,7 +44,7 @@ class NodeProcesses:
                 command += ["--address", self.address, "--node-id", node.node_id]
                 command += ["--reason", "DRAIN_NODE_REASON_PREEMPTION"]
                 command += ["--reason-message", "spot", "--deadline-remaining-seconds", "60"]
-                subprocess.run(command, check=True, capture_output=True, timeout=60)
+                subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE_S)
                 return str(node.node_id)
         raise AssertionError(f"no node has the raylet {raylet}")
 

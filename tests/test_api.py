@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers import TINY
+from patience import PATIENCE_S
 
 import aes_lipi
 from aes_lipi import analysis
@@ -85,4 +86,4 @@ def test_the_first_fit_of_a_process_has_the_bits_of_the_second(tmp_path: Path) -
     """One thread computes, whether torch was there when its number was limited or not."""
     clean = {name: value for name, value in os.environ.items() if "THREADS" not in name}
     command = [sys.executable, "-c", THREADS]
-    subprocess.run(command, cwd=tmp_path, env=clean, check=True, timeout=200)
+    subprocess.run(command, cwd=tmp_path, env=clean, check=True, timeout=PATIENCE_S)

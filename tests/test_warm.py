@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import warm
+from patience import PATIENCE_S
 
 FACTS = """
 import os, sys
@@ -32,14 +33,14 @@ def test_it_is_a_child_with_streams_a_folder_and_an_environment_of_its_own(tmp_p
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_signal_ends_it_as_it_ends_others(sent: signal.Signals) -> None:
-    code = "import time; print('here', flush=True); time.sleep(60)"
+    code = "import time; print('here', flush=True); time.sleep(6000)"
     command = [sys.executable, "-c", code]
     with warm.start(command, stdout=subprocess.PIPE, stderr=-3, new_session=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "here\n"
         assert os.getsid(process.pid) == process.pid
         process.send_signal(sent)
-        assert process.wait(timeout=60) == -sent
+        assert process.wait(timeout=PATIENCE_S) == -sent
 
 
 def test_an_error_is_told_as_the_interpreter_tells_it(tmp_path: Path) -> None:

@@ -35,6 +35,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from patience import PATIENCE_S
+
 NEEDED = (
     *("aes_lipi.cli.commands", "aes_lipi.cli.run", "aes_lipi.cli.running"),
     *("aes_lipi.execution.local", "aes_lipi.execution.run", "aes_lipi.execution.ray.connection"),
@@ -215,7 +217,7 @@ def run(
     *,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
-    timeout: float = 240.0,
+    timeout: float = PATIENCE_S,
     check: bool = False,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end and hear what it says; see `subprocess.run`."""

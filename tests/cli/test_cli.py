@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import warm
+from patience import PATIENCE_S, wait_until
 from typer.testing import CliRunner
 
 from aes_lipi.cli import main
@@ -254,9 +255,9 @@ def test_a_stopped_study_goes_on_where_it_stopped(
     ]
     process = start(*study, "--jobs", "2")
     markers = tmp_path / "out" / "committed"
-    wait_for(lambda: any(markers.glob("*/*.json")))
+    wait_until(lambda: any(markers.glob("*/*.json")))
     process.send_signal(deadly)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=PATIENCE_S)
     if deadly == signal.SIGKILL:
         assert process.returncode == -signal.SIGKILL
     else:
@@ -282,7 +283,7 @@ def test_two_command_lines_share_no_folder_and_fresh_starts_again(
         *("--population_size", "3", "--output_dir", str(out), "--local"),
     ]
     with start(*arguments) as first:
-        wait_for((out / "study.json").exists)
+        wait_until((out / "study.json").exists)
         second = typed(*arguments)
         first.terminate()
     assert second.returncode == 2
@@ -308,13 +309,6 @@ def start(*arguments: str) -> subprocess.Popen[str]:
         cwd=ROOT,
         new_session=True,
     )
-
-
-def wait_for(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120
-    while not reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def committed(markers: Path) -> int:

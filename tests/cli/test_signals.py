@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S, wait_until
 
 from aes_lipi.results.checkpoint import identify
 
@@ -58,7 +59,7 @@ def ended(
         for each in signals:
             process.send_signal(each)
             time.sleep(0.05)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=PATIENCE_S)
         return process.returncode, errors.splitlines()
 
 
@@ -114,9 +115,7 @@ def running_trials(folder: Path) -> Iterator[tuple[subprocess.Popen[str], list[i
         [*command, *flags, "--output_dir", str(folder)], stderr=subprocess.PIPE, text=True
     ) as process:
         try:
-            until = time.monotonic() + 120
-            while len(written_down(folder)) < 2 and time.monotonic() < until:
-                time.sleep(0.1)
+            wait_until(lambda: len(written_down(folder)) == 2)
             children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
             workers = [int(pid) for pid in children if b"spawn_main" in command_of(int(pid))]
             assert len(workers) == 2
@@ -150,10 +149,7 @@ def test_workers_end_with_a_driver_that_is_killed(tmp_path: Path) -> None:
     with running_trials(tmp_path) as (process, workers):
         process.kill()
         process.wait()
-        until = time.monotonic() + 10.0
-        while any(command_of(pid) for pid in workers) and time.monotonic() < until:
-            time.sleep(0.05)
-        assert not any(command_of(pid) for pid in workers)
+        wait_until(lambda: not any(command_of(pid) for pid in workers))
 
 
 def test_a_time_limit_ends_a_run_as_a_batch_system_does(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import warm
+from patience import PATIENCE_S, wait_until
 from prepared import (
     prepared_checkpoint,
     prepared_failure,
@@ -67,11 +68,15 @@ def counts(answer: dict[str, Any]) -> tuple[int, ...]:
 
 
 def wait_for(folder: Path, is_so: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    deadline = time.monotonic() + 60
-    while not (folder / "study.json").exists() or not is_so(answer := asked(folder)):
-        assert time.monotonic() < deadline
-        time.sleep(0.3)
-    return answer
+    answers: list[dict[str, Any]] = []
+
+    def is_said() -> bool:
+        answers.append(asked(folder))
+        return is_so(answers[-1])
+
+    wait_until((folder / "study.json").exists)
+    wait_until(is_said)
+    return answers[-1]
 
 
 def is_under_way(answer: dict[str, Any]) -> bool:
@@ -101,7 +106,7 @@ def test_a_study_at_work_killed_and_done(tmp_path: Path) -> None:
     assert names(folder) == before
 
     with start(folder, "--epochs", "2,3", "--fresh") as driver:
-        _, errors = driver.communicate(timeout=60)
+        _, errors = driver.communicate(timeout=PATIENCE_S)
     assert driver.returncode == 0, errors
     done = asked(folder)
     assert counts(done) == (4, 4, 0, 0, 0)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import warm
 from helpers import tiny_study
+from patience import PATIENCE_S
 from studies import run_study
 
 from aes_lipi.cli import entry
@@ -42,7 +43,7 @@ def test_help_fits_an_old_terminal(encoding: str) -> None:
         [sys.executable, str(ROOT / "run.py"), "--help"],
         capture_output=True,
         env={**os.environ, "PYTHONIOENCODING": encoding, "COLUMNS": "80"},
-        timeout=120,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, b"")
@@ -57,7 +58,7 @@ def test_what_is_lost_of_an_answer_is_told() -> None:
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
-            timeout=120,
+            timeout=PATIENCE_S,
             check=False,
         )
     assert done.returncode == 2

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from cluster.manifests import CLUSTER, TOP
+from patience import PATIENCE_S
 
 import aes_lipi
 
@@ -53,7 +54,7 @@ def sbatch(environment: dict[str, str], *arguments: str) -> subprocess.Completed
         check=False,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=PATIENCE_S,
     )
 
 

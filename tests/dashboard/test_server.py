@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import warm
+from patience import PATIENCE_S
 from studies import names
 
 from aes_lipi.dashboard import server
@@ -191,7 +192,7 @@ def test_a_real_server_prints_its_address_and_ends_quietly(folder: Path) -> None
         with pytest.raises(urllib.error.HTTPError, match="403"):
             urllib.request.urlopen(address.split("?")[0])
         process.send_signal(signal.SIGINT)
-        out, errors = process.communicate(timeout=60)
+        out, errors = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, out, errors) == (130, "", "")
 
 
@@ -210,10 +211,10 @@ def test_a_browser_draws_every_figure_and_has_nothing_to_complain_of(
         assert process.stdout is not None
         address = process.stdout.readline().removeprefix("dashboard: ").strip()
         seen = subprocess.run(
-            [*browse, address], capture_output=True, text=True, timeout=300, check=True
+            [*browse, address], capture_output=True, text=True, timeout=PATIENCE_S, check=True
         )
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
+        process.communicate(timeout=PATIENCE_S)
     assert "CONSOLE" not in seen.stderr
     titles = re.findall("<h3>([^<]*)</h3>", seen.stdout)
     assert titles[0] == "Loss over generations"

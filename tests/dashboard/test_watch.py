@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import warm
+from patience import wait_until
 from prepared import (
     prepared_failure,
     prepared_files,
@@ -172,16 +172,10 @@ def test_a_study_at_work_and_killed(tmp_path: Path) -> None:
         *("--device", "cpu", "--jobs", "1", "--local", "--output_dir", str(made)),
     ]
     with warm.start(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as driver:
-        deadline = time.monotonic() + 100
-        while True:
-            assert time.monotonic() < deadline
-            time.sleep(0.3)
-            if not (made / "study.json").exists():
-                continue
-            watched = Watched([made])
-            [study] = watched.overview()
-            if any(each["generations"] for each in study["running"]):
-                break
+        wait_until((made / "study.json").exists)
+        watched = Watched([made])
+        wait_until(lambda: any(each["generations"] for each in watched.overview()[0]["running"]))
+        [study] = watched.overview()
         assert study["state"] == "running"
         chosen = chosen_of(watched)
         plots = by_name(watched.figures(chosen, "mean_L1"))

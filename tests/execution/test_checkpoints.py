@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import warm
 from helpers import tiny_study
+from patience import PATIENCE_S
 from studies import Killer, Listener, assert_same_study, run_study
 
 from aes_lipi import load_study
@@ -281,7 +282,7 @@ def test_notice_is_time_enough_to_write_trials_down(
         assert running.poll() is None, running.communicate()[1]
         time.sleep(0.05)
     (os.killpg if to_all else os.kill)(running.pid, signal.SIGTERM)
-    _, said = running.communicate(timeout=60)
+    _, said = running.communicate(timeout=PATIENCE_S)
     assert running.returncode == 130
     assert said.endswith(
         "error: interrupted; run the same command again to go on where it stopped\n"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from helpers import tiny_study
+from patience import wait_until
 from studies import Listener, names, run_study
 
 from aes_lipi.errors import UserError
@@ -120,10 +121,7 @@ def _often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def wait_for(store: ResultStore, is_so: Callable[[Progress], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while (found := read_progress(store.storage)) is None or not is_so(found):
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    wait_until(lambda: (found := read_progress(store.storage)) is not None and is_so(found))
 
 
 @pytest.mark.usefixtures("_often")

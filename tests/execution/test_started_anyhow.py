@@ -12,6 +12,7 @@ from types import ModuleType
 
 import pytest
 from helpers import tiny_study
+from patience import PATIENCE_S
 from studies import run_study
 
 from aes_lipi.errors import UserError
@@ -70,7 +71,7 @@ def test_a_study_can_come_through_standard_input(tmp_path: Path) -> None:
         input=STUDY.replace("FOLDER", repr(str(tmp_path / "s"))),
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "2 0\n", "")

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 from helpers import random_pair
+from patience import PATIENCE_S
 
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, Environment, build_architecture
 from aes_lipi.config import Scale
@@ -135,7 +136,7 @@ def test_files_work_without_this_package(
         wide = name == "onnx"
         np.save(tmp_path / case / "rows.npy", rows.astype(np.float64) if wide else rows)
         expected[case] = (model, rows)
-    subprocess.run([sys.executable, "-c", ALONE], cwd=tmp_path, check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", ALONE], cwd=tmp_path, check=True, timeout=PATIENCE_S)
     assert len(expected) == 20
     for case, (model, rows) in expected.items():
         span = np.where(np.ptp(rows, axis=0) > 0, np.ptp(rows, axis=0), np.abs(rows).max() + 1)

@@ -26,7 +26,7 @@ def test_code_2_and_one_line(tmp_path: Path, name: str) -> None:
     (tmp_path / "p.npy").write_bytes(pickle.dumps(Payload(tmp_path / "run")))
     (tmp_path / "bomb.yaml").write_text("a: &a [x]\nsettings: {epochs: *a}\n")
     command = [sys.executable, "run.py", *(each.format(tmp_path) for each in CASES[name])]
-    ended = warm.run(command, cwd=ROOT, timeout=60)
+    ended = warm.run(command, cwd=ROOT)
     assert ended.returncode == 2
     lines = ended.stderr.splitlines()
     assert len(lines) == 1

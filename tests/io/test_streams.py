@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 
 from aes_lipi.io.streams import spared_streams
 
@@ -71,7 +72,7 @@ def test_a_pipe_that_does_not_block_is_waited_for(monkeypatch: pytest.MonkeyPatc
     with own(monkeypatch, writing), spared_streams() as lost:
         print("x" * 300_000, flush=True)
         assert lost() is None
-    reader.join(timeout=10)
+    reader.join(timeout=PATIENCE_S)
     os.close(reading)
     assert bytes(got) == b"x" * 300_000 + b"\n"
 

@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from patience import PATIENCE_S
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 UIDS = {"root": 0, "ada": 61001, "bob": 61002}
 _UNSHARE = ["unshare", "--mount", "--pid", "--net", "--ipc", "--fork", "--kill-child"]
@@ -65,23 +67,23 @@ class Machine:
         )
 
     def run(
-        self, user: str, *command: object, timeout: float = 120, **environment: str
+        self, user: str, *command: object, **environment: str
     ) -> subprocess.CompletedProcess[str]:
         """Run a command of a user to its end."""
         with self.popen(user, *command, **environment) as process:
             try:
-                out, errors = process.communicate(timeout=timeout)
+                out, errors = process.communicate(timeout=PATIENCE_S)
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise
         return subprocess.CompletedProcess([*map(str, command)], process.returncode, out, errors)
 
     def command_line(
-        self, user: str, *arguments: object, timeout: float = 120, **environment: str
+        self, user: str, *arguments: object, **environment: str
     ) -> subprocess.CompletedProcess[str]:
         """Run `aes-lipi` as a user."""
         words = [sys.executable, "-m", "aes_lipi", *arguments]
-        return self.run(user, *words, timeout=timeout, **environment)
+        return self.run(user, *words, **environment)
 
     def path(self, inside: str | Path) -> Path:
         """Where a file of the machine is seen from here."""
@@ -135,7 +137,7 @@ def booted(process: subprocess.Popen[str]) -> Machine:
 def stop(process: subprocess.Popen[str]) -> None:
     """End a machine with all that runs on it."""
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE_S)
 
 
 def _setup() -> list[str]:

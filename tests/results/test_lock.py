@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import warm
+from patience import PATIENCE_S, wait_until
 from prepared import prepared_files, prepared_study, run_prepared, trial_ids
 from studies import assert_same_study, names
 
@@ -58,7 +59,7 @@ def put_down(folder: Path, claim: Lock, age_s: float = 0.0) -> Path:
 def race(folder: Path) -> int:
     """Start two drivers at once; how many of them were refused."""
     drivers = [start(folder, run) for run in range(2)]
-    outcomes = [(*driver.communicate(timeout=120), driver.returncode) for driver in drivers]
+    outcomes = [(*driver.communicate(timeout=PATIENCE_S), driver.returncode) for driver in drivers]
     committed = [int(line) for out, _, _ in outcomes for line in out.split()]
     assert sorted(committed) == list(range(6))
     refused = [errors for _, errors, code in outcomes if code == 2]
@@ -122,13 +123,13 @@ def test_a_killed_driver_is_followed_by_the_next(tmp_path: Path) -> None:
     assert first.stdout is not None
     assert first.stdout.readline() == "committed\n"
     second = start(tmp_path / "s", 1)
-    _, errors = second.communicate(timeout=60)
+    _, errors = second.communicate(timeout=PATIENCE_S)
     assert second.returncode == 2
     assert f"in use by process {first.pid} on {socket.gethostname()}; " in errors
     first.send_signal(signal.SIGKILL)
-    first.communicate(timeout=60)
+    first.communicate(timeout=PATIENCE_S)
     third = start(tmp_path / "s", 1)
-    out, errors = third.communicate(timeout=60)
+    out, errors = third.communicate(timeout=PATIENCE_S)
     assert (third.returncode, errors) == (0, "")
     assert out.split() == ["1", "2", "3", "4", "5"]
     run_prepared(prepared_study(6), tmp_path / "whole")
@@ -140,9 +141,7 @@ def test_a_killed_driver_that_nobody_buried_is_gone_too(tmp_path: Path) -> None:
         assert first.stdout is not None
         first.stdout.readline()
         os.kill(first.pid, signal.SIGKILL)
-        deadline = time.monotonic() + 30
-        while ") Z " not in Path(f"/proc/{first.pid}/stat").read_text():
-            assert time.monotonic() < deadline
+        wait_until(lambda: ") Z " in Path(f"/proc/{first.pid}/stat").read_text())
         with ResultStore(tmp_path / "s").locked() as held:
             assert held.stale == (f"process {first.pid} on {socket.gethostname()}",)
 
@@ -255,10 +254,7 @@ def test_a_driver_gives_signs_of_life(tmp_path: Path, monkeypatch: pytest.Monkey
     with locked(LocalStorage(tmp_path)):
         [path] = tmp_path.glob("claim-*.json")
         os.utime(path, (0, 0))
-        deadline = time.monotonic() + 10
-        while path.stat().st_mtime == 0:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(lambda: path.stat().st_mtime)
         assert decode_json(path.read_bytes()) is not None
 
 

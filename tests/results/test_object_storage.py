@@ -20,6 +20,7 @@ import pandas as pd
 import pytest
 import warm
 from helpers import tiny_study
+from patience import wait_until
 from prepared import prepared_checkpoint, prepared_files, prepared_study, run_prepared, trial_ids
 from pyarrow import fs
 from studies import assert_same_study, names, run_study
@@ -63,21 +64,18 @@ def options(log: Path) -> Iterator[str]:
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         patch.setenv("OBJECT_STORE", f"http://127.0.0.1:{port}")
         try:
-            wait_for(f"http://127.0.0.1:{port}/moto-api/")
+            wait_until(lambda: answers(f"http://127.0.0.1:{port}/moto-api/"))
             yield f"endpoint_override=127.0.0.1:{port}&scheme=http&region=us-east-1"
         finally:
             process.terminate()
 
 
-def wait_for(url: str) -> None:
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            with urllib.request.urlopen(url):
-                return
-        except URLError:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url):
+            return True
+    except URLError:
+        return False
 
 
 def test_a_study_in_an_object_store_has_the_bits_of_one_on_disk(
@@ -135,10 +133,7 @@ def test_the_command_line_goes_on_in_an_object_store_after_a_kill(options: str) 
     environment = os.environ | {"AWS_ENDPOINT_URL": os.environ["OBJECT_STORE"]}
     storage = open_storage(f"s3://kills/study?{options}")
     with warm.start([*command, "s3://kills/study"], env=environment, cwd=ROOT) as driver:
-        deadline = time.monotonic() + 120
-        while not storage.files("committed"):
-            assert time.monotonic() < deadline
-            time.sleep(0.3)
+        wait_until(lambda: storage.files("committed"))
         driver.send_signal(signal.SIGKILL)
     done = len(storage.files("committed"))
     assert 0 < done < 4

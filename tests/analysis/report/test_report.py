@@ -19,6 +19,7 @@ import polars as pl
 import pytest
 from helpers import TINY
 from made_up import commit_made_up, made_up_study
+from patience import PATIENCE_S
 
 import aes_lipi
 from aes_lipi.analysis.read import read_folders
@@ -341,7 +342,7 @@ def test_a_browser_shows_it(report: Report, tmp_path: Path, width: int, scheme: 
         ],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
         check=True,
     ).stdout
     seen = json.loads(re.findall("<title>(.*?)</title>", found)[0].replace("&quot;", '"'))

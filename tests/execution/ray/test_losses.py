@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import warm
 from helpers import tiny_study
+from patience import PATIENCE_S, wait_until
 from ray_processes import NodeProcesses, WorkerKiller, parent_of
 from studies import Listener, assert_same_study
 from studies import run_study as run_here
@@ -176,13 +177,10 @@ def test_an_interrupted_driver_says_so_and_resumes(
         assert running.poll() is None, running.communicate()[0]
         time.sleep(0.05)
     running.send_signal(signal.SIGINT)
-    said, _ = running.communicate(timeout=60)
+    said, _ = running.communicate(timeout=PATIENCE_S)
     assert running.returncode == 130
     assert "Traceback" not in said
-    until = time.monotonic() + 30
-    while three_nodes.workers("CellActor") and time.monotonic() < until:
-        time.sleep(0.1)
-    assert not three_nodes.workers("CellActor")
+    wait_until(lambda: not three_nodes.workers("CellActor"))
 
 
 class _Interrupter(Listener):
