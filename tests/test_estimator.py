@@ -213,6 +213,7 @@ class TestAmongOthers:
         assert pipeline.score(x) > 2 * pipeline.score_samples(x).mean()
         assert list(pipeline.get_feature_names_out()) == ["autoencoderring0", "autoencoderring1"]
 
+    @pytest.mark.slow
     def test_in_a_search_in_two_processes(self) -> None:
         x = rows()
         grid = {"latent_size": np.arange(1, 3), "hidden_sizes": [np.int64(5), (6, 4)]}

@@ -61,11 +61,11 @@ def test_holms_correction_by_hand_without_what_was_not_tested() -> None:
 @pytest.mark.parametrize("kinds", [2, 6, 10**9])
 def test_many_pairs_have_the_bits_that_each_has_alone(sizes: tuple[int, int], kinds: int) -> None:
     rng = np.random.default_rng([*sizes, kinds])
-    a, b = (rng.integers(kinds, size=(30, n)).astype(np.float64) for n in sizes)
+    a, b = (rng.integers(kinds, size=(12, n)).astype(np.float64) for n in sizes)
     b[:2] = a[:2, :1]
     for paired in (False, True)[: 1 + (sizes[0] == sizes[1])]:
         found = pair_tests(a, b, paired=paired)
-        for k in range(30):
+        for k in range(12):
             statistic, p = by_scipy(a[k], b[k], paired)
             assert (found.statistic[k], found.p[k]) == (statistic, p)
 

@@ -209,7 +209,7 @@ BY_TRIAL = ClusterRunner(ClusterOptions(placement="trial"))
     ("settings", "first", "then"),
     [
         pytest.param({"prune_method": "random"}, BY_CELL, HERE, marks=pytest.mark.slow),
-        ({"prune_method": "random"}, HERE, BY_PAIRS),
+        pytest.param({"prune_method": "random"}, HERE, BY_PAIRS, marks=pytest.mark.slow),
         pytest.param({"prune_method": "random"}, BY_TRIAL, BY_PAIRS, marks=pytest.mark.slow),
         pytest.param({"update_order": "asynchronous"}, BY_CELL, HERE, marks=pytest.mark.slow),
         pytest.param(

@@ -60,6 +60,7 @@ def in_one_process(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+@pytest.mark.slow
 def test_a_stack_has_the_bits_of_one_process(three_nodes: NodeProcesses, tmp_path: Path) -> None:
     study = tiny_study(engine="torch", prune_method="random")
     runner = ClusterRunner(ClusterOptions(placement="trial", trials_per_worker=2))
