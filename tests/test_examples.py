@@ -43,7 +43,17 @@ def test_the_example_of_anomalies_is_the_one_on_the_page() -> None:
     assert f"```python\n{code}```" in page
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.py")))
+LONG = ("compare.py", "images.py", "own_parameter.py", "own_topology.py", "sweep.py")
+"""Studies of seconds, each of whose parts a shorter one has, too."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(path.name, marks=[pytest.mark.slow] * (path.name in LONG))
+        for path in sorted(EXAMPLES.glob("*.py"))
+    ],
+)
 def test_an_example_runs_as_it_stands(
     name: str,
     tmp_path: Path,

@@ -159,11 +159,11 @@ def test_errors_by_column_are_those_of_rows_in_either_units(study: Study, folder
 
 
 def test_the_report_and_the_card_show_them(folder: Path, tmp_path: Path) -> None:
-    report = analyse(folder, tmp_path / "report", formats=["svg"])
+    report = analyse(folder, tmp_path / "report", formats=[])
     page = report.page.read_text()
     assert '<th scope="col">not learnt</th>' in page
     assert "PCA of the same code is better than the chosen model" in page
-    assert "columns.svg" in {path.name for path in report.figures}
+    assert "What is explained of each column" in page
     table = pd.read_csv(tmp_path / "report/tables/columns.csv")
     assert len(table) == 7
     done = export(folder, max_loss_increase=0.0, output_dir=tmp_path / "export")

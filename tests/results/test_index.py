@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import warm
+from helpers import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_up import made_up_study, made_up_trial
@@ -214,7 +215,7 @@ def happens(folder: Path, event: Any) -> None:
             DAMAGES[damage](folder / trial.path(where))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(12), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(events, max_size=5))
 def test_a_reader_with_an_index_sees_what_one_without_it_sees(
     tmp_path_factory: pytest.TempPathFactory, history: list[Any]
