@@ -48,10 +48,13 @@ class Schedule:
     Attributes:
         variant: settings.
         replay: of an asynchronous trial that is repeated, what every cell read.
+        ends_at: generations after which a trial that is repeated ends, as it did before; None where
+            the settings decide.
     """
 
     variant: Variant
     replay: Reads | None = None
+    ends_at: int | None = None
 
     def start(self, trial: int, held: Mapping[Version, H]) -> TrialState[H]:
         """A trial before its first step.
@@ -114,7 +117,8 @@ class Schedule:
         return state.generations >= self._decided(state)
 
     def _decided(self, state: TrialState[H]) -> int:
-        return generations_decided(self.variant, state.watch, state.generations)
+        decided = generations_decided(self.variant, state.watch, state.generations)
+        return decided if self.ends_at is None else min(decided, self.ends_at)
 
     def restored_later(self, state: TrialState[H]) -> Collection[Version]:
         """Versions that are kept for a trial's answer: those of its best generation so far."""

@@ -108,8 +108,8 @@ class AutoencoderRing(
             what is measured on test rows: an estimator keeps none. Losses and `*_L1` are those of
             the scaled columns.
         typical_errors_: mean absolute error of each scaled column over the rows of `fit`, at least
-            a hundredth of the mean of all: float64, (columns,).
-        offset_: score below which a row is an outlier.
+            a hundredth of the mean of all: float64, (columns,). See `partial_fit`.
+        offset_: score below which a row is an outlier; likewise.
         n_features_in_: columns of `X`.
         feature_names_in_: their names, where all are strings.
 
@@ -205,7 +205,10 @@ class AutoencoderRing(
             ring = trained(variant, dataset, verbose=self.verbose, start=start)
         except UserError as error:
             raise ValueError(str(error)) from None
-        return self._with(ring, X)
+        self._with(ring)
+        self._draw_line(X)
+        self._is_fitted_whole = True
+        return self
 
     def partial_fit(
         self, X: Any, y: Any = None, sample_weight: Any = None, *, X_val: Any = None
@@ -214,7 +217,9 @@ class AutoencoderRing(
 
         The first call, or `fit`, begins the ring and learns scaling and encoding, which stay as
         they are. Schedules of pruning and learning rates count `epochs` generations, and go on as
-        at their end; `patience` is not heeded.
+        at their end; `patience` is not heeded, and after a `fit` with it the last generation goes
+        on. `typical_errors_` and `offset_` stay those of `fit`; without one, they are of the rows
+        of the last call.
 
         Args:
             X: rows as for `fit`, all of which are trained on.
@@ -235,7 +240,11 @@ class AutoencoderRing(
             ring = trained_further(variant.model_copy(update=more), dataset, known)
         except UserError as error:
             raise ValueError(str(error)) from None
-        return self._with(ring, X)
+        self._with(ring)
+        if known is None or not self._is_fitted_whole:
+            self._draw_line(X)
+            self._is_fitted_whole = False
+        return self
 
     def transform(self, X: Any) -> Float32:
         """Codes of rows X (n_samples, n_features): float32, (n_samples, width of the code)."""
@@ -345,15 +354,17 @@ class AutoencoderRing(
         check_batch(variant.batch_size, len(dataset.train))
         return variant, dataset
 
-    def _with(self, ring: TrainedRing, X: Any) -> Self:
-        """Keep what was trained, and draw the line between the rows."""
+    def _with(self, ring: TrainedRing) -> None:
+        """Keep what was trained."""
         self._trained = ring
         self.model_ = ring.model.compacted() if self.compact else ring.model
         history = records_frame(ring.records, ring.variant)
         self.history_ = history.drop(columns=list(_NOT_IN_HISTORY))
+
+    def _draw_line(self, X: Any) -> None:
+        """Find what is usual of rows, and which of them are not."""
         self.typical_errors_ = _typical_errors(self.model_, self._rows(X))
         self.offset_ = _offset(self.score_samples(X), self.contamination)
-        return self
 
     def _source(self, rows: Any) -> Source:
         names = getattr(self, "feature_names_in_", None)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from aes_lipi.coevolution.schedule import Schedule
 from aes_lipi.coevolution.state import Reads
 from aes_lipi.config import NEVER, CheckpointInterval, Study, Variant
 from aes_lipi.config.parameters import Parameters, parameter_columns
@@ -27,7 +28,9 @@ class Job:
         variant: its settings.
         trial: number of the trial.
         replay: of an asynchronous trial that is run again, what every cell read: int32, shape
-            (epochs, cells, members).
+            (generations, cells, members).
+        ends_at: generations that a trial had that is run again, where a callback may have ended it;
+            None where its settings decide.
         interval: how often it is written down on its way.
         checkpoint: where to go on, as the content of a checkpoint's file; None for the beginning.
         parameters: columns of the parameters of all plug-ins of the study.
@@ -38,6 +41,7 @@ class Job:
     variant: Variant
     trial: int
     replay: Reads | None = None
+    ends_at: int | None = None
     interval: CheckpointInterval = NEVER
     checkpoint: bytes | None = field(default=None, repr=False)
     parameters: Parameters = ()
@@ -46,6 +50,11 @@ class Job:
     def id(self) -> TrialId:
         """Variant and number."""
         return TrialId(self.variant.id, self.trial)
+
+    @property
+    def schedule(self) -> Schedule:
+        """The order of its updates, made anew."""
+        return Schedule(self.variant, self.replay, self.ends_at)
 
 
 def jobs_of(study: Study) -> list[Job]:

@@ -29,7 +29,8 @@ from aes_lipi.results.inventory import (
     with_damaged_models,
 )
 from aes_lipi.results.object_storage import open_storage
-from aes_lipi.results.replay import load_reads
+from aes_lipi.results.replay import called_end, load_reads
+from aes_lipi.results.storage import Storage
 from aes_lipi.results.store import ResultStore
 from aes_lipi.results.trial_tables import index_all
 
@@ -187,11 +188,19 @@ def _made_again(job: Job, store: ResultStore) -> Job:
     """A committed trial, to be run as it was.
 
     Raises:
-        UserError: it was asynchronous, and its table does not hold what it read.
+        UserError: its tables do not hold what it read, or where it ended.
     """
-    if job.replay is not None or not runs_freely(job.variant):
+    if job.replay is not None:
         return job
-    return replace(job, replay=load_reads(store.storage, job.id, job.variant.epochs))
+    if runs_freely(job.variant):
+        return _repeating(job, store.storage)
+    return replace(job, ends_at=called_end(store.storage, job.id))
+
+
+def _repeating(job: Job, storage: Storage) -> Job:
+    """An asynchronous trial, made to read what it read before, in as many generations."""
+    reads = load_reads(storage, job.id, job.variant)
+    return replace(job, replay=reads, ends_at=len(reads))
 
 
 def _remarks(stale: Sequence[str], inventory: Inventory | None, restored: bool) -> list[str]:
@@ -215,7 +224,7 @@ def _replaying(job: Job, directory: str | Path) -> Job:
             f"--replay: {job.label} ({job.variant.cell_evaluation}, {job.variant.update_order}) "
             "has the same bits in every run; only asynchronous trials are replayed"
         )
-    return replace(job, replay=load_reads(open_storage(directory), job.id, job.variant.epochs))
+    return _repeating(job, open_storage(directory))
 
 
 def progress_of(state: StudyState, claim: str, now: float, since: float = 0.0) -> Progress:

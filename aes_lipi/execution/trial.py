@@ -134,7 +134,7 @@ class _Trial:
         self, job: Job, setup: Setup, started_at: datetime, end_after: EndAfter | None
     ) -> None:
         self.job, self._setup = job, setup
-        self.schedule = Schedule(job.variant, job.replay)
+        self.schedule = job.schedule
         start = (
             Checkpoint(begun(self.schedule, job, setup), started_at, 0.0)
             if job.checkpoint is None
@@ -143,7 +143,8 @@ class _Trial:
         self.state, self._started_at = start.state, start.started_at
         self._started = time.perf_counter() - start.wall_time_s
         self._timer = CheckpointTimer(job.interval, start.state.generations)
-        self._end_after = None if job.replay is not None else end_after
+        is_repeated = job.replay is not None or job.ends_at is not None
+        self._end_after = None if is_repeated else end_after
         self.has_ended = False
 
     def heard(self, news: News[Held]) -> Iterator[Message]:

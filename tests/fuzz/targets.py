@@ -393,7 +393,7 @@ def results_target() -> Target:
             if content[1:2] == b"\1" and path != marker:
                 marker.write_bytes(_remade(whole[marker], path.relative_to(folder), content[2:]))
             with suppress(UserError):
-                load_reads(LocalStorage(folder), first, 20)
+                load_reads(LocalStorage(folder), first, study.variants[0])
             with suppress(UserError):
                 ResultStore(folder).holds(study)
             with suppress(UserError):

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from helpers import tiny_variant
 from prepared import prepared_study, run_prepared, trial_ids
 
 from aes_lipi import load_results
@@ -17,6 +18,7 @@ from aes_lipi.results.storage import LocalStorage
 from fuzz.hostile import parquet_bytes, refusal
 
 TRIAL = trial_ids(prepared_study(1))[0]
+ONE_CELL = tiny_variant(population_size=1, epochs=1)
 
 
 def results_with(folder: Path, table: str, content: bytes) -> Path:
@@ -62,10 +64,12 @@ def test_a_table_that_is_none_is_passed_over(tmp_path: Path, name: str) -> None:
         {"generation": [0], "cell": [0], "read_generations": [[-2]]},
         {"generation": [0], "cell": [0], "read_generations": [[None]]},
         {"generation": [], "cell": [], "read_generations": []},
+        {"generation": [1], "cell": [0], "read_generations": [[0]]},
+        {"generation": [0, 0], "cell": [0, 1], "read_generations": [[-1], [-1]]},
     ],
     ids=repr,
 )
 def test_reads_that_are_none_are_refused(tmp_path: Path, columns: dict[str, Any]) -> None:
     results_with(tmp_path, "generations", parquet_bytes(columns))
-    message = refusal(lambda: load_reads(LocalStorage(tmp_path), TRIAL, 1))
-    assert "does not hold what every cell read in 1 generations; give the folder" in message
+    message = refusal(lambda: load_reads(LocalStorage(tmp_path), TRIAL, ONE_CELL))
+    assert "does not hold what every cell read in every generation; give the folder" in message

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from studies import assert_same_study
 
 import aes_lipi
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
+from aes_lipi.callbacks import End, RecordedGeneration
 from aes_lipi.config import Study
 from aes_lipi.data.load import rebuilt_dataset
 from aes_lipi.errors import UserError
@@ -109,6 +111,40 @@ def test_a_lost_model_is_made_again_where_that_is_asked(
     assert run(STUDY, folder, restore_models=True) == Summary(2, 0)
     assert_same_study(whole, folder)
     assert run(STUDY, folder, restore_models=True) == Summary(2, 0)
+
+
+class _Ends(aes_lipi.Callback):
+    """Ends every trial at its first recorded generation."""
+
+    def on_generation(self, generation: RecordedGeneration) -> End:
+        return "trial"
+
+
+@pytest.mark.parametrize("order", ["sequential", "asynchronous"])
+@pytest.mark.parametrize(
+    ("why", "rule"),
+    [
+        ("target_loss", {"target_loss": 10.0}),
+        ("patience", {"patience": 1, "learning_rate": 10.0}),
+        ("callback", {}),
+    ],
+)
+def test_the_model_of_a_trial_that_ended_early_is_made_again_as_it_was(
+    tmp_path: Path, order: str, why: str, rule: dict[str, Any]
+) -> None:
+    """Though nobody calls back any more; and an asynchronous one can be replayed."""
+    study = tiny_study(trials=1, update_order=order, epochs=4, record_interval=1, **rule)
+    callbacks = [_Ends()] if why == "callback" else []
+    results = aes_lipi.run(study, tmp_path / "s", callbacks=callbacks, progress=False)
+    assert results.trials["stopped"].tolist() == [why]
+    shutil.copytree(tmp_path / "s", tmp_path / "before")
+    [path] = (tmp_path / "s" / "models").rglob("*.safetensors")
+    path.unlink()
+    assert run(study, tmp_path / "s", restore_models=True) == Summary(1, 0)
+    assert_same_study(tmp_path / "before", tmp_path / "s")
+    if order == "asynchronous":
+        run_study(study, tmp_path / "again", LocalRunner(1), replay=tmp_path / "before")
+        assert_same_study(tmp_path / "before", tmp_path / "again")
 
 
 def test_what_is_missing_or_damaged_is_told_with_what_makes_it_again(folder: Path) -> None:

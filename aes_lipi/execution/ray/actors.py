@@ -20,7 +20,6 @@ from aes_lipi.coevolution.evolution import (
     first_states,
     run_steps,
 )
-from aes_lipi.coevolution.schedule import Schedule
 from aes_lipi.coevolution.state import Setup, Step, TrialState, Version
 from aes_lipi.config import NEVER, CheckpointInterval, Variant
 from aes_lipi.engine.processor import machine_name
@@ -238,7 +237,7 @@ class TrialDriver:
 
     def _begun(self, job: Job, executor: RingExecutor, architecture: Architecture) -> _Newest:
         """The trial where it was, as its newest copy or checkpoint has it, or at its beginning."""
-        known, schedule = self._newest, Schedule(job.variant, job.replay)
+        known, schedule = self._newest, job.schedule
         if known is None or known.trial != job.id:
             known = None
         elif self._has_lost:
@@ -284,7 +283,7 @@ class TrialDriver:
         """All generations that are left, and the results."""
         newest = self._known
         course = _Course(job, newest.state, DrainNotice(lambda: self._nodes))
-        for _, news in run_steps([newest.state], [Schedule(job.variant, job.replay)], executor):
+        for _, news in run_steps([newest.state], [job.schedule], executor):
             if isinstance(news, TrialFailed):
                 self._newest = None
                 yield self._ended_by(news.error, job, newest.started_at)
@@ -347,7 +346,7 @@ class _Course:
     """
 
     def __init__(self, job: Job, start: TrialState[StateRef], notice: DrainNotice) -> None:
-        self._has_ended = Schedule(job.variant, job.replay).has_ended
+        self._has_ended = job.schedule.has_ended
         asked = (
             job.interval if job.interval != NEVER else CheckpointInterval(seconds=_COPY_INTERVAL_S)
         )
