@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from aes_lipi.callbacks import Callback, Listeners, shown
-from aes_lipi.config import Study, load_configuration, load_preset, resolve_study
+from aes_lipi.config import Study, load_configuration, load_preset, parse_seconds, resolve_study
 from aes_lipi.errors import UserError
 from aes_lipi.execution.inputs import with_digests
 from aes_lipi.execution.local import LocalRunner
+from aes_lipi.execution.process import Notice
 from aes_lipi.execution.process import time_limit as time_limited
 from aes_lipi.execution.run import run_study
 from aes_lipi.results.reading import Results, load_results
@@ -49,7 +51,7 @@ def run(
     restore_models: bool = False,
     fresh: bool = False,
     callbacks: Sequence[Callback] = (),
-    time_limit: float | None = None,
+    time_limit: float | str | None = None,
     on_failure: Literal["warn", "raise"] = "warn",
     progress: bool = False,
 ) -> Results:
@@ -69,19 +71,27 @@ def run(
         restore_models: also run trials whose model is missing or damaged, to make it again.
         fresh: remove the results that the folder holds, and start again.
         callbacks: are told of generations, trials and the end of the study, and may end these.
-        time_limit: seconds after which trials under way are written down, and the study ends; the
-            same call goes on with it.
+        time_limit: seconds, or a time as in `30min`, after which trials under way are written
+            down, and the study ends; the same call goes on with it.
         on_failure: what to do when trials have failed.
         progress: show a bar for every variant, in a terminal or a notebook.
 
     Raises:
-        UserError: the folder holds another study or is in use by another driver, the data are
-            unfit, or results cannot be written; or trials have failed and that is to be raised.
+        UserError: an argument is none, the folder holds another study or is in use by another
+            driver, the data are unfit, or results cannot be written; or trials have failed and that
+            is to be raised.
     """
     location = Path("results") / study.name if output_dir is None else output_dir
-    heard = Listeners(study, callbacks)
-    runner = LocalRunner(jobs, trials_per_worker, heard.end_after if callbacks else None)
-    with shown(study, heard, progress) as watch, time_limited(time_limit) as is_up:
+    if not isinstance(study, Study):
+        raise UserError(
+            f"study: {study!r} is no study; give load_study(...), or one made in Python"
+        )
+    seconds, notice = _checked_limit(time_limit), Notice()
+    if on_failure not in ("warn", "raise"):
+        raise UserError(f"on_failure: {on_failure!r} is neither 'warn' nor 'raise'; give one")
+    heard = Listeners(study, callbacks, notice)
+    runner = LocalRunner(jobs, trials_per_worker, heard.end_after if callbacks else None, notice)
+    with shown(study, heard, progress) as watch, time_limited(seconds, notice.give) as is_up:
         try:
             run_study(
                 study,
@@ -101,6 +111,23 @@ def run(
     heard.finished(results)
     _tell_of_failures(results, on_failure)
     return results
+
+
+def _checked_limit(time_limit: float | str | None) -> float | None:
+    """A time limit in seconds.
+
+    Raises:
+        UserError: it is none; give seconds, or a time as in 30min.
+    """
+    if time_limit is None:
+        return None
+    try:
+        seconds = parse_seconds(time_limit) if isinstance(time_limit, str) else float(time_limit)
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if seconds > 0:
+        return seconds
+    raise UserError(f"time_limit: {time_limit!r} is no time; give seconds (90) or a time ('30min')")
 
 
 def _tell_of_failures(results: Results, on_failure: Literal["warn", "raise"]) -> None:

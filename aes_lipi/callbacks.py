@@ -17,7 +17,7 @@ from aes_lipi.coevolution.records import Record
 from aes_lipi.config import Study
 from aes_lipi.errors import UserError, printable
 from aes_lipi.execution.messages import Action, Event, Say, Written
-from aes_lipi.execution.process import give_notice
+from aes_lipi.execution.process import Notice
 from aes_lipi.execution.study import StudyState, TrialProgress
 from aes_lipi.execution.study_run import Watch
 from aes_lipi.results.reading import Results
@@ -82,6 +82,7 @@ class Listeners:
     Args:
         study: which.
         callbacks: are told.
+        notice: to give where they end the study.
 
     Raises:
         UserError: one is no callback, such as a class of them; give instances.
@@ -91,10 +92,11 @@ class Listeners:
         error: that a callback has raised for a generation; None for none.
     """
 
-    def __init__(self, study: Study, callbacks: Sequence[Callback]) -> None:
+    def __init__(self, study: Study, callbacks: Sequence[Callback], notice: Notice) -> None:
         self._variants = {variant.id: variant for variant in study.variants}
         self._labels = {variant.id: study.label(variant) for variant in study.variants}
         self._callbacks = _checked(callbacks)
+        self._notice = notice
         self.ended = False
         self.error: Exception | None = None
 
@@ -121,7 +123,7 @@ class Listeners:
             return self._ends([each.on_generation(at) for each in self._callbacks])
         except Exception as error:  # it is no trial's: the study ends, and `run` raises it
             self.error, self.ended = error, True
-            give_notice()
+            self._notice.give()
             return False
 
     def finished(self, results: Results) -> None:
@@ -135,7 +137,7 @@ class Listeners:
                 raise ValueError(f"a callback returned {each!r}; return 'trial', 'study' or None")
         if "study" in said:
             self.ended = True
-            give_notice()
+            self._notice.give()
         return "trial" in said
 
 

@@ -26,7 +26,7 @@ from aes_lipi.coevolution.schedule import Schedule
 from aes_lipi.coevolution.state import Held, Setup, TrialState
 from aes_lipi.coevolution.stopping import ending_of
 from aes_lipi.config import Variant
-from aes_lipi.engine.processor import processor_name
+from aes_lipi.engine.processor import machine_name
 from aes_lipi.errors import UserError
 from aes_lipi.execution.endings import model_of
 from aes_lipi.execution.graphs import with_graph
@@ -34,6 +34,9 @@ from aes_lipi.execution.inputs import inputs_of, prepare
 from aes_lipi.models import Model
 from aes_lipi.results.checkpoint import Checkpoint, decode_checkpoint, encode_checkpoint
 from aes_lipi.results.schema import METRICS, WEIGHTS, metric_values
+
+_MOST_TRIALS = 9_999
+"""Of a variant in a study."""
 
 
 class TrialSnapshot:
@@ -88,8 +91,13 @@ class TrialSnapshot:
 
         Args:
             cell: its number; by default that of the best.
+
+        Raises:
+            UserError: there is no such cell.
         """
         number = self.best() if cell is None else cell
+        if number not in range(len(self._pairs)):
+            raise UserError(f"cell: {number} is none of the {len(self._pairs)}, from 0")
         return model_of(
             self._setup,
             self._pairs,
@@ -115,7 +123,7 @@ class TrialSnapshot:
         networks = [each for held in self._state.held.values() for each in held.networks]
         self._setup.engine.fetch(networks)
         now = Checkpoint(self._state, datetime.now(UTC), 0.0)
-        return encode_checkpoint(now, self.variant, processor_name())
+        return encode_checkpoint(now, self.variant, machine_name())
 
     @cached_property
     def _records(self) -> list[Record]:
@@ -150,6 +158,10 @@ def evolve(
             variant or no checkpoint; give one of this.
         DivergenceError: a weight or a loss is not finite, and the policy is to fail.
     """
+    if not isinstance(variant, Variant):
+        raise UserError(f"variant: {variant!r} is none; give one of a study, study.variants[0]")
+    if trial not in range(_MOST_TRIALS):
+        raise UserError(f"trial: {trial} is none; give one from 0 to {_MOST_TRIALS - 1}")
     variant = with_graph(variant)
     setup = dataclasses.replace(prepare(variant), warm_start=inputs_of(variant).warm_start)
     schedule = Schedule(variant)

@@ -462,3 +462,14 @@ def test_missing_values_of_an_array_are_filled_in() -> None:
     assert np.array_equal(ring.transform(x), a_ring().fit(filled).transform(filled))
     with pytest.raises(ValueError, match="NaN"):
         a_ring().fit(x)
+
+
+def test_a_graph_of_ones_own_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "edges.csv").write_text("0,1\n1,2\n2,3\n")
+    chain = [[1], [0, 2], [1, 3], [2]]
+    edges, graph = (
+        AutoencoderRing(epochs=2, random_state=0, settings={"topology": "graph", **given})
+        for given in ({"edges": str(tmp_path / "edges.csv")}, {"graph": chain})
+    )
+    codes = [ring.fit_transform(rows()) for ring in (edges, graph)]
+    np.testing.assert_array_equal(*codes)

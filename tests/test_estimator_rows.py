@@ -154,6 +154,14 @@ class TestGoingOn:
         ring = a_ring().partial_fit(rows()).partial_fit(rows(1)).partial_fit(rows(3))
         assert ring.model_.provenance["settings"]["batch_size"] == 3
 
+    def test_the_line_between_rows_stays_that_of_all_that_were_fitted(self) -> None:
+        ring = a_ring(contamination=0.1).fit(rows())
+        offset, typical = ring.offset_, ring.typical_errors_
+        ring.partial_fit(rows(1))
+        assert (ring.offset_, ring.typical_errors_.tolist()) == (offset, typical.tolist())
+        ring = a_ring(contamination=0.1).partial_fit(rows(30)).partial_fit(rows())
+        assert (ring.predict(rows()) == -1).mean() == 0.1
+
     def test_pruned_weights_stay_pruned(self) -> None:
         pruned = {"prune_method": "magnitude", "prune_amount": 0.7}
         ring = a_ring(epochs=4, **pruned).fit(rows())

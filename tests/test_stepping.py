@@ -12,6 +12,8 @@ from helpers import TINY
 
 import aes_lipi
 from aes_lipi.config import Study
+from aes_lipi.engine.processor import machine_name
+from aes_lipi.results.checkpoint import identify
 from aes_lipi.results.reading import Results
 from aes_lipi.stepping import TrialSnapshot, evolve
 
@@ -104,6 +106,23 @@ def test_a_start_that_is_none_is_refused(study: Study, tmp_path: Path) -> None:
         next(evolve(other, start=first.checkpoint()))
     with pytest.raises(aes_lipi.UserError, match="nowhere: No such file or directory; give a"):
         next(evolve(other, start=tmp_path / "nowhere"))
+
+
+def test_what_is_no_variant_trial_or_cell_is_refused(study: Study) -> None:
+    wrong: Any = study
+    with pytest.raises(aes_lipi.UserError, match=r"variant: .+ is none; give one of a study"):
+        next(evolve(wrong))
+    with pytest.raises(aes_lipi.UserError, match="trial: -1 is none; give one from 0 to 9998"):
+        next(evolve(study.variants[0], -1))
+    state = next(evolve(study.variants[0]))
+    for cell in (-1, 99):
+        with pytest.raises(aes_lipi.UserError, match=rf"cell: {cell} is none of the \d+, from 0"):
+            state.model(cell)
+
+
+def test_a_checkpoint_is_one_of_this_machine(study: Study, tmp_path: Path) -> None:
+    content = next(evolve(study.variants[0])).checkpoint()
+    assert identify(content).processor == machine_name()
 
 
 def test_training_that_diverges_ends_the_loop() -> None:

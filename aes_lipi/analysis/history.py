@@ -146,7 +146,12 @@ class History:
 
         Returns:
             pairs of a generation and a cell, the newest first, down to the beginning.
+
+        Raises:
+            UserError: there is no such cell.
         """
+        if cell not in range(self.n_cells):
+            raise UserError(f"cell: {cell} is none of the {self.n_cells}, from 0")
         line, t = [], self.n_generations - 1
         while t > BEGINNING:
             line.append((t, cell))

@@ -186,7 +186,7 @@ def check_measures(measures: Iterable[str]) -> tuple[str, ...]:
         UserError: the measure is unknown; names like it are told.
     """
     known = _known_measures()
-    wanted = tuple(dict.fromkeys(measures))
+    wanted = (measures,) if isinstance(measures, str) else tuple(dict.fromkeys(measures))
     for name in wanted:
         if name not in known and not name.startswith(METRIC_PREFIX):
             raise UserError(f"{printable(name)}: no such measure{nearest(name, known)}")

@@ -273,7 +273,7 @@ def tradeoffs(candidates: pd.DataFrame, trials: pd.DataFrame) -> tuple[Tradeoff,
     """
     groups = {
         data: candidates[candidates["variant"].isin(variants)].reset_index(drop=True)
-        for data, variants in _by_data(trials).items()
+        for data, variants in by_data(trials).items()
     }
     return tuple(
         Tradeoff(data, rows, loss=shared_loss(trials[trials["variant"].isin(set(rows["variant"]))]))
@@ -348,7 +348,7 @@ def front_table(found: Sequence[Tradeoff]) -> pd.DataFrame:
     return pd.concat(fronts, ignore_index=True)[names] if fronts else pd.DataFrame(columns=names)
 
 
-def _by_data(trials: pd.DataFrame) -> dict[str, list[str]]:
+def by_data(trials: pd.DataFrame) -> dict[str, list[str]]:
     """Ids of variants by what their data are called: together where the data are the same."""
     settings = _data_settings(trials)
     groups: dict[_Content, list[str]] = {}

@@ -25,10 +25,11 @@ from aes_lipi.analysis.measures import (
     sizes_of,
     trial_rows,
 )
+from aes_lipi.config.defaults import METRIC_PREFIX
 from aes_lipi.errors import UserError, nearest, printable
 from aes_lipi.results.description import StudyDescription
 from aes_lipi.results.inventory import DAMAGED, Inventory, skipped_lines
-from aes_lipi.results.reading import StudyFolder, labelled, open_folder, variant_labels
+from aes_lipi.results.reading import StudyFolder, fitting, labelled, open_folder, variant_labels
 from aes_lipi.results.schema import failures_schema, generations_schema
 from aes_lipi.results.trial_files import TrialId
 from aes_lipi.results.trial_tables import TrialTables, frame_of, read_each, read_failures, read_rows
@@ -115,7 +116,7 @@ def read_measurements(
         best_by: the measure whose lowest value makes a cell the best of its trial, generation by
             generation.
         variants: ids of those whose trials to read; by default of all.
-        pattern: only variants whose name or id fits this pattern; see `open_folder`.
+        pattern: only variants whose name or id fits it; see `aes_lipi.results.reading.fitting`.
         most_variants: that may be read; more are refused before anything is.
 
     Raises:
@@ -140,12 +141,13 @@ def open_folders(
 
     Raises:
         UserError: a place holds no study (give its --output_dir), or refuses to be read, or there
-            are too many variants.
+            are too many variants, or none of such a name.
     """
     each = [locations] if isinstance(locations, str | Path) else list(locations)
     if not each:
         raise UserError("no directory to analyse; give the --output_dir of a study")
-    folders = [open_folder(location, pattern) for location in each]
+    folders = [open_folder(location) for location in each]
+    folders = folders if pattern is None else fitting(folders, pattern)
     _check_number(folders, most_variants)
     return folders
 
@@ -195,6 +197,7 @@ def _measured(folders: Sequence[StudyFolder], wanted: _Wanted) -> Measurements:
     tried = {*trials["variant"], *failures["variant"]}
     labels = {variant: name for variant, name in everything.items() if variant in tried}
     rows = [(trial, found) for study in studies for trial, found in study.rows.items()]
+    _check_metrics(wanted.measures, [of_unit for _, found in rows for of_unit in found.values()])
     return Measurements(
         labels=MappingProxyType(labels),
         untried=MappingProxyType({k: name for k, name in everything.items() if k not in labels}),
@@ -212,6 +215,18 @@ def _measured(folders: Sequence[StudyFolder], wanted: _Wanted) -> Measurements:
         best_by=wanted.best_by,
         skipped=tuple(f"{study.directory}: {line}" for study in studies for line in study.skipped),
     )
+
+
+def _check_metrics(measures: Iterable[str], rows: Sequence[TrialRows]) -> None:
+    """Refuse a user's metric that no trial has: any name could be one.
+
+    Raises:
+        UserError: it is nowhere a number; give one that the study's `metrics` name.
+    """
+    for name in measures:
+        values = (each.measures[name] for each in rows)
+        if name.startswith(METRIC_PREFIX) and rows and all(np.isnan(v).all() for v in values):
+            raise UserError(f"{printable(name)}: no trial has it; give a metric that was measured")
 
 
 def _check_number(folders: Sequence[StudyFolder], most: int | None) -> None:

@@ -198,7 +198,7 @@ def resolve_study(name: str, file: StudyFile, overrides: Mapping[str, Any]) -> S
     """
     replaced = {
         field: _expanded(value) if field in _PATH_FIELDS else _listed(field, value)
-        for field, value in overrides.items()
+        for field, value in ((field, _as_lists(given)) for field, given in overrides.items())
     }
     trials = replaced.pop("trials", file.trials)
     checkpoint_interval = replaced.pop("checkpoint_interval", file.checkpoint_interval)
@@ -284,6 +284,13 @@ def _short(field: str, value: Any) -> str:
         return ",".join(_short(field, each) for each in value)
     value = value.get("plugin", value) if isinstance(value, Mapping) else value
     return printable(Path(str(value)).name if field in _PATH_FIELDS else value, 40)
+
+
+def _as_lists(value: Any) -> Any:
+    """Python's and numpy's sequences, of whatever depth, as lists; numpy's numbers as Python's."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    return [_as_lists(each) for each in value] if isinstance(value, list | tuple | range) else value
 
 
 def _listed(field: str, value: Any) -> Any:

@@ -13,6 +13,7 @@ from sklearn.utils import check_random_state
 from aes_lipi.config import DATA_FIELDS, Variant, describe
 from aes_lipi.config.defaults import in_present_words
 from aes_lipi.errors import UserError, nearest, printable
+from aes_lipi.execution.graphs import with_graph
 
 SOUND: dict[str, Any] = {
     "learning_rate_policy": "constant",
@@ -63,7 +64,7 @@ def variant_of(parameters: Mapping[str, Any], n_features: int) -> Variant:
     seed = _seed(parameters["random_state"])
     wanted = {**SOUND, **named, **settings, "rng_seed": seed, "dataset_seed": seed}
     try:
-        return Variant.model_validate({name: _plain(wanted[name]) for name in wanted})
+        return with_graph(Variant.model_validate({name: _plain(wanted[name]) for name in wanted}))
     except ValidationError as error:
         raise UserError(describe(error)) from None
 

@@ -46,7 +46,7 @@ from aes_lipi.execution.messages import (
 )
 from aes_lipi.execution.process import (
     THREAD_VARIABLES,
-    minded,
+    Notice,
     one_thread_per_process,
 )
 from aes_lipi.execution.requirements import needed_memory, worker_memory
@@ -75,6 +75,8 @@ class LocalRunner:
         trials_per_worker: trials that an engine for a GPU trains side by side in each; None for as
             many as its memory holds.
         end_after: is asked in this process whether a trial ends after a recorded generation.
+        notice: that its trials are to be written down; by default one of its own, which the
+            process's signals give.
 
     Raises:
         UserError: `jobs` is less than 1; give at least 1.
@@ -85,12 +87,14 @@ class LocalRunner:
         jobs: int | None = 1,
         trials_per_worker: int | None = None,
         end_after: EndAfter | None = None,
+        notice: Notice | None = None,
     ) -> None:
         if jobs is not None and jobs < 1:
             raise UserError(f"--jobs {jobs}: at least one trial must run at a time")
         self._jobs = jobs
         self._trials_per_worker = trials_per_worker
         self._end_after = end_after
+        self._notice = notice or Notice()
 
     def check(self, variants: Sequence[Variant]) -> None:
         """Find out whether this machine has what variants need; see `Runner.check`."""
@@ -102,7 +106,7 @@ class LocalRunner:
     def run(self, jobs: Sequence[Job], study: StudyRun) -> None:
         """Run trials; see `Runner.run`."""
         n_workers, remark, stacks = self._arranged(jobs)
-        with minded() as was_given:
+        with self._notice.minded() as was_given:
             if remark:
                 study.tell(Remarked(remark))
             if n_workers > 1 and len(stacks) > 1:

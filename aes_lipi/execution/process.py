@@ -28,23 +28,49 @@ def one_thread_per_process() -> None:
 
 _AGAIN_S = 0.2
 
-_given = threading.Event()
-_minded = threading.Event()
+_minding: set[Notice] = set()
+
+
+class Notice:
+    """Notice that trials are to be written down, and their run to end, to whoever minds it."""
+
+    def __init__(self) -> None:
+        self._given, self._minded = threading.Event(), threading.Event()
+
+    def give(self) -> bool:
+        """Give it; False if nobody minds it, or it was given before."""
+        if not self._minded.is_set() or self._given.is_set():
+            return False
+        self._given.set()
+        return True
+
+    @contextmanager
+    def minded(self) -> Iterator[Callable[[], bool]]:
+        """Mind it while a block runs.
+
+        Yields:
+            tells whether it was given.
+        """
+        self._given.clear()
+        self._minded.set()
+        _minding.add(self)
+        try:
+            yield self._given.is_set
+        finally:
+            _minding.discard(self)
+            self._minded.clear()
+            self._given.clear()
 
 
 def give_notice() -> bool:
-    """Give notice to this process; False if nobody minds it, or it was given before."""
-    if not _minded.is_set() or _given.is_set():
-        return False
-    _given.set()
-    return True
+    """Give notice to all runs of this process; False if nobody minds it, or it was given before."""
+    given = [each.give() for each in tuple(_minding)]
+    return any(given)
 
 
 @contextmanager
-def time_limit(
-    seconds: float | None, leave: Callable[[], bool] = give_notice
-) -> Iterator[Callable[[], bool]]:
-    """Give notice to this process once a block has run for so many seconds.
+def time_limit(seconds: float | None, leave: Callable[[], bool]) -> Iterator[Callable[[], bool]]:
+    """Give notice once a block has run for so many seconds.
 
     Args:
         seconds: None for no limit.
@@ -56,7 +82,7 @@ def time_limit(
     is_up, is_over = threading.Event(), threading.Event()
 
     def wait() -> None:
-        if not is_over.wait(seconds):
+        if not is_over.wait(None if seconds is None else min(seconds, threading.TIMEOUT_MAX)):
             is_up.set()
             while not leave() and not is_over.wait(_AGAIN_S):
                 pass
@@ -67,19 +93,3 @@ def time_limit(
         yield is_up.is_set
     finally:
         is_over.set()
-
-
-@contextmanager
-def minded() -> Iterator[Callable[[], bool]]:
-    """Mind a notice while a block runs.
-
-    Yields:
-        tells whether it was given.
-    """
-    _given.clear()
-    _minded.set()
-    try:
-        yield _given.is_set
-    finally:
-        _minded.clear()
-        _given.clear()

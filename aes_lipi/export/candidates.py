@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from aes_lipi.analysis.pareto import (
     Size,
     Tradeoff,
     best_first,
+    by_data,
     knee,
     loss_column,
     read_candidates,
@@ -95,6 +96,7 @@ def choose(
     if variant is None:
         rows = rows[~is_control(rows)]
     chosen = _matching(rows, "variant_name", location, variant, trial)
+    _check_one_data(list(by_data(chosen)), location)
     stores = chosen.get("store_generations", pd.Series("none", chosen.index)).isin(_STORING)
     if compact and stores.all():
         return _recorded(location, variant, trial, target, compact=True)
@@ -174,13 +176,21 @@ def _comparable(location: str | Path, variant: str | None, trial: int | None) ->
         for each in tradeoffs(everything, trials)
         if asked & set(each.candidates["variant"].astype(str))
     ]
-    if len(found) > 1:
-        names = ", ".join(each.data for each in found)
-        raise UserError(
-            f"{place_of(location)}: its losses are of different data ({names}) and cannot be "
-            "compared; name a --variant"
-        )
+    _check_one_data([each.data for each in found], location)
     return found[0]
+
+
+def _check_one_data(names: Sequence[str], location: str | Path) -> None:
+    """Refuse to compare losses of different data.
+
+    Raises:
+        UserError: they are of several, by these names; name a variant.
+    """
+    if len(names) > 1:
+        raise UserError(
+            f"{place_of(location)}: its losses are of different data ({', '.join(names)}) and "
+            "cannot be compared; name a --variant"
+        )
 
 
 def _satisfying(rows: pd.DataFrame, target: Target, lowest: float) -> Mapping[Hashable, Any]:

@@ -154,4 +154,4 @@ def _temporary(storage: Storage) -> Iterator[str]:
             fits = len(places) == 1 and _PLACE.fullmatch(places[0])
             if fits and _TEMPORARY.fullmatch(name):
                 yield entry.name
-    yield from CheckpointFiles(storage).half_written()
+    yield from CheckpointFiles(storage).half_written

@@ -102,9 +102,10 @@ def load_results(location: str | Path, tables: Iterable[str] | None = None) -> R
             has any, as a copy may lack one: `skipped` says so.
 
     Raises:
-        UserError: the folder holds no study (give the --output_dir of one), or cannot be read.
+        UserError: there is no such table (give those there are), or the folder holds no study (give
+            the --output_dir of one), or cannot be read.
     """
-    tables, absent = _present(location) if tables is None else (tuple(tables), ())
+    tables, absent = _present(location) if tables is None else (_checked(tables), ())
     storage, inventory = open_results(location, tables)
     trials = sorted(inventory.committed)
     found = {table: read_rows(inventory, trials, table) for table in tables}
@@ -129,6 +130,20 @@ def load_results(location: str | Path, tables: Iterable[str] | None = None) -> R
     )
 
 
+def _checked(tables: Iterable[str]) -> tuple[str, ...]:
+    """The tables that are asked for.
+
+    Raises:
+        UserError: there is no such table; give some of those there are.
+    """
+    asked = (tables,) if isinstance(tables, str) else tuple(tables)
+    for table in asked:
+        if table not in _SCHEMAS:
+            known = ", ".join(_SCHEMAS)
+            raise UserError(f"tables: {printable(table)} is none; give some of {known}")
+    return asked
+
+
 @dataclass(frozen=True)
 class StudyFolder:
     """A study's folder, or the part of it that is of some variants.
@@ -148,39 +163,64 @@ class StudyFolder:
         """The ids of those that were tried."""
         return {trial.variant for trial in (*self.inventory.committed, *self.inventory.failed)}
 
+    def only(self, variants: Collection[str]) -> StudyFolder:
+        """What is of some variants."""
+        described = self.described
+        if described is not None:
+            there = {key: each for key, each in described.variants.items() if key in variants}
+            described = replace(described, variants=there)
+        return StudyFolder(self.storage, self.inventory.only(variants), described)
 
-def open_folder(location: str | Path, variants: str | None = None) -> StudyFolder:
+
+def open_folder(location: str | Path) -> StudyFolder:
     """A study's folder, before any table of it is read.
 
     Args:
         location: the study's output folder, or its address.
-        variants: only those whose name or id fits this pattern, as `fnmatch` has it: `*` stands for
-            any text, `?` for a character, `[ab]` for one of some; capitals count.
 
     Raises:
-        UserError: the folder holds no study (give the --output_dir of one), or cannot be read, or
-            the pattern fits no variant; names that there are are told.
+        UserError: the folder holds no study (give the --output_dir of one), or cannot be read.
     """
     storage, inventory = open_results(location)
-    described = read_study_description(storage.read(STUDY_FILE) or b"")
-    whole = StudyFolder(storage, inventory, described)
-    if variants is None:
-        return whole
-    names = {variant: variant for variant in whole.variants}
-    names |= {key: described.label(key) for key in described.variants} if described else {}
-    fit = {
-        k for k, name in names.items() if fnmatchcase(name, variants) or fnmatchcase(k, variants)
-    }
-    if not fit:
-        known = ", ".join(printable(name) for name in itertools.islice(names.values(), _NAMED))
+    return StudyFolder(storage, inventory, read_study_description(storage.read(STUDY_FILE) or b""))
+
+
+def fitting(folders: Sequence[StudyFolder], pattern: str) -> list[StudyFolder]:
+    """Of studies what is of variants whose names fit a pattern; those that have none are left out.
+
+    Args:
+        folders: the studies'.
+        pattern: of names, within one study or among all of these, or of ids, as `fnmatch` has it:
+            `*` stands for any text, `?` for a character, `[ab]` for one of some; capitals count.
+
+    Raises:
+        UserError: it fits no variant; names that there are are told.
+    """
+    together = variant_labels([each.described for each in folders if each.described], [])
+    names = [_names_of(each, together) for each in folders]
+    fit = [{k for k, of_it in known.items() if _fits(of_it, pattern)} for known in names]
+    if not any(fit):
+        every = {k: of_it[-1] for known in names for k, of_it in known.items()}
+        some = "; ".join(printable(name) for name in itertools.islice(every.values(), _NAMED))
         raise UserError(
-            f"--variants {printable(variants)}: fits none of the {len(names)} variants of "
-            f"{storage.shown}, such as {known}; * stands for any text"
+            f"--variants {printable(pattern)}: fits none of the {len(every)} variants of "
+            f"{', '.join(each.storage.shown for each in folders)}, such as {some}; * stands for "
+            "any text"
         )
-    if described is not None:
-        there = {key: each for key, each in described.variants.items() if key in fit}
-        described = replace(described, variants=there)
-    return StudyFolder(storage, inventory.only(fit), described)
+    return [each.only(ids) for each, ids in zip(folders, fit, strict=True) if ids]
+
+
+def _names_of(folder: StudyFolder, together: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """What each variant of a study is called: its id, its name there, and that among others."""
+    names: dict[str, tuple[str, ...]] = {variant: (variant,) for variant in folder.variants}
+    if folder.described is not None:
+        for key in folder.described.variants:
+            names[key] = (key, folder.described.label(key), together[key])
+    return names
+
+
+def _fits(names: Iterable[str], pattern: str) -> bool:
+    return any(fnmatchcase(name, pattern) for name in names)
 
 
 def _frame_once(table: pa.Table) -> pd.DataFrame:

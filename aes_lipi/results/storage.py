@@ -166,7 +166,11 @@ class LocalStorage:
         if os.path.islink(path) or not os.path.isdir(path):  # noqa: PTH112, PTH114 - a third of the time
             return []
         entries, folders = [], []
-        with os.scandir(path) as found:
+        try:
+            listing = os.scandir(path)
+        except FileNotFoundError:  # removed since
+            return []
+        with listing as found:
             for entry in found:
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(f"{folder}/{entry.name}")

@@ -190,7 +190,7 @@ class ResultStore:
         return self._known_checkpoints().newest_first(trial)
 
     def drop_checkpoints(self, trials: Iterable[TrialId]) -> None:
-        """Remove the checkpoints of trials, as a driver that was killed after a commit did not.
+        """Remove what killed drivers left: checkpoints of trials, and those that were half written.
 
         Raises:
             UserError: a file cannot be removed; mend the folder's permissions.
@@ -198,6 +198,8 @@ class ResultStore:
         checkpoints = self._known_checkpoints()
         for trial in set(trials).intersection(checkpoints.trials()):
             checkpoints.remove(trial)
+        for name in checkpoints.half_written:
+            self.storage.remove(name)
 
     def write_progress(self, progress: Progress) -> None:
         """Write down, for others to read, what the driver is at.

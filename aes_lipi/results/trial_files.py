@@ -229,15 +229,22 @@ def _facts(path: str, content: bytes) -> FileFacts:
     return FileFacts(path, rows, len(content), hashlib.sha256(content).hexdigest())
 
 
+_DIGEST = re.compile("[0-9a-f]{64}")
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
 def _read_facts(facts: Any) -> FileFacts | None:
     if not isinstance(facts, dict) or tuple(facts) != FileFacts._fields:
         return None
     fits = (
         isinstance(facts["path"], str)
-        and isinstance(facts["rows"], int | None)
-        and isinstance(facts["size"], int)
-        and 0 <= facts["size"] < 2**63
+        and (facts["rows"] is None or _is_count(facts["rows"]))
+        and _is_count(facts["size"])
         and isinstance(facts["sha256"], str)
+        and _DIGEST.fullmatch(facts["sha256"]) is not None
     )
     return FileFacts(**facts) if fits else None
 
@@ -256,12 +263,16 @@ class CheckpointFiles:
     Args:
         storage: the folder.
 
+    Attributes:
+        half_written: files that a killed driver was writing.
+
     Raises:
         UserError: the folder cannot be read; mend its permissions.
     """
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
+        self.half_written: list[str] = []
         self._paths: dict[TrialId, list[str]] = {}
         self._sizes: dict[str, int] = {}
         for entry in storage.files(CHECKPOINTS):
@@ -269,6 +280,8 @@ class CheckpointFiles:
             if found is not None and entry.size <= _most_bytes():
                 self._sizes[entry.name] = entry.size
                 self._paths.setdefault(TrialId(found[1], int(found[2])), []).append(entry.name)
+            elif _HALF_WRITTEN.fullmatch(entry.name):
+                self.half_written.append(entry.name)
 
     def trials(self) -> list[TrialId]:
         """All trials that have some."""
@@ -323,11 +336,6 @@ class CheckpointFiles:
         for path in self._paths.pop(trial, ()):
             self._storage.remove(path)
             del self._sizes[path]
-
-    def half_written(self) -> list[str]:
-        """Files that a killed driver was writing."""
-        entries = self._storage.files(CHECKPOINTS)
-        return [entry.name for entry in entries if _HALF_WRITTEN.fullmatch(entry.name)]
 
 
 def _most_bytes() -> int:

@@ -164,6 +164,23 @@ def test_mistakes_are_one_line(tmp_path: Path) -> None:
         read_measurements(tmp_path, best_by="nothing")
     with pytest.raises(UserError, match="cell: no such unit of analysis; choose trial_mean"):
         read_measurements(tmp_path, units=["cell"])  # type: ignore[list-item]
+    with pytest.raises(UserError, match="metric_typo: no trial has it; give a metric that was"):
+        read_measurements(tmp_path, ["metric_typo"])
+    with pytest.raises(UserError, match="tables: models is none; give some of trials, generations"):
+        load_results(tmp_path, ["models"])
+    assert list(load_results(tmp_path, "trials").trials["trial"]) == [0]
+
+
+def test_a_pattern_is_of_the_names_that_are_shown_of_several_studies(tmp_path: Path) -> None:
+    """And need not fit in every one of them."""
+    places = [tmp_path / "a", tmp_path / "b"]
+    committed(places[0], trials=1)
+    committed(places[1], trials=1, radius=2)
+    for pattern in ("radius=2", "*=2"):
+        [name] = read_measurements(places, pattern=pattern).trials["radius"]
+        assert name == 2
+    with pytest.raises(UserError, match=r"fits none of the 2 variants of .+, such as radius=1; "):
+        read_measurements(places, pattern="nothing")
 
 
 def test_measures_are_numbers() -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 
+import aes_lipi
 from aes_lipi.config import Study, Variant, list_presets, load_preset, resolve_study
 from aes_lipi.errors import UserError
 
@@ -332,3 +334,14 @@ def test_unknown_preset_is_refused_with_the_nearest_names(given: str, offered: s
 def test_preset_is_a_name_and_never_a_path(name: str) -> None:
     with pytest.raises(UserError, match="no such preset"):
         load_preset(name)
+
+
+@pytest.mark.parametrize(
+    "values", [(0.01, 0.02), np.array([0.01, 0.02]), [np.float64(0.01), np.float64(0.02)]]
+)
+def test_any_sequence_of_python_is_swept(values: Any) -> None:
+    study = aes_lipi.load_study("quickstart", {"learning_rate": values, "radius": range(1, 3)})
+    found = {(each.learning_rate, each.radius) for each in study.variants}
+    assert found == {(0.01, 1), (0.01, 2), (0.02, 1), (0.02, 2)}
+    one = aes_lipi.load_study("quickstart", {"hidden_sizes": (8, 4), "prune_method": "None"})
+    assert {each.hidden_sizes for each in one.variants} == {(8, 4)}

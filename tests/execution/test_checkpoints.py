@@ -170,6 +170,14 @@ def test_checkpoints_left_by_a_kill_after_the_commit_go_with_the_next_run(tmp_pa
     assert not checkpoints(tmp_path)
 
 
+def test_what_a_killed_driver_was_writing_goes_with_the_next_run(tmp_path: Path) -> None:
+    interrupted(tmp_path, 21)
+    [*_, newest] = checkpoints(tmp_path)
+    newest.with_name(f".writing-{'0' * 32}").write_bytes(newest.read_bytes()[:100])
+    assert run_study(study_of(), tmp_path) == Summary(2, 0)
+    assert not list((tmp_path / "checkpoints").rglob("*"))
+
+
 @pytest.mark.parametrize("differs", ["processor_name", "target_name", None])
 def test_another_processor_or_other_kernels_are_said(
     differs: str | None, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -163,8 +163,9 @@ def test_losses_on_different_data_are_not_compared(tmp_path: Path) -> None:
         trials=1, epochs=2, store_generations="recorded", noise_probability=[0.0, 0.4], batch_size=5
     )
     run_study(study, tmp_path / "study")
-    with pytest.raises(UserError, match=r"different data .* name a --variant"):
-        pick(tmp_path / "study", Target(loss_increase=0.1))
+    for target in (Target(loss_increase=0.1), Target()):
+        with pytest.raises(UserError, match=r"different data .* name a --variant"):
+            pick(tmp_path / "study", target)
     rows = candidates(tmp_path / "study")
     for label, own in rows.groupby("label", observed=True):
         choice = choose(

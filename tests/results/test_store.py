@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pandas as pd
@@ -25,6 +27,7 @@ from aes_lipi.config import Study
 from aes_lipi.errors import UserError
 from aes_lipi.execution.run import Summary
 from aes_lipi.io.files import decode_json, encode_json
+from aes_lipi.results.health import inspect_folder
 from aes_lipi.results.object_storage import open_storage
 from aes_lipi.results.reading import load_results
 from aes_lipi.results.store import ResultStore
@@ -162,6 +165,19 @@ HOSTILE = [
     b'{"format": 1, "files": {"trials": 3}}',
     b"x" * 1_000_000,
 ]
+ODD: dict[str, Any] = {"rows": 10**30, "size": True, "sha256": "\ud800"}
+"""Facts of a file as JSON can have them, and no marker has."""
+
+
+@pytest.mark.parametrize("fact", ODD)
+def test_a_marker_of_odd_facts_leaves_its_trial_uncommitted(folder: Path, fact: str) -> None:
+    marker = json.loads((folder / MARKER).read_bytes())
+    marker["files"]["trials"][fact] = ODD[fact]
+    (folder / MARKER).write_text(json.dumps(marker))
+    results = load_results(folder)
+    assert results.trials["trial"].tolist() == [1]
+    assert "whose commit marker cannot be read" in results.skipped[0]
+    assert inspect_folder(folder).findings()
 
 
 @pytest.mark.parametrize("content", HOSTILE, ids=range(len(HOSTILE)))

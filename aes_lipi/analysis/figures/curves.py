@@ -30,7 +30,7 @@ from aes_lipi.analysis.figures.style import (
     whole_ticks,
     wrapped,
 )
-from aes_lipi.analysis.measures import MEASURE_NAMES, AnalysisUnit
+from aes_lipi.analysis.measures import MEASURE_NAMES, AnalysisUnit, check_measures
 from aes_lipi.analysis.read import Measurements
 from aes_lipi.analysis.settings import (
     choices,
@@ -192,6 +192,7 @@ def plot_curves(
         UserError: the unit or a measure was not read (name it to `read_measurements`), or no
             variants differ in the setting; those in which some do are told.
     """
+    measures = check_measures(measures)
     if table is None:
         table = describe_generations(data, unit, measures)
     else:
