@@ -154,7 +154,8 @@ def _dashboard(
     ] = None,
     *,
     port: Annotated[
-        int | None, flag("--port", "To listen at; by default one that is free.", least=1)
+        int | None,
+        flag("--port", "To listen at, 65535 at most; by default one that is free.", least=1),
     ] = None,
 ) -> None:
     """Serve a page that follows studies while they run, until it is interrupted.

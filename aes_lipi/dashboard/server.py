@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _LOOPBACK = "127.0.0.1"
 _HOSTS = (_LOOPBACK, "localhost")
+_LAST_PORT = 65535
 _NEEDED = ("starlette", "uvicorn", "plotly")
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; connect-src 'self'; "
@@ -236,7 +237,7 @@ def serve(locations: Sequence[str | Path], port: int | None, tell: Callable[[str
         tell: is told the address, once.
 
     Raises:
-        UserError: what it needs is not installed, there is no study, or the port is taken.
+        UserError: what it needs is not installed, there is no study, or the port cannot be had.
         KeyboardInterrupt: it was interrupted.
     """
     if not all(map(is_installed, _NEEDED)):
@@ -271,8 +272,10 @@ def _listening(port: int | None) -> socket.socket:
     """A socket that listens on the loopback address alone.
 
     Raises:
-        UserError: the port is taken, or not this user's to take.
+        UserError: the port is taken, not this user's to take, or none.
     """
+    if port is not None and not 0 < port <= _LAST_PORT:
+        raise UserError(f"--port {port}: ports are 1 to {_LAST_PORT}; give another, or none")
     try:
         return socket.create_server((_LOOPBACK, port or 0))
     except OSError as error:

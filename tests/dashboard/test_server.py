@@ -230,6 +230,12 @@ def test_a_port_that_is_taken_is_told(folder: Path) -> None:
             serve([folder], port, print)
 
 
+@pytest.mark.parametrize("port", [0, -1, 65536, 70000])
+def test_a_port_that_there_is_not_is_told(folder: Path, port: int) -> None:
+    with pytest.raises(UserError, match=rf"^--port {port}: ports are 1 to 65535; give another"):
+        serve([folder], port, print)
+
+
 def test_what_it_needs_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(server, "is_installed", lambda module: module != "uvicorn")
     with pytest.raises(UserError, match=r"^aes-lipi dashboard needs .*'aes_lipi\[dashboard\]'$"):
