@@ -113,7 +113,8 @@ def finals_plot(
     names = [_row_name(sample.label) for sample in samples]
     n_lines = sum(1 + name.count("<br>") for name in names)
     layout = layout_of(axis, "") | {"height": 110 + ROW_PX * n_lines, "showlegend": False}
-    layout["yaxis"] |= {"categoryarray": names[::-1], "categoryorder": "array", "automargin": True}
+    order = {"categoryarray": names[::-1], "categoryorder": "array"}
+    layout["yaxis"] |= {"type": "category", **order}  # or names such as 0.1 were numbers
     rows = [
         [sample.label, trial, value]
         for sample in samples

@@ -56,7 +56,10 @@ def read_variants_of(folders: Sequence[StudyFolder], variants: Iterable[str]) ->
 
 
 def variant_plots(
-    data: Measurements, variants: Sequence[str], measure: LossChoice, running: Courses = ()
+    data: Measurements,
+    variants: Sequence[str],
+    measure: LossChoice,
+    running: Iterable[History] = (),
 ) -> list[Plot]:
     """Losses, sizes and trade-offs of variants.
 
@@ -64,18 +67,19 @@ def variant_plots(
         data: of `read_variants_of`.
         variants: ids, in the order of their looks.
         measure: which loss.
-        running: labels and courses of trials on their way.
+        running: courses of trials on their way; those of other variants are not drawn.
     """
     names = {**data.untried, **data.labels}
     styles = looks([names[variant] for variant in variants if variant in names])
     table = describe_generations(data, "trial_mean", (*LOSS_CHOICES, BATCH_LOSS, *SIZE_NAMES))
-    shown = [(label, history) for label, history in running if label in styles]
+    named = [(names.get(each.trial.variant), each) for each in running]
+    shown = [(label, each) for label, each in named if label is not None and label in styles]
     headings: dict[str, Heading] = {measure: Heading("loss", "Loss over generations", "")}
     if is_seldom_recorded(data, measure, shown):
         headings[BATCH_LOSS] = Heading("batch_loss", "Loss on a training batch", "")
     plots = [
-        _losses(replace(named, caption=_of_losses(shown)), table, each, styles, shown)
-        for each, named in headings.items()
+        _losses(replace(heading, caption=_of_losses(shown)), table, each, styles, shown)
+        for each, heading in headings.items()
     ]
     if len(data.trials):
         plots += [_finals(data, measure, styles), *_sizes(table, styles), *_fronts(data, styles)]

@@ -5,18 +5,20 @@ A folder is looked at at most as often as its size allows, however many pages as
 
 from __future__ import annotations
 
+import hashlib
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import pandas as pd
 
-from aes_lipi.analysis.history import Courses, History, histories_of, history_under_way
+from aes_lipi.analysis.history import History, histories_of, history_under_way
 from aes_lipi.dashboard.read_only import ReadOnlyStorage
 from aes_lipi.dashboard.rings import ring_plots
 from aes_lipi.dashboard.spec import Heading, Plot
@@ -27,8 +29,8 @@ from aes_lipi.results.object_storage import open_storage
 from aes_lipi.results.reading import StudyFolder
 from aes_lipi.results.schema import failures_schema
 from aes_lipi.results.status import Overview, Status, VariantStatus, overview_of
-from aes_lipi.results.storage import is_address, join
-from aes_lipi.results.trial_files import FAILURES, TrialId
+from aes_lipi.results.storage import Storage, join
+from aes_lipi.results.trial_files import FAILURES, TABLES, TrialId
 from aes_lipi.results.trial_tables import frame_of, read_failures
 
 MOST_CHOSEN = 12
@@ -55,6 +57,28 @@ class ChosenVariant(NamedTuple):
 
     study: int
     variant: str
+
+
+@dataclass(frozen=True)
+class _Seen(Overview):
+    """An overview, and what changes with all that figures are made of.
+
+    Attributes:
+        content: digest of the variants, what they are called, and the committed tables.
+    """
+
+    content: str
+
+    @classmethod
+    def of(cls, found: Overview) -> _Seen:
+        """What is seen of a study."""
+        told = hashlib.sha256()
+        for each in found.status.variants:
+            told.update(repr((each.variant, each.label)).encode())
+        for trial, marker in found.folder.inventory.committed.items():
+            digests = [marker[table].sha256 for table in TABLES]
+            told.update(repr((*trial, *digests)).encode())
+        return cls(found.status, found.trials, found.folder, told.hexdigest())
 
 
 @dataclass
@@ -102,7 +126,7 @@ class Watched:
         self._lock = threading.Lock()
         self._drawn: tuple[Any, dict[str, Any]] | None = None
         for location in self._locations:
-            if not _studies_in(location):
+            if not self._take_in(location):
                 raise UserError(
                     f"{open_storage(location).shown}: holds no study, nor folders of studies; "
                     "give the --output_dir of one"
@@ -168,9 +192,20 @@ class Watched:
 
     def _found(self) -> list[_Study]:
         for location in self._locations:
-            for each in _studies_in(location):
-                self._studies.setdefault(str(each), _Study(each))
+            with suppress(UserError):  # what is known of it tells so itself, and others stay
+                self._take_in(location)
         return list(self._studies.values())
+
+    def _take_in(self, location: str | Path) -> int:
+        """Know the studies of a location; how many those are.
+
+        Raises:
+            UserError: it cannot be read.
+        """
+        found = _studies_in(location, self._studies)
+        new = [each for each in found if str(each) not in self._studies]
+        self._studies.update((str(each), _Study(each)) for each in new)
+        return len(found)
 
     def _study(self, of: ChosenVariant) -> _Study:
         studies = self._seldom.known()
@@ -181,17 +216,17 @@ class Watched:
     def _figures(self, chosen: Sequence[ChosenVariant], measure: LossChoice) -> dict[str, Any]:
         if not 0 < len(chosen) <= MOST_CHOSEN:
             raise UserError(f"choose from 1 to {MOST_CHOSEN} variants")
-        studies = list(dict.fromkeys(map(self._study, chosen)))
-        data = read_variants_of(
-            [each.folder() for each in studies], {each.variant for each in chosen}
-        )
-        running = [course for each in studies for course in each.under_way({v for _, v in chosen})][
-            :_UNDER_WAY
-        ]
-        plots = variant_plots(data, [each.variant for each in chosen], measure, running)
+        of_each: dict[_Study, set[str]] = {}
+        for each in chosen:
+            of_each.setdefault(self._study(each), set()).add(each.variant)
+        variants = list(dict.fromkeys(each.variant for each in chosen))
+        data = read_variants_of([study.folder(ids) for study, ids in of_each.items()], variants)
+        running = [trial for study, ids in of_each.items() for trial in study.under_way(ids)]
+        plots = variant_plots(data, variants, measure, running[:_UNDER_WAY])
         return {
             "figures": [asdict(plot) for plot in plots],
             "machines": _machines(data.trials),
+            "notes": _repeated(of_each.values(), {**data.untried, **data.labels}),
             "skipped": list(data.skipped),
         }
 
@@ -206,7 +241,7 @@ class _Study:
     def __init__(self, location: str | Path) -> None:
         self.location = location
         storage = ReadOnlyStorage(open_storage(location))
-        self._seen: _Seldom[Overview] = _Seldom(lambda: overview_of(storage, ()))
+        self._seen: _Seldom[_Seen] = _Seldom(lambda: _Seen.of(overview_of(storage, ())))
         self._failures: tuple[Any, list[dict[str, Any]]] = (None, [])
         self._courses: dict[TrialId, tuple[int, History | None]] = {}
 
@@ -221,20 +256,22 @@ class _Study:
         """Of its variants, by id."""
         return {each.variant: each.label for each in self._seen.known().status.variants}
 
-    def folder(self) -> StudyFolder:
-        """What its folder held when it was last looked at."""
-        return self._seen.known().folder
+    def folder(self, variants: Collection[str]) -> StudyFolder:
+        """What its folder held of some variants when it was last looked at."""
+        folder = self._seen.known().folder
+        # The description stays whole: what variants are called does not depend on the choice.
+        return replace(folder, inventory=folder.inventory.only(variants))
 
     def stamp(self) -> tuple[Any, ...]:
         """What changes when figures do."""
-        status = self._seen.known().status
-        return (status.directory, status.trials, status.running)
+        seen = self._seen.known()
+        return (seen.status.directory, seen.status.trials, seen.status.running, seen.content)
 
     def overview(self) -> dict[str, Any]:
         """How it stands; a line on why that cannot be told, if so."""
         try:
             seen = self._seen.value()
-            return _told(seen.status, self._failed(seen.folder))
+            return _told(seen, self._failed(seen.folder))
         except UserError as error:
             return {"directory": open_storage(self.location).shown, "error": str(error)}
 
@@ -244,7 +281,7 @@ class _Study:
         Raises:
             UserError: nothing is known of it.
         """
-        folder = self.folder()
+        folder = self._seen.known().folder
         committed = histories_of(folder.storage, folder.inventory, [trial])
         # Of a driver that is gone, there may be what it wrote on its way.
         found = committed.get(trial) or history_under_way(self.location, *_key(trial))
@@ -252,10 +289,11 @@ class _Study:
             raise UserError(f"nothing of trial {trial.trial} was written down yet")
         return found
 
-    def under_way(self, variants: set[str]) -> Courses:
-        """Trials on their way, as far as they were written down."""
-        found: list[tuple[str, History]] = []
-        for each in self._seen.known().status.running:
+    def under_way(self, variants: Collection[str]) -> list[History]:
+        """Trials of some variants on their way, as far as they were written down."""
+        found: list[History] = []
+        running = self._seen.known().status.running
+        for each in running:
             trial = TrialId(each.variant, each.trial)
             if each.variant not in variants or len(found) == _UNDER_WAY:
                 continue
@@ -264,7 +302,9 @@ class _Study:
                 known = each.generations, history_under_way(self.location, *_key(trial))
                 self._courses[trial] = known
             if known[1] is not None:
-                found.append((each.label, known[1]))
+                found.append(known[1])
+        at_work = {TrialId(each.variant, each.trial) for each in running}
+        self._courses = {trial: self._courses[trial] for trial in at_work & self._courses.keys()}
         return found
 
     def _failed(self, folder: StudyFolder) -> list[dict[str, Any]]:
@@ -284,19 +324,36 @@ def _key(trial: TrialId) -> tuple[str, int]:
     return trial.variant, trial.trial
 
 
-def _studies_in(location: str | Path) -> list[str | Path]:
-    """A study's folder, or those in a folder; none behind a link."""
+def _studies_in(location: str | Path, known: Collection[str]) -> list[str | Path]:
+    """A study's folder, or those in a folder; none behind a link, nor such as cannot be read.
+
+    Raises:
+        UserError: the folder itself cannot be read.
+    """
     storage = open_storage(location)
-    names = [entry.name for entry in storage.children()]
+    names = sorted(entry.name for entry in storage.children())
     if STUDY_FILE in names:
         return [location]
-    if is_address(location):
-        return []
-    below = [Path(location) / name for name in sorted(names)]
+    below = {name: join(location, name) for name in names}
     return [
-        join(location, path.name)
-        for path in below
-        if not path.is_symlink() and (path / STUDY_FILE).is_file()
+        place for name, place in below.items() if str(place) in known or _holds_study(storage, name)
+    ]
+
+
+def _holds_study(storage: Storage, name: str) -> bool:
+    with suppress(UserError):
+        return storage.read(f"{name}/{STUDY_FILE}", 1) is not None
+    return False
+
+
+def _repeated(chosen: Iterable[Collection[str]], labels: Mapping[str, str]) -> list[str]:
+    """Lines on variants that were chosen of several studies."""
+    times = Counter(variant for variants in chosen for variant in variants)
+    return [
+        f"{labels.get(variant, variant)}: chosen of {n} studies and drawn once, over the trials of "
+        "all; one that several hold counts as the first has it"
+        for variant, n in times.items()
+        if n > 1
     ]
 
 
@@ -314,14 +371,16 @@ def _machines(trials: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _told(status: Status, failures: list[dict[str, Any]]) -> dict[str, Any]:
+def _told(seen: _Seen, failures: list[dict[str, Any]]) -> dict[str, Any]:
     """A study's status as the page takes it."""
+    status = seen.status
     return {
         **asdict(status),
         "running": [each.model_dump() for each in status.running],
         "remarks": [each.model_dump() for each in status.remarks],
         "state": _state(status),
         "failures": failures,
+        "content": seen.content,
     }
 
 

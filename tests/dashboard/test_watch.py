@@ -19,6 +19,7 @@ from prepared import (
     trial_ids,
 )
 
+from aes_lipi.config import StudyFile, resolve_study
 from aes_lipi.dashboard.watch import MOST_CHOSEN, ChosenVariant, Watched
 from aes_lipi.errors import UserError
 from aes_lipi.results import index, trial_tables
@@ -123,6 +124,74 @@ def test_a_folder_without_a_study_is_refused(tmp_path: Path) -> None:
         Watched([tmp_path])
 
 
+def test_folders_of_studies_are_found_by_variables_and_addresses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ResultStore(tmp_path / "one").open(prepared_study(1))
+    (tmp_path / "odd/study.json").mkdir(parents=True)
+    monkeypatch.setenv("STUDIES", str(tmp_path))
+    for place in ("$STUDIES", Path("$STUDIES"), f"file://{tmp_path}"):
+        watched = Watched([place])
+        assert [each["study"] for each in watched.overview()] == ["prepared"]
+        assert len(watched.first()) == 1
+
+
+def test_a_place_that_cannot_be_read_leaves_others_as_they_are(
+    tmp_path: Path, folder: Path
+) -> None:
+    place = tmp_path / "place"
+    ResultStore(place / "one").open(prepared_study(1))
+    watched = Watched([place, folder])
+    (place / "one/study.json").unlink()
+    (place / "one").rmdir()
+    place.rmdir()
+    place.write_text("no folder any more")
+    gone, other = watched.overview()
+    assert "holds no study" in gone["error"]
+    assert other["state"] == "done"
+    assert [each.study for each in watched.first()] == [1, 1]
+
+
+def test_figures_of_several_studies_are_of_what_was_chosen_in_each(tmp_path: Path) -> None:
+    for name, trials in (("first", 1), ("second", 3)):
+        run_prepared(prepared_study(trials, radius=[1, 2]), tmp_path / name)
+    watched = Watched([tmp_path])
+    first_1, first_2, second_1, _ = chosen_of(watched)
+    found = watched.figures([first_2, second_1], "mean_L1")
+    rows = by_name(found)["final_loss"]["rows"]
+    assert [row[:2] for row in rows] == [
+        *(["radius=1", trial] for trial in range(3)),
+        ["radius=2", 0],
+    ]
+    assert (found["notes"], found["skipped"]) == ([], [])
+    [note] = watched.figures([first_1, second_1], "mean_L1")["notes"]
+    assert note.startswith("radius=1: chosen of 2 studies and drawn once, over the trials of all; ")
+
+
+def test_a_study_that_was_made_afresh_is_drawn_anew(tmp_path: Path) -> None:
+    study = prepared_study(2)
+    run_prepared(study, tmp_path)
+    watched = Watched([tmp_path])
+    [before] = watched.overview()
+    assert watched.figures(chosen_of(watched), "mean_L1")["machines"][0]["median_s"] == 1
+    ResultStore(tmp_path).open(study, fresh=True)
+    run_prepared(study, tmp_path, run=1)
+    watched._seldom.known()[0]._seen._next = 0
+    [after] = watched.overview()
+    assert after["trials"] == before["trials"]
+    assert after["content"] != before["content"]
+    assert watched.figures(chosen_of(watched), "mean_L1")["machines"][0]["median_s"] == 10
+
+
+def test_names_that_look_like_numbers_are_names(tmp_path: Path) -> None:
+    variants = ({"name": "0.1", "radius": 1}, {"name": "0.02", "radius": 2})
+    study = resolve_study("prepared", StudyFile(trials=1, variants=variants), {})
+    run_prepared(study, tmp_path)
+    watched = Watched([tmp_path])
+    axis = by_name(watched.figures(chosen_of(watched), "mean_L1"))["final_loss"]["layout"]["yaxis"]
+    assert (axis["type"], axis["categoryarray"]) == ("category", ["0.02", "0.1"])
+
+
 def test_failures_have_their_reasons_and_a_study_that_nobody_runs_says_so(tmp_path: Path) -> None:
     study = prepared_study(3)
     store = ResultStore(tmp_path)
@@ -163,7 +232,7 @@ def test_a_study_that_went_away_is_told_and_others_stay(tmp_path: Path, folder: 
     assert other["state"] == "done"
 
 
-def test_a_study_at_work_and_killed(tmp_path: Path) -> None:
+def test_a_study_at_work_and_killed(tmp_path: Path, folder: Path) -> None:
     made = tmp_path / "study"
     command = [
         *(sys.executable, str(ROOT / "run.py"), "--rq", "quickstart", "--prune_method", "None"),
@@ -186,7 +255,16 @@ def test_a_study_at_work_and_killed(tmp_path: Path) -> None:
         assert len(of_batches["x"]) > len(thin["x"])
         losses, _ = watched.ring(chosen[0], 0)
         assert {row[1] for row in losses.rows} == {0, 1, 2}
+        both = Watched([made, folder])  # what differs over both is what it is called
+        both.overview()
+        beside = by_name(both.figures(chosen_of(both), "mean_L1"))["loss"]["data"]
         driver.kill()
+    assert sum(each.get("name", "").endswith("trial 0, running") for each in beside) == 1
+    [known] = watched._seldom.known()
+    assert len(known._courses) == 1
+    wait_until(lambda: not watched.overview()[0]["running"])
+    watched.figures(chosen, "mean_L1")
+    assert known._courses == {}
     left = Watched([made])
     assert len(left.ring(chosen[0], 0)[0].rows) >= len(losses.rows)
     [study] = left.overview()
