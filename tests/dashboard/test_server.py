@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,6 @@ pytest.importorskip("httpx2")
 
 from starlette.testclient import TestClient
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 TOKEN = "s3cret-" * 5
 EVERYTHING = (
     "/",
@@ -197,22 +196,14 @@ def test_a_real_server_prints_its_address_and_ends_quietly(folder: Path) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
 def test_a_browser_draws_every_figure_and_has_nothing_to_complain_of(
-    folder: Path, tmp_path: Path
+    folder: Path, browse: Callable[[str], subprocess.CompletedProcess[str]]
 ) -> None:
-    browse = [
-        *(str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"),
-        *(f"--user-data-dir={tmp_path}", "--enable-logging=stderr", "--dump-dom"),
-        "--virtual-time-budget=20000",
-    ]
     command = [sys.executable, "-m", "aes_lipi", "dashboard", str(folder)]
     with warm.start(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         address = process.stdout.readline().removeprefix("dashboard: ").strip()
-        seen = subprocess.run(
-            [*browse, address], capture_output=True, text=True, timeout=PATIENCE_S, check=True
-        )
+        seen = browse(address)
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=PATIENCE_S)
     assert "CONSOLE" not in seen.stderr

@@ -84,6 +84,7 @@ function takeIn(content) {
   say("title", names.length === 1 ? names[0] : `${names.length} studies`);
   document.title = `${overall()} ${names.join(", ")} – aes_lipi`;
   options($("measure"), Object.entries(content.measures), state.measure);
+  forgetGone();
   if (!state.touched) chooseBest();
   state.studies.forEach(showStudy);
   showChoice();
@@ -121,6 +122,9 @@ function showStudy(study) {
   showFailures(id, study);
   showRemarks(id, study);
   study.variants.forEach((each) => showVariant(study, each));
+  const body = $(`${id}-variants`), keys = new Set(study.variants.map((each) => `${study.number}:${each.variant}`));
+  for (const row of [...body.rows]) if (!keys.has(row.id)) row.remove();
+  filterRows(body, $(id).querySelector("input[type=search]").value);
 }
 
 function studyFrame(id, study) {
@@ -219,6 +223,16 @@ function chooseBest() {
   state.chosen = new Set(state.first);
 }
 
+// A study that was made afresh may have other variants; of one that cannot be read now nothing is known.
+function forgetGone() {
+  const gone = [...state.chosen].filter((key) => {
+    const study = state.studies.find((each) => key.startsWith(`${each.number}:`));
+    return !study || (study.variants && !study.variants.some((each) => key === `${study.number}:${each.variant}`));
+  });
+  gone.forEach((key) => state.chosen.delete(key));
+  if (gone.length && !state.chosen.size) state.touched = false;
+}
+
 function choose(key, wanted) {
   state.touched = true;
   if (wanted) state.chosen.add(key); else state.chosen.delete(key);
@@ -243,6 +257,7 @@ function showChoice() {
   options($("ring-variant"), [["", "of the newest trial that runs, or the first"], ...pairs], state.ring[0]);
   const found = all.find(([key]) => key === ringVariant());
   const trials = found ? [...Array(found[1].trials.total).keys()] : [];
+  if (!trials.includes(Number(state.ring[1]))) state.ring[1] = "";
   options($("ring-trial"), [["", "the newest that runs, or the first"], ...trials.map((k) => [String(k), String(k)])], state.ring[1]);
   const kept = new URLSearchParams({measure: state.measure});
   if (state.touched) for (const key of state.chosen) kept.append("variant", key);
@@ -279,7 +294,7 @@ function ringTrial() {
 function stamp(keys) {
   const numbers = new Set([...keys].map((key) => key.split(":")[0]));
   const studies = state.studies.filter((each) => numbers.has(String(each.number)));
-  return JSON.stringify([[...keys], state.measure, studies.map((each) => [each.trials, each.running])]);
+  return JSON.stringify([[...keys], state.measure, studies.map((each) => [each.trials, each.running, each.content])]);
 }
 
 async function drawAll() {
@@ -305,7 +320,7 @@ async function drawFigures() {
     await drawing;
     drawn = wanted;
     const atWork = state.studies.some((each) => each.state === "running");  // half-written trials are no news
-    say("refused", atWork ? "" : content.skipped.join(". "));
+    say("refused", [...content.notes, ...(atWork ? [] : content.skipped)].join(". "));
     await fill($("plots"), content.figures);
     const rows = content.machines.map((each) => [each.host, each.processor, each.device_used, each.trials, number(each.median_s)]);
     $("ran").hidden = !rows.length;
@@ -394,9 +409,14 @@ function picture(spec, format) {
     {format, filename: spec.name, width: plot.clientWidth, height: layout.height, scale: 2});
 }
 
+// As in the report's tables: a spreadsheet takes such text for a formula, unless an apostrophe is in front.
+function isFormula(value) {
+  return typeof value === "string" && /^[=+\-@\t\r]/.test(value) && !/^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.test(value);
+}
+
 function saveValues(spec) {
   const quoted = (value) => {
-    const text = value === null ? "" : String(value);
+    const text = value === null ? "" : isFormula(value) ? `'${value}` : String(value);
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
   const lines = [spec.head, ...spec.rows].map((row) => row.map(quoted).join(","));
