@@ -226,7 +226,16 @@ class Refusal:
 
 
 _TOLD_AS_THEY_ARE = ("UserError", "ValueError")
-"""Errors whose message is the line; the second in the room `config` alone."""
+"""Errors whose message is the line; the second in some rooms alone."""
+
+_OF_VALUES = ("config", "extension")
+"""Rooms whose `ValueError`s are told."""
+
+_OF_PLUGINS = "extension"
+"""The room of what is refused of plug-ins, wherever that is found out."""
+
+_PLUGIN = "{field} {plug-in}: "
+"""What stands in front of a problem with a plug-in."""
 
 _SHORTEST = 12
 """Letters that a line has of its own."""
@@ -236,14 +245,24 @@ def refusals() -> Iterator[Refusal]:
     """Every line with which the package refuses something, as its code has it."""
     for path in sorted((ROOT / "aes_lipi").rglob("*.py")):
         room = path.relative_to(ROOT / "aes_lipi").parts[0].removesuffix(".py")
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            kinds = _TOLD_AS_THEY_ARE if room == "config" else _TOLD_AS_THEY_ARE[:1]
-            match node:
-                case ast.Call(func=ast.Name(id=kind), args=[said, *_]) if kind in kinds:
-                    text = _template(said)
-                    if len(re.sub(r"\{.*?\}", "", text)) > _SHORTEST:
-                        yield Refusal(room, text)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            found = _refusal(node, room)
+            if found is not None and len(re.sub(r"\{.*?\}", "", found.text)) > _SHORTEST:
+                yield found
+
+
+def _refusal(node: ast.AST, room: str) -> Refusal | None:
+    """The line that is made by a piece of code, if it makes one."""
+    kinds = _TOLD_AS_THEY_ARE if room in _OF_VALUES else _TOLD_AS_THEY_ARE[:1]
+    match node:
+        case ast.Call(func=ast.Name(id=kind), args=[said, *_]) if kind in kinds:
+            is_of_plugin = room == _OF_PLUGINS and kind == "ValueError"
+            return Refusal(room, f"{_PLUGIN if is_of_plugin else ''}{_template(said)}")
+        case ast.Raise(
+            exc=ast.Call(func=ast.Attribute(attr="error") | ast.Name(id="_error"), args=[*_, said])
+        ):
+            return Refusal(_OF_PLUGINS, f"{_PLUGIN}{_template(said)}")
+    return None
 
 
 def _template(node: ast.expr) -> str:

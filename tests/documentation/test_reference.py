@@ -112,6 +112,19 @@ def test_errors_have_remedies() -> None:
     assert "{" not in reference.errors()
 
 
+def test_what_is_refused_of_plugins_is_among_them() -> None:
+    """Whatever room finds it out, and by whatever way it gets the plug-in's name."""
+    plugins = reference.errors().partition("## Plug-ins")[2].partition("\n## ")[0]
+    for problem in (
+        "returns a value of type *name* | return a number",  # models/metrics.py
+        "is not registered here | install its package",  # extension/loading.py, by `_error`
+        "is of type *name* | name a function with the parameters",  # and by `self.error`
+        "has no parameter *name*",  # extension/signature.py, by a ValueError
+        "gives neighbours of *key* | cells are 0 to",  # execution/graphs.py
+    ):
+        assert f"*field* *plug-in*: {problem}" in plugins
+
+
 def test_what_is_inserted_is_known() -> None:
     asked = [name for text in PAGES.values() for name in INSERT.findall(text)]
     assert set(asked) == set(reference.INSERTS)
