@@ -83,9 +83,7 @@ def run(
     """
     location = Path("results") / study.name if output_dir is None else output_dir
     if not isinstance(study, Study):
-        raise UserError(
-            f"study: {study!r} is no study; give load_study(...), or one made in Python"
-        )
+        raise UserError(f"study: {study!r} is none; give what load_study(...) returns")
     seconds, notice = _checked_limit(time_limit), Notice()
     if on_failure not in ("warn", "raise"):
         raise UserError(f"on_failure: {on_failure!r} is neither 'warn' nor 'raise'; give one")
