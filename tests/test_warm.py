@@ -43,6 +43,13 @@ def test_a_signal_ends_it_as_it_ends_others(sent: signal.Signals) -> None:
         assert process.wait(timeout=PATIENCE_S) == -sent
 
 
+def test_it_ends_with_a_test_that_fails() -> None:
+    command = [sys.executable, "-c", "import time; time.sleep(6000)"]
+    with pytest.raises(AssertionError), warm.start(command) as process:
+        raise AssertionError
+    assert process.returncode == -signal.SIGKILL
+
+
 def test_an_error_is_told_as_the_interpreter_tells_it(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text("import atexit; atexit.register(print, 'bye'); print(__file__); 1 / 0")

@@ -162,7 +162,16 @@ def warm_workers() -> None:
         multiprocessing.util.spawnv_passfds = spawn  # type: ignore[assignment]
 
 
-class _Popen(subprocess.Popen[str]):
+class _Process(subprocess.Popen[str]):
+    """A process that does not outlive a test that fails: leaving its block would wait for it."""
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: Any) -> None:
+        if kind is not None:
+            self.kill()
+        super().__exit__(kind, *rest)
+
+
+class _Popen(_Process):
     """A process that is a copy of the one that stands by."""
 
     def _execute_child(
@@ -200,7 +209,7 @@ def start(
     new_session: bool = False,
 ) -> subprocess.Popen[str]:
     """Start a command of Python's, or `aes-lipi`; see `subprocess.Popen`."""
-    kind = subprocess.Popen if COLD else _Popen
+    kind = _Process if COLD else _Popen
     return kind(
         list(map(str, command)),
         stdout=stdout,
