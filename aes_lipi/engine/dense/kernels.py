@@ -37,7 +37,7 @@ from aes_lipi.engine.dense.products import (
     weighted_sums,
     whole,
 )
-from aes_lipi.engine.dense.target import entry_point, part
+from aes_lipi.engine.dense.target import enter_mode, entry_point, leave_mode, part
 
 
 @part
@@ -253,6 +253,7 @@ def run_batches(
         first: the first batch.
         stop: one after the last.
     """
+    mode = enter_mode()
     layers, n_encoder = chain.layers, chain.n_encoder
     # A plain 0 is a type of its own, and what takes it would be compiled twice.
     zero: Any = np.int64(0)
@@ -279,3 +280,4 @@ def run_batches(
         else:
             losses[u] = _loss_of(chain, batches.loss, n_rows, target, scratch)
         drawn += n_rows
+    leave_mode(mode)
