@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
+import platform
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import dense_tasks
+import llvmlite.binding as llvm
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
+import torch
 from dense_reference import (
     make_architecture,
     make_dataset,
@@ -29,6 +35,7 @@ from dense_tasks import (
     make_task,
     mixed_tasks,
 )
+from llvmlite import ir
 
 from aes_lipi.api import load_study, run
 from aes_lipi.autoencoders.environments import (
@@ -45,6 +52,7 @@ from aes_lipi.engine.dense import (
     compile_kernels,
     fits,
     kernels,
+    target,
 )
 from aes_lipi.engine.dense import engine as dense_engine
 from aes_lipi.engine.dense.target import entry_point
@@ -192,6 +200,94 @@ def _digest_elsewhere(environment: dict[str, str]) -> str:
         env={**os.environ, **path, **environment},
     )
     return answer.stdout.strip()
+
+
+SMALLEST = float(np.finfo(np.float32).tiny)
+"""The smallest normal number."""
+
+
+@contextmanager
+def computing(mode: str) -> Iterator[None]:
+    """This thread takes subnormal numbers for zero, or rounds upwards."""
+    library = ctypes.CDLL(None)
+    before = library.fegetround()
+    if mode == "flushing":
+        assert torch.set_flush_denormal(True)
+    elif mode == "upwards":
+        assert library.fesetround(0x800) == 0
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+        library.fesetround(before)
+
+
+def fading_task(architecture: Architecture, dataset: Dataset) -> TrainTask:
+    """With means of squared gradients that have all but faded away."""
+    task = make_task(architecture, dataset, n_updates=8, dead=0.5, kept=True)
+    faded = [
+        tuple(Moments(m.first, np.full_like(m.second, SMALLEST * 1.004), 10**6) for m in moments)
+        for moments in (task.encoder_moments or (), task.decoder_moments or ())
+    ]
+    return replace(task, encoder_moments=faded[0], decoder_moments=faded[1])
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="modes of x86-64, set by its names")
+@pytest.mark.parametrize("mode", ["flushing", "upwards"])
+def test_bits_do_not_depend_on_the_mode_of_the_calling_thread(mode: str) -> None:
+    """Which it finds as it was: tiny numbers, and ties, are as they are between calls."""
+    architecture = SHAPES["odd widths"]
+    dataset = make_dataset(50, architecture.n_dim)
+    dense = DenseEngine(architecture, dataset, 5)
+    tasks = [fading_task(architecture, dataset), *mixed_tasks(architecture, dataset)]
+    tiny, other = np.full(8, SMALLEST, np.float32), np.linspace(0.1, 0.9, 8, dtype=np.float32)
+    usual = dense.train(deepcopy(tasks))
+    between = (tiny * other).tobytes(), (other * other).tobytes()
+    with computing(mode):
+        in_mode = (tiny * other).tobytes(), (other * other).tobytes()
+        again = dense.train(deepcopy(tasks))
+        assert in_mode == ((tiny * other).tobytes(), (other * other).tobytes())
+    assert in_mode != between
+    for one, two in zip(usual, again, strict=True):
+        assert_same_bits(one, two)
+
+
+def test_what_fades_below_the_smallest_normal_number_is_zero() -> None:
+    architecture = SHAPES["odd widths"]
+    dataset = make_dataset(50, architecture.n_dim)
+    task = fading_task(architecture, dataset)
+    trained = DenseEngine(architecture, dataset, 5).train([task])[0]
+    for moments in (*(trained.encoder_moments or ()), *(trained.decoder_moments or ())):
+        for values in (moments.first, moments.second):
+            assert not np.any((np.abs(values) < SMALLEST) & (values != 0))
+        assert np.any(moments.second == 0), "none has faded"
+
+
+@pytest.mark.parametrize(
+    ("machine", "system", "register"),
+    [
+        ("x86_64", "x86_64-unknown-linux-gnu", "mxcsr"),
+        ("aarch64", "aarch64-unknown-linux-gnu", "fpcr"),
+        ("arm64", "arm64-apple-darwin", "fpcr"),
+    ],
+)
+def test_the_mode_is_read_and_set_on_every_kind_of_processor(
+    machine: str, system: str, register: str
+) -> None:
+    """As far as a compiler for the others tells; they are not at hand."""
+    module = ir.Module()
+    module.triple = system
+    word = ir.IntType(64)
+    builder = ir.IRBuilder(ir.Function(module, ir.FunctionType(word, []), "f").append_basic_block())
+    mode = target.MODES[machine]
+    before = target.read_mode(builder, mode)
+    target.write_mode(builder, mode, word(mode.wanted))
+    builder.ret(before)
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    compiler = llvm.Target.from_triple(system).create_target_machine()
+    made = compiler.emit_assembly(llvm.parse_assembly(str(module)))
+    assert made.lower().count(register) == 2
 
 
 _ABLE = {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe", "xsave", "sse4_2"}

@@ -170,7 +170,12 @@ MODES = {"x86_64": _X86, "amd64": _X86, "aarch64": _ARM, "arm64": _ARM}
 _MODE = MODES.get(platform.machine().lower())
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+def _emitted(code: Callable[..., Any]) -> Any:
+    """What parts call, made of what writes its instructions."""
+    return intrinsic(code)
+
+
+@_emitted
 def enter_mode(_: Any) -> Any:
     """Round to the nearest, and take what is smaller than any normal number for zero.
 
@@ -191,7 +196,7 @@ def enter_mode(_: Any) -> Any:
     return types.uint64(), code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@_emitted
 def leave_mode(_: Any, before: Any) -> Any:
     """Go back into the mode that `enter_mode` found."""
 
@@ -232,7 +237,8 @@ def _call_with_place(builder: Any, name: str, place: Any) -> None:
 
 
 def _instruction(builder: Any, name: str, kind: Any) -> Any:
-    return cgutils.get_or_insert_function(builder.module, kind, name)
+    find: Any = cgutils.get_or_insert_function
+    return find(builder.module, kind, name)
 
 
 _remarks: list[str] = []
