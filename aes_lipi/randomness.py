@@ -37,6 +37,11 @@ class Purpose(IntEnum):
     OPPONENTS = 15
     PAIR_ORDER = 16
     MEASURED_ORDER = 17
+    SELECTION_CODE = 18
+    REPLACEMENT_CODE = 19
+    TEST_CODE = 20
+    MEASURED_CODE = 21
+    LEXICASE_CODE = 22
 
 
 @dataclass(frozen=True)

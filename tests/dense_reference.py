@@ -87,10 +87,11 @@ def reference_loss(
     decoder: ReferenceNetwork,
     rows: Array,
     measure: Measure = "loss",
+    noise: Array | float = 0.0,
 ) -> float:
-    """Mean absolute error or negative ELBO of a pair."""
+    """Mean absolute error or negative ELBO of a pair, whose code may be drawn."""
     coded = encoder.forward(rows)
-    z = decoder.forward(reference_code(architecture, coded))[-1]
+    z = decoder.forward(reference_code(architecture, coded, noise))[-1]
     if measure == "l1" or architecture.loss == "l1":
         return float(np.abs(sigmoid(z) - rows).mean())
     mean, log_variance = coded[-2:]

@@ -6,6 +6,7 @@ engine, and takes the answers in.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -13,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from aes_lipi.arrays import Float64, Int32
+from aes_lipi.arrays import Float32, Float64, Int32
 from aes_lipi.autoencoders.network import ActivationStatistics, Pair
 from aes_lipi.coevolution.state import Cell, Plan, Setup
 from aes_lipi.config import Variant
@@ -66,6 +67,10 @@ class Task:
             return rows[: variant.batch_size]
         return random_batch(rows, variant, address, purpose)
 
+    def code_noise(self, purpose: Purpose, *shape: int) -> Float32 | None:
+        """What a code is drawn with in an evaluation; see the function of that name."""
+        return code_noise(self.setup, self.plan.address.stream(purpose), *shape)
+
     @property
     def observes(self) -> bool:
         """Whether activation statistics are gathered in this generation.
@@ -101,7 +106,7 @@ class Offspring:
         min_selection_loss: lowest reduced loss at selection.
         selection_losses: of every encoder of the neighbourhood (rows) with every decoder, at
             selection; shape (members, members).
-        min_replacement_loss: loss after training.
+        min_replacement_loss: loss after training; not a number before it is known.
         diverged: whether the generation was undone, for what it came to was not finite.
     """
 
@@ -123,8 +128,17 @@ class Offspring:
         """Of the cell's generation."""
         return self.task.plan.address
 
+    @property
+    def is_measured(self) -> bool:
+        """Whether the loss for replacement is known."""
+        return not math.isnan(self.min_replacement_loss)
+
     def pass_of_winner(self) -> TrainTask:
-        """One pass of the selected pair over the cell's rows."""
+        """One pass of the selected pair over the cell's rows.
+
+        Published, the baseline's losses are those of its batches in training (section 4).
+        """
+        variant = self.setup.variant
         rows = _pass_of(self.task)
         alone = np.zeros(len(rows), dtype=np.int32)
         rates = np.full(len(rows), self.task.plan.learning_rate)
@@ -137,6 +151,7 @@ class Offspring:
             decoder_moments=moments and (moments[1],),
             noise=_training_noise(self),
             observe=self.task.observes,
+            measure=variant.is_canonical and variant.measurement == "published",
         )
 
     def pass_with_partners(self) -> TrainTask:
@@ -166,7 +181,10 @@ class Offspring:
         )
 
     def with_trained(self, trained: Trained) -> Offspring:
-        """Take the trained pair in: the winner, always; trained partners are let go."""
+        """Take the trained pair in: the winner, always; trained partners are let go.
+
+        Where the losses of batches were measured, the lowest is that of selection and replacement.
+        """
         k = 0 if len(trained.encoders) == 1 else self.winner
         known = self.cell
         cell = Cell(
@@ -176,7 +194,10 @@ class Offspring:
             _add(known.encoder_statistics, _item(trained.encoder_statistics, k)),
             _add(known.decoder_statistics, _item(trained.decoder_statistics, k)),
         )
-        return replace(self, cell=cell)
+        if trained.losses is None:
+            return replace(self, cell=cell)
+        lowest = float(trained.losses.min())
+        return replace(self, cell=cell, min_selection_loss=lowest, min_replacement_loss=lowest)
 
     def with_observed(self, seen: Activations) -> Offspring:
         """Add an evaluation of the pair on one batch to its activation statistics."""
@@ -190,6 +211,25 @@ class Offspring:
             decoder_statistics=_add(cell.decoder_statistics, decoder),
         )
         return replace(self, cell=with_both)
+
+
+def code_noise(setup: Setup, stream: np.random.Generator, *shape: int) -> Float32 | None:
+    """Standard normal values that a variational code is drawn with outside training.
+
+    Published, evaluations draw it (algorithm section 7).
+
+    Args:
+        setup: of the trial.
+        stream: where they come from.
+        shape: codes, whose width is the last axis of what is drawn.
+
+    Returns:
+        float32; None where the code is its mean.
+    """
+    architecture = setup.architecture
+    if not architecture.variational or setup.variant.measurement == "sound":
+        return None
+    return stream.standard_normal((*shape, architecture.latent_size), dtype=np.float32)
 
 
 # Which training rows a cell sees, and when

@@ -70,12 +70,15 @@ def generation(tasks: Sequence[Task]) -> list[tuple[Cell, Record] | DivergenceEr
     engine = tasks[0].setup.engine
     started, cpu_started = time.perf_counter(), time.process_time()
     batches = [task.batch(Purpose.SELECTION_BATCH) for task in tasks]
-    neighbourhoods = [
-        _every_pair(task.neighbourhood, batch) for task, batch in zip(tasks, batches, strict=True)
-    ]
-    matrices = engine.loss_matrices(neighbourhoods)
+    matrices = engine.loss_matrices(
+        [
+            _every_pair(task, task.neighbourhood, batch, Purpose.SELECTION_CODE)
+            for task, batch in zip(tasks, batches, strict=True)
+        ]
+    )
     offspring = [task.winner_of(matrix) for task, matrix in zip(tasks, matrices, strict=True)]
-    offspring = _observed(offspring, batches, [task.observes for task in tasks], engine)
+    wanted = [task.observes for task in tasks]
+    offspring = _observed(offspring, batches, wanted, Purpose.SELECTION_CODE, engine)
     trained = engine.train([_evaluation_of(each).training(each) for each in offspring])
     offspring = [
         each.with_trained(networks) for each, networks in zip(offspring, trained, strict=True)
@@ -99,43 +102,54 @@ def _evaluation_of(offspring: Offspring) -> _CellEvaluation:
     return CELL_EVALUATIONS[offspring.setup.variant.cell_evaluation]
 
 
-def _every_pair(pairs: Sequence[Pair], batch: Int32) -> EvaluateTask:
+def _every_pair(task: Task, pairs: Sequence[Pair], batch: Int32, code: Purpose) -> EvaluateTask:
     """Every encoder with every decoder, on one batch."""
     encoders = tuple(pair.encoder for pair in pairs)
     decoders = tuple(pair.decoder for pair in pairs)
-    return EvaluateTask(encoders, decoders, batch)
+    noise = task.code_noise(code, len(pairs), len(pairs), len(batch))
+    return EvaluateTask(encoders, decoders, batch, code_noise=noise)
 
 
 def _observed(
     offspring: Sequence[Offspring],
     batches: Sequence[Int32],
     wanted: Sequence[bool],
+    code: Purpose,
     engine: Engine,
 ) -> list[Offspring]:
     """Add evaluations of pairs, each on its batch, to their activation statistics."""
     observing = [k for k, each in enumerate(wanted) if each]
-    asked = [ActivationsTask(offspring[k].cell.pair, batches[k]) for k in observing]
+    asked = [
+        ActivationsTask(
+            offspring[k].cell.pair,
+            batches[k],
+            code_noise=offspring[k].task.code_noise(code, len(batches[k])),
+        )
+        for k in observing
+    ]
     seen = dict(zip(observing, engine.activations(asked), strict=True)) if asked else {}
     return [each.with_observed(seen[k]) if k in seen else each for k, each in enumerate(offspring)]
 
 
 def _evaluated(offspring: Sequence[Offspring], engine: Engine) -> list[Offspring]:
-    """The loss of the trained pairs on one training batch: step 5."""
+    """The loss of the trained pairs on one training batch, where it is not known: step 5."""
     batches = [each.task.batch(Purpose.REPLACEMENT_BATCH) for each in offspring]
     wanted = [
         each.task.observes and _evaluation_of(each).observes_replacement for each in offspring
     ]
-    observed = _observed(offspring, batches, wanted, engine)
+    observed = _observed(offspring, batches, wanted, Purpose.REPLACEMENT_CODE, engine)
+    left = [k for k, each in enumerate(observed) if not each.is_measured]
     matrices = engine.loss_matrices(
         [
-            _every_pair([each.cell.pair], batch)
-            for each, batch in zip(observed, batches, strict=True)
+            _every_pair(
+                observed[k].task, [observed[k].cell.pair], batches[k], Purpose.REPLACEMENT_CODE
+            )
+            for k in left
         ]
     )
-    return [
-        replace(each, min_replacement_loss=float(matrix[0, 0]))
-        for each, matrix in zip(observed, matrices, strict=True)
-    ]
+    for k, matrix in zip(left, matrices, strict=True):
+        observed[k] = replace(observed[k], min_replacement_loss=float(matrix[0, 0]))
+    return observed
 
 
 def _pruned(offspring: Sequence[Offspring], now: Sequence[bool], engine: Engine) -> list[Offspring]:
@@ -207,7 +221,8 @@ def _sampled(offspring: Offspring) -> ActivationsTask:
     n_rows = len(offspring.setup.dataset.split(split))
     rng = offspring.address.stream(Purpose.LEXICASE_ROWS)
     rows = rng.integers(n_rows, size=SAMPLED_ROWS, dtype="int32")
-    return ActivationsTask(offspring.cell.pair, rows, split)
+    noise = offspring.task.code_noise(Purpose.LEXICASE_CODE, len(rows))
+    return ActivationsTask(offspring.cell.pair, rows, split, noise)
 
 
 def carries_private_state(variant: Variant) -> bool:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from aes_lipi.arrays import Float64, Int32
+from aes_lipi.arrays import Float32, Float64, Int32
 from aes_lipi.autoencoders.compaction import n_compact
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.network import Network, Pair
-from aes_lipi.coevolution.cell import Offspring
+from aes_lipi.coevolution.cell import Offspring, code_noise
 from aes_lipi.coevolution.records import Record
 from aes_lipi.coevolution.state import Setup
 from aes_lipi.data.dataset import Split
@@ -136,7 +136,26 @@ def _on_first_test_batch(offspring: Offspring) -> EvaluateTask:
     setup, pair = offspring.setup, offspring.cell.pair
     n_rows = min(setup.variant.batch_size, len(setup.dataset.test))
     rows = np.arange(n_rows, dtype=np.int32)
-    return EvaluateTask((pair.encoder,), (pair.decoder,), rows, split="test")
+    noise = offspring.task.code_noise(Purpose.TEST_CODE, 1, 1, n_rows)
+    return EvaluateTask((pair.encoder,), (pair.decoder,), rows, "test", noise)
+
+
+def codes_of(record: Record, setup: Setup) -> dict[Split, Float32 | None]:
+    """What the codes of a recorded centre were drawn with, as `codes_of_splits` has it."""
+    seed = setup.variant.rng_seed
+    return codes_of_splits(Address(seed, record.trial, record.cell, record.generation), setup)
+
+
+def codes_of_splits(address: Address, setup: Setup) -> dict[Split, Float32 | None]:
+    """What a centre's codes are drawn with where it is measured on whole splits.
+
+    Args:
+        address: the generation and the cell whose centre it is.
+        setup: of the trial.
+    """
+    stream = address.stream(Purpose.MEASURED_CODE)
+    splits: tuple[Split, ...] = ("train", "test", "validation")
+    return {split: code_noise(setup, stream, len(setup.dataset.split(split))) for split in splits}
 
 
 @dataclass(frozen=True)
@@ -162,11 +181,14 @@ def _qualities(offspring: Sequence[Offspring], engine: Engine) -> list[_Quality]
         return []
     pairs = [each.cell.pair for each in offspring]
     engine.fetch([each for pair in pairs for each in (pair.encoder, pair.decoder)])
-    train = _training_losses(offspring, engine)
-    test = engine.batch_losses(pairs, "test", "l1")
-    validation = engine.batch_losses(pairs, "validation", "l1")
-    is_l1 = offspring[0].setup.architecture.loss == "l1"  # those of one engine have one loss
-    losses = validation if is_l1 else engine.batch_losses(pairs, "validation", "loss")
+    codes = [codes_of_splits(each.address, each.setup) for each in offspring]
+    validated = [each["validation"] for each in codes]
+    train = _training_losses(offspring, [each["train"] for each in codes], engine)
+    test = engine.batch_losses(pairs, "test", "l1", code_noise=[each["test"] for each in codes])
+    validation = engine.batch_losses(pairs, "validation", "l1", code_noise=validated)
+    losses = validation
+    if offspring[0].setup.architecture.loss != "l1":  # those of one engine have one loss
+        losses = engine.batch_losses(pairs, "validation", "loss", code_noise=validated)
     return [
         replace(
             _quality(each.cell.pair, l1, each.setup),
@@ -176,17 +198,20 @@ def _qualities(offspring: Sequence[Offspring], engine: Engine) -> list[_Quality]
     ]
 
 
-def _training_losses(offspring: Sequence[Offspring], engine: Engine) -> list[Float64]:
+def _training_losses(
+    offspring: Sequence[Offspring], codes: Sequence[Float32 | None], engine: Engine
+) -> list[Float64]:
     """The L1 of every batch of training rows, per centre."""
     orders = [_order_of(each) for each in offspring]
-    both = list(zip(offspring, orders, strict=True))
-    in_order = [each.cell.pair for each, order in both if order is None]
-    known = iter(engine.batch_losses(in_order, "train", "l1"))
+    pairs = [each.cell.pair for each in offspring]
+    in_order = [k for k, order in enumerate(orders) if order is None]
+    noise = [codes[k] for k in in_order]
+    known = iter(engine.batch_losses([pairs[k] for k in in_order], "train", "l1", code_noise=noise))
     return [
         next(known)
         if order is None
-        else engine.batch_losses([each.cell.pair], "train", "l1", order)[0]
-        for each, order in both
+        else engine.batch_losses([pair], "train", "l1", order, [code])[0]
+        for pair, order, code in zip(pairs, orders, codes, strict=True)
     ]
 
 

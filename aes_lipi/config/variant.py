@@ -474,9 +474,10 @@ class Variant(BaseModel):
         "published",
         "Recording",
         "What is measured on: test_loss on the first test batch, the batches of selection and "
-        "replacement on the first rows where they are not shuffled, std_L1 over shuffled batches, "
-        "retrieval of a flattened batch (published); or all test rows, drawn batches, batches in "
-        "order, retrieval by row (sound).",
+        "replacement on the first rows where they are not shuffled, the baseline's losses as the "
+        "lowest of its batches in training, std_L1 over shuffled batches, a variational code that "
+        "is drawn, retrieval of a flattened batch (published); or all test rows, drawn batches, "
+        "batches in order, a code's mean, retrieval by row (sound).",
         sound="sound",
     )
     retrieval_measures: bool = _setting(

@@ -78,6 +78,7 @@ class TrainTask:
             update after update, `rows x Architecture.noise_width` values, row by row, drawn with
             `standard_normal(dtype=float32)`. None where `noise_width` is 0.
         observe: gather activation statistics of every network over its updates.
+        measure: give the loss of every update's batch.
     """
 
     encoders: tuple[Network, ...]
@@ -87,14 +88,16 @@ class TrainTask:
     decoder_moments: tuple[Moments, ...] | None = None
     noise: np.random.Generator | None = None
     observe: bool = False
+    measure: bool = False
 
 
 @dataclass(frozen=True)
 class Trained:
     """What training made of a task's networks, each tuple in the task's order.
 
-    Statistics are of the forward pass of each update, before its weights move; None where the task
-    did not ask to observe. A network that no update touched has statistics of count 0.
+    Statistics and losses, float64, shape (S,), are of the forward pass of each update, under its
+    noise and before its weights move; None where the task did not ask for them. A network that no
+    update touched has statistics of count 0.
     """
 
     encoders: tuple[Network, ...]
@@ -103,6 +106,7 @@ class Trained:
     decoder_moments: tuple[Moments, ...] | None
     encoder_statistics: tuple[ActivationStatistics, ...] | None
     decoder_statistics: tuple[ActivationStatistics, ...] | None
+    losses: Float64 | None = None
 
 
 @dataclass(frozen=True)
@@ -114,12 +118,15 @@ class EvaluateTask:
         decoders: D networks.
         rows: indices of rows of the split, shape (B,).
         split: which rows.
+        code_noise: standard normal values that a variational code is drawn with, of every pair its
+            own, float32, shape (E, D, B, Z); None for its mean.
     """
 
     encoders: tuple[Network, ...]
     decoders: tuple[Network, ...]
     rows: Int32
     split: Split = "train"
+    code_noise: Float32 | None = None
 
 
 @dataclass(frozen=True)
@@ -130,11 +137,13 @@ class ActivationsTask:
         pair: the encoder, and the decoder that is fed with its code.
         rows: indices of rows of the split, shape (B,).
         split: which rows.
+        code_noise: see `EvaluateTask`; shape (B, Z).
     """
 
     pair: Pair
     rows: Int32
     split: Split = "train"
+    code_noise: Float32 | None = None
 
 
 @dataclass(frozen=True)
@@ -153,7 +162,7 @@ class Activations:
 class Engine(Protocol):
     """Trains and evaluates stacks of autoencoders on one data set.
 
-    Outside training no noise is added and a variational encoder's code is its mean.
+    Outside training no noise is added to rows.
     """
 
     name: str
@@ -173,6 +182,7 @@ class Engine(Protocol):
         split: Split,
         measure: Measure,
         order: Int32 | None = None,
+        code_noise: Sequence[Float32 | None] | None = None,
     ) -> list[Float64]:
         """Per pair the architecture's loss, or another measure, of every batch of a split.
 
@@ -181,6 +191,8 @@ class Engine(Protocol):
             split: which rows.
             measure: the architecture's loss, L1 or the mean squared error.
             order: in which order the split's rows are taken, shape (rows,); None for their own.
+            code_noise: of every pair, see `EvaluateTask`, for its rows in that order; shape
+                (rows, Z) each, or None.
 
         Returns:
             shape (ceil(rows / batch_size),) per pair.

@@ -40,6 +40,7 @@ WORK = 1 << 28
 and other threads are heard. Only a single batch that has more of them takes longer."""
 _OF_A_ROW = 1 << 13
 NO_NOISE = read_only(np.empty((0, 0)))
+NO_LOSSES = np.empty(0)
 
 
 def fits(architecture: Architecture) -> bool:
@@ -129,21 +130,20 @@ class DenseEngine(OnHost):
         matrices = []
         for task in tasks:
             shape = len(task.encoders), len(task.decoders)
-            weighs = task.split == "train" and len(self._weights) > 0
-            rows = task.rows[:, None] if weighs else task.rows[None]
-            batches = _evaluation(rows, *shape, self._loss)
+            weights = self._weights if task.split == "train" else ALL_ALIKE
+            batches = _evaluation(task.rows[None], *shape, self._loss, weights)
             nets = self._memory.packed(_numbered(task))
-            losses = self._perform(nets, batches, task.split).reshape(-1, *shape)
-            matrices.append(self._weighed(losses, task.rows) if weighs else losses[0])
+            losses = self._measured(nets, batches, task.split, task.code_noise)
+            matrices.append(losses.reshape(shape))
         return matrices
 
-    def _weighed(self, losses: Float64, rows: Int32) -> Float64:
-        """The loss of a batch, of those of its rows (B, E, D)."""
-        total = np.tensordot(self._weights[rows].astype(np.float64), losses, 1)
-        return total if self._architecture.loss == "negative_elbo" else total / len(rows)
-
     def batch_losses(
-        self, pairs: Sequence[Pair], split: Split, measure: Measure, order: Int32 | None = None
+        self,
+        pairs: Sequence[Pair],
+        split: Split,
+        measure: Measure,
+        order: Int32 | None = None,
+        code_noise: Sequence[Float32 | None] | None = None,
     ) -> list[Float64]:
         """A measure of every batch, per pair; see `Engine.batch_losses`."""
         n_rows = len(self._rows(split))
@@ -151,7 +151,22 @@ class DenseEngine(OnHost):
         rows[:n_rows] = np.arange(n_rows) if order is None else order
         loss = self._loss if measure == "loss" else LOSSES[measure]
         batches = _evaluation(rows.reshape(-1, self._batch_size), 1, 1, loss)
-        return [self._perform(self._packed(pair), batches, split) for pair in pairs]
+        noise: Sequence[Float32 | None] = code_noise or [None] * len(pairs)
+        return [
+            self._measured(self._packed(pair), batches, split, each)
+            for pair, each in zip(pairs, noise, strict=True)
+        ]
+
+    def _measured(
+        self, nets: Networks, batches: Batches, split: Split, code_noise: Float32 | None
+    ) -> Float64:
+        """The loss of each batch."""
+        losses = np.empty(len(batches.encoder))
+        noise = NO_NOISE
+        if code_noise is not None:
+            noise = read_only(code_noise.reshape(-1, code_noise.shape[-1]))
+        self._perform(nets, batches, split, noise=noise, losses=losses)
+        return losses
 
     def activations(self, tasks: Sequence[ActivationsTask]) -> list[Activations]:
         """Recorded activations of every pair; see `Engine.activations`."""
@@ -173,8 +188,9 @@ class DenseEngine(OnHost):
         nets = memory.packed(networks, moments)
         batches = _training(task, self._loss, self._weights)
         seen = memory.statistics(len(nets.steps) if task.observe else 0, batches.rows.shape[1])
+        losses = np.empty(len(batches.rows) if task.measure else 0)
         for first, stop, noise in self._noise(batches.rows, task.noise):
-            self._perform(nets, batches, "train", seen, noise, first, stop)
+            self._perform(nets, batches, "train", seen, noise, first, stop, losses)
         trained = [
             network.with_genome(genome)
             for network, genome in zip(
@@ -191,14 +207,17 @@ class DenseEngine(OnHost):
             tuple(trained[n:]),
             *_split(kept, n),
             *_split(memory.observed(seen, networks) if task.observe else None, n),
+            losses if task.measure else None,
         )
 
     def _activations(self, task: ActivationsTask) -> Activations:
         nets = self._packed(task.pair)
         layout, parts = self._memory.layout, []
         for first in range(0, max(1, len(task.rows)), self._batch_size):
-            rows = task.rows[None, first : first + self._batch_size]
-            self._perform(nets, _evaluation(rows, 1, 1, self._loss), task.split)
+            part = slice(first, first + self._batch_size)
+            rows = task.rows[None, part]
+            noise = None if task.code_noise is None else task.code_noise[part]
+            self._measured(nets, _evaluation(rows, 1, 1, self._loss), task.split, noise)
             scratch = self._memory.scratch
             parts.append([layout.nodes(kind, scratch, rows.size) for kind in (0, 1)])
         return Activations(*(np.concatenate(part) for part in zip(*parts, strict=True)))
@@ -215,17 +234,17 @@ class DenseEngine(OnHost):
         noise: Float32 = NO_NOISE,
         first: int = 0,
         stop: int | None = None,
-    ) -> Float64:
+        losses: Float64 = NO_LOSSES,
+    ) -> None:
         """Have the kernels take the batches `first` to `stop` of a list, by default all.
 
-        Returns:
-            the loss of each, where there is no training.
+        Noise, if any, is of these batches; losses are written where there is room for them.
         """
         self._memory.make_room(batches.rows.shape[1])
-        losses = np.empty(0 if batches.trains else len(batches.encoder))
         stop, piece = len(batches.encoder) if stop is None else stop, self._piece(batches.rows)
         for start in range(first, stop, piece):
             batches.repeats[start] = 0
+            drawn = int((batches.rows[first:start] >= 0).sum()) if len(noise) else 0
             run_batches(
                 self._memory.layout.chain,
                 nets,
@@ -234,11 +253,10 @@ class DenseEngine(OnHost):
                 seen,
                 losses,
                 self._rows(split),
-                noise,
+                noise[drawn:],
                 start,
                 min(start + piece, stop),
             )
-        return losses
 
     def _piece(self, rows: Int32) -> int:
         """Batches that a kernel takes at a time."""
@@ -306,7 +324,9 @@ def _training(task: TrainTask, loss: int, weights: Float32) -> Batches:
     )
 
 
-def _evaluation(rows: Int32, n_encoders: int, n_decoders: int, loss: int) -> Batches:
+def _evaluation(
+    rows: Int32, n_encoders: int, n_decoders: int, loss: int, weights: Float32 = ALL_ALIKE
+) -> Batches:
     """The loss of every encoder with every decoder, on one batch of rows, (S, B), after another."""
     n_pairs = n_encoders * n_decoders
     encoder, decoder = np.divmod(np.arange(len(rows) * n_pairs) % n_pairs, n_decoders)
@@ -317,6 +337,7 @@ def _evaluation(rows: Int32, n_encoders: int, n_decoders: int, loss: int) -> Bat
         rate=np.empty(0),
         repeats=(decoder > 0).astype(np.int64),
         loss=loss,
+        weights=weights,
     )
 
 

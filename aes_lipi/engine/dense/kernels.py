@@ -64,7 +64,7 @@ def _load_batch(
     n_rows = 0
     while n_rows < len(rows) and rows[n_rows] >= 0:
         n_rows += 1
-    noisy = len(noise) > 0 and chain.input_noise > ZERO
+    noisy = noise.shape[1] > chain.latent
     for s in range(n_rows):
         row, xs = data[rows[s]], x[s]
         for i in range(layer.n_in):
@@ -214,15 +214,17 @@ def _update(
 
 
 @part
-def _loss_of(chain: Any, loss: int, n_rows: int, target: Float32, scratch: Any) -> Any:
+def _loss_of(chain: Any, batches: Any, u: int, n_rows: int, target: Float32, scratch: Any) -> Any:
     """The loss of a batch that was passed forward; the cross-entropy of a drawn code as an ELBO."""
+    loss, rows, weights = batches.loss, batches.rows[u], batches.weights
     last, heads = chain.layers[len(chain.layers) - 1], chain.layers[chain.n_encoder - 1]
     z = _plane(scratch.values, last.target, last.target_width, scratch.capacity)
-    total = summed_errors(z, target, n_rows, last.n_out, (loss, chain.is_sigmoid))
+    kind = (loss, chain.is_sigmoid)
+    total = summed_errors(z, target, n_rows, last.n_out, kind, rows, weights)
     if loss != CROSS_ENTROPY or not chain.latent:
         return total / (n_rows * last.n_out)
     values = _plane(scratch.values, heads.target, heads.target_width, scratch.capacity)
-    return total + summed_divergence(values, chain.latent, n_rows)
+    return total + summed_divergence(values, chain.latent, n_rows, rows, weights)
 
 
 @entry_point
@@ -246,10 +248,11 @@ def run_batches(
         batches: see `layout.Batches`.
         scratch: see `layout.Scratch`.
         seen: see `layout.Statistics`.
-        losses: where to write them, (S,), if there is no training.
+        losses: where to write those of the batches, as they are passed forward, (S,); nowhere if
+            that is empty.
         data: rows, float32, (n, n_dim), read-only.
-        noise: standard normal values of these batches' rows, float32, (rows, noise_width), the
-            input's before the code's; no rows where none are wanted.
+        noise: standard normal values of these batches' rows, float32, (rows, width): the input's,
+            or none, before the code's; no rows where none are wanted.
         first: the first batch.
         stop: one after the last.
     """
@@ -259,7 +262,7 @@ def run_batches(
     zero: Any = np.int64(0)
     drawn, n_rows = zero, zero
     x = _plane(scratch.values, layers[0].source, layers[0].source_width, scratch.capacity)
-    target = scratch.targets if len(noise) > 0 and chain.input_noise > ZERO else x
+    target = scratch.targets if noise.shape[1] > chain.latent else x
     for u in range(first, stop):
         encoder, decoder = batches.encoder[u], batches.decoder[u]
         if not batches.repeats[u]:
@@ -275,9 +278,9 @@ def run_batches(
         if batches.observe:
             _observe(chain, zero, n_encoder, encoder, n_rows, seen, scratch)
             _observe(chain, n_encoder, len(layers), decoder, n_rows, seen, scratch)
+        if len(losses) > 0:
+            losses[u] = _loss_of(chain, batches, u, n_rows, target, scratch)
         if batches.trains:
             _update(chain, nets, batches, u, n_rows, target, scratch)
-        else:
-            losses[u] = _loss_of(chain, batches.loss, n_rows, target, scratch)
         drawn += n_rows
     leave_mode(mode)

@@ -79,8 +79,7 @@ class Batches(NamedTuple):
         loss: one of `losses.LOSSES`; to a drawn code's cross-entropy a divergence is added.
         kept: 1 for an Adam that is kept.
         observe: 1 to gather activation statistics.
-        weights: by what the gradient of each row of the data is multiplied, (n,); empty where all
-            count alike.
+        weights: by what each row of the data counts in the loss, (n,); empty where all count alike.
     """
 
     rows: Int32

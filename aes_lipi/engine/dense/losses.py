@@ -134,8 +134,10 @@ def weigh_rows(dz: Float32, rows: Any, weights: Float32, n_rows: int, n_dim: int
 
 
 @part
-def summed_errors(z: Float32, target: Float32, n_rows: int, n_dim: int, kind: Any) -> float:
-    """The loss's sum over samples and outputs; see `output_gradient`."""
+def summed_errors(
+    z: Float32, target: Float32, n_rows: int, n_dim: int, kind: Any, rows: Any, weights: Float32
+) -> float:
+    """The loss's sum over outputs and, each with its weight, samples; see `weigh_rows`."""
     loss, is_sigmoid = kind
     limit = _LIMIT if loss == HUBER else _NO_LIMIT
     total = 0.0
@@ -158,7 +160,7 @@ def summed_errors(z: Float32, target: Float32, n_rows: int, n_dim: int, kind: An
         else:
             for i in range(n_dim):
                 row += _huber(zs[i] - ts[i], limit)
-        total += row
+        total += row if len(weights) == 0 else weights[rows[s]] * row
     return 2.0 * total if loss == SQUARED else total
 
 
@@ -237,12 +239,13 @@ def weigh_divergence(
 
 
 @part
-def summed_divergence(heads: Float32, n: int, n_rows: int) -> float:
-    """The divergence, summed over latent dimensions and samples."""
+def summed_divergence(heads: Float32, n: int, n_rows: int, rows: Any, weights: Float32) -> float:
+    """The divergence, summed over latent dimensions and, each with its weight, samples."""
     total = 0.0
     for s in range(n_rows):
+        weight = ONE if len(weights) == 0 else weights[rows[s]]
         for j in range(n):
             m, v = heads[s, j], heads[s, n + j]
             variance = exponential(between(v, -_LARGEST, _LARGEST))
-            total += 0.5 * (m * m + (variance - ONE - v))
+            total += 0.5 * weight * (m * m + (variance - ONE - v))
     return total

@@ -81,6 +81,7 @@ class Narrowing:
             _moved(self.decoder, task.decoder_moments, trained.decoder_moments),
             trained.encoder_statistics,
             trained.decoder_statistics,
+            trained.losses,
         )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aes_lipi.arrays import Float64, Int32
+from aes_lipi.arrays import Float32, Float64, Int32
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.network import Network, Pair
 from aes_lipi.data.dataset import Dataset, Split
@@ -116,7 +116,8 @@ class TorchEngine:
         """Loss of every encoder with every decoder; see `Engine.loss_matrices`."""
 
         def kind(task: EvaluateTask) -> Hashable:
-            return len(task.encoders), len(task.decoders), len(task.rows), task.split
+            shape = len(task.encoders), len(task.decoders), len(task.rows)
+            return *shape, task.split, task.code_noise is None
 
         return self._by_kind(tasks, kind, self._loss_matrices)
 
@@ -138,53 +139,69 @@ class TorchEngine:
             encoders.view(c, -1, encoders.shape[1]),
             decoders.view(c, -1, decoders.shape[1]),
             self._rows(split, rows),
-            None if weights is None else weights[self._indices(rows)],
+            weights=None if weights is None else weights[self._indices(rows)],
+            noise=self._stacked_noise([task.code_noise for task in tasks]),
         )
         return list(losses.double().cpu().numpy())
 
     @torch.no_grad()
     def batch_losses(
-        self, pairs: Sequence[Pair], split: Split, measure: Measure, order: Int32 | None = None
+        self,
+        pairs: Sequence[Pair],
+        split: Split,
+        measure: Measure,
+        order: Int32 | None = None,
+        code_noise: Sequence[Float32 | None] | None = None,
     ) -> list[Float64]:
         """A measure of every batch of a split; see `Engine.batch_losses`."""
         rows, size = self._splits[split], self._batch_size
         if order is not None:
             rows = self._rows(split, order)
-        whole = len(rows) // size * size
-        parts = [(rows[:whole], size)] if whole else []
-        if whole < len(rows):
-            parts.append((rows[whole:], len(rows) - whole))
+        noise: Sequence[Float32 | None] = code_noise or [None] * len(pairs)
+        asked = list(zip(pairs, noise, strict=True))
         losses = [
-            self._losses_on(pairs, taken, batch, measure)
-            for part, batch in parts
-            for taken in self._pieces(part, batch)
+            self._losses_on(asked, rows, part, min(size, part.stop - part.start), measure)
+            for part in self._pieces(len(rows))
         ]
         return [np.concatenate(each) for each in zip(*losses, strict=True)]
 
-    def _pieces(self, rows: Tensor, batch: int) -> Iterator[Tensor]:
-        """Rows that are passed forward at once, whole batches."""
-        most = max(1, self._values // (batch * rows.shape[1])) * batch
-        for start in range(0, len(rows), most):
-            yield rows[start : start + most]
+    def _pieces(self, n_rows: int) -> Iterator[slice]:
+        """Rows that are passed forward at once: whole batches, and what is left of the last."""
+        size = self._batch_size
+        whole = n_rows // size * size
+        most = max(1, self._values // (size * self._architecture.n_dim)) * size
+        for start in range(0, whole, most):
+            yield slice(start, min(start + most, whole))
+        if whole < n_rows:
+            yield slice(whole, n_rows)
 
     def _losses_on(
-        self, pairs: Sequence[Pair], rows: Tensor, batch: int, measure: Measure
+        self,
+        asked: Sequence[tuple[Pair, Float32 | None]],
+        rows: Tensor,
+        piece: slice,
+        batch: int,
+        measure: Measure,
     ) -> list[Float64]:
-        def losses(part: Sequence[Pair]) -> list[Float64]:
-            passed = self._passed(part, rows.unsqueeze(0).expand(len(part), -1, -1))
+        rows = rows[piece]
+
+        def losses(part: Sequence[tuple[Pair, Float32 | None]]) -> list[Float64]:
+            noise = self._stacked_noise([None if e is None else e[piece] for _, e in part])
+            x = rows.unsqueeze(0).expand(len(part), -1, -1)
+            passed = self._passed([pair for pair, _ in part], x, noise)
             encoded, decoded = (each.reshaped(len(part), -1, batch) for each in passed)
             x = rows.view(-1, batch, rows.shape[1])
             found = losses_of(self._architecture, (encoded, decoded), x, measure)
             return list(found.double().cpu().numpy())
 
-        return self._in_parts(losses, pairs, rows.numel())
+        return self._in_parts(losses, asked, rows.numel())
 
     @torch.no_grad()
     def activations(self, tasks: Sequence[ActivationsTask]) -> list[Activations]:
         """Recorded activations of every pair; see `Engine.activations`."""
 
         def kind(task: ActivationsTask) -> Hashable:
-            return len(task.rows), task.split
+            return len(task.rows), task.split, task.code_noise is None
 
         return self._by_kind(tasks, kind, self._activations)
 
@@ -193,7 +210,8 @@ class TorchEngine:
 
         def recorded(part: Sequence[ActivationsTask]) -> list[Activations]:
             x = self._rows(split, np.stack([task.rows for task in part]))
-            seen = self._passed([task.pair for task in part], x)
+            noise = self._stacked_noise([task.code_noise for task in part])
+            seen = self._passed([task.pair for task in part], x, noise)
             encoded, decoded = (each.nodes().cpu().numpy() for each in seen)
             return [Activations(*each) for each in zip(encoded, decoded, strict=True)]
 
@@ -208,14 +226,24 @@ class TorchEngine:
         """Fetch weights from the device; see `Engine.fetch`."""
         to_host(networks)
 
-    def _passed(self, pairs: Sequence[Pair], x: Tensor) -> tuple[ForwardPass, ForwardPass]:
-        """The pairs' encoders on x (C, B, X), and their decoders on the codes."""
+    def _passed(
+        self, pairs: Sequence[Pair], x: Tensor, noise: Tensor | None
+    ) -> tuple[ForwardPass, ForwardPass]:
+        """The pairs' encoders on x (C, B, X), and their decoders on codes with noise (C, B, Z)."""
         genomes = (
             self._genomes([pair.encoder for pair in pairs]),
             self._genomes([pair.decoder for pair in pairs]),
         )
-        encoded, _, decoded = forward_passes(self._architecture, genomes, x)
+        encoded, _, decoded = forward_passes(self._architecture, genomes, x, noise)
         return encoded, decoded
+
+    def _stacked_noise(self, noise: Sequence[Float32 | None]) -> Tensor | None:
+        """The code noise of a stack: without any, of zeros, a code is its mean."""
+        given = [each for each in noise if each is not None]
+        if not given:
+            return None
+        stack = [np.zeros_like(given[0]) if each is None else each for each in noise]
+        return torch.from_numpy(np.stack(stack)).to(self._device)
 
     def _genomes(self, networks: Sequence[Network]) -> Tensor:
         return torch.stack([network.row for network in to_device(networks, self._device)])

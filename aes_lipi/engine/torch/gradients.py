@@ -76,11 +76,18 @@ def _differentiated(
     with torch.enable_grad():
         seen, pairs = _seen(architecture, batch), (leaves[0], leaves[1])
         encoded, _, decoded = forward_passes(architecture, pairs, seen, batch.code_noise)
-        terms = loss_terms(architecture, encoded, decoded, batch.target)
-        loss = torch.stack([(term * batch.weight).sum() for term in terms]).sum()
+        loss = weighted_loss(architecture, encoded, decoded, batch).sum()
     for place, gradient in zip(into, torch.autograd.grad(loss, leaves), strict=True):
         place.copy_(gradient)
     return encoded, decoded
+
+
+def weighted_loss(
+    architecture: Architecture, encoded: ForwardPass, decoded: ForwardPass, batch: Batch
+) -> Tensor:
+    """Every model's loss of its batch, (C,)."""
+    terms = loss_terms(architecture, encoded, decoded, batch.target)
+    return torch.stack([(term * batch.weight).sum((-2, -1)) for term in terms]).sum(0)
 
 
 def _derived(

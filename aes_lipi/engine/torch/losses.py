@@ -175,7 +175,9 @@ def loss_matrices(
     encoders: Tensor,
     decoders: Tensor,
     x: Tensor,
+    *,
     weights: Tensor | None = None,
+    noise: Tensor | None = None,
 ) -> Tensor:
     """The architecture's loss of every encoder of a task with every decoder of it.
 
@@ -185,12 +187,13 @@ def loss_matrices(
         decoders: genomes, (C, D, P).
         x: the tasks' rows, (C, B, X).
         weights: of these rows, (C, B); None where all count alike.
+        noise: of a variational code, (C, E, D, B, Z); None for its mean.
 
     Returns:
         (C, E, D).
     """
     c, b = x.shape[:2]
-    passes = forward_passes_of_all_pairs(architecture, encoders, decoders, x)
+    passes = forward_passes_of_all_pairs(architecture, encoders, decoders, x, noise)
     by_row = None if weights is None else weights.view(c, 1, 1, b, 1)
     found = losses_of(architecture, passes, x.view(c, 1, 1, b, -1), weights=by_row)
     return found.transpose(1, 2)

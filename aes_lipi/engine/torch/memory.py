@@ -87,6 +87,7 @@ class Form:
         kept: whether an optimiser is kept.
         masked: whether any entry is frozen.
         observers: tasks that gather activation statistics, at least.
+        measured: whether the losses of batches are asked for.
     """
 
     models: int
@@ -97,6 +98,7 @@ class Form:
     kept: bool
     masked: bool
     observers: int
+    measured: bool
 
     @staticmethod
     def of(tasks: Sequence[TrainTask]) -> Form:
@@ -112,6 +114,7 @@ class Form:
             kept=first.encoder_moments is not None,
             masked=any(each.is_masked for each in networks),
             observers=_power_of_two(observers) if observers else 0,
+            measured=first.measure,
         )
 
 

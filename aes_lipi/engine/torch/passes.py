@@ -109,9 +109,13 @@ def _code_of(architecture: Architecture, encoded: ForwardPass, noise: Tensor | N
 
 
 def forward_passes_of_all_pairs(
-    architecture: Architecture, encoders: Tensor, decoders: Tensor, x: Tensor
+    architecture: Architecture,
+    encoders: Tensor,
+    decoders: Tensor,
+    x: Tensor,
+    noise: Tensor | None = None,
 ) -> tuple[ForwardPass, ForwardPass]:
-    """Every encoder of a task with every decoder of it, without noise.
+    """Every encoder of a task with every decoder of it.
 
     Every encoder is run once, and every decoder once on all codes of its task.
 
@@ -120,14 +124,16 @@ def forward_passes_of_all_pairs(
         encoders: genomes, (C, E, P).
         decoders: genomes, (C, D, P).
         x: the tasks' rows, (C, B, X).
+        noise: of a variational code, of every pair its own, (C, E, D, B, Z); None for its mean.
 
     Returns:
         the encoders' passes, outputs of shape (C, 1, E, B, n), and the decoders', (C, D, E, B, n).
     """
     c, e, d, b = encoders.shape[0], encoders.shape[1], decoders.shape[1], x.shape[1]
     each = x.unsqueeze(1).expand(-1, e, -1, -1).flatten(0, 1)
-    encoded = _forward_pass(architecture.encoder, encoders.flatten(0, 1), each)
-    code = _code_of(architecture, encoded, None)
-    codes = code.view(c, 1, e * b, -1).expand(-1, d, -1, -1).flatten(0, 1)
+    passed = _forward_pass(architecture.encoder, encoders.flatten(0, 1), each)
+    encoded = passed.reshaped(c, 1, e, b)
+    code = _code_of(architecture, encoded, None if noise is None else noise.transpose(1, 2))
+    codes = code.expand(-1, d, -1, -1, -1).reshape(c * d, e * b, -1)
     decoded = _forward_pass(architecture.decoder, decoders.flatten(0, 1), codes)
-    return encoded.reshaped(c, 1, e, b), decoded.reshaped(c, d, e, b)
+    return encoded, decoded.reshaped(c, d, e, b)

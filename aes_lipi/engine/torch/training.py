@@ -14,7 +14,7 @@ from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.engine.protocol import Moments, Trained, TrainTask
 from aes_lipi.engine.torch.adam import Adam, adam_on
 from aes_lipi.engine.torch.device import to_device
-from aes_lipi.engine.torch.gradients import Batch, Gradients, gradients_of
+from aes_lipi.engine.torch.gradients import Batch, Gradients, gradients_of, weighted_loss
 from aes_lipi.engine.torch.memory import Buffers, Form
 from aes_lipi.engine.torch.stack import NetworkStack
 
@@ -123,6 +123,7 @@ class _Program:
         self._rows = take("rows", per_row, torch.int32)
         self._present, self._weight = take("present", per_row), take("weight", per_row)
         self._rates = take("rates", (form.steps, c))
+        self._losses = take("losses", (form.steps if form.measured else 0, c))
         self._observers = take("observers", (form.observers,), torch.int64)
         self._step = torch.zeros(1, dtype=torch.int64, device=workspace.data.device)
         self._noise_step = torch.zeros_like(self._step)
@@ -231,6 +232,9 @@ class _Program:
         genomes = self._encoders.begin(self._step), self._decoders.begin(self._step)
         into = self._encoders.gradient, self._decoders.gradient
         encoded, decoded = self._workspace.gradients(architecture, genomes, batch, into)
+        if self._form.measured:
+            losses = weighted_loss(architecture, encoded, decoded, batch)
+            self._losses.index_copy_(0, self._step, losses.unsqueeze(0))
         self._encoders.observe(encoded, self._observers, present)
         self._decoders.observe(decoded, self._observers, present)
         rates = self._rates.index_select(0, self._step).view(-1, 1)
@@ -259,6 +263,7 @@ class _Program:
         observed = [k for k, task in enumerate(tasks) if task.observe]
         seen_by_encoders = dict(zip(observed, self._encoders.statistics(), strict=False))
         seen_by_decoders = dict(zip(observed, self._decoders.statistics(), strict=False))
+        losses = self._losses.double().cpu().numpy().T.copy() if self._form.measured else None
         return [
             Trained(
                 encoders=encoders[k],
@@ -267,6 +272,7 @@ class _Program:
                 decoder_moments=decoder_moments[k] if decoder_moments else None,
                 encoder_statistics=seen_by_encoders.get(k),
                 decoder_statistics=seen_by_decoders.get(k),
+                losses=None if losses is None else losses[k],
             )
             for k in range(len(tasks))
         ]

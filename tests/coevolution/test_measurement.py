@@ -1,0 +1,155 @@
+"""What `measurement` says: the baseline's losses, and codes that are drawn, against float64."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+from dense_reference import ReferenceNetwork, reference_loss, train_reference
+from helpers import tiny_variant
+from rings import advanced, begun, cells_of, evolved, records_of
+
+from aes_lipi.autoencoders.network import Pair
+from aes_lipi.coevolution.result import final_cell, judge
+from aes_lipi.coevolution.state import Setup
+from aes_lipi.engine.protocol import Measure, Moments, TrainTask, Updates
+from aes_lipi.execution.inputs import prepare
+from aes_lipi.randomness import Address, Purpose
+
+VARIATIONAL = {"environment": "VariationalAutoencoderBinaryClustering"}
+every_engine = pytest.mark.parametrize("engine", ["dense", "torch"])
+both_ways = pytest.mark.parametrize("measurement", ["published", "sound"])
+
+
+def in_float64(pair: Pair, setup: Setup) -> tuple[ReferenceNetwork, ReferenceNetwork]:
+    return (
+        ReferenceNetwork.of(pair.encoder, setup.architecture.encoder, np.float64),
+        ReferenceNetwork.of(pair.decoder, setup.architecture.decoder, np.float64),
+    )
+
+
+@every_engine
+@both_ways
+def test_the_baselines_losses_are_the_lowest_of_its_batches(engine: str, measurement: str) -> None:
+    """In training, each before its update (algorithm section 4); sound, of a drawn batch each."""
+    baseline: dict[str, Any] = {"cell_evaluation": "ann_canonical", "population_size": 1}
+    settings = {"optimizer_state": "cell", "learning_rate": 0.01, "measurement": measurement}
+    setup = prepare(tiny_variant(engine=engine, radius=0, **baseline, **settings))
+    start = begun(setup)
+    after, [record] = advanced(start, setup)
+    at, [before], [made] = Address(setup.variant.rng_seed, 0), cells_of(start), cells_of(after)
+    train = setup.dataset.train.astype(np.float64)
+    order = at.stream(Purpose.SHUFFLE).permutation(len(train)).astype(np.int32)
+    assert len(order) == 12
+    rows = np.append(order, [-1, -1, -1]).astype(np.int32).reshape(3, 5)
+    losses = []
+    for s in range(3):
+        zeros = np.zeros(s, np.int32)
+        networks = ((before.pair.encoder,), (before.pair.decoder,))
+        updates = Updates(rows[:s], zeros, zeros, np.full(s, record.learning_rate))
+        encoder, decoder = (
+            (Moments.zero(each.size),)
+            for each in (setup.architecture.encoder, setup.architecture.decoder)
+        )
+        task = TrainTask(*networks, updates, encoder, decoder)
+        encoders, decoders = train_reference(setup.architecture, train, task)
+        batch = train[rows[s][rows[s] >= 0]]
+        losses.append(reference_loss(setup.architecture, encoders[0], decoders[0], batch))
+
+    def on_drawn(purpose: Purpose, pair: Pair) -> float:
+        batch = train[at.stream(purpose).choice(12, 5, replace=False)]
+        return reference_loss(setup.architecture, *in_float64(pair, setup), batch)
+
+    expected = [min(losses)] * 2
+    if measurement == "sound":
+        expected = [
+            on_drawn(Purpose.SELECTION_BATCH, before.pair),
+            on_drawn(Purpose.REPLACEMENT_BATCH, made.pair),
+        ]
+    found = [record.min_selection_loss, record.min_replacement_loss]
+    np.testing.assert_allclose(found, expected, rtol=2e-5)
+    assert len({min(losses), *expected}) == (1 if measurement == "published" else 3)
+
+
+@every_engine
+@both_ways
+def test_evaluations_draw_a_variational_code(engine: str, measurement: str) -> None:
+    """Published, each its own; sound, the code is its mean (algorithm section 7)."""
+    setup = prepare(tiny_variant(engine=engine, measurement=measurement, **VARIATIONAL))
+    architecture, dataset, i = setup.architecture, setup.dataset, 0
+    start = begun(setup)
+    after, records = advanced(start, setup)
+    at, record = Address(setup.variant.rng_seed, 0, i), records[i]
+    is_published = measurement == "published"
+    centres = [cells_of(start)[k].pair for k in (i, (i + 1) % 4, (i - 1) % 4)]
+    pair = cells_of(after)[i].pair
+
+    def noise(stream: np.random.Generator, *shape: int) -> Any:
+        values = stream.standard_normal((*shape, architecture.latent_size), dtype=np.float32)
+        return values if is_published else np.zeros_like(values)
+
+    def loss(encoder: Pair, decoder: Pair, rows: Any, code: Any, measure: Measure = "loss") -> Any:
+        both = in_float64(Pair(encoder.encoder, decoder.decoder), setup)
+        return reference_loss(architecture, *both, rows.astype(np.float64), measure, code)
+
+    def drawn(purpose: Purpose) -> Any:
+        return dataset.train[at.stream(purpose).choice(12, 5, replace=False)]
+
+    codes, rows = noise(at.stream(Purpose.SELECTION_CODE), 3, 3, 5), drawn(Purpose.SELECTION_BATCH)
+    matrix = [
+        loss(encoder, decoder, rows, codes[e, d])
+        for e, encoder in enumerate(centres)
+        for d, decoder in enumerate(centres)
+    ]
+    assert record.selection_losses is not None
+    np.testing.assert_allclose(record.selection_losses, matrix, rtol=1e-5)
+    codes = noise(at.stream(Purpose.REPLACEMENT_CODE), 5)
+    expected = loss(pair, pair, drawn(Purpose.REPLACEMENT_BATCH), codes)
+    assert record.min_replacement_loss == pytest.approx(expected, rel=1e-5)
+
+    measured = at.stream(Purpose.MEASURED_CODE)
+    by_split = {
+        split: noise(measured, len(dataset.split(split)))
+        for split in ("train", "test", "validation")
+    }
+    order = np.arange(12)
+    if is_published:
+        order = at.stream(Purpose.MEASURED_ORDER).permutation(12)
+    l1 = [
+        (loss(pair, pair, dataset.train[order[k : k + 5]], by_split["train"][k : k + 5], "l1"))
+        for k in (0, 5, 10)
+    ]
+    weights = None if is_published else [5, 5, 2]
+    assert record.mean_L1 == pytest.approx(np.average(l1, weights=weights), rel=1e-5)
+    if is_published:
+        codes = noise(at.stream(Purpose.TEST_CODE), 5)
+        expected = loss(pair, pair, dataset.test[:5], codes)
+        assert record.test_loss == pytest.approx(expected, rel=1e-5)
+
+
+@every_engine
+def test_the_answer_is_measured_with_the_draw_of_its_record(engine: str) -> None:
+    """So that two measures of the same rows agree; and another cell may be the answer."""
+    asked = tiny_variant(engine=engine, epochs=4, retrieval_measures=True, **VARIATIONAL)
+    setup = prepare(asked)
+    state = evolved(setup)
+    result, pairs = judge(state, records_of(state), setup)
+    records = records_of(state)[-4:]
+    address = Address(asked.rng_seed, 0, result.best_cell, 3)
+    stream = address.stream(Purpose.MEASURED_CODE)
+    width = setup.architecture.latent_size
+    _, code = (
+        stream.standard_normal((len(rows), width), dtype=np.float32)
+        for rows in (setup.dataset.train, setup.dataset.test)
+    )
+    both = in_float64(pairs[result.best_cell], setup)
+    test = setup.dataset.test.astype(np.float64)
+    parts = [slice(k, k + 5) for k in range(0, len(test), 5)]
+    losses = [reference_loss(setup.architecture, *both, test[k], "loss", code[k]) for k in parts]
+    assert result.test_loss == pytest.approx(np.mean(losses), rel=1e-5)
+    assert result.test_L1 == records[result.best_cell].test_L1
+    sound = dataclasses.replace(setup, variant=asked.model_copy(update={"measurement": "sound"}))
+    assert judge(state, records_of(state), sound)[0].test_loss != result.test_loss
+    assert final_cell(pairs, records, setup) == result.best_cell
