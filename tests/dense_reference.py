@@ -87,6 +87,7 @@ def reference_loss(
     decoder: ReferenceNetwork,
     rows: Array,
     measure: Measure = "loss",
+    *,
     noise: Array | float = 0.0,
 ) -> float:
     """Mean absolute error or negative ELBO of a pair, whose code may be drawn."""

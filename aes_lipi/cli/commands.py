@@ -322,7 +322,8 @@ def _reproduce(
 
         options = RunOptions(local=local, address=address, jobs=jobs, retry_failed=retry_failed)
         studies = [each.study for each in plan.studies]
-        failed = run_all(studies, [each.location for each in plan.studies], options)
+        folders = [each.location for each in plan.studies]
+        failed = run_all(studies, folders, options, [each.part for each in plan.studies])
     findings = find(plan)
     page = write_page(findings, plan, join(output_dir, "quick") if quick else output_dir)
     print_reproduction(findings, main_table(findings))

@@ -319,8 +319,23 @@ def _terminate() -> bool:
     return True
 
 
-def run_all(studies: list[Study], folders: list[str | Path], options: RunOptions) -> int:
-    """Run the studies one after another, each with its table; how many trials failed."""
+def run_all(
+    studies: Sequence[Study],
+    folders: Sequence[str | Path],
+    options: RunOptions,
+    parts: Sequence[StudyPart] | None = None,
+) -> int:
+    """Run studies one after another, each with its table.
+
+    Args:
+        studies: to run.
+        folders: of each its own.
+        options: where and how.
+        parts: what is run of each; by default what the options say.
+
+    Returns:
+        how many trials failed.
+    """
     from aes_lipi.cli.tables import print_summary  # noqa: PLC0415
     from aes_lipi.execution.process import time_limit  # noqa: PLC0415
     from aes_lipi.execution.run import run_study  # noqa: PLC0415
@@ -328,7 +343,8 @@ def run_all(studies: list[Study], folders: list[str | Path], options: RunOptions
     failed = 0
     seconds, place = options.seconds(), options.place()
     with time_limit(seconds, _terminate), place() as runner:
-        for study, folder in zip(studies, folders, strict=True):
+        of_each = parts or [options.part] * len(studies)
+        for study, folder, part in zip(studies, folders, of_each, strict=True):
             with progress_for(study) as progress:
                 summary = run_study(
                     study,
@@ -339,7 +355,7 @@ def run_all(studies: list[Study], folders: list[str | Path], options: RunOptions
                     restore_models=options.restore_models,
                     replay=options.replay,
                     fresh=options.fresh,
-                    part=options.part,
+                    part=part,
                 )
             print_summary(study, folder, summary)
             failed += summary.failed

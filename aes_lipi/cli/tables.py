@@ -272,9 +272,9 @@ def print_plan(plan: ReproductionPlan) -> None:
     for each in plan.studies:
         table.add_row(
             cell(each.study.name),
-            str(len(each.study.variants)),
-            str(each.study.n_trials),
-            "~" + duration(estimated_seconds(each.study)),
+            str(len(each.own.variants)),
+            str(each.own.n_trials),
+            "~" + duration(estimated_seconds(each.own)),
             cell(place_of(each.location)),
         )
     console().print(table)

@@ -168,15 +168,17 @@ class StudyPart:
     Attributes:
         variant: place of the one variant in the study's list, from 0; -1 for all.
         trial: number of the one trial of each variant; -1 for all.
+        without: ids of variants that are left out.
     """
 
     variant: int = -1
     trial: int = -1
+    without: frozenset[str] = frozenset()
 
     @property
     def is_whole(self) -> bool:
         """Whether everything is run."""
-        return self.variant < 0 and self.trial < 0
+        return self.variant < 0 and self.trial < 0 and not self.without
 
     @property
     def suffix(self) -> str:
@@ -190,7 +192,8 @@ class StudyPart:
         Raises:
             UserError: it has no variant of that place; --dry_run shows them.
         """
-        return _chosen("--variant_id", self.variant, study.variants, study.name)
+        chosen = _chosen("--variant_id", self.variant, study.variants, study.name)
+        return tuple(variant for variant in chosen if variant.id not in self.without)
 
     def trials(self, study: Study) -> tuple[int, ...]:
         """The numbers of the trials that are run of each variant.

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from aes_lipi.config import Study, Variant, load_preset, resolve_study
+from aes_lipi.config import WHOLE, Study, StudyPart, Variant, load_preset, resolve_study
 from aes_lipi.errors import UserError, nearest, printable
 from aes_lipi.reproduction.published import Published, Selector, load_published
 from aes_lipi.results.storage import join
@@ -73,11 +73,18 @@ class PlannedStudy:
         study: what is run.
         location: its output folder or address.
         why: what needs it, in a line.
+        part: what is run of it: not the variants that an earlier study has.
     """
 
     study: Study
     location: str | Path
     why: str
+    part: StudyPart = WHOLE
+
+    @property
+    def own(self) -> Study:
+        """The study with the variants that are run in it alone."""
+        return self.study.with_variants(self.part.variants(self.study))
 
 
 @dataclass(frozen=True)
@@ -121,7 +128,10 @@ def full_plan(
     *,
     instances: int = 1,
 ) -> ReproductionPlan:
-    """Every preset as it is, where `run.py --rq` puts it.
+    """Every preset, where `run.py --rq` puts it.
+
+    A variant that several presets have in common is run in the first of them only, in the order of
+    `published.yaml`. The folders are those of the whole presets, which `run.py --rq` goes on with.
 
     Args:
         output_dir: the folder or address in which every preset has a folder.
@@ -142,7 +152,7 @@ def full_plan(
         scale=None,
         asked=asked,
         variants=_variants(subjects, reasons),
-        studies=_studies(subjects, reasons, output_dir),
+        studies=_once(_studies(subjects, reasons, output_dir)),
     )
     return _on_instances(plan, instances, output_dir, partial(_all_subjects, published))
 
@@ -288,6 +298,18 @@ def _studies(
         for name, each in subjects.items()
         if name in reasons and each.study.variants
     )
+
+
+def _once(studies: Iterable[PlannedStudy]) -> tuple[PlannedStudy, ...]:
+    """The same studies, of each what no earlier one runs; none of which nothing is left."""
+    found: list[PlannedStudy] = []
+    run: set[str] = set()
+    for each in studies:
+        ids = {variant.id for variant in each.study.variants}
+        if ids - run:
+            found.append(replace(each, part=StudyPart(without=frozenset(ids & run))))
+        run |= ids
+    return tuple(found)
 
 
 _Overrides = Callable[[Study], Mapping[str, Any]]

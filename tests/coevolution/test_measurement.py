@@ -92,7 +92,7 @@ def test_evaluations_draw_a_variational_code(engine: str, measurement: str) -> N
 
     def loss(encoder: Pair, decoder: Pair, rows: Any, code: Any, measure: Measure = "loss") -> Any:
         both = in_float64(Pair(encoder.encoder, decoder.decoder), setup)
-        return reference_loss(architecture, *both, rows.astype(np.float64), measure, code)
+        return reference_loss(architecture, *both, rows.astype(np.float64), measure, noise=code)
 
     def drawn(purpose: Purpose) -> Any:
         return dataset.train[at.stream(purpose).choice(12, 5, replace=False)]
@@ -147,7 +147,9 @@ def test_the_answer_is_measured_with_the_draw_of_its_record(engine: str) -> None
     both = in_float64(pairs[result.best_cell], setup)
     test = setup.dataset.test.astype(np.float64)
     parts = [slice(k, k + 5) for k in range(0, len(test), 5)]
-    losses = [reference_loss(setup.architecture, *both, test[k], "loss", code[k]) for k in parts]
+    losses = [
+        reference_loss(setup.architecture, *both, test[k], "loss", noise=code[k]) for k in parts
+    ]
     assert result.test_loss == pytest.approx(np.mean(losses), rel=1e-5)
     assert result.test_L1 == records[result.best_cell].test_L1
     sound = dataclasses.replace(setup, variant=asked.model_copy(update={"measurement": "sound"}))

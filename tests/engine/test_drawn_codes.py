@@ -77,7 +77,7 @@ def test_every_pair_has_codes_of_its_own(engine: Make, architecture: Architectur
     for i, encoder in enumerate(task.encoders):
         for j, decoder in enumerate(task.decoders):
             both = in_float64(encoder, decoder)
-            exact = reference_loss(architecture, *both, rows, "loss", noise[i, j])
+            exact = reference_loss(architecture, *both, rows, "loss", noise=noise[i, j])
             assert got[i, j] == pytest.approx(exact, rel=1e-5)
 
 
@@ -101,7 +101,7 @@ def test_batches_of_a_split_are_drawn_row_by_row_in_their_order(engine: Make) ->
                     *both,
                     DATASET.train[order[k : k + BATCH]].astype(np.float64),
                     measure,
-                    values[k : k + BATCH],
+                    noise=values[k : k + BATCH],
                 )
                 for k in range(0, len(order), BATCH)
             ]

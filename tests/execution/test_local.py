@@ -14,9 +14,11 @@ from helpers import setup_of, tiny_study
 from studies import Killer, Listener, assert_same_study, names, run_study
 
 from aes_lipi.coevolution.generation import generation
-from aes_lipi.config import Study
+from aes_lipi.config import Study, StudyPart
 from aes_lipi.errors import UserError
+from aes_lipi.execution.local import LocalRunner
 from aes_lipi.execution.run import Summary
+from aes_lipi.execution.run import run_study as run_on
 from aes_lipi.models import read_model
 from aes_lipi.results.reading import load_results
 from aes_lipi.results.store import ResultStore
@@ -70,6 +72,20 @@ def test_a_finished_study_is_not_run_again_and_more_trials_extend_it(
     assert run_study(study, tmp_path / "a") == Summary(12, 0)
     assert all(path.stat().st_mtime_ns == at for path, at in before.items())
     assert_same_study(reference[1], tmp_path / "a")
+
+
+def test_a_study_goes_on_with_what_a_part_of_it_has_left_out(
+    reference: tuple[Study, Path], tmp_path: Path
+) -> None:
+    """A part lacks variants; the folder is described as that of the whole."""
+    study, directory = reference
+    left_out = frozenset(variant.id for variant in study.variants[1:])
+    part = StudyPart(without=left_out)
+    assert run_on(study, tmp_path, LocalRunner(1), part=part) == Summary(2, 0)
+    assert set(load_results(tmp_path).trials["variant"]) == {study.variants[0].id}
+    assert run_on(study, tmp_path, LocalRunner(1), part=part) == Summary(2, 0)
+    assert run_study(study, tmp_path) == Summary(12, 0)
+    assert_same_study(directory, tmp_path)
 
 
 def test_a_folder_with_a_different_study_is_refused(

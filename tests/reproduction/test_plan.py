@@ -40,6 +40,19 @@ def test_the_full_one_is_every_preset_where_run_puts_it() -> None:
     assert plan.scale is None
 
 
+def test_the_full_one_runs_every_variant_once() -> None:
+    plan = full_plan()
+    run = [v.id for each in plan.studies for v in each.own.variants]
+    assert len(run) == len(set(run))
+    assert set(run) == {v.id for variants in plan.variants.values() for v in variants.values()}
+    left = {each.study.name: len(each.own.variants) for each in plan.studies}
+    assert left["best_of_lipi"] == 4
+    assert left["schedules_random"] == 5
+    assert left["box_best_of_lipi"] == 3
+    alone = full_plan(names=["box_best_of_lipi"])
+    assert [each.own.variants for each in alone.studies] == [alone.studies[0].study.variants]
+
+
 def test_the_quick_one_runs_every_variant_once() -> None:
     assert list(held(quick_plan())) == [*QUICK_FIGURES, *CONTROLS]
     plan = quick_plan("elsewhere", [*QUICK_FIGURES, "schedules_random", *CONTROLS])
