@@ -71,7 +71,7 @@ class TrialSnapshot:
 
     @cached_property
     def losses(self) -> Float64:
-        """The loss of every cell after training, before it was pruned, on a batch of training rows.
+        """The `min_replacement_loss` of every cell: after training, on a batch of training rows.
 
         float64, shape (cells,).
         """
@@ -84,7 +84,7 @@ class TrialSnapshot:
 
     def best(self) -> int:
         """The cell that would be the trial's answer now, by the variant's `final_cell`."""
-        return final_cell(self._pairs, self._last_records, self._setup)
+        return final_cell(self._pairs, self._setup)
 
     def model(self, cell: int | None = None) -> Model:
         """A cell as a model, to encode, score, save and export.

@@ -321,7 +321,7 @@ def _reproduce(
         from aes_lipi.cli.running import RunOptions, run_all  # noqa: PLC0415
 
         options = RunOptions(local=local, address=address, jobs=jobs, retry_failed=retry_failed)
-        studies = [each.study for each in plan.studies]
+        studies = [each.whole for each in plan.studies]
         folders = [each.location for each in plan.studies]
         failed = run_all(studies, folders, options, [each.part for each in plan.studies])
     findings = find(plan)

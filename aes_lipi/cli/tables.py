@@ -263,18 +263,19 @@ def _quartiles(row: Mapping[Hashable, Any], measure: str, wide: bool) -> str:
 
 
 def print_plan(plan: ReproductionPlan) -> None:
-    """The studies, where they lie, and what they take."""
+    """The studies, where they lie, and what is run of them and takes how long."""
     table = Table(box=None)
     table.add_column("study", no_wrap=True)
     for name in ("variants", "trials", "one core"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("in")
     for each in plan.studies:
+        own, every = len(each.study.variants), len(each.whole.variants)
         table.add_row(
             cell(each.study.name),
-            str(len(each.own.variants)),
-            str(each.own.n_trials),
-            "~" + duration(estimated_seconds(each.own)),
+            str(own) if own == every else f"{own} of {every}",
+            str(each.study.n_trials),
+            "~" + duration(estimated_seconds(each.study)),
             cell(place_of(each.location)),
         )
     console().print(table)

@@ -6,7 +6,6 @@ engine, and takes the answers in.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -68,8 +67,25 @@ class Task:
         return random_batch(rows, variant, address, purpose)
 
     def code_noise(self, purpose: Purpose, *shape: int) -> Float32 | None:
-        """What a code is drawn with in an evaluation; see the function of that name."""
-        return code_noise(self.setup, self.plan.address.stream(purpose), *shape)
+        """What variational codes are drawn with outside training, as published (section 7).
+
+        Args:
+            purpose: of the draw.
+            shape: of codes, without the width of each.
+
+        Returns:
+            standard normal values, float32; None where a code is its mean.
+        """
+        architecture = self.setup.architecture
+        if not architecture.variational or self.setup.variant.measurement == "sound":
+            return None
+        stream = self.plan.address.stream(purpose)
+        return stream.standard_normal((*shape, architecture.latent_size), dtype=np.float32)
+
+    @property
+    def measures_training(self) -> bool:
+        """Whether losses are the lowest of the batches in training: the published baseline's."""
+        return self.setup.variant.is_canonical and self.setup.variant.measurement == "published"
 
     @property
     def observes(self) -> bool:
@@ -103,10 +119,10 @@ class Offspring:
         task: what the generation started from.
         cell: the pair and what is known of it so far.
         winner: the selected member's place in the neighbourhood.
-        min_selection_loss: lowest reduced loss at selection.
+        min_selection_loss: lowest reduced loss at selection; see `Task.measures_training`.
         selection_losses: of every encoder of the neighbourhood (rows) with every decoder, at
             selection; shape (members, members).
-        min_replacement_loss: loss after training; not a number before it is known.
+        min_replacement_loss: loss after training; the same.
         diverged: whether the generation was undone, for what it came to was not finite.
     """
 
@@ -128,17 +144,8 @@ class Offspring:
         """Of the cell's generation."""
         return self.task.plan.address
 
-    @property
-    def is_measured(self) -> bool:
-        """Whether the loss for replacement is known."""
-        return not math.isnan(self.min_replacement_loss)
-
     def pass_of_winner(self) -> TrainTask:
-        """One pass of the selected pair over the cell's rows.
-
-        Published, the baseline's losses are those of its batches in training (section 4).
-        """
-        variant = self.setup.variant
+        """One pass of the selected pair over the cell's rows."""
         rows = _pass_of(self.task)
         alone = np.zeros(len(rows), dtype=np.int32)
         rates = np.full(len(rows), self.task.plan.learning_rate)
@@ -151,7 +158,7 @@ class Offspring:
             decoder_moments=moments and (moments[1],),
             noise=_training_noise(self),
             observe=self.task.observes,
-            measure=variant.is_canonical and variant.measurement == "published",
+            measure=self.task.measures_training,
         )
 
     def pass_with_partners(self) -> TrainTask:
@@ -183,7 +190,8 @@ class Offspring:
     def with_trained(self, trained: Trained) -> Offspring:
         """Take the trained pair in: the winner, always; trained partners are let go.
 
-        Where the losses of batches were measured, the lowest is that of selection and replacement.
+        Where the losses of batches were measured, the lowest is that of selection and replacement;
+        not a number if any is not finite.
         """
         k = 0 if len(trained.encoders) == 1 else self.winner
         known = self.cell
@@ -196,7 +204,8 @@ class Offspring:
         )
         if trained.losses is None:
             return replace(self, cell=cell)
-        lowest = float(trained.losses.min())
+        is_finite = np.isfinite(trained.losses).all()
+        lowest = float(trained.losses.min()) if is_finite else float("nan")
         return replace(self, cell=cell, min_selection_loss=lowest, min_replacement_loss=lowest)
 
     def with_observed(self, seen: Activations) -> Offspring:
@@ -211,25 +220,6 @@ class Offspring:
             decoder_statistics=_add(cell.decoder_statistics, decoder),
         )
         return replace(self, cell=with_both)
-
-
-def code_noise(setup: Setup, stream: np.random.Generator, *shape: int) -> Float32 | None:
-    """Standard normal values that a variational code is drawn with outside training.
-
-    Published, evaluations draw it (algorithm section 7).
-
-    Args:
-        setup: of the trial.
-        stream: where they come from.
-        shape: codes, whose width is the last axis of what is drawn.
-
-    Returns:
-        float32; None where the code is its mean.
-    """
-    architecture = setup.architecture
-    if not architecture.variational or setup.variant.measurement == "sound":
-        return None
-    return stream.standard_normal((*shape, architecture.latent_size), dtype=np.float32)
 
 
 # Which training rows a cell sees, and when

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from aes_lipi.arrays import Int32
 from aes_lipi.autoencoders.network import Network, Pair
 from aes_lipi.coevolution.cell import Offspring, Task
 from aes_lipi.coevolution.measure import DivergenceError, caught, recorded
@@ -69,16 +68,13 @@ def generation(tasks: Sequence[Task]) -> list[tuple[Cell, Record] | DivergenceEr
     """
     engine = tasks[0].setup.engine
     started, cpu_started = time.perf_counter(), time.process_time()
-    batches = [task.batch(Purpose.SELECTION_BATCH) for task in tasks]
-    matrices = engine.loss_matrices(
-        [
-            _every_pair(task, task.neighbourhood, batch, Purpose.SELECTION_CODE)
-            for task, batch in zip(tasks, batches, strict=True)
-        ]
-    )
+    asked = [
+        _every_pair(task, task.neighbourhood, Purpose.SELECTION_BATCH, Purpose.SELECTION_CODE)
+        for task in tasks
+    ]
+    matrices = engine.loss_matrices(asked)
     offspring = [task.winner_of(matrix) for task, matrix in zip(tasks, matrices, strict=True)]
-    wanted = [task.observes for task in tasks]
-    offspring = _observed(offspring, batches, wanted, Purpose.SELECTION_CODE, engine)
+    offspring = _observed(offspring, asked, [task.observes for task in tasks], engine)
     trained = engine.train([_evaluation_of(each).training(each) for each in offspring])
     offspring = [
         each.with_trained(networks) for each, networks in zip(offspring, trained, strict=True)
@@ -102,51 +98,59 @@ def _evaluation_of(offspring: Offspring) -> _CellEvaluation:
     return CELL_EVALUATIONS[offspring.setup.variant.cell_evaluation]
 
 
-def _every_pair(task: Task, pairs: Sequence[Pair], batch: Int32, code: Purpose) -> EvaluateTask:
+def _every_pair(
+    task: Task, pairs: Sequence[Pair], batch_of: Purpose, code_of: Purpose
+) -> EvaluateTask:
     """Every encoder with every decoder, on one batch."""
+    batch = task.batch(batch_of)
     encoders = tuple(pair.encoder for pair in pairs)
     decoders = tuple(pair.decoder for pair in pairs)
-    noise = task.code_noise(code, len(pairs), len(pairs), len(batch))
+    noise = task.code_noise(code_of, len(pairs), len(pairs), len(batch))
     return EvaluateTask(encoders, decoders, batch, code_noise=noise)
 
 
 def _observed(
     offspring: Sequence[Offspring],
-    batches: Sequence[Int32],
+    evaluations: Sequence[EvaluateTask],
     wanted: Sequence[bool],
-    code: Purpose,
     engine: Engine,
 ) -> list[Offspring]:
-    """Add evaluations of pairs, each on its batch, to their activation statistics."""
+    """Add evaluations of pairs to their activation statistics.
+
+    Args:
+        offspring: whose.
+        evaluations: of each the last; of a neighbourhood, or of its own pair alone.
+        wanted: whether it is to be added.
+        engine: that computes the activations.
+    """
     observing = [k for k, each in enumerate(wanted) if each]
-    asked = [
-        ActivationsTask(
-            offspring[k].cell.pair,
-            batches[k],
-            code_noise=offspring[k].task.code_noise(code, len(batches[k])),
-        )
-        for k in observing
-    ]
+    asked = [_own_part(offspring[k], evaluations[k]) for k in observing]
     seen = dict(zip(observing, engine.activations(asked), strict=True)) if asked else {}
     return [each.with_observed(seen[k]) if k in seen else each for k, each in enumerate(offspring)]
 
 
+def _own_part(offspring: Offspring, evaluation: EvaluateTask) -> ActivationsTask:
+    """What of an evaluation was of the pair itself."""
+    noise = evaluation.code_noise
+    own = offspring.winner if len(evaluation.encoders) > 1 else 0
+    code = None if noise is None else noise[own, own]
+    return ActivationsTask(offspring.cell.pair, evaluation.rows, evaluation.split, code)
+
+
 def _evaluated(offspring: Sequence[Offspring], engine: Engine) -> list[Offspring]:
-    """The loss of the trained pairs on one training batch, where it is not known: step 5."""
-    batches = [each.task.batch(Purpose.REPLACEMENT_BATCH) for each in offspring]
+    """The loss of the trained pairs on one training batch, where training gave none: step 5."""
+    asked = [
+        _every_pair(
+            each.task, [each.cell.pair], Purpose.REPLACEMENT_BATCH, Purpose.REPLACEMENT_CODE
+        )
+        for each in offspring
+    ]
     wanted = [
         each.task.observes and _evaluation_of(each).observes_replacement for each in offspring
     ]
-    observed = _observed(offspring, batches, wanted, Purpose.REPLACEMENT_CODE, engine)
-    left = [k for k, each in enumerate(observed) if not each.is_measured]
-    matrices = engine.loss_matrices(
-        [
-            _every_pair(
-                observed[k].task, [observed[k].cell.pair], batches[k], Purpose.REPLACEMENT_CODE
-            )
-            for k in left
-        ]
-    )
+    observed = _observed(offspring, asked, wanted, engine)
+    left = [k for k, each in enumerate(observed) if not each.task.measures_training]
+    matrices = engine.loss_matrices([asked[k] for k in left])
     for k, matrix in zip(left, matrices, strict=True):
         observed[k] = replace(observed[k], min_replacement_loss=float(matrix[0, 0]))
     return observed

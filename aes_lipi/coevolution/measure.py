@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from aes_lipi.arrays import Float32, Float64, Int32
+from aes_lipi.arrays import Float64, Int32
 from aes_lipi.autoencoders.compaction import n_compact
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.network import Network, Pair
-from aes_lipi.coevolution.cell import Offspring, code_noise
+from aes_lipi.coevolution.cell import Offspring
 from aes_lipi.coevolution.records import Record
 from aes_lipi.coevolution.state import Setup
 from aes_lipi.data.dataset import Split
@@ -140,24 +140,6 @@ def _on_first_test_batch(offspring: Offspring) -> EvaluateTask:
     return EvaluateTask((pair.encoder,), (pair.decoder,), rows, "test", noise)
 
 
-def codes_of(record: Record, setup: Setup) -> dict[Split, Float32 | None]:
-    """What the codes of a recorded centre were drawn with, as `codes_of_splits` has it."""
-    seed = setup.variant.rng_seed
-    return codes_of_splits(Address(seed, record.trial, record.cell, record.generation), setup)
-
-
-def codes_of_splits(address: Address, setup: Setup) -> dict[Split, Float32 | None]:
-    """What a centre's codes are drawn with where it is measured on whole splits.
-
-    Args:
-        address: the generation and the cell whose centre it is.
-        setup: of the trial.
-    """
-    stream = address.stream(Purpose.MEASURED_CODE)
-    splits: tuple[Split, ...] = ("train", "test", "validation")
-    return {split: code_noise(setup, stream, len(setup.dataset.split(split))) for split in splits}
-
-
 @dataclass(frozen=True)
 class _Quality:
     """The measures of one centre; see `Record`. None of a generation that is not recorded."""
@@ -175,20 +157,18 @@ class _Quality:
 def _qualities(offspring: Sequence[Offspring], engine: Engine) -> list[_Quality]:
     """Measure centres on the training, test and validation rows.
 
-    Published, batches of training rows are shuffled (algorithm section 7); else all are in order.
+    Published, batches of training rows are shuffled, and variational codes drawn for them
+    (algorithm section 7); else all are in order, and codes their mean.
     """
     if not offspring:
         return []
     pairs = [each.cell.pair for each in offspring]
     engine.fetch([each for pair in pairs for each in (pair.encoder, pair.decoder)])
-    codes = [codes_of_splits(each.address, each.setup) for each in offspring]
-    validated = [each["validation"] for each in codes]
-    train = _training_losses(offspring, [each["train"] for each in codes], engine)
-    test = engine.batch_losses(pairs, "test", "l1", code_noise=[each["test"] for each in codes])
-    validation = engine.batch_losses(pairs, "validation", "l1", code_noise=validated)
-    losses = validation
-    if offspring[0].setup.architecture.loss != "l1":  # those of one engine have one loss
-        losses = engine.batch_losses(pairs, "validation", "loss", code_noise=validated)
+    train = _training_losses(offspring, engine)
+    test = engine.batch_losses(pairs, "test", "l1")
+    validation = engine.batch_losses(pairs, "validation", "l1")
+    is_l1 = offspring[0].setup.architecture.loss == "l1"  # those of one engine have one loss
+    losses = validation if is_l1 else engine.batch_losses(pairs, "validation", "loss")
     return [
         replace(
             _quality(each.cell.pair, l1, each.setup),
@@ -198,12 +178,13 @@ def _qualities(offspring: Sequence[Offspring], engine: Engine) -> list[_Quality]
     ]
 
 
-def _training_losses(
-    offspring: Sequence[Offspring], codes: Sequence[Float32 | None], engine: Engine
-) -> list[Float64]:
+def _training_losses(offspring: Sequence[Offspring], engine: Engine) -> list[Float64]:
     """The L1 of every batch of training rows, per centre."""
-    orders = [_order_of(each) for each in offspring]
-    pairs = [each.cell.pair for each in offspring]
+    pairs, orders = [each.cell.pair for each in offspring], [_order_of(each) for each in offspring]
+    codes = [
+        each.task.code_noise(Purpose.MEASURED_CODE, len(each.setup.dataset.train))
+        for each in offspring
+    ]
     in_order = [k for k, order in enumerate(orders) if order is None]
     noise = [codes[k] for k in in_order]
     known = iter(engine.batch_losses([pairs[k] for k in in_order], "train", "l1", code_noise=noise))

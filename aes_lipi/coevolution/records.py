@@ -25,14 +25,16 @@ class Record:
         cell: Number of the cell, from 0; in `all_vs_all` the pair's place in the order of its
             generation.
         learning_rate: The one that the generation trained with.
-        min_selection_loss: Lowest reduced loss of the neighbourhood at selection (step 2).
+        min_selection_loss: Lowest reduced loss of the neighbourhood at selection (step 2). Of the
+            baseline as published, the lowest of the generation's batches, each before its update.
         winner: Place in the neighbourhood of the tournament's winner, from which the new centre
             descends.
         winner_cell: The cell of that member.
         encoder: Number of the encoder in `all_vs_all`, where encoders and decoders go their own
             ways; else missing.
         decoder: Number of the decoder, likewise.
-        min_replacement_loss: Loss of the trained pair on one training batch (step 5).
+        min_replacement_loss: Loss of the trained pair on one training batch (step 5). Of the
+            baseline as published, the same as `min_selection_loss`.
         prune_probability: What the schedule gave for this generation.
         prune_event: Whether there was a prune event.
         n_pruned_encoder: Zeros of the encoder after the last prune event of its line: the published

@@ -18,12 +18,7 @@ from aes_lipi.coevolution.baselines import (
     column_errors,
     column_measures,
 )
-from aes_lipi.coevolution.measure import (
-    capacity,
-    capacity_published,
-    codes_of,
-    mean_loss,
-)
+from aes_lipi.coevolution.measure import capacity, capacity_published, mean_loss
 from aes_lipi.coevolution.records import Record
 from aes_lipi.coevolution.state import Cell, NetworkState, Setup, TrialState
 from aes_lipi.coevolution.stopping import ending_of
@@ -159,13 +154,11 @@ def judge(
     last_records = [each for each in records if each.generation == ending.best_generation]
     pairs = pairs_of(state, last_records, ending.best_generation)
     setup.engine.fetch([network for pair in pairs for network in (pair.encoder, pair.decoder)])
-    best = final_cell(pairs, last_records, setup)
+    best = final_cell(pairs, setup)
     pair, record = pairs[best], last_records[best]
-    code = codes_of(record, setup)["test"]
     test_loss, test_mse = (
-        mean_loss(losses, setup, "test")
+        mean_loss(setup.engine.batch_losses([pair], "test", measure)[0], setup, "test")
         for measure in _ON_TEST_ROWS
-        for losses in setup.engine.batch_losses([pair], "test", measure, code_noise=[code])
     )
     wanted = setup.variant.retrieval_measures
     result = TrialResult(
@@ -191,7 +184,7 @@ def judge(
         n_pruned_decoder=pair.decoder.n_pruned,
         n_diverged=sum(each.diverged for each in records),
         **vars(ending),
-        retrieval=retrieval_measures(pair, setup, code) if wanted else None,
+        retrieval=retrieval_measures(pair, setup) if wanted else None,
         columns=None if setup.baselines is None else _column_measures(pair, setup),
         baselines=None if setup.baselines is None else setup.baselines(),
     )
@@ -222,23 +215,17 @@ def reconstructing(pair: Pair, setup: Setup, split: Split) -> Reconstruct:
     return reconstruct
 
 
-def final_cell(pairs: Sequence[Pair], records: Sequence[Record], setup: Setup) -> int:
+def final_cell(pairs: Sequence[Pair], setup: Setup) -> int:
     """The cell with the lowest loss on the deciding split.
 
     Without space it is the last pair that was trained: the one whose record is of it as it is.
-
-    Args:
-        pairs: of a generation.
-        records: of the same.
-        setup: what the cells share.
     """
     if setup.variant.cell_evaluation == "all_vs_all":
         return len(pairs) - 1
     if setup.variant.final_cell == "first":
         return 0
     split: Split = "test" if setup.variant.final_cell == "best_on_test" else "validation"
-    codes = [codes_of(record, setup)[split] for record in records]
-    batches = setup.engine.batch_losses(pairs, split, "loss", code_noise=codes)
+    batches = setup.engine.batch_losses(pairs, split, "loss")
     means = np.array([mean_loss(losses, setup, split) for losses in batches])
     return int(np.argmin(np.where(np.isnan(means), np.inf, means)))
 
@@ -257,16 +244,10 @@ def _known(measure: Number | None) -> Number:
     return measure
 
 
-def retrieval_measures(pair: Pair, setup: Setup, code: Float32 | None = None) -> RetrievalMeasures:
-    """Rank test rows' dimensions by the decoder's output (algorithm section 7).
-
-    Args:
-        pair: an encoder and its decoder.
-        setup: of the trial.
-        code: what codes are drawn with, see `EvaluateTask`.
-    """
+def retrieval_measures(pair: Pair, setup: Setup) -> RetrievalMeasures:
+    """Rank test rows' dimensions by the decoder's output (algorithm section 7)."""
     rows = np.arange(len(setup.dataset.test), dtype=np.int32)
-    seen = setup.engine.activations([ActivationsTask(pair, rows, "test", code)])[0]
+    seen = setup.engine.activations([ActivationsTask(pair, rows, "test")])[0]
     scores = seen.decoder[:, setup.architecture.decoder.node_slices()[-1]]
     relevant = setup.dataset.test > 0.5
     published = setup.variant.measurement == "published"

@@ -163,17 +163,17 @@ class Study(Summarised, BaseModel):
 
 @dataclass(frozen=True)
 class StudyPart:
-    """What is run of a study, as the elements of a batch array share it out.
+    """What is run of a study: an element of a batch array, or what is not run elsewhere.
 
     Attributes:
         variant: place of the one variant in the study's list, from 0; -1 for all.
         trial: number of the one trial of each variant; -1 for all.
-        without: ids of variants that are left out.
+        without: places of variants that are left out.
     """
 
     variant: int = -1
     trial: int = -1
-    without: frozenset[str] = frozenset()
+    without: frozenset[int] = frozenset()
 
     @property
     def is_whole(self) -> bool:
@@ -192,8 +192,9 @@ class StudyPart:
         Raises:
             UserError: it has no variant of that place; --dry_run shows them.
         """
-        chosen = _chosen("--variant_id", self.variant, study.variants, study.name)
-        return tuple(variant for variant in chosen if variant.id not in self.without)
+        places = tuple(range(len(study.variants)))
+        chosen = _chosen("--variant_id", self.variant, places, study.name)
+        return tuple(study.variants[place] for place in chosen if place not in self.without)
 
     def trials(self, study: Study) -> tuple[int, ...]:
         """The numbers of the trials that are run of each variant.

@@ -104,7 +104,7 @@ def trained_further(variant: Variant, dataset: Dataset, known: TrainedRing | Non
         last = [each for each in records if each.generation == state.generations - 1]
         pairs = pairs_of(state, last, state.generations - 1)
         setup.engine.fetch([each for pair in pairs for each in (pair.encoder, pair.decoder)])
-        return _trained(setup, state, records, pairs, final_cell(pairs, last, setup))
+        return _trained(setup, state, records, pairs, final_cell(pairs, setup))
 
 
 def _check_size(known: TrainedRing, setup: Setup, what: str) -> None:

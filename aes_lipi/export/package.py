@@ -238,12 +238,7 @@ def rows_to_check(model: Model, storage: Storage) -> CheckedRows:
 
 
 def _measured(model: Model, dataset: Dataset, variant: Variant) -> dict[str, float]:
-    """What the tables of a study say of a model, measured; see `coevolution.measure.mean_loss`.
-
-    Nothing where they say it of drawn codes: a model's code is the mean.
-    """
-    if model.architecture.variational and variant.measurement == "published":
-        return {}
+    """What the tables of a study say of a model, measured; see `coevolution.measure.mean_loss`."""
 
     def mean_of(rows: Float32) -> float:
         scores = _scores(model, rows, variant.batch_size)

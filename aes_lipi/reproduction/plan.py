@@ -70,21 +70,21 @@ class PlannedStudy:
     """A study to run, to go on with, or to read.
 
     Attributes:
-        study: what is run.
-        location: its output folder or address.
+        whole: all of the study, which its folder is described as.
+        location: the output folder or address.
         why: what needs it, in a line.
         part: what is run of it: not the variants that an earlier study has.
     """
 
-    study: Study
+    whole: Study
     location: str | Path
     why: str
     part: StudyPart = WHOLE
 
     @property
-    def own(self) -> Study:
-        """The study with the variants that are run in it alone."""
-        return self.study.with_variants(self.part.variants(self.study))
+    def study(self) -> Study:
+        """What is run of it."""
+        return self.whole.with_variants(self.part.variants(self.whole))
 
 
 @dataclass(frozen=True)
@@ -130,8 +130,8 @@ def full_plan(
 ) -> ReproductionPlan:
     """Every preset, where `run.py --rq` puts it.
 
-    A variant that several presets have in common is run in the first of them only, in the order of
-    `published.yaml`. The folders are those of the whole presets, which `run.py --rq` goes on with.
+    A variant that several presets have in common is run in the first. A folder is that of the
+    whole preset, so that `run.py --rq` goes on with it.
 
     Args:
         output_dir: the folder or address in which every preset has a folder.
@@ -152,7 +152,7 @@ def full_plan(
         scale=None,
         asked=asked,
         variants=_variants(subjects, reasons),
-        studies=_once(_studies(subjects, reasons, output_dir)),
+        studies=_studies(subjects, reasons, output_dir),
     )
     return _on_instances(plan, instances, output_dir, partial(_all_subjects, published))
 
@@ -166,9 +166,7 @@ def quick_plan(
 ) -> ReproductionPlan:
     """Some presets scaled down, in a folder of their own.
 
-    A variant that several presets have in common is run in the first of them only. Which one that
-    is does not depend on the names, so that a folder always holds the same study. Of controls, only
-    the variants without pruning are run.
+    Of controls, only the variants without pruning are run.
 
     Args:
         output_dir: the folder or address in which there is the folder `quick`.
@@ -185,14 +183,13 @@ def quick_plan(
     subjects = _scaled(published, scale.overrides)
     run = asked if names else (*QUICK_FIGURES, *(each.name for each in published.controls))
     reasons = _reasons(published, subjects, run)
-    own = _without_repetitions(subjects)
     folder = join(output_dir, _QUICK_FOLDER)
     plan = ReproductionPlan(
         published=published,
         scale=scale,
         asked=asked,
         variants=_variants(subjects, reasons),
-        studies=_studies(own, _with_holders(subjects, reasons), folder),
+        studies=_studies(subjects, reasons, folder),
     )
     return _on_instances(plan, instances, folder, partial(_scaled, published))
 
@@ -229,7 +226,7 @@ def _on_instances(
         subjects = {name: found[name] for name in names}
         reasons = dict.fromkeys(subjects, f"the main claims and controls on data set {other}")
         place = join(join(folder, _INSTANCES_FOLDER), f"dataset_seed={other}")
-        studies += _studies(_without_repetitions(subjects), reasons, place)
+        studies += _studies(subjects, reasons, place)
         instances.append(Instance(other, _variants(subjects, reasons)))
     return replace(plan, studies=tuple(studies), instances=tuple(instances))
 
@@ -272,16 +269,6 @@ def _reasons(
     return reasons
 
 
-def _with_holders(subjects: Mapping[str, _Subject], reasons: Mapping[str, str]) -> dict[str, str]:
-    """The same, and what runs a variant for these."""
-    holder = _holders(subjects)
-    extended = dict(reasons)
-    for name in reasons:
-        for variant in subjects[name].variants.values():
-            extended.setdefault(holder[variant.id], f"a variant of {name} is run in it")
-    return extended
-
-
 def _variants(
     subjects: Mapping[str, _Subject], reasons: Mapping[str, str]
 ) -> Mapping[str, Mapping[str, Variant]]:
@@ -292,23 +279,23 @@ def _variants(
 def _studies(
     subjects: Mapping[str, _Subject], reasons: Mapping[str, str], folder: str | Path
 ) -> tuple[PlannedStudy, ...]:
-    """The studies that there is a reason for, in the order of the file."""
-    return tuple(
-        PlannedStudy(each.study, join(folder, each.study.name), reasons[name])
-        for name, each in subjects.items()
-        if name in reasons and each.study.variants
-    )
+    """The studies that figures and controls need, in the order of the file.
 
-
-def _once(studies: Iterable[PlannedStudy]) -> tuple[PlannedStudy, ...]:
-    """The same studies, of each what no earlier one runs; none of which nothing is left."""
+    A variant is run in the first study that has it, whatever is asked for, so that one of them is
+    run for a figure that shares a variant with it: for that variant alone.
+    """
+    needs = {v.id: name for name in reasons for v in subjects[name].study.variants}
     found: list[PlannedStudy] = []
-    run: set[str] = set()
-    for each in studies:
-        ids = {variant.id for variant in each.study.variants}
-        if ids - run:
-            found.append(replace(each, part=StudyPart(without=frozenset(ids & run))))
-        run |= ids
+    held: set[str] = set()
+    for name, subject in subjects.items():
+        study = subject.study
+        ids = [variant.id for variant in study.variants]
+        own = [k for k, each in enumerate(ids) if each in needs and each not in held]
+        held |= set(ids)
+        if own:
+            why = reasons.get(name) or f"a variant of {needs[ids[own[0]]]} is run in it"
+            part = StudyPart(without=frozenset(range(len(ids))) - set(own))
+            found.append(PlannedStudy(study, join(folder, study.name), why, part))
     return tuple(found)
 
 
@@ -374,29 +361,6 @@ def _only_series(subject: _Subject, series: Iterable[str]) -> _Subject:
     variants = {name: each for name, each in subject.variants.items() if name in set(series)}
     study = subject.study.with_variants(variants.values())
     return replace(subject, study=study, variants=MappingProxyType(variants))
-
-
-def _holders(subjects: Mapping[str, _Subject]) -> dict[str, str]:
-    """By the id of each variant, the name of the first subject whose study has it."""
-    found: dict[str, str] = {}
-    for name, subject in subjects.items():
-        for variant in subject.study.variants:
-            found.setdefault(variant.id, name)
-    return found
-
-
-def _without_repetitions(subjects: Mapping[str, _Subject]) -> dict[str, _Subject]:
-    """The same ones, their studies without the variants that those of earlier ones have."""
-    holder = _holders(subjects)
-    return {
-        name: replace(
-            subject,
-            study=subject.study.with_variants(
-                each for each in subject.study.variants if holder[each.id] == name
-            ),
-        )
-        for name, subject in subjects.items()
-    }
 
 
 def _subject(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,10 @@ from helpers import tiny_variant
 from rings import advanced, begun, cells_of, evolved, records_of
 
 from aes_lipi.autoencoders.network import Pair
-from aes_lipi.coevolution.result import final_cell, judge
+from aes_lipi.coevolution.measure import DivergenceError
+from aes_lipi.coevolution.result import judge
 from aes_lipi.coevolution.state import Setup
-from aes_lipi.engine.protocol import Measure, Moments, TrainTask, Updates
+from aes_lipi.engine.protocol import ActivationsTask, Measure, Moments, TrainTask, Updates
 from aes_lipi.execution.inputs import prepare
 from aes_lipi.randomness import Address, Purpose
 
@@ -109,16 +111,12 @@ def test_evaluations_draw_a_variational_code(engine: str, measurement: str) -> N
     expected = loss(pair, pair, drawn(Purpose.REPLACEMENT_BATCH), codes)
     assert record.min_replacement_loss == pytest.approx(expected, rel=1e-5)
 
-    measured = at.stream(Purpose.MEASURED_CODE)
-    by_split = {
-        split: noise(measured, len(dataset.split(split)))
-        for split in ("train", "test", "validation")
-    }
+    codes = noise(at.stream(Purpose.MEASURED_CODE), 12)
     order = np.arange(12)
     if is_published:
         order = at.stream(Purpose.MEASURED_ORDER).permutation(12)
     l1 = [
-        (loss(pair, pair, dataset.train[order[k : k + 5]], by_split["train"][k : k + 5], "l1"))
+        loss(pair, pair, dataset.train[order[k : k + 5]], codes[k : k + 5], "l1")
         for k in (0, 5, 10)
     ]
     weights = None if is_published else [5, 5, 2]
@@ -130,28 +128,67 @@ def test_evaluations_draw_a_variational_code(engine: str, measurement: str) -> N
 
 
 @every_engine
-def test_the_answer_is_measured_with_the_draw_of_its_record(engine: str) -> None:
-    """So that two measures of the same rows agree; and another cell may be the answer."""
-    asked = tiny_variant(engine=engine, epochs=4, retrieval_measures=True, **VARIATIONAL)
+@both_ways
+def test_what_is_ours_is_measured_with_a_codes_mean(engine: str, measurement: str) -> None:
+    """The answer, and all that is measured of it on test and validation rows: as a model has it."""
+    asked = tiny_variant(engine=engine, epochs=4, measurement=measurement, **VARIATIONAL)
     setup = prepare(asked)
     state = evolved(setup)
     result, pairs = judge(state, records_of(state), setup)
-    records = records_of(state)[-4:]
-    address = Address(asked.rng_seed, 0, result.best_cell, 3)
-    stream = address.stream(Purpose.MEASURED_CODE)
-    width = setup.architecture.latent_size
-    _, code = (
-        stream.standard_normal((len(rows), width), dtype=np.float32)
-        for rows in (setup.dataset.train, setup.dataset.test)
-    )
     both = in_float64(pairs[result.best_cell], setup)
-    test = setup.dataset.test.astype(np.float64)
-    parts = [slice(k, k + 5) for k in range(0, len(test), 5)]
-    losses = [
-        reference_loss(setup.architecture, *both, test[k], "loss", noise=code[k]) for k in parts
-    ]
-    assert result.test_loss == pytest.approx(np.mean(losses), rel=1e-5)
-    assert result.test_L1 == records[result.best_cell].test_L1
-    sound = dataclasses.replace(setup, variant=asked.model_copy(update={"measurement": "sound"}))
-    assert judge(state, records_of(state), sound)[0].test_loss != result.test_loss
-    assert final_cell(pairs, records, setup) == result.best_cell
+    sizes = [5, 5, 2] if measurement == "sound" else None
+    test, validation = setup.dataset.test, setup.dataset.validation
+    for split, measured in ((test, result.test_L1), (validation, result.validation_L1)):
+        rows = split.astype(np.float64)
+        parts = [rows[k : k + 5] for k in range(0, len(rows), 5)]
+        losses = [reference_loss(setup.architecture, *both, part, "l1") for part in parts]
+        assert measured == pytest.approx(np.average(losses, weights=sizes), rel=1e-5)
+
+
+@pytest.mark.parametrize("method", ["activation", "lexicase"])
+@every_engine
+def test_operators_see_the_codes_that_are_drawn(
+    engine: str, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the evaluations that VARIANCE's record holds are those that decided."""
+    settings = {"prune_method": method, "prune_schedule": "fixed", "prune_probability": 1.0}
+    setup = prepare(tiny_variant(engine=engine, **settings, **VARIATIONAL))
+    seen: list[ActivationsTask] = []
+    made = setup.engine.activations
+
+    def asked(tasks: Sequence[ActivationsTask]) -> Any:
+        seen.extend(tasks)
+        return made(tasks)
+
+    monkeypatch.setattr(setup.engine, "activations", asked)
+    _, records = advanced(begun(setup), setup)
+    assert len(seen) == len(records) * (2 if method == "activation" else 1)
+    width = setup.architecture.latent_size
+    for k, record in enumerate(records):
+        at = Address(setup.variant.rng_seed, 0, record.cell)
+        if method == "lexicase":
+            stream = at.stream(Purpose.LEXICASE_CODE)
+            drawn = stream.standard_normal((len(seen[k].rows), width), dtype=np.float32)
+        else:
+            stream = at.stream(Purpose.SELECTION_CODE)
+            of_pairs = stream.standard_normal((3, 3, 5, width), dtype=np.float32)
+            drawn = of_pairs[record.winner, record.winner]
+        found = seen[k if method == "lexicase" else 2 * k].code_noise
+        assert found is not None
+        np.testing.assert_array_equal(found, drawn)
+
+
+def test_a_batch_whose_loss_is_not_finite_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though another batch of the epoch has the lowest."""
+    baseline: dict[str, Any] = {"cell_evaluation": "ann_canonical", "population_size": 1}
+    setup = prepare(tiny_variant(radius=0, optimizer_state="cell", **baseline))
+    made = setup.engine.train
+
+    def overflowing(tasks: Any) -> Any:
+        return [
+            dataclasses.replace(each, losses=np.array([0.5, np.inf, 0.4])) for each in made(tasks)
+        ]
+
+    monkeypatch.setattr(setup.engine, "train", overflowing)
+    with pytest.raises(DivergenceError, match="min_selection_loss is not finite"):
+        advanced(begun(setup), setup)

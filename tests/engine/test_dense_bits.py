@@ -55,6 +55,8 @@ from aes_lipi.engine.dense import (
     target,
 )
 from aes_lipi.engine.dense import engine as dense_engine
+from aes_lipi.engine.dense.activations import sigmoid
+from aes_lipi.engine.dense.principal import principal_axes
 from aes_lipi.engine.dense.target import entry_point
 from aes_lipi.engine.protocol import (
     ActivationsTask,
@@ -241,13 +243,22 @@ def test_bits_do_not_depend_on_the_mode_of_the_calling_thread(mode: str) -> None
     dense = DenseEngine(architecture, dataset, 5)
     tasks = [fading_task(architecture, dataset), *mixed_tasks(architecture, dataset)]
     tiny, other = np.full(8, SMALLEST, np.float32), np.linspace(0.1, 0.9, 8, dtype=np.float32)
-    usual = dense.train(deepcopy(tasks))
+    rows = np.random.default_rng(3).random((40, 6), dtype=np.float32)
+
+    def others() -> tuple[bytes, ...]:
+        """What other entry points compute."""
+        axes = principal_axes(rows, 3)
+        values = (axes.mean, axes.axes, axes.variances, axes.reconstruct(rows), sigmoid(rows))
+        return tuple(each.tobytes() for each in values)
+
+    usual, usual_others = dense.train(deepcopy(tasks)), others()
     between = (tiny * other).tobytes(), (other * other).tobytes()
     with computing(mode):
         in_mode = (tiny * other).tobytes(), (other * other).tobytes()
-        again = dense.train(deepcopy(tasks))
+        again, again_others = dense.train(deepcopy(tasks)), others()
         assert in_mode == ((tiny * other).tobytes(), (other * other).tobytes())
     assert in_mode != between
+    assert again_others == usual_others or mode == "upwards"  # numpy takes part in the axes
     for one, two in zip(usual, again, strict=True):
         assert_same_bits(one, two)
 

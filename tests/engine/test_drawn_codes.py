@@ -108,6 +108,20 @@ def test_batches_of_a_split_are_drawn_row_by_row_in_their_order(engine: Make) ->
             np.testing.assert_allclose(losses, exact, rtol=1e-5)
 
 
+@every_engine
+def test_a_codes_mean_does_not_depend_on_draws_beside_it(engine: Make) -> None:
+    """Though the variance, with which nothing is drawn, is beyond float32."""
+    task = make_task(VARIATIONAL, DATASET, n_encoders=2, n_decoders=2)
+    wide = task.encoders[0].genome.copy()
+    wide[VARIATIONAL.encoder.bias_slice(len(VARIATIONAL.encoder.layers) - 1)] = 200.0
+    pairs = [Pair(Network(wide), task.decoders[0]), Pair(task.encoders[1], task.decoders[1])]
+    made = engine(VARIATIONAL, DATASET, BATCH)
+    [alone] = made.batch_losses(pairs[:1], "test", "l1")
+    beside = made.batch_losses(pairs, "test", "l1", None, [None, drawn(len(DATASET.test))])
+    assert np.isfinite(alone).all()
+    assert np.array_equal(alone, beside[0])
+
+
 @pytest.mark.usefixtures("pieces")
 @every_engine
 def test_activations_are_of_the_drawn_code(engine: Make) -> None:
@@ -148,7 +162,12 @@ def test_losses_of_training_are_those_before_each_update(
     made = engine(architecture, dataset, BATCH)
 
     whole = make_task(
-        *(architecture, dataset), n_updates=5, n_encoders=2, n_decoders=3, ragged=True
+        *(architecture, dataset),
+        n_updates=5,
+        n_encoders=2,
+        n_decoders=3,
+        dead=0.3,
+        ragged=True,
     )
     stream = np.random.default_rng(99)
     task = replace(whole, measure=True, noise=np.random.default_rng(99) if whole.noise else None)

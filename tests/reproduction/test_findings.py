@@ -121,3 +121,14 @@ def test_trials_that_two_presets_share_count_once_and_are_not_skipped(tmp_path: 
     by_name = {each.name: each for figure in found.figures for each in figure.series}
     assert by_name["random"].n_trials == by_name["exponential"].n_trials == 1
     assert found.skipped == ()
+
+
+def test_trials_that_are_missing_are_told_where_they_are_to_be(tmp_path: Path) -> None:
+    """Once, though two figures draw them; and a failure where it was."""
+    plan = full_plan(tmp_path, ["best_of_lipi", "box_best_of_lipi"])
+    commit_losses(plan, {("best_of_lipi", "random"): [0.1, None]})
+    told = [line for line in find(plan).missing if "random, exponential" in line]
+    assert len(told) == 1
+    assert "1 of 30 trials, 1 failed" in told[0]
+    assert str(tmp_path / "best_of_lipi") in told[0]
+    assert any(line.startswith("box_best_of_lipi: not run") for line in find(plan).missing)

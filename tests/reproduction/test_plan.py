@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,14 +27,11 @@ def held(plan: ReproductionPlan) -> dict[str, set[str]]:
     return {each.study.name: {v.id for v in each.study.variants} for each in plan.studies}
 
 
-WHOLE = {**held(quick_plan(names=FIGURES)), **held(quick_plan())}
-
-
 def test_the_full_one_is_every_preset_where_run_puts_it() -> None:
     plan = full_plan()
     assert [each.study.name for each in plan.studies] == [*FIGURES, *CONTROLS]
     for each in plan.studies:
-        assert each.study == load_study(each.study.name)
+        assert each.whole == load_study(each.study.name)
         assert each.location == Path("results") / each.study.name
         assert each.why
     assert plan.asked == (*FIGURES, *CONTROLS)
@@ -42,15 +40,13 @@ def test_the_full_one_is_every_preset_where_run_puts_it() -> None:
 
 def test_the_full_one_runs_every_variant_once() -> None:
     plan = full_plan()
-    run = [v.id for each in plan.studies for v in each.own.variants]
+    run = [v.id for each in plan.studies for v in each.study.variants]
     assert len(run) == len(set(run))
     assert set(run) == {v.id for variants in plan.variants.values() for v in variants.values()}
-    left = {each.study.name: len(each.own.variants) for each in plan.studies}
+    left = {each.study.name: len(each.study.variants) for each in plan.studies}
     assert left["best_of_lipi"] == 4
     assert left["schedules_random"] == 5
     assert left["box_best_of_lipi"] == 3
-    alone = full_plan(names=["box_best_of_lipi"])
-    assert [each.own.variants for each in alone.studies] == [alone.studies[0].study.variants]
 
 
 def test_the_quick_one_runs_every_variant_once() -> None:
@@ -81,11 +77,18 @@ def test_quick_controls_are_without_pruning() -> None:
 
 
 @pytest.mark.parametrize("name", [*FIGURES, *CONTROLS])
-def test_a_quick_folder_holds_the_same_study_whatever_is_asked_for(name: str) -> None:
-    some = quick_plan(names=[name])
-    assert held(some).items() <= WHOLE.items()
-    wanted = {variant.id for variant in some.variants[name].values()}
-    assert wanted <= set.union(*held(some).values())
+@pytest.mark.parametrize("plan_of", [full_plan, quick_plan])
+def test_a_variant_is_run_in_the_same_folder_whatever_is_asked_for(
+    name: str, plan_of: Callable[..., ReproductionPlan]
+) -> None:
+    """So that what was run for another figure is found; and nothing else is run there."""
+    some, everything = plan_of(names=[name]), plan_of(names=[*FIGURES, *CONTROLS])
+    of_all = {each.whole.name: each for each in everything.studies}
+    for each in some.studies:
+        assert each.whole == of_all[each.whole.name].whole
+        assert held(some)[each.whole.name] <= held(everything)[each.whole.name]
+    wanted = {v.id for variants in some.variants.values() for v in variants.values()}
+    assert set.union(*held(some).values()) == wanted
 
 
 def test_a_control_brings_what_it_is_compared_with() -> None:
@@ -100,9 +103,7 @@ def test_a_sweep_brings_the_study_that_runs_one_of_its_variants() -> None:
     assert [each.study.name for each in plan.studies] == ["best_of_lipi", "schedules_lexicase"]
     assert plan.studies[0].why == "a variant of schedules_lexicase is run in it"
     assert list(plan.variants) == ["schedules_lexicase"]
-    assert [each.study.name for each in full_plan(names=["schedules_lexicase"]).studies] == [
-        "schedules_lexicase"
-    ]
+    assert [v.prune_method for v in plan.studies[0].study.variants] == ["lexicase"]
 
 
 def test_names_are_in_the_order_of_the_file() -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from aes_lipi.arrays import Float32
 from aes_lipi.autoencoders.network import LEAK, Activation
 from aes_lipi.engine.dense.products import ONE, ZERO
-from aes_lipi.engine.dense.target import entry_point, exact, part
+from aes_lipi.engine.dense.target import enter_mode, entry_point, exact, leave_mode, part
 
 _LINEAR, _RELU, _LEAKY_RELU, _TANH, _GELU = range(5)
 HIDDEN: Mapping[Activation, int] = {
@@ -68,8 +68,10 @@ def sigmoid(sums: Float32) -> Float32:
 @entry_point
 def put_through_sigmoid(z: Float32) -> None:
     """Put values through a sigmoid, in place."""
+    mode = enter_mode()
     for i in range(z.size):
         z[i] = ONE / (ONE + exponential(between(-z[i], -SURE, SURE)))
+    leave_mode(mode)
 
 
 @exact

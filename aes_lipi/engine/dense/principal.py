@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from aes_lipi.arrays import Float32, Float64
-from aes_lipi.engine.dense.target import entry_point, exact
+from aes_lipi.engine.dense.target import enter_mode, entry_point, exact, leave_mode
 from aes_lipi.errors import UserError
 
 MOST_COLUMNS = 4096
@@ -90,14 +90,17 @@ def principal_axes(rows: Float32, number: int) -> PrincipalAxes:
 @entry_point
 def add_rows(rows: Float32, total: Float64) -> None:
     """Add rows up."""
+    mode = enter_mode()
     for s in range(rows.shape[0]):
         for i in range(rows.shape[1]):
             total[i] += np.float64(rows[s, i])
+    leave_mode(mode)
 
 
 @entry_point
 def add_products(rows: Float32, mean: Float64, products: Float64) -> None:
     """Add the products of what rows differ from the mean, each column's with each other's."""
+    mode = enter_mode()
     n = rows.shape[1]
     differs = np.empty(n)
     for s in range(rows.shape[0]):
@@ -107,11 +110,13 @@ def add_products(rows: Float32, mean: Float64, products: Float64) -> None:
             if differs[i] != 0.0:
                 for j in range(n):
                     products[i, j] += differs[i] * differs[j]
+    leave_mode(mode)
 
 
 @entry_point
 def project(rows: Float32, mean: Float64, axes: Float64, made: Float64) -> None:
     """Project rows onto the plane of the axes through the mean."""
+    mode = enter_mode()
     n_axes, n = axes.shape
     for s in range(rows.shape[0]):
         for i in range(n):
@@ -122,11 +127,13 @@ def project(rows: Float32, mean: Float64, axes: Float64, made: Float64) -> None:
                 code += (np.float64(rows[s, i]) - mean[i]) * axes[k, i]
             for i in range(n):
                 made[s, i] += code * axes[k, i]
+    leave_mode(mode)
 
 
 @entry_point
 def turn(covariance: Float64, basis: Float64, variances: Float64) -> None:
     """One step of the subspace iteration, in place: the basis (vectors, columns), and variances."""
+    mode = enter_mode()
     size = len(basis)
     vectors = _images(basis, covariance)
     _make_orthonormal(vectors)
@@ -144,6 +151,7 @@ def turn(covariance: Float64, basis: Float64, variances: Float64) -> None:
         for m in range(size):
             for j in range(basis.shape[1]):
                 basis[k, j] += rotation[m, order[k]] * vectors[m, j]
+    leave_mode(mode)
 
 
 @exact

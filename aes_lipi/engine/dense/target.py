@@ -170,12 +170,12 @@ MODES = {"x86_64": _X86, "amd64": _X86, "aarch64": _ARM, "arm64": _ARM}
 _MODE = MODES.get(platform.machine().lower())
 
 
-def _emitted(code: Callable[..., Any]) -> Any:
-    """What parts call, made of what writes its instructions."""
-    return intrinsic(code)
+def _intrinsic(function: Callable[..., Any]) -> Any:
+    """What kernels call, from a function that gives its types and what writes its instructions."""
+    return intrinsic(function)
 
 
-@_emitted
+@_intrinsic
 def enter_mode(_: Any) -> Any:
     """Round to the nearest, and take what is smaller than any normal number for zero.
 
@@ -196,7 +196,7 @@ def enter_mode(_: Any) -> Any:
     return types.uint64(), code
 
 
-@_emitted
+@_intrinsic
 def leave_mode(_: Any, before: Any) -> Any:
     """Go back into the mode that `enter_mode` found."""
 

@@ -158,12 +158,16 @@ class TorchEngine:
         if order is not None:
             rows = self._rows(split, order)
         noise: Sequence[Float32 | None] = code_noise or [None] * len(pairs)
+
+        def losses_of_kind(part: Sequence[tuple[Pair, Float32 | None]]) -> list[Float64]:
+            losses = [
+                self._losses_on(part, rows, piece, min(size, piece.stop - piece.start), measure)
+                for piece in self._pieces(len(rows))
+            ]
+            return [np.concatenate(each) for each in zip(*losses, strict=True)]
+
         asked = list(zip(pairs, noise, strict=True))
-        losses = [
-            self._losses_on(asked, rows, part, min(size, part.stop - part.start), measure)
-            for part in self._pieces(len(rows))
-        ]
-        return [np.concatenate(each) for each in zip(*losses, strict=True)]
+        return self._by_kind(asked, lambda each: each[1] is None, losses_of_kind)
 
     def _pieces(self, n_rows: int) -> Iterator[slice]:
         """Rows that are passed forward at once: whole batches, and what is left of the last."""
@@ -238,12 +242,9 @@ class TorchEngine:
         return encoded, decoded
 
     def _stacked_noise(self, noise: Sequence[Float32 | None]) -> Tensor | None:
-        """The code noise of a stack: without any, of zeros, a code is its mean."""
+        """The code noise of a stack, of which all have some, or none."""
         given = [each for each in noise if each is not None]
-        if not given:
-            return None
-        stack = [np.zeros_like(given[0]) if each is None else each for each in noise]
-        return torch.from_numpy(np.stack(stack)).to(self._device)
+        return torch.from_numpy(np.stack(given)).to(self._device) if given else None
 
     def _genomes(self, networks: Sequence[Network]) -> Tensor:
         return torch.stack([network.row for network in to_device(networks, self._device)])
