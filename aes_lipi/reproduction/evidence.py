@@ -71,20 +71,12 @@ class PlanResults:
         return found[np.isfinite(found)]
 
     def cells_at(self, variant: Variant, generation: int) -> pd.DataFrame:
-        """The values of a variant's cells in a generation, with their trials; maybe none."""
+        """A variant's cells in a generation: trial, `mean_L1` and capacity; maybe none."""
         rows = self.cells.get(variant.id)
         if rows is None:
-            return pd.DataFrame({"trial": [], _MEASURE: []})
+            return pd.DataFrame({"trial": [], _MEASURE: [], _CAPACITY: []})
         there = (rows["generation"] == generation) & rows[_MEASURE].notna()
-        return rows.loc[there, ["trial", _MEASURE]]
-
-    def capacity(self, variant: Variant) -> float:
-        """The published definition of capacity at the end, median over the cells of all trials."""
-        rows = self.cells.get(variant.id)
-        if rows is None:
-            return float("nan")
-        values = values_of(rows[rows["generation"] == variant.epochs - 1], _CAPACITY)
-        return float(np.median(values)) if len(values) else float("nan")
+        return rows.loc[there, ["trial", _MEASURE, _CAPACITY]]
 
 
 def read_results(plan: ReproductionPlan) -> PlanResults:
@@ -158,14 +150,15 @@ def estimate(values: Float64) -> Estimate:
     return Estimate(n, mean, float(low), float(high))
 
 
-def estimate_median(cells: pd.DataFrame) -> Estimate:
+def estimate_median(cells: pd.DataFrame, measure: str = _MEASURE) -> Estimate:
     """The median over the cells of all trials, and its interval from drawing trials anew.
 
     Args:
-        cells: `mean_L1` of each cell, with its `trial`.
+        cells: the measure of each cell, with its `trial`.
+        measure: its column.
     """
-    ordered = cells.sort_values(_MEASURE)
-    values = ordered[_MEASURE].to_numpy(dtype=np.float64)
+    ordered = cells.sort_values(measure)
+    values = ordered[measure].to_numpy(dtype=np.float64)
     trials, of = np.unique(ordered["trial"].to_numpy(), return_inverse=True)
     n = len(trials)
     median = float(np.median(values)) if n else float("nan")
@@ -213,7 +206,7 @@ class SeriesFinding:
         n_trials: committed trials.
         n_failed: failed trials.
         points: one per epoch that our trials reach.
-        capacity: see `PlanResults.capacity`; NaN without trials.
+        capacity: by the published definition, at the end, median over the cells of all trials.
         published_capacity: None if none was read.
     """
 
@@ -223,7 +216,7 @@ class SeriesFinding:
     n_trials: int
     n_failed: int
     points: tuple[Point, ...]
-    capacity: float
+    capacity: Estimate
     published_capacity: float | None
 
 
@@ -262,7 +255,7 @@ def _series(
         n_trials=len(evidence.trials.get(variant.id, ())),
         n_failed=evidence.failed.get(variant.id, 0),
         points=tuple(point for point in points if point is not None),
-        capacity=evidence.capacity(variant),
+        capacity=estimate_median(evidence.cells_at(variant, variant.epochs - 1), _CAPACITY),
         published_capacity=series.capacity,
     )
 

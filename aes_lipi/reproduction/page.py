@@ -29,7 +29,7 @@ from aes_lipi.analysis.figures.style import (
     show,
     styled,
 )
-from aes_lipi.analysis.report.views import Grid, number, pairs_grid
+from aes_lipi.analysis.report.views import Grid, pairs_grid
 from aes_lipi.config import expanded
 from aes_lipi.io.files import check_own_page, write_text_atomically
 from aes_lipi.reproduction.evidence import Estimate, FigureFinding, Point, SeriesFinding
@@ -135,11 +135,11 @@ _CAPACITIES = ("capacity, published", "ours, by n_pruned")
 
 def _capacities(series: SeriesFinding) -> tuple[str, str]:
     published = series.published_capacity
-    return "–" if published is None else f"{published:.3f}", number(series.capacity)
+    return "–" if published is None else f"{published:.3f}", _mean_text(series.capacity)
 
 
 def _mean_text(ours: Estimate) -> str:
-    """A mean and its interval."""
+    """A mean or a median, and its interval."""
     if not ours.n:
         return "–"
     if ours.n < 2:
