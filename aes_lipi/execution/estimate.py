@@ -37,6 +37,7 @@ class StepCosts:
         product: more for each row and weight.
         generation: of every cell in every generation.
         weight: more for each weight.
+        moment: more for each update and weight, where the optimiser is kept beyond a step.
     """
 
     update: float
@@ -45,13 +46,17 @@ class StepCosts:
     product: float
     generation: float
     weight: float
+    moment: float
 
 
-def _parts(architecture: Architecture, batch: int, updates: float, cells: int) -> list[float]:
+def _parts(
+    architecture: Architecture, batch: int, updates: float, cells: int, *, is_kept: bool
+) -> list[float]:
     """How often each of `StepCosts` is met with in a generation."""
     rows, weights = updates * 5 * -(-batch // 5), architecture.n_parameters
     nodes = architecture.n_dim + architecture.encoder.n_nodes + architecture.decoder.n_nodes
-    return [updates, rows, rows * nodes, rows * weights, cells, cells * weights]
+    moments = updates * weights * is_kept
+    return [updates, rows, rows * nodes, rows * weights, cells, cells * weights, moments]
 
 
 def estimated_seconds(study: Study) -> float:
@@ -70,8 +75,9 @@ _RECORDING = 0.4
 """Of a generation: what recording one takes beside, which evaluates all rows."""
 
 
-NOMINAL = StepCosts(4.6e-6, 2.9e-6, 1.7e-9, 2.2e-10, 2.6e-3, 2e-8)
-"""Costs as on a processor of 2017, the same everywhere."""
+NOMINAL = StepCosts(4.6e-6, 2.9e-6, 1.7e-9, 2.2e-10, 2.6e-3, 2e-8, 0.0)
+"""Costs as on a processor of 2017, the same everywhere; without those of a kept optimiser, which
+what is compared by them has in common."""
 
 
 def nominal_seconds(variant: Variant) -> float:
@@ -93,7 +99,8 @@ def _trial_seconds(variant: Variant, costs: StepCosts) -> float:
     batch, architecture = min(variant.batch_size, rows), architecture_of(variant, width)
     batches = -(-round(rows * variant.cell_data_fraction) // batch)
     updates = batches * _updates_per_batch(variant)
-    parts = _parts(architecture, batch, updates, variant.population_size)
+    is_kept = variant.optimizer_state != "step"
+    parts = _parts(architecture, batch, updates, variant.population_size, is_kept=is_kept)
     recorded = variant.epochs // variant.record_interval + 2
     generations = variant.epochs + _RECORDING * min(recorded, variant.epochs)
     return generations * float(np.dot(parts, astuple(costs)))
@@ -131,8 +138,9 @@ _SETTINGS = (
     *((200, 30, 5, 100), (500, 100, 32, 320), (1000, 30, 5, 15), (1000, 30, 5, 200)),
     (1000, 60, 16, 64),
 )
+_KEPT = ((200, 30, 5, 100), (1000, 30, 5, 200))
 """Columns, nodes of the hidden layer, rows of a batch, and rows: narrow and wide ones, few rows and
-many, so that what grows with each of them can be told apart."""
+many, so that what grows with each of them can be told apart; and with an optimiser that is kept."""
 
 _CELLS, _GENERATIONS, _ROUNDS = 2, 4, 4
 
@@ -142,21 +150,23 @@ def _measured() -> StepCosts:
     from scipy.optimize import nnls  # noqa: PLC0415 - slow to import
 
     shares = []
-    for n_dim, hidden, batch, n_rows in _SETTINGS:
-        setup = _setup(n_dim, hidden, batch, n_rows)
-        parts = _parts(setup.architecture, batch, n_rows // batch, 1)
+    settings = [*((each, False) for each in _SETTINGS), *((each, True) for each in _KEPT)]
+    for (n_dim, hidden, batch, n_rows), is_kept in settings:
+        setup = _setup(n_dim, hidden, batch, n_rows, is_kept=is_kept)
+        parts = _parts(setup.architecture, batch, n_rows // batch, 1, is_kept=is_kept)
         shares.append(np.array(parts) / _cell_seconds(setup))
     found, _ = nnls(np.array(shares), np.ones(len(shares)))
     return StepCosts(*map(float, found))
 
 
-def _setup(n_dim: int, hidden: int, batch: int, n_rows: int) -> Setup:
+def _setup(n_dim: int, hidden: int, batch: int, n_rows: int, *, is_kept: bool) -> Setup:
     variant = Variant(
         engine="dense",
         population_size=_CELLS,
         epochs=_GENERATIONS,
         batch_size=batch,
         hidden_sizes=(hidden,),
+        optimizer_state="cell" if is_kept else "step",
     )
     rows = np.random.default_rng(0).random((n_rows, n_dim), dtype=np.float32)
     return prepare_with(variant, Inputs(Dataset("made up", rows, rows[:batch], rows[:batch])))

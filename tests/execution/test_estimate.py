@@ -17,7 +17,9 @@ from aes_lipi.execution import estimate
 from aes_lipi.execution.estimate import StepCosts, estimated_seconds, step_costs
 from aes_lipi.execution.inputs import with_digests
 
-COSTS = StepCosts(update=1e-5, row=1e-6, node=1e-8, product=1e-9, generation=1e-3, weight=1e-8)
+COSTS = StepCosts(
+    1e-5, row=1e-6, node=1e-8, product=1e-9, generation=1e-3, weight=1e-8, moment=2e-9
+)
 
 
 @pytest.fixture
@@ -54,6 +56,9 @@ def test_the_time_of_a_setting_by_hand(tmp_path: Path) -> None:
     generation = 1e-3 + weights * 1e-8
     recorded = 10 + 0.4 * 2  # the first and the last
     assert estimated_seconds(study) == pytest.approx(recorded * (30 * update + 3 * generation))
+    kept = study_of(tmp_path / "x.csv", 100, 8, **settings, optimizer_state="cell")
+    update += weights * 2e-9
+    assert estimated_seconds(kept) == pytest.approx(recorded * (30 * update + 3 * generation))
 
 
 def test_costs_are_measured_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,16 +94,15 @@ def test_what_is_measured_is_above_nothing(measured: StepCosts) -> None:
     assert 1e-12 < found.product < 1e-6
 
 
-@pytest.mark.parametrize(
-    ("columns", "hidden", "batch", "n_rows"),
-    [(1000, 30, 5, 300), (64, 32, 128, 2560), (120, 50, 16, 480)],
-)
+@pytest.mark.parametrize("is_kept", [False, True])
+@pytest.mark.parametrize("shape", [(1000, 30, 5, 300), (64, 32, 128, 2560), (120, 50, 16, 480)])
 def test_other_settings_than_the_measured_take_what_is_estimated(
-    measured: StepCosts, columns: int, hidden: int, batch: int, n_rows: int
+    measured: StepCosts, shape: tuple[int, int, int, int], is_kept: bool
 ) -> None:
     """Within a factor of two, as others use the machine; the paper's setting was wrong by that."""
-    setup = estimate._setup(columns, hidden, batch, n_rows)
-    parts = estimate._parts(setup.architecture, batch, n_rows // batch, 1)
+    _, _, batch, n_rows = shape
+    setup = estimate._setup(*shape, is_kept=is_kept)
+    parts = estimate._parts(setup.architecture, batch, n_rows // batch, 1, is_kept=is_kept)
     expected = float(np.dot(parts, astuple(measured)))
     assert 0.5 < estimate._cell_seconds(setup) / expected < 2.0
 
