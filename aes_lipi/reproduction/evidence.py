@@ -174,6 +174,33 @@ def estimate_median(cells: pd.DataFrame, measure: str = _MEASURE) -> Estimate:
     return Estimate(n, median, float(low), float(high))
 
 
+def estimate_share(own: Sample, start: Sample, goal: Sample) -> Estimate:
+    """Which share of the way from one mean to another a third has gone, and its interval.
+
+    Args:
+        own: what has gone.
+        start: where it comes from.
+        goal: where the way leads.
+
+    Returns:
+        of the trials that all three have, drawn together; NaN without any, or without a way.
+    """
+    shared = set(own.trials) & set(start.trials) & set(goal.trials)
+    trials = np.array(sorted(shared), dtype=np.int64)
+    values = np.array([each.of_trials(trials) for each in (own, start, goal)])
+
+    def share(drawn: Float64) -> Float64:
+        gone, begun, there = values @ drawn.T / len(trials)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found: Float64 = (begun - gone) / (begun - there)
+        return found
+
+    n, nothing = len(trials), float("nan")
+    mean = float(share(np.ones((1, n)))[0]) if n else nothing
+    low, high = bootstrap_interval(share, n, resamples=_RESAMPLES) if n > 1 else (nothing, nothing)
+    return Estimate(n, mean, float(low), float(high))
+
+
 @dataclass(frozen=True)
 class Point:
     """A series at one epoch.

@@ -124,7 +124,7 @@ def _shares(verdicts: Sequence[ClaimVerdict | ControlVerdict]) -> list[OverInsta
         verdict.answers for verdict in verdicts if isinstance(verdict, ControlVerdict)
     ]
     return [
-        _over(verdicts[0].name, series[0].label, [answer.share for answer in series])
+        _over(verdicts[0].name, series[0].label, [answer.share.mean for answer in series])
         for series in zip(*answers, strict=True)
     ]
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from aes_lipi.analysis.tables import Sample
 from aes_lipi.config import Variant
-from aes_lipi.reproduction.evidence import Estimate, PlanResults, estimate
+from aes_lipi.reproduction.evidence import Estimate, PlanResults, estimate, estimate_share
 from aes_lipi.reproduction.pairs import JudgedPair, Relation, compared, lowest, too_few
 from aes_lipi.reproduction.published import BestClaim, Claim, Control, ReferenceName
 
@@ -150,7 +149,7 @@ class ControlAnswer:
     label: str
     answer: _ControlOutcome
     statement: str
-    share: float
+    share: Estimate
     own: Estimate
     baseline: Estimate
     ring: Estimate
@@ -248,7 +247,9 @@ def _answered(case: _Case, rows: Mapping[ReferenceName, JudgedPair], n_pairs: in
     start, goal = means[case.control.origin].mean, means[case.control.towards].mean
     relations = {name: row.relation for name, row in rows.items()}
     answer = _answer(case.control, relations, falls=goal < start)
-    share = (start - own.mean) / (start - goal) if start != goal else math.nan
+    share = estimate_share(
+        case.own, case.references[case.control.origin], case.references[case.control.towards]
+    )
     if answer == "not run":
         statement = "no committed trials of it or of what it is compared with"
     elif answer == "too few trials":
@@ -308,14 +309,15 @@ def _marked(case: _Case) -> str:
     )
 
 
-def _conclusion(control: Control, answer: _ControlOutcome, part: float) -> str:
-    share = f"{part:.0%}"
+def _conclusion(control: Control, answer: _ControlOutcome, part: Estimate) -> str:
+    share = f"{part.mean:z.0%} [{part.low:z.0%}, {part.high:z.0%}]"
     goal, start = _PLACES[control.towards], _PLACES[control.origin]
     conclusions: Mapping[_ControlOutcome, str] = {
         "reached": f"it reaches the loss of {goal}",
         "as near": f"it leaves {start}, and is not told apart from {goal}, {share} of the way",
         "in part": f"it goes {share} of the way from {start} to {goal}",
-        "not reached": f"it is not shown to leave {start}, and is shown to fall short of {goal}",
+        "not reached": f"it is not shown to leave {start} ({share} of the way), and is shown to "
+        f"fall short of {goal}",
         "not shown": f"whether it leaves {start} towards {goal} is not shown",
     }
     return conclusions[answer]

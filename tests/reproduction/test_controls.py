@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 from helpers import tiny_variant
 from rings import cells_of, evolved
 
+from aes_lipi.analysis.tables import Sample
 from aes_lipi.api import load_study
+from aes_lipi.arrays import Float64
 from aes_lipi.execution.inputs import prepare
+from aes_lipi.reproduction.evidence import estimate_share
 from aes_lipi.reproduction.verdicts import ControlAnswer, ControlVerdict, judge_control
 from reproduction.planted import Losses, around, results_of
 
@@ -34,14 +40,44 @@ def answered(name: str, own: float, trials: int = 10) -> ControlAnswer:
 @pytest.mark.parametrize(
     ("name", "own", "answer", "conclusion"),
     [
-        (LOWER, 0.15, "as near", "not told apart from the ring, 100% of the way"),
+        (LOWER, 0.15, "as near", r"not told apart from the ring, 100% \[9\d%, 10\d%\] of the way"),
         (LOWER, 0.12, "reached", "it reaches the loss of the ring"),
-        (LOWER, 0.21, "in part", "50% of the way from the baseline to the ring"),
-        (LOWER, 0.27, "not reached", "not shown to leave the baseline, and is shown to fall short"),
-        (LOWER, 0.40, "not reached", "not shown to leave the baseline, and is shown to fall short"),
-        (HIGHER, 0.15, "not reached", "not shown to leave the ring, and is shown to fall short"),
-        (HIGHER, 0.21, "in part", "50% of the way from the ring to the baseline"),
-        (HIGHER, 0.27, "as near", "not told apart from the baseline, 100% of the way"),
+        (
+            LOWER,
+            0.21,
+            "in part",
+            r"goes 50% \[4\d%, 5\d%\] of the way from the baseline to the ring",
+        ),
+        (
+            LOWER,
+            0.27,
+            "not reached",
+            r"not shown to leave the baseline \(.* of the way\), and is shown to fall short",
+        ),
+        (
+            LOWER,
+            0.40,
+            "not reached",
+            r"not shown to leave the baseline \(.* of the way\), and is shown to fall short",
+        ),
+        (
+            HIGHER,
+            0.15,
+            "not reached",
+            r"not shown to leave the ring \(.* of the way\), and is shown to fall short",
+        ),
+        (
+            HIGHER,
+            0.21,
+            "in part",
+            r"goes 50% \[4\d%, 5\d%\] of the way from the ring to the baseline",
+        ),
+        (
+            HIGHER,
+            0.27,
+            "as near",
+            r"not told apart from the baseline, 100% \[9\d%, 10\d%\] of the way",
+        ),
         (HIGHER, 0.30, "reached", "it reaches the loss of the baseline"),
     ],
 )
@@ -50,18 +86,39 @@ def test_a_control_says_how_far_it_gets(
 ) -> None:
     found = answered(name, own)
     assert found.answer == answer
-    assert conclusion in found.statement
+    assert re.search(conclusion, found.statement)
     ends = [found.own.mean, found.baseline.mean, found.ring.mean]
     assert ends == pytest.approx([own, 0.27, 0.15])
     towards_ring = (0.27 - own) / (0.27 - 0.15)
-    assert found.share == pytest.approx(towards_ring if name == LOWER else 1 - towards_ring)
+    share = towards_ring if name == LOWER else 1 - towards_ring
+    assert found.share.mean == pytest.approx(share)
+    assert share - 0.1 < found.share.low < share < found.share.high < share + 0.1
+
+
+def test_a_share_is_of_trials_drawn_together() -> None:
+    """Where all three vary as one, it has no width; trials that one lacks do not count."""
+    numbers, base = np.arange(10), np.random.default_rng(2).random(10)
+
+    def sample(values: Float64, trials: npt.NDArray[np.int64]) -> Sample:
+        return Sample("", "", values, trials, seed=1)
+
+    start, goal = sample(base + 2, numbers), sample(base, numbers)
+    found = estimate_share(sample(base + 0.5, numbers), start, goal)
+    assert [found.n, found.mean] == [10, pytest.approx(0.75)]
+    assert [found.low, found.high] == pytest.approx([0.75, 0.75])
+    some = estimate_share(sample(base[::2] + 0.5, numbers[::2]), start, goal)
+    assert [some.n, some.mean] == [5, pytest.approx(0.75)]
+    alone = estimate_share(sample(base[:1] + 0.5, numbers[:1]), start, goal)
+    assert [alone.n, alone.mean] == [1, pytest.approx(0.75)]
+    assert np.isnan([alone.low, alone.high]).all()
+    assert np.isnan(estimate_share(sample(base, numbers), goal, goal).mean)
 
 
 def test_the_statement_has_effects_and_means() -> None:
     assert answered(LOWER, 0.21).statement == (
         "no pruning: ends at 0.210, the baseline at 0.270, the ring at 0.150; it is below the "
         "baseline (A12 0.00, large, p = 0.0039) and above the ring (A12 1.00, large, p = 0.0039): "
-        "it goes 50% of the way from the baseline to the ring"
+        "it goes 50% [48%, 52%] of the way from the baseline to the ring"
     )
 
 
@@ -81,7 +138,7 @@ def test_too_few_trials_or_none_are_no_answer() -> None:
     assert few.statement.endswith("the adjusted p would be 0.12; 7 would do")
     none = answered(LOWER, 0.15, trials=0)
     assert none.answer == "not run"
-    assert np.isnan([none.own.mean, none.share]).all()
+    assert np.isnan([none.own.mean, none.share.mean]).all()
 
 
 def test_the_best_of_ten_is_an_answer_and_marked_as_one() -> None:
