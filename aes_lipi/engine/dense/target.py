@@ -36,6 +36,8 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 # because processors differ in how they estimate a reciprocal. Infinities and NaN are what IEEE 754
 # says.
 _njit: Any = numba.njit
+_alloca_once: Any = cgutils.alloca_once
+_named: Any = cgutils.get_or_insert_function
 _config: Any = numba.config
 # Parts are inlined. Of a function that is called, the process that compiles would run the body that
 # was compiled alone, and one that loads the cache the body that was optimised with the rest.
@@ -211,8 +213,9 @@ def leave_mode(_: Any, before: Any) -> Any:
 def read_mode(builder: Any, mode: _Mode) -> Any:
     """Add instructions that read a processor's mode; 64 bits."""
     if not mode.by_place:
-        return builder.call(_instruction(builder, mode.read, ir.FunctionType(_WORD, [])), [])
-    place = builder.alloca(_WORD)
+        kind = ir.FunctionType(_WORD, [])
+        return builder.call(_named(builder.module, kind, mode.read), [])
+    place = _alloca_once(builder, _WORD)
     builder.store(_WORD(0), place)
     _call_with_place(builder, mode.read, place)
     return builder.load(place)
@@ -222,9 +225,9 @@ def write_mode(builder: Any, mode: _Mode, word: Any) -> None:
     """Add instructions that set a processor's mode."""
     if not mode.by_place:
         kind = ir.FunctionType(ir.VoidType(), [_WORD])
-        builder.call(_instruction(builder, mode.write, kind), [word])
+        builder.call(_named(builder.module, kind, mode.write), [word])
         return
-    place = builder.alloca(_WORD)
+    place = _alloca_once(builder, _WORD)
     builder.store(word, place)
     _call_with_place(builder, mode.write, place)
 
@@ -232,13 +235,8 @@ def write_mode(builder: Any, mode: _Mode, word: Any) -> None:
 def _call_with_place(builder: Any, name: str, place: Any) -> None:
     """The instructions of x86, which use the lower half of a word in memory."""
     bytes_of = ir.IntType(8).as_pointer()
-    function = _instruction(builder, name, ir.FunctionType(ir.VoidType(), [bytes_of]))
+    function = _named(builder.module, ir.FunctionType(ir.VoidType(), [bytes_of]), name)
     builder.call(function, [builder.bitcast(place, bytes_of)])
-
-
-def _instruction(builder: Any, name: str, kind: Any) -> Any:
-    find: Any = cgutils.get_or_insert_function
-    return find(builder.module, kind, name)
 
 
 _remarks: list[str] = []
