@@ -65,6 +65,7 @@ from aes_lipi.engine.protocol import (
     TrainTask,
     Updates,
 )
+from aes_lipi.engine.torch import TorchEngine
 from aes_lipi.errors import UserError
 
 # Bits
@@ -232,6 +233,23 @@ def fading_task(architecture: Architecture, dataset: Dataset) -> TrainTask:
         for moments in (task.encoder_moments or (), task.decoder_moments or ())
     ]
     return replace(task, encoder_moments=faded[0], decoder_moments=faded[1])
+
+
+def test_the_engine_torch_flushes_and_leaves_the_mode_as_it_was() -> None:
+    """On the CPU: what libraries have switched changes no bit of it either."""
+    architecture = SHAPES["odd widths"]
+    dataset = make_dataset(50, architecture.n_dim)
+    made = TorchEngine(architecture, dataset, 5)
+    tiny, half = np.full(8, SMALLEST, np.float32), np.float32(0.5)
+    found = []
+    for mode in ("as ever", "flushing"):
+        with computing(mode):
+            found.append(made.train([fading_task(architecture, dataset)])[0])
+            assert np.all(tiny * half == 0) == (mode == "flushing")
+    assert_same_bits(*found)
+    for moments in found[0].encoder_moments or ():
+        assert np.any(moments.second == 0)
+        assert not np.any((moments.second > 0) & (moments.second < SMALLEST))
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="modes of x86-64, set by its names")

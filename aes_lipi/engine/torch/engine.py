@@ -33,6 +33,21 @@ VALUES_ON_CPU, VALUES_ON_GPU = 1 << 22, 1 << 28
 
 T = TypeVar("T")
 R = TypeVar("R")
+_TINY, _ONE = np.float32(1e-39), np.float32(1)
+
+
+@contextmanager
+def _flushing() -> Iterator[None]:
+    """This thread takes what is smaller than any normal number for zero, as before it or not.
+
+    So that bits do not depend on what a process has imported; see `dense.target.enter_mode`.
+    """
+    before = bool(_TINY * _ONE == 0)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)
 
 
 class TorchEngine:
@@ -93,6 +108,7 @@ class TorchEngine:
         return self._trainer.is_fused
 
     @torch.no_grad()
+    @_flushing()
     def train(self, tasks: Sequence[TrainTask]) -> list[Trained]:
         """Make every task's updates; see `Engine.train`.
 
@@ -112,6 +128,7 @@ class TorchEngine:
             return self._trainer.train(tasks)
 
     @torch.no_grad()
+    @_flushing()
     def loss_matrices(self, tasks: Sequence[EvaluateTask]) -> list[Float64]:
         """Loss of every encoder with every decoder; see `Engine.loss_matrices`."""
 
@@ -145,6 +162,7 @@ class TorchEngine:
         return list(losses.double().cpu().numpy())
 
     @torch.no_grad()
+    @_flushing()
     def batch_losses(
         self,
         pairs: Sequence[Pair],
@@ -201,6 +219,7 @@ class TorchEngine:
         return self._in_parts(losses, asked, rows.numel())
 
     @torch.no_grad()
+    @_flushing()
     def activations(self, tasks: Sequence[ActivationsTask]) -> list[Activations]:
         """Recorded activations of every pair; see `Engine.activations`."""
 
