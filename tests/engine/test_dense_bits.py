@@ -252,6 +252,21 @@ def test_the_engine_torch_flushes_and_leaves_the_mode_as_it_was() -> None:
         assert not np.any((moments.second > 0) & (moments.second < SMALLEST))
 
 
+def test_the_mode_is_left_as_it_was_though_another_loaded_the_engine() -> None:
+    """A library that was compiled for speed has switched it before, in this thread."""
+    code = (
+        "import torch\n"
+        "torch.set_flush_denormal(True)\n"
+        "from aes_lipi.engine.torch.engine import _flushing\n"
+        "torch.set_flush_denormal(False)\n"
+        "with _flushing(): pass\n"
+        "print((torch.full((8,), 2.0**-126) * 0.5).view(torch.int32).tolist())\n"
+    )
+    words = [sys.executable, "-c", code]
+    told = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    assert told.strip() == str([1 << 22] * 8)
+
+
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="modes of x86-64, set by its names")
 @pytest.mark.parametrize("mode", ["flushing", "upwards"])
 def test_bits_do_not_depend_on_the_mode_of_the_calling_thread(mode: str) -> None:

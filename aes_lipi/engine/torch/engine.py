@@ -33,16 +33,17 @@ VALUES_ON_CPU, VALUES_ON_GPU = 1 << 22, 1 << 28
 
 T = TypeVar("T")
 R = TypeVar("R")
-_TINY, _ONE = np.float32(1e-39), np.float32(1)
+_TINY = torch.tensor([1 << 20], dtype=torch.int32).view(torch.float32)
+"""1e-39, written as its bits: a number that is made while this module is loaded may be flushed."""
 
 
 @contextmanager
 def _flushing() -> Iterator[None]:
-    """This thread takes what is smaller than any normal number for zero, as before it or not.
+    """Take what is smaller than any normal number for zero, then do as before in this thread.
 
-    So that bits do not depend on what a process has imported; see `dense.target.enter_mode`.
+    So bits do not depend on what a process has imported; see `dense.target.enter_mode`.
     """
-    before = bool(_TINY * _ONE == 0)
+    before = not (_TINY * 1.0).view(torch.int32).any()
     torch.set_flush_denormal(True)
     try:
         yield
