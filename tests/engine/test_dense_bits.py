@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import ctypes
 import hashlib
 import os
@@ -52,10 +53,10 @@ from aes_lipi.engine.dense import (
     compile_kernels,
     fits,
     kernels,
-    target,
 )
 from aes_lipi.engine.dense import engine as dense_engine
 from aes_lipi.engine.dense.activations import sigmoid
+from aes_lipi.engine.dense.mode import MODES, read_mode, write_mode
 from aes_lipi.engine.dense.principal import principal_axes
 from aes_lipi.engine.dense.target import entry_point
 from aes_lipi.engine.protocol import (
@@ -296,6 +297,23 @@ def test_bits_do_not_depend_on_the_mode_of_the_calling_thread(mode: str) -> None
         assert_same_bits(one, two)
 
 
+def test_every_entry_point_enters_the_mode_first_and_leaves_it_last() -> None:
+    trees = [ast.parse(path.read_text()) for path in Path(kernels.__file__).parent.glob("*.py")]
+    functions = [each for tree in trees for each in tree.body if isinstance(each, ast.FunctionDef)]
+    found = {
+        each.name: each
+        for each in functions
+        if "entry_point" in map(ast.unparse, each.decorator_list)
+    }
+    assert {"run_batches", "turn", "put_through_sigmoid"} < set(found)
+    for name, function in found.items():
+        _, first, *_, last = map(ast.unparse, function.body)  # before them, its docstring
+        assert (first, last) == ("mode = enter_mode()", "leave_mode(mode)"), name
+        assert not any(isinstance(each, ast.Return | ast.Raise) for each in ast.walk(function)), (
+            f"{name} may end before it leaves the mode"
+        )
+
+
 def test_what_fades_below_the_smallest_normal_number_is_zero() -> None:
     architecture = SHAPES["odd widths"]
     dataset = make_dataset(50, architecture.n_dim)
@@ -323,9 +341,9 @@ def test_the_mode_is_read_and_set_on_every_kind_of_processor(
     module.triple = system
     word = ir.IntType(64)
     builder = ir.IRBuilder(ir.Function(module, ir.FunctionType(word, []), "f").append_basic_block())
-    mode = target.MODES[machine]
-    before = target.read_mode(builder, mode)
-    target.write_mode(builder, mode, word(mode.wanted))
+    mode = MODES[machine]
+    before = read_mode(builder, mode)
+    write_mode(builder, mode, word(mode.wanted))
     builder.ret(before)
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()

@@ -14,8 +14,9 @@ import numpy as np
 
 from aes_lipi.arrays import Float32
 from aes_lipi.autoencoders.network import LEAK, Activation
+from aes_lipi.engine.dense.mode import enter_mode, leave_mode
 from aes_lipi.engine.dense.products import ONE, ZERO
-from aes_lipi.engine.dense.target import enter_mode, entry_point, exact, leave_mode, part
+from aes_lipi.engine.dense.target import entry_point, exact, part
 
 _LINEAR, _RELU, _LEAKY_RELU, _TANH, _GELU = range(5)
 HIDDEN: Mapping[Activation, int] = {

@@ -24,6 +24,7 @@ from aes_lipi.engine.dense.losses import (
     weigh_divergence,
     weigh_rows,
 )
+from aes_lipi.engine.dense.mode import enter_mode, leave_mode
 from aes_lipi.engine.dense.products import (
     ONE,
     SAMPLES,
@@ -37,7 +38,7 @@ from aes_lipi.engine.dense.products import (
     weighted_sums,
     whole,
 )
-from aes_lipi.engine.dense.target import enter_mode, entry_point, leave_mode, part
+from aes_lipi.engine.dense.target import entry_point, part
 
 
 @part

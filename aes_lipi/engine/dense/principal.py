@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from aes_lipi.arrays import Float32, Float64
-from aes_lipi.engine.dense.target import enter_mode, entry_point, exact, leave_mode
+from aes_lipi.engine.dense.mode import enter_mode, leave_mode
+from aes_lipi.engine.dense.target import entry_point, exact
 from aes_lipi.errors import UserError
 
 MOST_COLUMNS = 4096

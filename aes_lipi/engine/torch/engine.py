@@ -41,7 +41,7 @@ _TINY = torch.tensor([1 << 20], dtype=torch.int32).view(torch.float32)
 def _flushing() -> Iterator[None]:
     """Take what is smaller than any normal number for zero, then do as before in this thread.
 
-    So bits do not depend on what a process has imported; see `dense.target.enter_mode`.
+    So bits do not depend on what a process has imported; see `dense.mode.enter_mode`.
     """
     before = not (_TINY * 1.0).view(torch.int32).any()
     torch.set_flush_denormal(True)
