@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt
 PYTEST_SHARED = --dist loadgroup --no-loadscope-reorder
 DEMO_DIR ?= results/quickstart
+KILLS ?= 70
+SECONDS_A_TARGET ?= 60
 
 # Processes of the tests load bytecode; without, each of hundreds compiles the package again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -60,10 +62,10 @@ bench-cluster: $(VENV)/.dev  ## measure what Ray costs here: half an hour, on a 
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.cluster.scale
 
 chaos: $(VENV)/.dev  ## kill a study's processes at random moments, in all placements
-	PYTHONPATH=tests $(BIN)/python -m chaos
+	PYTHONPATH=tests $(BIN)/python -m chaos --kills $(KILLS)
 
 fuzz: $(VENV)/.dev  ## look for input that is not refused in one line
-	PYTHONPATH=tests $(BIN)/python -m fuzz.readers --seconds 60
+	PYTHONPATH=tests $(BIN)/python -m fuzz.readers --seconds $(SECONDS_A_TARGET)
 
 clean:  ## remove .venv and caches; results stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

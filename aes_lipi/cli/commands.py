@@ -35,8 +35,8 @@ _VARIANTS = (
 )
 _ALPHA = "Error rate of a family of tests. [default 0.05]"
 _QUICK = (
-    "Scaled down: fewer, shorter trials. Ends within 15 minutes on two cores, and the page says "
-    "what it can and cannot show."
+    "Scaled down: fewer trials, of smaller rings. Ends within 15 minutes on two cores, and the "
+    "page says what it can and cannot show."
 )
 _CONVERTED = "Checkpoints, or data sets: of one with a file for each split, any of the three."
 _FIGURES = "Figures and controls, such as best_of_lipi,control_canonical_walk; by default all."

@@ -51,7 +51,10 @@ _ADDRESS = (
     "Ray cluster to run on: by default the one of RAY_ADDRESS or of this machine, if any. `local` "
     "starts Ray here."
 )
-_PLACEMENT = "On a cluster: every cell an actor (default), or whole rings inside trial tasks."
+_PLACEMENT = (
+    "On a cluster: cells in actors, as many in each as --cells_per_actor says (default), or whole "
+    "rings inside trial tasks."
+)
 _CELLS = (
     "Cells that one actor holds: a divisor of the ring, or chosen from the measured generation "
     "time."

@@ -512,8 +512,8 @@ class Variant(BaseModel):
     engine: Literal["auto", "dense", "torch"] = _setting(
         "auto",
         "Engine",
-        "What does the arithmetic; auto takes the fastest that fits: torch on a GPU, dense on a "
-        "CPU.",
+        "What does the arithmetic; auto takes dense, but torch with device cuda, for what dense "
+        "does not train, and for wide layers in large batches.",
     )
     device: Literal["auto", "cpu", "cuda"] = _setting(
         "auto",
@@ -617,7 +617,7 @@ class Variant(BaseModel):
         if self.prune_schedule == "gradual" and self.prune_method in METHODS_WITHOUT_AMOUNT:
             raise ValueError(
                 f"prune_schedule: gradual raises prune_amount, which {self.prune_method} does not "
-                "use; choose random or magnitude, or another schedule"
+                "use; choose random, magnitude or roulette, or another schedule"
             )
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Variant:

@@ -77,8 +77,8 @@ class AutoencoderRing(
         output_activation: of the reconstruction: `sigmoid` or `linear`; by default the
             environment's.
         prune_method: the pruning operator; None does not prune.
-        prune_schedule: when it prunes. `gradual` takes an operator that prunes an amount, `random`
-            or `magnitude`.
+        prune_schedule: when it prunes. `gradual` takes an operator that prunes an amount: `random`,
+            `magnitude`, `roulette`.
         prune_probability: the schedule's p.
         prune_amount: share of the weights or nodes that is pruned: in all with `gradual`, by each
             prune event with other schedules.
