@@ -47,10 +47,10 @@ def pair_tests(a: Float64, b: Float64, *, paired: bool) -> PairTests:
 def _mann_whitney(a: Float64, b: Float64) -> PairTests:
     """Mann-Whitney U test of two independent samples (Annals of Mathematical Statistics 18, 1947).
 
-    Exact where a sample has at most 8 values and there are no ties, else asymptotic with the
-    corrections for ties and continuity.
+    Exact where a sample has at most 8 values and there are no ties, and where both together have at
+    most 40; else asymptotic with the corrections for ties and continuity.
     """
-    from scipy.stats import mannwhitneyu  # noqa: PLC0415 - slow to import
+    from scipy.stats import mannwhitneyu, rankdata  # noqa: PLC0415 - slow to import
 
     expected = a.shape[1] * b.shape[1] / 2
     statistic, p = np.full(len(a), expected), np.ones(len(a))
@@ -61,7 +61,34 @@ def _mann_whitney(a: Float64, b: Float64) -> PairTests:
             statistic[rows], p[rows] = mannwhitneyu(
                 a[rows], b[rows], alternative="two-sided", method=method, axis=1
             )
+    n = a.shape[1]
+    if n + b.shape[1] <= _DIVIDED:
+        ranks = rankdata(np.concatenate([a, b], axis=1), axis=1)
+        for k in np.flatnonzero(varies & tied):
+            ordered = tuple(np.sort(ranks[k]).tolist())
+            p[k] = _two_sided(_sums_of_divisions(ordered, n), round(2 * float(ranks[k, :n].sum())))
     return PairTests("mann_whitney", statistic, p, _signs(statistic - expected))
+
+
+_DIVIDED = 40  # values with ties, all of whose divisions into two samples are counted
+
+
+@lru_cache(maxsize=1024)
+def _sums_of_divisions(ranks: tuple[float, ...], n: int) -> Int64:
+    """In how many ways twice the ranks of the first n of two samples come to each sum."""
+    doubled = [round(2 * rank) for rank in ranks]
+    counts = np.zeros((n + 1, sum(doubled) + 1), np.int64)
+    counts[0, 0] = 1
+    for rank in doubled:
+        counts[1:, rank:] += counts[:-1, :-rank].copy()
+    found: Int64 = counts[n]
+    return found
+
+
+def _two_sided(counts: Int64, place: int) -> float:
+    """The two-sided p-value of a sum, from how often each comes."""
+    fewer = min(int(counts[: place + 1].sum()), int(counts[place:].sum()))
+    return min(1.0, 2 * fewer / int(counts.sum()))
 
 
 def _wilcoxon_signed_rank(a: Float64, b: Float64) -> PairTests:
@@ -114,9 +141,7 @@ def _signed_rank_p(differences: Float64, ranks: Float64, positive: Float64) -> F
 
 def _enumerated_p(ranks: tuple[float, ...], positive: float) -> float:
     """The two-sided p-value of ranks with ties, over all signs that they can have."""
-    counts, place = _sums_of(ranks), round(2 * positive)
-    fewer = min(int(counts[: place + 1].sum()), int(counts[place:].sum()))
-    return min(1.0, float(2 * fewer / 2 ** len(ranks)))
+    return _two_sided(_sums_of(ranks), round(2 * positive))
 
 
 @lru_cache(maxsize=1024)

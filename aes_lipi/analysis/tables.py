@@ -22,7 +22,8 @@ _SHOWN = 8
 def is_chosen_on_test(trials: pd.DataFrame) -> bool:
     """Whether an answer was chosen among several cells by the rows on which it is tested."""
     on_test = trials["final_cell"] == "best_on_test"
-    return bool((on_test & (trials["population_size"] > 1)).any())
+    among = (trials["population_size"] > 1) & (trials["cell_evaluation"] != "all_vs_all")
+    return bool((on_test & among).any())
 
 
 @dataclass(frozen=True)

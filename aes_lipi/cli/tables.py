@@ -298,5 +298,6 @@ def print_reproduction(findings: Findings, grid: Grid) -> None:
         verdicts.add_row(cell(control.question), cell(answers or "not run"))
     for table in (values, verdicts):
         console().print(table)
-    for line in (*findings.missing, *findings.skipped):
+    scope = (findings.scope,) if findings.scale else ()
+    for line in (*scope, *findings.missing, *findings.skipped):
         say(line)

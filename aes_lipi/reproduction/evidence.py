@@ -212,7 +212,7 @@ class Point:
         published: None where nothing was read, or where our trials are shorter and the epoch is not
             the last one.
         agrees: whether the published value lies in our interval, widened by the error of reading
-            it; None without both.
+            it; None without both, or where our rings are smaller.
     """
 
     epoch: Epoch
@@ -249,12 +249,13 @@ class SeriesFinding:
 
 @dataclass(frozen=True)
 class FigureFinding:
-    """One figure; `statistic` as in `Figure`."""
+    """One figure; `statistic` and `reading_error` as in `Figure`."""
 
     name: str
     title: str
     preset: str
     statistic: str
+    reading_error: float
     series: tuple[SeriesFinding, ...]
 
 
@@ -267,7 +268,14 @@ def find_figure(figure: Figure, evidence: PlanResults) -> FigureFinding:
     """
     variants = evidence.plan.variants[figure.name]
     found = [_series(figure, each, variants[each.name], evidence) for each in figure.series]
-    return FigureFinding(figure.name, figure.title, figure.preset, figure.statistic, tuple(found))
+    return FigureFinding(
+        name=figure.name,
+        title=figure.title,
+        preset=figure.preset,
+        statistic=figure.statistic,
+        reading_error=evidence.plan.published.reading_error(figure),
+        series=tuple(found),
+    )
 
 
 def _series(
@@ -303,6 +311,10 @@ def _point(
     is_shorter = plan.scale is not None and plan.scale.epochs < plan.published.source.epochs
     is_comparable = epoch == "last" or not is_shorter
     published = series.published.get(epoch) if is_comparable else None
-    error = plan.published.source.reading_error
-    agrees = None if published is None or ours.n < 2 else ours.agrees(published, error)
+    is_as_large = variant.population_size in (1, plan.published.source.population_size)
+    agrees = (
+        ours.agrees(published, plan.published.reading_error(figure))
+        if published is not None and ours.n > 1 and is_as_large
+        else None
+    )
     return Point(epoch, generation, ours, published, agrees)

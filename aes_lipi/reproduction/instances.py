@@ -46,7 +46,7 @@ class InstanceFindings:
         seeds: of the data sets, the plan's own first.
         constants: by seed, the L1 of the best constant answer to the training rows.
         differences: of each pair of a claim, and of each control from where it comes and from where
-            it may get to: the median over pairs of trials of the first's loss less the second's.
+            it may get to: the first's loss less the second's, as `JudgedPair.difference`.
         shares: of the way that each control goes from the one to the other.
     """
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import NormalDist
 from urllib.parse import quote
 
 from matplotlib.axes import Axes
@@ -97,7 +98,7 @@ def write_page(findings: Findings, plan: ReproductionPlan, folder: str | Path) -
         skipped=findings.skipped,
         claims=[_claim(each) for each in findings.claims],
         controls=[_control(each) for each in findings.controls],
-        figures=[_figure(each, place) for each in findings.figures],
+        figures=[_figure(each, source.trials, place) for each in findings.figures],
         constants=findings.instances.constants,
         instances=_instances(findings.instances),
         studies=[
@@ -192,7 +193,7 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _figure(found: FigureFinding, folder: Path) -> _Beside:
+def _figure(found: FigureFinding, theirs: int, folder: Path) -> _Beside:
     caption = (
         "Mean over trials of the mean over cells, and its 95 % bootstrap interval."
         if found.statistic == "mean"
@@ -202,7 +203,7 @@ def _figure(found: FigureFinding, folder: Path) -> _Beside:
         caption += " Bars: what was published."
     named = Named(found.name, found.title, caption, "")
     figure = show(_beside_published(found), named, folder, FORMATS)
-    return _Beside(figure, _values(found), _agreements(found))
+    return _Beside(figure, _values(found), _agreements(found, theirs))
 
 
 def _values(found: FigureFinding) -> Grid:
@@ -239,25 +240,36 @@ def _instances(found: InstanceFindings) -> tuple[Grid, Grid]:
 
 
 def _over_row(line: OverInstances) -> tuple[str, ...]:
-    each = ", ".join(f"{value:.3f}" for value in line.each if math.isfinite(value))
-    return line.subject, line.label, str(line.over.n), _mean_text(line.over), each or "–"
+    each = ", ".join(f"{value:.3f}" if math.isfinite(value) else "–" for value in line.each)
+    return line.subject, line.label, str(line.over.n), _mean_text(line.over), each
 
 
-def _agreements(found: FigureFinding) -> str:
-    """In how many places the published value lies in our interval."""
+def _agreements(found: FigureFinding, theirs: int) -> str:
+    """In how many places the published value, of so many trials, lies in our interval."""
     compared = [
-        point.agrees
-        for series in found.series
-        for point in series.points
-        if point.agrees is not None
+        point for series in found.series for point in series.points if point.agrees is not None
     ]
     if not compared:
         return "No published values to compare with."
+    agree = sum(point.agrees is True for point in compared)
+    ours = min(point.ours.n for point in compared)
     return (
-        f"{sum(compared)} of {len(compared)} published values lie in our interval, widened by the "
-        "error of reading them. They are of trials of another data set, seeds unknown, and vary "
-        "themselves: of two such means, one lies outside the other's interval one time in six."
+        f"{agree} of {len(compared)} published values lie in our interval, widened by the "
+        f"{found.reading_error:g} to which they were read. They are of trials of another data "
+        "set, seeds unknown, and vary themselves: without that error, one such mean lies outside "
+        f"the other's interval one time in {1 / _outside(ours, theirs):.0f}."
     )
+
+
+def _outside(ours: int, theirs: int) -> float:
+    """How often a mean lies outside the 95 % interval of another of the same distribution.
+
+    Args:
+        ours: trials behind the interval.
+        theirs: behind the mean.
+    """
+    normal = NormalDist()
+    return 2 * normal.cdf(normal.inv_cdf(0.025) / math.sqrt(1 + ours / theirs))
 
 
 def _report(location: str | Path, folder: Path) -> str:

@@ -36,8 +36,9 @@ class JudgedPair:
 
     Attributes:
         found: the comparison.
-        difference: a's less b's, the median over pairs of trials (over all pairs of values if the
-            test is unpaired: Hodges and Lehmann, Annals of Mathematical Statistics 34, 1963); NaN
+        difference: a's less b's, as the test estimates it (Hodges and Lehmann, Annals of
+            Mathematical Statistics 34, 1963): the median of the means of every two differences of
+            trials, each with itself, too; of an unpaired test, over all pairs of values. NaN
             without values.
         relation: see `Relation`.
     """
@@ -93,7 +94,9 @@ def compared(pairs: Sequence[tuple[Sample, Sample]], smallest: float) -> tuple[J
 def _difference(a: Sample, b: Sample, test: str) -> float:
     if test == "wilcoxon":
         both = np.intersect1d(a.trials, b.trials)
-        return float(np.median(a.of_trials(both) - b.of_trials(both)))
+        differences = a.of_trials(both) - b.of_trials(both)
+        first, second = np.triu_indices(len(both))
+        return float(np.median((differences[first] + differences[second]) / 2))
     differences = a.values[:, np.newaxis] - b.values
     return float(np.median(differences)) if differences.size else math.nan
 

@@ -15,7 +15,8 @@ from aes_lipi.reproduction.published import Published, Selector, load_published
 from aes_lipi.results.storage import join
 
 _PUBLISHED_EPOCHS = 400
-"""Presets of several times as many stay so many times as long."""
+_PUBLISHED_CELLS = 10
+"""Presets of ten times as many epochs have the compute of a ring of ten."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class ScaledDown:
 
     Attributes:
         trials: replicates of every variant.
-        epochs: generations of every trial.
+        epochs: generations of every trial; of those that have a ring's compute, as many times more
+            as rings have cells.
         population_size: cells of every ring; the baseline has one as ever.
     """
 
@@ -35,8 +37,8 @@ class ScaledDown:
     def overrides(self, study: Study) -> Mapping[str, int]:
         """Which fields of a preset are replaced, by what."""
         longest = max(variant.epochs for variant in study.variants)
-        times = max(1, longest // _PUBLISHED_EPOCHS)
-        replaced = {"trials": self.trials, "epochs": times * self.epochs}
+        times = longest * self.population_size // (_PUBLISHED_EPOCHS * _PUBLISHED_CELLS)
+        replaced = {"trials": self.trials, "epochs": max(1, times) * self.epochs}
         largest = max(variant.population_size for variant in study.variants)
         if largest > self.population_size:
             replaced["population_size"] = self.population_size
@@ -232,10 +234,13 @@ def _on_instances(
 
 
 def _of_instance(scale: ScaledDown | None, seed: int, study: Study) -> Mapping[str, int]:
-    """Which fields of a preset are replaced on another data set."""
+    """Which fields of a preset are replaced on another data set.
+
+    Draws are others, too: the walk of learning rates, on which much depends, does not look at data.
+    """
     replaced = scale.overrides(study) if scale else {"trials": study.trials}
     trials = min(replaced["trials"], _INSTANCE_TRIALS)
-    return {**replaced, "trials": trials, "dataset_seed": seed}
+    return {**replaced, "trials": trials, "dataset_seed": seed, "rng_seed": seed}
 
 
 def _asked(published: Published, names: Sequence[str] | None) -> tuple[str, ...]:

@@ -38,7 +38,8 @@ class Paper(_Frozen):
         venue: where it appeared.
         year: when.
         values: what the values are, in a sentence.
-        reading_error: half the width within which a value could be read off its figure.
+        reading_error: half the width within which a value could be read off its figure, where the
+            figure does not say another.
         trials: replicates behind each value.
         epochs: generations of each trial.
         population_size: cells of each ring.
@@ -81,6 +82,7 @@ class Figure(_Frozen):
         title: what it shows.
         preset: that is run for it.
         statistic: what its values are: means over trials and cells, or medians of pooled cells.
+        reading_error: of its values; None if it is as that of the others.
         series: its curves or boxes.
     """
 
@@ -88,6 +90,7 @@ class Figure(_Frozen):
     title: str
     preset: str
     statistic: Literal["mean", "median of cells"] = "mean"
+    reading_error: Annotated[float, Field(gt=0)] | None = None
     series: Annotated[tuple[Series, ...], Field(min_length=1)]
 
     def named(self, name: str) -> Series:
@@ -195,6 +198,10 @@ class Published(_Frozen):
             KeyError: no figure has that name.
         """
         return {figure.name: figure for figure in self.figures}[name]
+
+    def reading_error(self, figure: Figure) -> float:
+        """Half the width within which the values of a figure could be read."""
+        return figure.reading_error or self.source.reading_error
 
     def reference(self, name: ReferenceName) -> Figure:
         """The figure that controls are compared with."""

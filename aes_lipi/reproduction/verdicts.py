@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -77,7 +78,8 @@ def _family(claim: Claim, results: PlanResults) -> tuple[JudgedPair, ...]:
         for name in claim.figures
     )
     family = [(first[a], second[b]) for a, b in claim.family(published.figure(claim.figure))]
-    return compared(family, published.source.reading_error)
+    smallest = max(published.reading_error(published.figure(name)) for name in claim.figures)
+    return compared(family, smallest)
 
 
 def _label(claim: Claim, figure: str, label: str) -> str:
@@ -115,17 +117,20 @@ def _without_trials(pairs: Sequence[JudgedPair]) -> list[str]:
 
 
 _ControlOutcome = Literal[
-    "reached", "as near", "in part", "not reached", "not shown", "too few trials", "not run"
+    "reached", "not told apart", "in part", "not reached", "not shown", "too few trials", "not run"
 ]
 """How far the control gets from the reference that it is a change of (the origin) to the other one.
 
 Shown to have left the origin towards the other, the control has `reached` it if it is shown to be
-there or beyond, is `as near` if the two are not told apart, and gets there `in part` if it is shown
-to fall short. Not shown to have left, it has `not reached` the other if it is shown to fall short;
-else there is an answer that is `not shown`.
+there or beyond, gets there `in part` if it is shown to fall short, and else is `not told apart`
+from it. Not shown to have left, it has `not reached` the other if it is shown to fall short; else
+there is an answer that is `not shown`.
 """
 
 _REFERENCES: tuple[ReferenceName, ...] = ("baseline", "ring")
+
+_UNPRUNED = "none"
+"""The series without pruning."""
 
 _PLACES: Mapping[ReferenceName, str] = {"baseline": "the baseline", "ring": "the ring"}
 
@@ -140,6 +145,8 @@ class ControlAnswer:
         answer: how far it gets.
         statement: the same in words, with effect sizes.
         share: of the way from the origin's mean to the other reference's; NaN if one is not run.
+        share_unpruned: the same, with the unpruned baseline in place of the baseline's series: a
+            baseline that pruning has ruined makes every way long. None where nothing is pruned.
         own: mean loss of the control in the last generation, over trials.
         baseline: that of the baseline's series.
         ring: that of the ring's series.
@@ -150,6 +157,7 @@ class ControlAnswer:
     answer: _ControlOutcome
     statement: str
     share: Estimate
+    share_unpruned: Estimate | None
     own: Estimate
     baseline: Estimate
     ring: Estimate
@@ -185,6 +193,7 @@ class _Case:
         label: what tables call it.
         own: the control's values.
         references: those of the references' series of that name.
+        unpruned: the baseline's without pruning; None where nothing is pruned.
         validated: its and their losses where cells are chosen on validation rows.
     """
 
@@ -193,12 +202,28 @@ class _Case:
     label: str
     own: Sample
     references: Mapping[ReferenceName, Sample]
+    unpruned: Sample | None
     validated: Sequence[Sample]
 
     @property
     def pairs(self) -> list[tuple[Sample, Sample]]:
         """Its comparisons, in the order of `_REFERENCES`."""
         return [(self.own, self.references[name]) for name in _REFERENCES]
+
+    @property
+    def share(self) -> Estimate:
+        """Of the way from where the control comes from to where it may get to."""
+        return self._share(self.references)
+
+    @property
+    def share_unpruned(self) -> Estimate | None:
+        """The same with the unpruned baseline."""
+        if self.unpruned is None:
+            return None
+        return self._share({**self.references, "baseline": self.unpruned})
+
+    def _share(self, ends: Mapping[ReferenceName, Sample]) -> Estimate:
+        return estimate_share(self.own, ends[self.control.origin], ends[self.control.towards])
 
 
 def judge_control(control: Control, results: PlanResults) -> ControlVerdict:
@@ -231,7 +256,9 @@ def _case(control: Control, name: str, variant: Variant, results: PlanResults) -
         called = f"{_PLACES[which]}, {figure.named(name).label}"
         references[which] = results.sample(other, called, control.compared)
         validated.append(results.sample(other, "", "answer on validation"))
-    return _Case(control, name, label, own, references, validated)
+    whole = results.plan.variants[published.reference("baseline").name][_UNPRUNED]
+    unpruned = None if name == _UNPRUNED else results.sample(whole, "", control.compared)
+    return _Case(control, name, label, own, references, unpruned, validated)
 
 
 def _answered(case: _Case, rows: Mapping[ReferenceName, JudgedPair], n_pairs: int) -> ControlAnswer:
@@ -247,22 +274,22 @@ def _answered(case: _Case, rows: Mapping[ReferenceName, JudgedPair], n_pairs: in
     start, goal = means[case.control.origin].mean, means[case.control.towards].mean
     relations = {name: row.relation for name, row in rows.items()}
     answer = _answer(case.control, relations, falls=goal < start)
-    share = estimate_share(
-        case.own, case.references[case.control.origin], case.references[case.control.towards]
-    )
+    share, share_unpruned = case.share, case.share_unpruned
     if answer == "not run":
         statement = "no committed trials of it or of what it is compared with"
     elif answer == "too few trials":
         statement = too_few(list(rows.values()), n_pairs)
     else:
         ends = _ends(own, means, rows, _marked(case))
-        statement = f"{ends}: {_conclusion(case.control, answer, share)}"
+        beside = _beside(case, share_unpruned)
+        statement = f"{ends}: {_conclusion(case.control, answer, share)}{beside}"
     return ControlAnswer(
         series=case.series,
         label=case.label,
         answer=answer,
         statement=f"{case.label}: {statement}",
         share=share,
+        share_unpruned=share_unpruned,
         own=own,
         baseline=means["baseline"],
         ring=means["ring"],
@@ -283,7 +310,7 @@ def _answer(
         return "not reached" if there == short else "not shown"
     if there == short:
         return "in part"
-    return "as near" if there == "not told apart" else "reached"
+    return "not told apart" if there == "not told apart" else "reached"
 
 
 def _ends(
@@ -310,14 +337,28 @@ def _marked(case: _Case) -> str:
 
 
 def _conclusion(control: Control, answer: _ControlOutcome, part: Estimate) -> str:
-    share = f"{part.mean:z.0%} [{part.low:z.0%}, {part.high:z.0%}]"
+    share = _percent(part)
     goal, start = _PLACES[control.towards], _PLACES[control.origin]
     conclusions: Mapping[_ControlOutcome, str] = {
         "reached": f"it reaches the loss of {goal}",
-        "as near": f"it leaves {start}, and is not told apart from {goal}, {share} of the way",
+        "not told apart": f"it leaves {start}, and is not told apart from {goal}, {share} of the "
+        "way",
         "in part": f"it goes {share} of the way from {start} to {goal}",
-        "not reached": f"it is not shown to leave {start} ({share} of the way), and is shown to "
-        f"fall short of {goal}",
+        "not reached": f"it is not shown to leave {start} towards {goal} ({share} of the way), and "
+        "is shown to fall short",
         "not shown": f"whether it leaves {start} towards {goal} is not shown",
     }
     return conclusions[answer]
+
+
+def _beside(case: _Case, share: Estimate | None) -> str:
+    """What becomes of a share where the baseline is the unpruned one."""
+    if case.unpruned is None or share is None or not math.isfinite(share.mean):
+        return ""
+    way = "from" if case.control.origin == "baseline" else "to"
+    mean = estimate(case.unpruned.values).mean
+    return f"; {way} the unpruned baseline, at {mean:.3f}, it is {_percent(share)}"
+
+
+def _percent(share: Estimate) -> str:
+    return f"{share.mean:z.0%} [{share.low:z.0%}, {share.high:z.0%}]"

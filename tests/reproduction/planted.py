@@ -35,14 +35,14 @@ def around(mean: float, trials: int, seed: int = 1) -> Float64:
     return losses
 
 
-def results_of(losses: Losses) -> PlanResults:
+def results_of(losses: Losses, plan: ReproductionPlan = QUICK_PLAN) -> PlanResults:
     """What was measured in the last generation, as if it had been read."""
     samples = {}
     for (name, series), values in losses.items():
-        variant, known = QUICK_PLAN.variants[name][series].id, np.array(values, dtype=np.float64)
+        variant, known = plan.variants[name][series].id, np.array(values, dtype=np.float64)
         samples[variant] = Sample(variant, series, known, np.arange(len(known)), seed=1)
     last: dict[TrialLoss, dict[str, Sample]] = {"mean of cells": samples, "answer": samples}
-    return PlanResults(QUICK_PLAN, last, {}, {}, {}, {}, ())
+    return PlanResults(plan, last, {}, {}, {}, {}, ())
 
 
 def commit_losses(plan: ReproductionPlan, losses: Losses) -> None:

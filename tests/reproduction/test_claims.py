@@ -63,9 +63,9 @@ def test_a_claim_about_two_figures_compares_series_of_both() -> None:
         for k, series in enumerate(("none", "random", "activation", "lexicase"))
     }
     found = verdict("coevolution_beats_traditional", losses)
-    assert (found.outcome, len(found.pairs)) == ("holds", 4)
-    pair = ("no pruning (best_of_lipi)", "no pruning (best_of_canonical)")
-    assert relations(found)[pair] == "lower"
+    assert found.outcome == "holds"
+    assert {b for _, b in relations(found)} == {"no pruning (best_of_canonical)"}
+    assert {a.split()[0] for a, _ in relations(found)} == {"random", "activation", "lexicase"}
 
 
 def test_a_claim_is_contradicted_by_one_pair_the_other_way_round() -> None:

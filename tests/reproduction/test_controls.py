@@ -15,6 +15,7 @@ from aes_lipi.api import load_study
 from aes_lipi.arrays import Float64
 from aes_lipi.execution.inputs import prepare
 from aes_lipi.reproduction.evidence import estimate_share
+from aes_lipi.reproduction.plan import full_plan
 from aes_lipi.reproduction.verdicts import ControlAnswer, ControlVerdict, judge_control
 from reproduction.planted import Losses, around, results_of
 
@@ -40,7 +41,12 @@ def answered(name: str, own: float, trials: int = 10) -> ControlAnswer:
 @pytest.mark.parametrize(
     ("name", "own", "answer", "conclusion"),
     [
-        (LOWER, 0.15, "as near", r"not told apart from the ring, 100% \[9\d%, 10\d%\] of the way"),
+        (
+            LOWER,
+            0.15,
+            "not told apart",
+            r"not told apart from the ring, 100% \[9\d%, 10\d%\] of the way",
+        ),
         (LOWER, 0.12, "reached", "it reaches the loss of the ring"),
         (
             LOWER,
@@ -52,19 +58,19 @@ def answered(name: str, own: float, trials: int = 10) -> ControlAnswer:
             LOWER,
             0.27,
             "not reached",
-            r"not shown to leave the baseline \(.* of the way\), and is shown to fall short",
+            r"not shown to leave the baseline towards the ring \(.* of the way\), and is shown",
         ),
         (
             LOWER,
             0.40,
             "not reached",
-            r"not shown to leave the baseline \(.* of the way\), and is shown to fall short",
+            r"not shown to leave the baseline towards the ring \(.* of the way\), and is shown",
         ),
         (
             HIGHER,
             0.15,
             "not reached",
-            r"not shown to leave the ring \(.* of the way\), and is shown to fall short",
+            r"not shown to leave the ring towards the baseline \(.* of the way\), and is shown",
         ),
         (
             HIGHER,
@@ -75,7 +81,7 @@ def answered(name: str, own: float, trials: int = 10) -> ControlAnswer:
         (
             HIGHER,
             0.27,
-            "as near",
+            "not told apart",
             r"not told apart from the baseline, 100% \[9\d%, 10\d%\] of the way",
         ),
         (HIGHER, 0.30, "reached", "it reaches the loss of the baseline"),
@@ -112,6 +118,34 @@ def test_a_share_is_of_trials_drawn_together() -> None:
     assert [alone.n, alone.mean] == [1, pytest.approx(0.75)]
     assert np.isnan([alone.low, alone.high]).all()
     assert np.isnan(estimate_share(sample(base, numbers), goal, goal).mean)
+
+
+@pytest.mark.parametrize(
+    ("name", "own", "share", "unpruned", "words"),
+    [
+        (LOWER, 0.22, 0.7, 5 / 17, "from the unpruned baseline, at 0.270, it is 29%"),
+        (HIGHER, 0.22, 0.3, 12 / 17, "to the unpruned baseline, at 0.270, it is 71%"),
+        (LOWER, 0.275, 0.5625, -0.5 / 17, "from the unpruned baseline, at 0.270, it is -3%"),
+    ],
+)
+def test_a_share_is_told_of_the_unpruned_baseline_too(
+    name: str, own: float, share: float, unpruned: float, words: str
+) -> None:
+    """Pruning ruins the baseline: much of the way is to get back to where it was without."""
+    plan = full_plan("nowhere", [name])
+    losses = {
+        ("best_of_lipi", "random"): around(0.10, 10, 1),
+        ("best_of_canonical", "random"): around(0.50, 10, 2),
+        ("best_of_canonical", "none"): around(0.27, 10, 3),
+        (name, "random"): around(own, 10, 4),
+    }
+    results = results_of(losses, plan)
+    [control] = [each for each in plan.published.controls if each.name == name]
+    [answer] = [each for each in judge_control(control, results).answers if each.own.n]
+    assert answer.share_unpruned is not None
+    assert [answer.share.mean, answer.share_unpruned.mean] == pytest.approx([share, unpruned])
+    assert words in answer.statement
+    assert answered(LOWER, 0.2).share_unpruned is None
 
 
 def test_the_statement_has_effects_and_means() -> None:

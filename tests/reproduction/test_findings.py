@@ -31,9 +31,9 @@ def test_planted_trials_are_found_as_they_were_planted(tmp_path: Path) -> None:
     commit_losses(plan, ends)
     found = find(plan)
     _, ring, both = found.claims
-    assert [each.outcome for each in found.claims] == ["not run", "holds", "not run"]
+    assert [each.outcome for each in found.claims] == ["not run", "holds", "holds"]
     assert [pair.found.n_a for pair in ring.pairs] == [8, 7]
-    assert [pair.relation for pair in both.pairs] == ["lower", "lower", "not run", "lower"]
+    assert [pair.relation for pair in both.pairs] == ["lower", "lower", "lower"]
     assert {pair.found.test for pair in ring.pairs} == {"wilcoxon"}
     assert [each.answers[0].answer for each in found.controls] == ["in part", "not run"]
     assert found.missing == (
@@ -100,15 +100,25 @@ def test_figures_stand_beside_the_published_epochs(tmp_path: Path) -> None:
 
 
 def test_a_scaled_figure_is_compared_at_its_end_only(tmp_path: Path) -> None:
-    plan = quick_plan(tmp_path, [CANONICAL], ScaledDown(2, 120))
-    commit_losses(plan, {(CANONICAL, "none"): around(0.268, 2), (CANONICAL, "random"): [0.5]})
+    plan = quick_plan(tmp_path, [CANONICAL, "best_of_lipi"], ScaledDown(2, 120))
+    commit_losses(
+        plan,
+        {
+            (CANONICAL, "none"): around(0.268, 2),
+            (CANONICAL, "random"): [0.5],
+            ("best_of_lipi", "none"): around(0.145, 2),
+        },
+    )
     found = find(plan)
-    points = found.figures[0].series[0].points
+    rings, found_figure = found.figures
+    last = rings.series[0].points[-1]
+    assert (last.ours.n, last.published, last.agrees) == (2, 0.145, None)  # smaller rings
+    points = found_figure.series[0].points
     assert [(point.epoch, point.generation) for point in points] == [(100, 100), ("last", 119)]
     assert [point.published for point in points] == [None, 0.268]
     assert [point.agrees for point in points] == [None, True]
     assert [point.ours.n for point in points] == [2, 2]
-    alone = found.figures[0].series[1].points[-1]
+    alone = found_figure.series[1].points[-1]
     assert (alone.ours.n, alone.published, alone.agrees) == (1, 0.5, None)
     assert found.scale == ScaledDown(2, 120)
     assert found.scope.startswith("Scaled down: 2 trials of 120 generations in rings of 5 cells")

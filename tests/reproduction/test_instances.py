@@ -26,7 +26,7 @@ def test_the_first_instance_is_the_plan_itself() -> None:
     for each in several.instances[1:]:
         assert list(each.variants) == list(several.instances[0].variants)
         found = [variant for series in each.variants.values() for variant in series.values()]
-        assert {variant.dataset_seed for variant in found} == {each.seed}
+        assert {(variant.dataset_seed, variant.rng_seed) for variant in found} == {(each.seed,) * 2}
 
 
 def test_other_instances_are_run_in_folders_of_their_own_each_variant_once() -> None:

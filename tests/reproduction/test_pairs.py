@@ -47,6 +47,9 @@ def test_what_a_pair_is_shown_to_be() -> None:
     assert relation(a, a + RNG.normal(0, 0.01, 12)) == "not told apart"
     paired = judged(a, a + 0.004 + RNG.normal(0, 1e-4, 12))
     assert paired.difference == pytest.approx(-0.004, abs=1e-4)  # of the pairs, not of the medians
+    skewed = np.concatenate([np.full(16, 0.0005), np.full(14, -0.1)]) - RNG.permutation(30) / 1e6
+    assert judged(skewed, np.zeros(30)).difference == pytest.approx(-0.05, abs=1e-3)
+    assert relation(skewed, np.zeros(30)) == "lower"  # though most differences are above zero
     assert relation(a[:5], a[:5] + 0.02 + further[:5]) == "too few trials"
     assert relation(a, []) == relation([], a) == relation([], []) == "not run"
     assert relation(a, a + 0.5, seed=None) == "lower"

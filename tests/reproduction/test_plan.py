@@ -64,7 +64,7 @@ def test_the_quick_one_runs_every_variant_once() -> None:
     for each in plan.studies:
         assert each.location == Path("elsewhere/quick") / each.study.name
         assert each.study.trials == QUICK.trials
-        times = 10 if each.study.name == "control_baseline_ten_times" else 1
+        times = QUICK.population_size if each.study.name == "control_baseline_ten_times" else 1
         assert {variant.epochs for variant in each.study.variants} == {times * QUICK.epochs}
 
 

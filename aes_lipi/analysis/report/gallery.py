@@ -41,7 +41,7 @@ from aes_lipi.analysis.settings import (
     settings_of,
     swept_numbers,
 )
-from aes_lipi.analysis.tables import generation_samples, trial_samples
+from aes_lipi.analysis.tables import generation_samples, is_chosen_on_test, trial_samples
 from aes_lipi.results.trial_files import TrialId
 
 _MOST_COURSES = 6
@@ -103,6 +103,7 @@ def _study_pictures(drawn: Drawn) -> Iterator[_Picture]:
     grey = " Grey: the medians of the other variants." if len(panels) > 1 else ""
     lowest = f" {_of_lowest(panels)}" if is_of_chosen(panels, data.labels) else ""
     dotted = "" if noise is None else f" Dotted: the noise in the data, {noise:g}."
+    dotted += _EARLY if data.trials["stopped"].isin(_STOPPED).any() else ""
     losses = _loss_measures(drawn.tables["trial_mean"])
     yield _Picture(
         "loss",
@@ -153,6 +154,10 @@ def _study_pictures(drawn: Drawn) -> Iterator[_Picture]:
     )
 
 
+_STOPPED = ("patience", "target_loss", "callback")
+_EARLY = " Trials stopped early: towards its end a line is of those that went on."
+
+
 def _of_lowest(panels: Sequence[object]) -> str:
     return f"A panel each for the {len(panels)} variants of the lowest losses, or fewer."
 
@@ -169,13 +174,12 @@ def _response_pictures(data: Measurements) -> Iterator[_Picture]:
     """How the answers' loss depends on what was swept; none where no number was."""
     settings = settings_of(data.trials, data.labels)
     swept = swept_numbers(settings)[:_MOST_SWEPT]
-    measure = "test_L1" if data.trials["test_L1"].notna().any() else "mean_L1"
-    what = MEASURE_NAMES[measure]
+    measure, what = _of_answers(data.trials)
     for x in swept:
         yield _Picture(
             f"response_{x}",
             f"Loss by {x}",
-            f"Medians over trials and their 95 % intervals: {what}, of the trials' answers.",
+            f"Medians over trials and their 95 % intervals: {what}.",
             "A line for every combination of the other settings. Nothing was measured between the "
             "points, and lines stand a little beside each other. Where pruning's settings mean "
             "nothing, a line across.",
@@ -186,10 +190,20 @@ def _response_pictures(data: Measurements) -> Iterator[_Picture]:
         yield _Picture(
             f"response_{x}_{y}",
             f"Loss by {x} and {y}",
-            f"Medians over trials: {what}, of the trials' answers.",
+            f"Medians over trials: {what}.",
             "A map for every combination of the other settings.",
             plot_response(data, x, y, measure=measure),
         )
+
+
+def _of_answers(trials: pd.DataFrame) -> tuple[str, str]:
+    """The loss by which trials are drawn, and what it is: of no cell that was chosen by it."""
+    if trials["test_L1"].isna().all():
+        return "mean_L1", f"{MEASURE_NAMES['mean_L1']}, the mean over a trial's cells"
+    if is_chosen_on_test(trials) and trials["test_L1_by_validation"].notna().any():
+        named = MEASURE_NAMES["test_L1"]
+        return "test_L1_by_validation", f"{named}, of the cell that is best on validation rows"
+    return "test_L1", f"{MEASURE_NAMES['test_L1']}, of the trials' answers"
 
 
 def _final_values(drawn: Drawn) -> _Picture:
@@ -216,20 +230,30 @@ def _final_values(drawn: Drawn) -> _Picture:
     )
 
 
+_BESIDE_CHOSEN = (
+    " Answers were chosen on the rows that they are shown for; the panel beside has the cell of "
+    "each trial that is best on the validation rows."
+)
+
+
 def _answer_picture(drawn: Drawn) -> _Picture:
     """What the trials' answers are worth on the test rows, and how large they are."""
     data = drawn.sources.data
+    losses = [("L1, test rows", trial_samples(data, "test_L1"))]
+    beside = ""
+    if is_chosen_on_test(data.trials):
+        losses = [
+            ("L1, test rows, chosen on them", losses[0][1]),
+            ("chosen on validation rows", trial_samples(data, "test_L1_by_validation")),
+        ]
+        beside = _BESIDE_CHOSEN
     return _Picture(
         "answers",
         "Test loss and size of the trials' answers",
         "Every point is the answer of a trial: its L1 on the test rows, and its size.",
-        f"The answer is {_choice(data.trials)}; its size are its parameters that are not zero.",
-        plot_final_values(
-            [
-                ("L1, test rows", trial_samples(data, "test_L1")),
-                ("network size", trial_samples(data, "network_size")),
-            ]
-        ),
+        f"The answer is {_choice(data.trials)}; its size are its parameters that are not zero."
+        f"{beside}",
+        plot_final_values([*losses, ("network size", trial_samples(data, "network_size"))]),
     )
 
 
@@ -240,6 +264,8 @@ def _choice(trials: pd.DataFrame) -> str:
         "best_on_test": "the cell of the lowest loss on these rows",
         "best_on_validation": "the cell of the lowest loss on the validation rows",
     }
+    if (trials["cell_evaluation"] == "all_vs_all").all():
+        return "the pair that was trained last"
     kinds = trials["final_cell"].dropna().unique()
     return ways.get(kinds[0], "one of its cells") if len(kinds) == 1 else "one of its cells"
 
@@ -275,7 +301,8 @@ def _tradeoff_pictures(found: Sequence[Tradeoff]) -> Iterator[_Picture]:
         "Capacity against loss",
         "Every point is a cell in a recorded generation; the line is the Pareto front over all "
         f"variants{among}.{dotted}",
-        "Drawn is a cell's L1 on the validation rows over the "
+        f"Drawn is a cell's {' or '.join(dict.fromkeys(each.loss for each in found))} on the "
+        "validation rows over the "
         f"{unit} of its parameters that are not zero{sizes}. Of points that would cover each "
         "other, one is drawn. On the front, nothing "
         "that was recorded is as small as one of its members and better, or as good and smaller. "
@@ -322,6 +349,9 @@ _COURSES: Sequence[tuple[str, str, str, str, Callable[[Courses], Figure | None]]
 )
 """Name, title, caption, note and function of the figures of single trials."""
 
+_OF_CELLS = ("ring", "neighbourhood_losses")
+"""Those that say nothing where all pairs meet, whose records are of no cells."""
+
 
 def _course_pictures(drawn: Drawn) -> Iterator[_Picture]:
     """The figures of single trials: the ring in space and time, and what goes on in it."""
@@ -334,8 +364,14 @@ def _course_pictures(drawn: Drawn) -> Iterator[_Picture]:
         "Of the variants shown, the trial whose final loss is the median (all variants' trials: "
         f"{trials}).{_left_out(drawn, chosen)}"
     )
+    kinds = drawn.sources.data.trials.groupby("variant")["cell_evaluation"].first()
+    of_cells = [
+        (drawn.sources.data.labels[variant], history)
+        for variant, history in found.items()
+        if kinds[variant] != "all_vs_all"
+    ]
     for name, title, caption, note, draw in _COURSES:
-        figure = draw(rows)
+        figure = draw(of_cells if name in _OF_CELLS else rows)
         if figure is not None:
             yield _Picture(name, title, caption, f"{note} {whose}".lstrip(), figure)
     stored = _stored_distances(drawn, {v: typical[v] for v in found}, found)

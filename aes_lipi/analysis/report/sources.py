@@ -220,6 +220,9 @@ def _data_of(variant: Variant) -> Dataset | None:
 
 
 def _floor_of(tradeoff: Tradeoff, trials: pd.DataFrame) -> float | None:
+    """The noise in the data, where the loss is the one that it is a bound of."""
+    if tradeoff.loss != "L1":
+        return None
     return noise_of(trials[trials["variant"].isin(tradeoff.candidates["variant"].unique())])
 
 

@@ -24,6 +24,7 @@ from patience import PATIENCE_S
 import aes_lipi
 from aes_lipi.analysis.read import read_folders
 from aes_lipi.analysis.report import Report, analyse, writing
+from aes_lipi.analysis.report.gallery import _of_answers
 from aes_lipi.config import StudyFile, resolve_study
 from aes_lipi.errors import UserError
 
@@ -153,6 +154,8 @@ def test_it_says_what_was_run_and_on_what(page: Page, folder: Path) -> None:
             "batch_size",
             "no difference can be shown between these variants. With 3 trials of each",
             "pooled_cells",
+            "Answers were chosen on the rows that they are shown for; the panel beside",
+            "Drawn is a cell's L1 on the validation rows",
         ),
         *(aes_lipi.__version__, str(folder)),
     ):
@@ -186,6 +189,43 @@ def test_the_table_of_the_trade_off_has_the_front_of_all_that_was_recorded(
         assert members[name].tolist() == found[name].tolist()
     for size, loss in zip(rows["capacity"], rows["validation_L1"], strict=True):
         assert ((found["capacity"] <= size) & (found["validation_L1"] <= loss)).any()
+
+
+def test_where_there_are_no_cells_nothing_is_said_of_them(tmp_path: Path) -> None:
+    """All pairs meet, on another loss, and stop early: captions are of what is drawn."""
+    shape = {**SHAPE, "cell_evaluation": "all_vs_all", "population_size": 2, "loss": "mse"}
+    shape |= {"epochs": 6, "patience": 1, "record_interval": 1, "prune_method": "random"}
+    shape |= {"learning_rate": 1e-30, "learning_rate_sd": 0.0}
+    shape |= {"prune_probability": [0.2, 0.4], "prune_schedule": "fixed"}
+    study = resolve_study("pairs", StudyFile(trials=2, settings=shape), {})
+    aes_lipi.run(study, tmp_path)
+    report = analyse(tmp_path, formats=["svg"])
+    names = {path.stem for path in report.figures}
+    assert {"answers", "tradeoff", "learning_rates", "response_prune_probability"} <= names
+    assert names.isdisjoint({"ring", "neighbourhood_losses", "distances"})
+    text = Page(report.page.read_text()).text
+    for said in (
+        "The answer is the pair that was trained last",
+        "Drawn is a cell's mse on the validation rows",
+        "towards its end a line is of those that went on",
+        "L1, test rows, of the trials' answers",
+    ):
+        assert said in text, said
+    tradeoff = text[text.index("Pareto front over all") :]
+    assert "Dotted" not in tradeoff[: tradeoff.index("Drawn is a cell's mse")]
+    assert "chosen on them" not in text
+
+
+def test_losses_of_answers_that_were_chosen_by_them_are_not_drawn() -> None:
+    chosen = {"final_cell": ["best_on_test"], "population_size": [5], "cell_evaluation": ["x"]}
+    trials = pd.DataFrame({**chosen, "test_L1": [0.1], "test_L1_by_validation": [0.2]})
+    measure, what = _of_answers(trials)
+    assert measure == "test_L1_by_validation"
+    assert "of the cell that is best on validation rows" in what
+    assert _of_answers(trials.assign(population_size=1))[0] == "test_L1"
+    assert _of_answers(trials.assign(final_cell="best_on_validation"))[0] == "test_L1"
+    assert _of_answers(trials.assign(cell_evaluation="all_vs_all"))[0] == "test_L1"
+    assert _of_answers(trials.assign(test_L1=np.nan))[0] == "mean_L1"
 
 
 @pytest.fixture
