@@ -42,6 +42,7 @@ class Purpose(IntEnum):
     TEST_CODE = 20
     MEASURED_CODE = 21
     LEXICASE_CODE = 22
+    RETRIEVAL_CODE = 23
 
 
 @dataclass(frozen=True)

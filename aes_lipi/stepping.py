@@ -21,7 +21,7 @@ from aes_lipi.arrays import Float32, Float64
 from aes_lipi.autoencoders.network import Pair
 from aes_lipi.coevolution.evolution import InProcess, TrialFailed, first_states, run_steps
 from aes_lipi.coevolution.records import Record, RecordLog, in_order
-from aes_lipi.coevolution.result import final_cell, pairs_of
+from aes_lipi.coevolution.result import final_cell, pairs_by_number, pairs_of
 from aes_lipi.coevolution.schedule import Schedule
 from aes_lipi.coevolution.state import Held, Setup, TrialState
 from aes_lipi.coevolution.stopping import ending_of
@@ -100,8 +100,8 @@ class TrialSnapshot:
             raise UserError(f"cell: {number} is none of the {len(self._pairs)}, from 0")
         return model_of(
             self._setup,
-            self._pairs,
-            number,
+            self._pairs[number],
+            pairs_by_number(self._pairs, self._last_records),
             {
                 "variant": self.variant.id,
                 **{"trial": self.trial, "cell": number, "generation": self.generations - 1},

@@ -67,20 +67,8 @@ class Task:
         return random_batch(rows, variant, address, purpose)
 
     def code_noise(self, purpose: Purpose, *shape: int) -> Float32 | None:
-        """What variational codes are drawn with outside training, as published (section 7).
-
-        Args:
-            purpose: of the draw.
-            shape: of codes, without the width of each.
-
-        Returns:
-            standard normal values, float32; None where a code is its mean.
-        """
-        architecture = self.setup.architecture
-        if not architecture.variational or self.setup.variant.measurement == "sound":
-            return None
-        stream = self.plan.address.stream(purpose)
-        return stream.standard_normal((*shape, architecture.latent_size), dtype=np.float32)
+        """What variational codes are drawn with: see `code_noise`."""
+        return code_noise(self.setup, self.plan.address, purpose, *shape)
 
     @property
     def measures_training(self) -> bool:
@@ -220,6 +208,25 @@ class Offspring:
             decoder_statistics=_add(cell.decoder_statistics, decoder),
         )
         return replace(self, cell=with_both)
+
+
+def code_noise(setup: Setup, address: Address, purpose: Purpose, *shape: int) -> Float32 | None:
+    """What variational codes are drawn with outside training, as published (section 7).
+
+    Args:
+        setup: what the cells share.
+        address: of the draw.
+        purpose: of the draw.
+        shape: of codes, without the width of each.
+
+    Returns:
+        standard normal values, float32; None where a code is its mean.
+    """
+    architecture = setup.architecture
+    if not architecture.variational or setup.variant.measurement == "sound":
+        return None
+    stream = address.stream(purpose)
+    return stream.standard_normal((*shape, architecture.latent_size), dtype=np.float32)
 
 
 # Which training rows a cell sees, and when

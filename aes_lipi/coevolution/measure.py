@@ -16,7 +16,7 @@ from aes_lipi.coevolution.cell import Offspring
 from aes_lipi.coevolution.records import Record
 from aes_lipi.coevolution.state import Setup
 from aes_lipi.data.dataset import Split
-from aes_lipi.engine.protocol import Engine, EvaluateTask
+from aes_lipi.engine.protocol import Engine, EvaluateTask, Measure
 from aes_lipi.randomness import Address, Purpose
 
 _RECORDED_MEMBERS = 16
@@ -111,24 +111,30 @@ def _test_losses(offspring: Sequence[Offspring], engine: Engine) -> dict[int, fl
     if whole:
         losses = engine.batch_losses([offspring[k].cell.pair for k in whole], "test", "loss")
         found |= {
-            k: mean_loss(each, offspring[k].setup, "test")
+            k: mean_loss(each, "loss", offspring[k].setup, "test")
             for k, each in zip(whole, losses, strict=True)
         }
     return found
 
 
-def mean_loss(losses: Float64, setup: Setup, split: Split) -> float:
+def mean_loss(losses: Float64, measure: Measure, setup: Setup, split: Split) -> float:
     """The mean over the rows of a split; published, over its batches, the last a smaller one.
 
     Args:
         losses: of every batch of the split, shape (batches,).
+        measure: what they are.
         setup: of the trial.
         split: which rows.
+
+    Returns:
+        what a whole batch has on the average, of `negative_elbo`, which is a sum over rows.
     """
     n_rows, size = len(setup.dataset.split(split)), setup.variant.batch_size
     last = n_rows % size
     if setup.variant.measurement == "published" or last == 0:
         return float(losses.mean())
+    if measure == "loss" and setup.architecture.loss == "negative_elbo":
+        return float(size * losses.sum() / n_rows)
     return float((size * losses[:-1].sum() + last * losses[-1]) / n_rows)
 
 
@@ -172,7 +178,7 @@ def _qualities(offspring: Sequence[Offspring], engine: Engine) -> list[_Quality]
     return [
         replace(
             _quality(each.cell.pair, l1, each.setup),
-            validation_loss=mean_loss(loss, each.setup, "validation"),
+            validation_loss=mean_loss(loss, "loss", each.setup, "validation"),
         )
         for each, *l1, loss in zip(offspring, train, test, validation, losses, strict=True)
     ]
@@ -210,11 +216,11 @@ def _quality(pair: Pair, losses: Sequence[Float64], setup: Setup) -> _Quality:
     train, test, validation = losses
     return _Quality(
         n_compact=n_compact(setup.architecture, pair),
-        mean_L1=mean_loss(train, setup, "train"),
+        mean_L1=mean_loss(train, "l1", setup, "train"),
         std_L1=float(train.std()),
-        test_L1=mean_loss(test, setup, "test"),
+        test_L1=mean_loss(test, "l1", setup, "test"),
         std_test_L1=float(test.std()),
-        validation_L1=mean_loss(validation, setup, "validation"),
+        validation_L1=mean_loss(validation, "l1", setup, "validation"),
         metrics=tuple(metric(pair) for metric in setup.metrics) or None,
     )
 

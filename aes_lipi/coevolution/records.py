@@ -31,7 +31,8 @@ class Record:
             descends.
         winner_cell: The cell of that member.
         encoder: Number of the encoder in `all_vs_all`, where encoders and decoders go their own
-            ways; else missing.
+            ways; else missing. There `winner`, `winner_cell` and `read_generations` are of the
+            place and say nothing of descent.
         decoder: Number of the decoder, likewise.
         min_replacement_loss: Loss of the trained pair on one training batch (step 5). Of the
             baseline as published, the same as `min_selection_loss`.

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aes_lipi.arrays import Float32
-from aes_lipi.autoencoders.network import Pair
+from aes_lipi.autoencoders.network import Network, Pair
 from aes_lipi.coevolution.baselines import (
     BaselineMeasures,
     ColumnMeasures,
@@ -18,12 +18,14 @@ from aes_lipi.coevolution.baselines import (
     column_errors,
     column_measures,
 )
+from aes_lipi.coevolution.cell import code_noise
 from aes_lipi.coevolution.measure import capacity, capacity_published, mean_loss
 from aes_lipi.coevolution.records import Record
 from aes_lipi.coevolution.state import Cell, NetworkState, Setup, TrialState
 from aes_lipi.coevolution.stopping import ending_of
 from aes_lipi.data.dataset import Split
 from aes_lipi.engine.protocol import ActivationsTask, Measure
+from aes_lipi.randomness import Address, Purpose
 
 Number = TypeVar("Number", int, float)
 
@@ -137,6 +139,24 @@ def pairs_of(
     ]
 
 
+def pairs_by_number(pairs: Sequence[Pair], records: Sequence[Record]) -> list[Pair]:
+    """A pair of every cell; where all met all, of every encoder with the decoder of its number.
+
+    So that every network is there once, and where a trial that starts from them looks for it.
+
+    Args:
+        pairs: of a generation, as its records have them.
+        records: of that generation.
+    """
+    encoders: dict[int, Network] = {}
+    decoders: dict[int, Network] = {}
+    for pair, record in zip(pairs, records, strict=True):
+        if record.encoder is None or record.decoder is None:
+            return list(pairs)
+        encoders[record.encoder], decoders[record.decoder] = pair.encoder, pair.decoder
+    return [Pair(encoders[number], decoders[number]) for number in sorted(encoders)]
+
+
 def judge(
     state: TrialState[Cell | NetworkState], records: Sequence[Record], setup: Setup
 ) -> tuple[TrialResult, list[Pair]]:
@@ -157,10 +177,11 @@ def judge(
     best = final_cell(pairs, setup)
     pair, record = pairs[best], last_records[best]
     test_loss, test_mse = (
-        mean_loss(setup.engine.batch_losses([pair], "test", measure)[0], setup, "test")
+        mean_loss(setup.engine.batch_losses([pair], "test", measure)[0], measure, setup, "test")
         for measure in _ON_TEST_ROWS
     )
     wanted = setup.variant.retrieval_measures
+    at = Address(setup.variant.rng_seed, state.trial, record.cell, record.generation)
     result = TrialResult(
         best_cell=best,
         test_loss=test_loss,
@@ -184,7 +205,7 @@ def judge(
         n_pruned_decoder=pair.decoder.n_pruned,
         n_diverged=sum(each.diverged for each in records),
         **vars(ending),
-        retrieval=retrieval_measures(pair, setup) if wanted else None,
+        retrieval=retrieval_measures(pair, setup, at) if wanted else None,
         columns=None if setup.baselines is None else _column_measures(pair, setup),
         baselines=None if setup.baselines is None else setup.baselines(),
     )
@@ -226,7 +247,7 @@ def final_cell(pairs: Sequence[Pair], setup: Setup) -> int:
         return 0
     split: Split = "test" if setup.variant.final_cell == "best_on_test" else "validation"
     batches = setup.engine.batch_losses(pairs, split, "loss")
-    means = np.array([mean_loss(losses, setup, split) for losses in batches])
+    means = np.array([mean_loss(losses, "loss", setup, split) for losses in batches])
     return int(np.argmin(np.where(np.isnan(means), np.inf, means)))
 
 
@@ -244,10 +265,17 @@ def _known(measure: Number | None) -> Number:
     return measure
 
 
-def retrieval_measures(pair: Pair, setup: Setup) -> RetrievalMeasures:
-    """Rank test rows' dimensions by the decoder's output (algorithm section 7)."""
+def retrieval_measures(pair: Pair, setup: Setup, address: Address) -> RetrievalMeasures:
+    """Rank test rows' dimensions by the decoder's output (algorithm section 7).
+
+    Args:
+        pair: the answer.
+        setup: what the cells shared.
+        address: of the answer, for the draw of variational codes.
+    """
     rows = np.arange(len(setup.dataset.test), dtype=np.int32)
-    seen = setup.engine.activations([ActivationsTask(pair, rows, "test")])[0]
+    noise = code_noise(setup, address, Purpose.RETRIEVAL_CODE, len(rows))
+    seen = setup.engine.activations([ActivationsTask(pair, rows, "test", noise)])[0]
     scores = seen.decoder[:, setup.architecture.decoder.node_slices()[-1]]
     relevant = setup.dataset.test > 0.5
     published = setup.variant.measurement == "published"

@@ -128,8 +128,8 @@ _FORMER_ENGINES = {
 }
 """Engines of earlier versions, and what became of them."""
 
-_OF_SPACE = ("topology", "radius", "grid_rows", "update_order")
-"""Fields that mean nothing where all are neighbours of all."""
+OF_SPACE = ("topology", "radius", "grid_rows", "update_order", "cell_data_fraction")
+"""Fields that mean nothing where all are neighbours of all, and there are no cells."""
 
 
 class Variant(BaseModel):
@@ -594,7 +594,7 @@ class Variant(BaseModel):
                 f"radius: {self.radius} is of a ring or a grid, and means nothing for the topology "
                 f"{topology}; leave it out"
             )
-        for name in _OF_SPACE if self.cell_evaluation == "all_vs_all" else ():
+        for name in OF_SPACE if self.cell_evaluation == "all_vs_all" else ():
             if (value := getattr(self, name)) != type(self).model_fields[name].default:
                 raise ValueError(f"{name}: {value} means nothing for all_vs_all; leave it out")
         is_own = topology == "graph" or topology not in BUILT_IN["topology"]

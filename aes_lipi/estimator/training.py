@@ -13,7 +13,7 @@ from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.network import Pair
 from aes_lipi.coevolution.evolution import InProcess, TrialFailed, first_states, run_steps
 from aes_lipi.coevolution.records import Record, in_order
-from aes_lipi.coevolution.result import final_cell, judge, pairs_of
+from aes_lipi.coevolution.result import final_cell, judge, pairs_by_number, pairs_of
 from aes_lipi.coevolution.schedule import Schedule
 from aes_lipi.coevolution.state import Held, Setup, TrialState
 from aes_lipi.config import DATA_FIELDS, Variant
@@ -79,7 +79,8 @@ def trained(
             done(state.generations)
         records = sorted(state.records, key=in_order)
         result, answer = judge(state, records, setup)
-        return _trained(setup, state, records, answer, result.best_cell)
+        last = [each for each in records if each.generation == result.best_generation]
+        return _trained(setup, state, last, answer, result.best_cell)
 
 
 def trained_further(variant: Variant, dataset: Dataset, known: TrainedRing | None) -> TrainedRing:
@@ -104,7 +105,7 @@ def trained_further(variant: Variant, dataset: Dataset, known: TrainedRing | Non
         last = [each for each in records if each.generation == state.generations - 1]
         pairs = pairs_of(state, last, state.generations - 1)
         setup.engine.fetch([each for pair in pairs for each in (pair.encoder, pair.decoder)])
-        return _trained(setup, state, records, pairs, final_cell(pairs, setup))
+        return _trained(setup, state, last, pairs, final_cell(pairs, setup))
 
 
 def _check_size(known: TrainedRing, setup: Setup, what: str) -> None:
@@ -147,18 +148,28 @@ def _states(setup: Setup, state: TrialState[Held]) -> Iterator[TrialState[Held]]
 def _trained(
     setup: Setup,
     state: TrialState[Held],
-    records: Sequence[Record],
+    last: Sequence[Record],
     pairs: Sequence[Pair],
     best: int,
 ) -> TrainedRing:
+    """What a ring has become.
+
+    Args:
+        setup: what the cells shared.
+        state: after the last generation that it ran.
+        last: records of the generation that the pairs are of.
+        pairs: of that generation, in the order of the records.
+        best: which of them is the answer.
+    """
     settings = setup.variant.model_dump(mode="json", exclude=set(DATA_FIELDS))
     origin = {"estimator": _NAME, "cell": best, "settings": settings}
-    model = scored(model_of(setup, pairs, best, origin), setup)
+    others = pairs_by_number(pairs, last)
+    model = scored(model_of(setup, pairs[best], others, origin), setup)
     return TrainedRing(
         model=model,
-        records=tuple(records),
+        records=tuple(sorted(state.records, key=in_order)),
         state=state,
-        pairs=tuple(pairs),
+        pairs=tuple(others),
         architecture=setup.architecture,
         units=model.units,
         variant=setup.variant,

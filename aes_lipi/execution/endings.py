@@ -17,7 +17,7 @@ from aes_lipi.autoencoders.network import Pair
 from aes_lipi.coevolution.baselines import blocks
 from aes_lipi.coevolution.measure import pair_of
 from aes_lipi.coevolution.records import Record, in_order, with_front_alone
-from aes_lipi.coevolution.result import TrialResult, judge, reconstructing
+from aes_lipi.coevolution.result import TrialResult, judge, pairs_by_number, reconstructing
 from aes_lipi.coevolution.state import Held, Setup, TrialState
 from aes_lipi.config.parameters import parameter_row
 from aes_lipi.engine.processor import kernel_target, processor_name
@@ -64,7 +64,8 @@ def conclude(
         for record in records
     ]
     best = result.best_cell
-    model = scored(model_of(setup, pairs, best, _provenance(job, setup, best)), setup)
+    others = pairs_by_number(pairs, [r for r in records if r.generation == result.best_generation])
+    model = scored(model_of(setup, pairs[best], others, _provenance(job, setup, best)), setup)
     stored = model_bytes(model, _recorded(records, setup))
     files = trial_files(row, generations, stored, job.parameters)
     return Computed(files, result.epochs_run)
@@ -92,19 +93,19 @@ def failure(job: Job, error: str, details: str, started_at: datetime) -> Failed:
     return Failed(error, _identity(job) | told | {"started_at": started_at})
 
 
-def model_of(setup: Setup, pairs: Sequence[Pair], cell: int, provenance: dict[str, Any]) -> Model:
-    """A cell as a model, with the others where the variant stores them.
+def model_of(setup: Setup, pair: Pair, others: Sequence[Pair], provenance: dict[str, Any]) -> Model:
+    """A pair as a model, with the others where the variant stores them.
 
     Args:
         setup: what the cells shared.
-        pairs: of all cells.
-        cell: whose model it is.
+        pair: whose model it is.
+        others: of all cells, see `pairs_by_number`.
         provenance: where it comes from, as JSON has it; the version of the package is added.
     """
     return Model(
         architecture=setup.architecture,
-        pair=pairs[cell],
-        others=tuple(pairs) if setup.variant.store_all_nodes else (),
+        pair=pair,
+        others=tuple(others) if setup.variant.store_all_nodes else (),
         scaling=setup.dataset.scaling,
         columns=setup.dataset.columns,
         encoding=setup.dataset.encoding,

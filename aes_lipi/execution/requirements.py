@@ -26,12 +26,14 @@ def needed_memory(variant: Variant, architecture: Architecture, n_rows: int) -> 
     cells, size = variant.population_size, architecture.n_parameters
     members = largest_neighbourhood(variant)
     widths = architecture.n_dim + architecture.encoder.n_nodes + architecture.decoder.n_nodes
-    copies = _COPIES if variant.store_generations == "all" else 1
+    stored = stored_size(variant, architecture)
+    if variant.store_generations == "all":
+        stored *= _COPIES
     return {
         "weights": _STATES * cells * size * _FLOAT32,
         "batches": variant.batch_size * widths * _FLOAT32,
         "loss matrix": members**2 * _FLOAT64,
-        "records": cells * variant.epochs * _RECORD + copies * stored_size(variant, architecture),
+        "records": _steps(variant) * variant.epochs * _RECORD + stored,
         "data": n_rows * architecture.n_dim * _FLOAT32,
     }
 
@@ -45,10 +47,14 @@ def stored_size(variant: Variant, architecture: Architecture) -> int:
     """
     recorded = max(1, variant.epochs // variant.record_interval)
     generations = {"none": 0, "recorded": recorded, "all": variant.epochs}
-    steps = variant.population_size
-    if variant.cell_evaluation == "all_vs_all":
-        steps = variant.population_size**2
-    return generations[variant.store_generations] * steps * architecture.n_parameters * _FLOAT32
+    of_one = _steps(variant) * architecture.n_parameters * _FLOAT32
+    return generations[variant.store_generations] * of_one
+
+
+def _steps(variant: Variant) -> int:
+    """Pairs that are trained, and recorded, in a generation."""
+    cells = variant.population_size
+    return cells**2 if variant.cell_evaluation == "all_vs_all" else cells
 
 
 _MIB = 2**20

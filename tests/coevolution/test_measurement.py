@@ -143,6 +143,12 @@ def test_what_is_ours_is_measured_with_a_codes_mean(engine: str, measurement: st
         parts = [rows[k : k + 5] for k in range(0, len(rows), 5)]
         losses = [reference_loss(setup.architecture, *both, part, "l1") for part in parts]
         assert measured == pytest.approx(np.average(losses, weights=sizes), rel=1e-5)
+    for split, measured in ((test, result.test_loss), (validation, result.validation_loss)):
+        rows = split.astype(np.float64)
+        parts = [rows[k : k + 5] for k in range(0, len(rows), 5)]
+        sums = [reference_loss(setup.architecture, *both, part) for part in parts]
+        every = np.mean(sums) if sizes is None else 5 * np.sum(sums) / len(rows)
+        assert measured == pytest.approx(every, rel=1e-5)
 
 
 @pytest.mark.parametrize("method", ["activation", "lexicase"])

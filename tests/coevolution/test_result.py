@@ -14,6 +14,7 @@ from rings import evolved, records_of
 from aes_lipi.arrays import Float32
 from aes_lipi.coevolution.records import in_order
 from aes_lipi.coevolution.result import judge, ndcg, recall, retrieval_measures
+from aes_lipi.randomness import Address
 
 # Rankings: row 0 is 0, 2, 3, 4, 1; row 1 is 4, 3, 2, 1, 0. Row 0 has ones at 0, 1, 4, row 1 at 0.
 SCORES = np.array([[0.9, 0.1, 0.8, 0.3, 0.2], [0.1, 0.2, 0.3, 0.4, 0.5]], dtype=np.float32)
@@ -104,12 +105,23 @@ def test_measures_of_a_model_rank_its_reconstructions_of_the_test_rows() -> None
     pair, test = random_pair(setup.architecture, seed=4), setup.dataset.test
     code = setup.architecture.encode(pair.encoder.genome, test)
     scores, ones = setup.architecture.decode(pair.decoder.genome, code), test > 0.5
-    measured = retrieval_measures(pair, setup)
+    measured = retrieval_measures(pair, setup, Address(1, 0))
     assert measured.recall_at_100 == pytest.approx(recall(scores, ones, 100))
     assert measured.recall_at_20 == pytest.approx(recall(scores, ones, 20))
     assert measured.ndcg_at_50 == pytest.approx(ndcg(scores, ones, 50))
     # 120 dimensions of which three quarters are ones: 100 of them hold most, 20 are too few.
     assert 0.7 < measured.recall_at_100 < 1
+
+
+@pytest.mark.parametrize("measurement", ["published", "sound"])
+def test_published_retrieval_of_a_variational_pair_draws_its_code(measurement: str) -> None:
+    environment = "VariationalAutoencoderBinaryClustering"
+    asked = tiny_variant(n_dim=120, environment=environment, measurement=measurement)
+    setup = setup_of(asked)
+    pair = random_pair(setup.architecture, seed=4)
+    found = [retrieval_measures(pair, setup, Address(1, 0, 0, t)) for t in (0, 0, 1)]
+    assert found[0] == found[1]
+    assert (found[0] == found[2]) == (measurement == "sound")
 
 
 def test_published_retrieval_is_of_a_flattened_batch() -> None:
@@ -122,7 +134,7 @@ def test_published_retrieval_is_of_a_flattened_batch() -> None:
     for k in (0, 5):
         best = np.argsort(-scores[k : k + 5].ravel(), kind="stable")[:100]
         hits.append(ones[k : k + 5].ravel()[best].sum() / ones[k : k + 5].sum())
-    measured = retrieval_measures(pair, setup)
+    measured = retrieval_measures(pair, setup, Address(1, 0))
     assert measured.recall_at_100 == pytest.approx(np.mean(hits))
     assert measured.recall_at_100 < 0.3
 

@@ -159,7 +159,7 @@ def test_operator_that_prunes_no_given_amount_refuses_the_gradual_schedule(metho
     message = refusal(prune_method=method, prune_schedule="gradual")
     assert message.startswith("prune_schedule: gradual ")
     assert f"{method} does not use" in message
-    assert "choose random or magnitude, or another schedule" in message
+    assert "choose random, magnitude or roulette, or another" in message
 
 
 def test_operators_without_an_amount_are_those_that_look_at_activations() -> None:
@@ -252,6 +252,7 @@ def test_data_file_names_the_dataset_and_has_no_clusters() -> None:
         {"topology": "grid", "grid_rows": 2},
         {"topology": "complete"},
         {"update_order": "synchronous"},
+        {"cell_data_fraction": 0.5},
     ],
     ids=str,
 )

@@ -90,6 +90,8 @@ def test_the_centres_of_all_generations_are_about_a_gigabyte_of_a_published_tria
     ring = tiny_variant(store_generations="all", population_size=3)
     architecture = architecture_on_hand(ring)
     assert stored_size(pairs, architecture) == 3 * stored_size(ring, architecture)
+    records = [needed_memory(each, architecture, 12)["records"] for each in (pairs, ring)]
+    assert records[0] == 3 * records[1]
 
 
 def test_what_needs_more_memory_than_there_is_is_refused_with_the_sum(
