@@ -24,7 +24,8 @@ def load_study(source: str | Path, overrides: Mapping[str, Any] | None = None) -
 
     Args:
         source: name of a preset, or path of a file ending in .yaml or .yml, or in .json as the
-            published code has it; what means nothing of that here is named in a warning.
+            published code has it; what means nothing of that here, or is the command's to do, is
+            named in a warning.
         overrides: fields of `Variant`, `trials` and `checkpoint_interval`; each replaces the field
             wherever the study sets or sweeps it. A list is swept.
 
@@ -35,8 +36,13 @@ def load_study(source: str | Path, overrides: Mapping[str, Any] | None = None) -
     path = Path(source)
     if path.suffix in (".yaml", ".yml", ".json"):
         said = load_configuration(path)
-        if said.ignored:
-            warnings.warn(f"{path}: ignored: {', '.join(said.ignored)}", stacklevel=2)
+        ignored = [
+            *(["output_dir"] if said.output_dir else []),
+            *(["no_execution"] if said.no_execution else []),
+            *said.ignored,
+        ]
+        if ignored:
+            warnings.warn(f"{path}: ignored: {', '.join(ignored)}", stacklevel=2)
         return with_digests(resolve_study(path.stem, said.file, overrides or {}))
     return with_digests(resolve_study(str(source), load_preset(str(source)), overrides or {}))
 

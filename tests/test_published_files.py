@@ -239,6 +239,47 @@ def test_rows_of_all_vs_all_are_pairs_in_their_order(trials: Path) -> None:
     assert found["cell"].tolist() == [0, 1, 2, 3] * 2
 
 
+def test_trials_that_started_from_checkpoints_are_of_one_variant(trials: Path) -> None:
+    """Whose path counts from each trial's own folder."""
+    for name, start in (("a/1", "checkpoints/nIDX_ae.pt"), ("a/2", "checkpoints/nIDX_ae.pt")):
+        path = trials / name / "params.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "ann_path": start}))
+    path = trials / "b/1/params.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "ann_path": ""}))
+    found = aes_lipi.read_published(trials)
+    assert found.groupby("variant_name", sort=False)["trial"].nunique().tolist() == [2, 1]
+    assert "nIDX_ae.pt" not in found["variant_name"].iloc[-1]
+
+
+def test_space_means_nothing_where_all_meet_all(trials: Path) -> None:
+    path = trials / "b/1/params.json"
+    settings = {"cell_evaluation": "all_vs_all", "radius": 2, "data_subsample": 0.5}
+    path.write_text(json.dumps({**json.loads(path.read_text()), **settings}))
+    assert len(aes_lipi.read_published(trials / "b")) == 8
+
+
+def test_networks_of_a_trial_without_space_start_another_by_their_numbers(tmp_path: Path) -> None:
+    """n^2 pairs are trained of n encoders and n decoders: each is stored once."""
+    given = ["--rq", "cell_evaluations", "--cell_evaluation", "all_vs_all", "--store_all_nodes"]
+    size = ["--population_size", "3", "--trials", "1", "--epochs", "2", "--dataset_name", SET]
+    done = said_in(tmp_path, "run.py", *given, *size, "--hidden_sizes", "4", *HERE)
+    assert done.returncode == 0, done.stderr
+    results = load_results(tmp_path / "out")
+    [variant] = results.trials["variant"]
+    model = aes_lipi.load_model(tmp_path / f"out/models/variant={variant}/trial=0000.safetensors")
+    last = results.generations.query("generation == 1").reset_index(drop=True)
+    assert len(last) == 9
+    assert len(model.others) == 3
+    for part in ("encoder", "decoder"):
+        genomes = {getattr(each, part).genome.tobytes() for each in model.others}
+        assert len(genomes) == 3
+    number = {name: int(last.iloc[-1][name]) for name in ("encoder", "decoder")}
+    answer = model.pair  # the pair that was trained last
+    for part in ("encoder", "decoder"):
+        stored = getattr(model.others[number[part]], part).genome
+        assert np.array_equal(getattr(answer, part).genome, stored)
+
+
 @pytest.mark.parametrize("name", ["t_3_n1_ae.pt", "t_3_n1_b_2_ae.pt"])
 def test_checkpoints_of_a_generation_and_of_a_batch_in_it_are_models_too(name: str) -> None:
     model = read_checkpoint(CHECKPOINTS / name)

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from pydantic import ValidationError
 
-from aes_lipi.config import Study, Variant, describe, expanded, load_configuration
+from aes_lipi.config import OF_SPACE, Study, Variant, describe, expanded, load_configuration
 from aes_lipi.errors import UserError
 from aes_lipi.execution.inputs import architecture_of
 
@@ -91,6 +91,10 @@ def _variant(path: Path) -> Variant | None:
     settings = load_configuration(path).file.settings
     known = {name: settings[name] for name in settings if name in Variant.model_fields}
     known.pop("rng_seed", None)  # a trial's own
+    if known.get("cell_evaluation") == "all_vs_all":
+        known = {name: value for name, value in known.items() if name not in OF_SPACE}
+    if (started := known.get("ann_path")) and Path(started).is_relative_to(path.parent):
+        known["ann_path"] = str(Path(started).relative_to(path.parent))  # as all trials say it
     try:
         return Variant.model_validate(known)
     except ValidationError as error:

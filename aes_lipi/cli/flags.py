@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from aes_lipi.cli.help import HelpfulGroup
 from aes_lipi.config import Variant
-from aes_lipi.config.defaults import FORMER_FIELDS, NAMES_FIELDS
+from aes_lipi.config.defaults import NAMES_FIELDS, OTHER_NAMES
 from aes_lipi.config.schema import NOT_GIVEN
 
 
@@ -84,7 +84,7 @@ def _field_parameters() -> list[inspect.Parameter]:
             *("GENERATIONS|TIME|never", _INTERVAL_HELP, "Execution"),
         ),
     ]
-    former = [_option(name, [f"--{name}"], "true|false", "", "Recording") for name in FORMER_FIELDS]
+    others = [_option(name, [f"--{name}"], "TEXT", "", "Recording") for name in OTHER_NAMES]
     for name, field in Variant.model_fields.items():
         if name in NOT_GIVEN:
             continue
@@ -94,7 +94,7 @@ def _field_parameters() -> list[inspect.Parameter]:
         metavar = _METAVARS.get(name) or _metavar(hints[name])
         said = _help(field, _bounds(bounded[name]))
         parameters.append(_option(name, flags, metavar, said, group))
-    return parameters + former
+    return parameters + others
 
 
 def _option(
@@ -195,7 +195,8 @@ def with_values(arguments: Sequence[str], flags: Collection[str]) -> list[str]:
     """
     hints = typing.get_type_hints(Variant)
     names = [name for name, hint in hints.items() if hint is bool]
-    switches = {f"--{name}" for name in (*names, *FORMER_FIELDS)}
+    others = [name for name, ours in OTHER_NAMES.items() if ours in names]
+    switches = {f"--{name}" for name in (*names, "store_recorded", *others)}
     completed: list[str] = []
     for argument, following in itertools.pairwise([*_without_truths(arguments, flags), "--"]):
         completed.append(argument)

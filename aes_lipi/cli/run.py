@@ -159,7 +159,7 @@ def _run(
     if create_data:
         _create_data(_local_path(output_dir) if output_dir else _DEFAULT_DATA, overrides)
         return
-    overrides = (_SHORT if test else {}) | _swept(sensitivities) | overrides
+    overrides = _swept(sensitivities) | (_SHORT if test else {}) | overrides
     rq, all_rqs = (None, True) if rq == _ALL else (rq, all_rqs)
     studies, said = _studies(rq, all_rqs, config, overrides)
     target = _target_of(target_capacity, max_loss_increase)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from aes_lipi.config.parameters import one_name, split_name
-from aes_lipi.errors import nearest, printable
+from aes_lipi.errors import UserError, nearest, printable
 
 GROUPS: Mapping[str, str] = {
     "prune_method": "aes_lipi.prune_methods",
@@ -131,22 +131,59 @@ _FORMER_TRUTHS: Mapping[str, str] = {
     **dict.fromkeys(("false", "no", "off", "n", "f", "0"), "none"),
 }
 
-FORMER_FIELDS = ("store_recorded",)
-"""Fields of earlier versions whose names are taken, too."""
+OTHER_NAMES: Mapping[str, str] = {
+    "store_recorded": "store_generations",
+    "calculate_test_loss": "record_test_loss",
+    "data_subsample": "cell_data_fraction",
+    "identical_initial_ann": "identical_initial_networks",
+    "ae_quality_measures": "retrieval_measures",
+}
+"""Names of fields in earlier versions, and in the published code, and what they are called here."""
 
 
 def in_present_words(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as this version spells them: `store_recorded` was yes or no."""
+    """Settings by the names, and with the values, that they have here.
+
+    Raises:
+        UserError: a measure of `ae_quality_measures` is neither of the two; give L1 or all.
+    """
     settings = dict(given)
-    if "store_recorded" in settings:
-        stored = settings.pop("store_recorded")
-        each = [_stored(v) for v in stored] if isinstance(stored, list) else _stored(stored)
-        settings.setdefault("store_generations", each)
+    for other, name in OTHER_NAMES.items():
+        if other in settings:
+            value = settings.pop(other)
+            settings.setdefault(name, in_present_values(other, value))
     return settings
 
 
+def in_present_values(name: str, value: Any) -> Any:
+    """What a value, or a list of values, of a field by another name is here.
+
+    Raises:
+        UserError: as `in_present_words`.
+    """
+    if name == "ae_quality_measures":
+        return _wants_all(value if isinstance(value, list) else str(value).split(","))
+    if name != "store_recorded":
+        return value
+    return [_stored(each) for each in value] if isinstance(value, list) else _stored(value)
+
+
 def _stored(value: Any) -> Any:
+    """What `store_recorded`, which was yes or no, stands for."""
     return _FORMER_TRUTHS.get(str(value).lower(), value)
+
+
+def _wants_all(measures: Iterable[Any]) -> bool:
+    """Whether more than the loss is measured.
+
+    Raises:
+        UserError: a measure is neither of the two.
+    """
+    names = [str(name).strip() for name in measures]
+    for name in names:
+        if name not in ("L1", "all"):
+            raise UserError(f"ae_quality_measures: {printable(name)}: give L1 or all")
+    return "all" in names
 
 
 def resolve_defaults(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,19 +6,13 @@ run. docs/how_to/published_code.md sets its fields beside ours.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from aes_lipi.config.defaults import OTHER_NAMES, in_present_values
 from aes_lipi.config.study import StudyFile
 from aes_lipi.errors import UserError, printable
-
-RENAMED = {
-    "calculate_test_loss": "record_test_loss",
-    "data_subsample": "cell_data_fraction",
-    "identical_initial_ann": "identical_initial_networks",
-}
-"""Its fields that are called otherwise here."""
 
 _OF_A_STUDY = ("trials", "checkpoint_interval")
 _OF_THE_COMMAND = ("output_dir", "no_execution")
@@ -58,6 +52,8 @@ def translated(content: Mapping[str, Any]) -> Translation:
     if content.keys() <= StudyFile.model_fields.keys() and {"settings", "variants"} & set(content):
         return Translation(content)
     given = {name: value for name, value in content.items() if value is not None}
+    if given.get("ann_path") == "":
+        del given["ann_path"]
     study = {name: _single(name, given.pop(name)) for name in _OF_A_STUDY if name in given}
     command = {name: _single(name, given.pop(name)) for name in _OF_THE_COMMAND if name in given}
     ignored = tuple(name for name in given if name in WITHOUT_MEANING)
@@ -79,26 +75,11 @@ def translated(content: Mapping[str, Any]) -> Translation:
 
 def _setting(field: str, value: Any) -> tuple[str, Any]:
     """A field and its value, or list of values, in our words."""
-    if field == "ae_quality_measures":
-        return "retrieval_measures", _each(_wants_all, value)
-    return RENAMED.get(field, field), value
-
-
-def _each(function: Callable[[Any], Any], value: Any) -> Any:
-    return [function(each) for each in value] if isinstance(value, list) else function(value)
-
-
-def _wants_all(measures: Any) -> bool:
-    """Whether more than the loss is measured.
-
-    Raises:
-        UserError: a measure is neither of the two; give L1 or all.
-    """
-    names = [name.strip() for name in str(measures).split(",")]
-    for name in names:
-        if name not in ("L1", "all"):
-            raise UserError(f"ae_quality_measures: {printable(name)}: give L1 or all")
-    return "all" in names
+    if field not in OTHER_NAMES:
+        return field, value
+    each = value if isinstance(value, list) else [value]
+    ours = [in_present_values(field, one) for one in each]
+    return OTHER_NAMES[field], ours if isinstance(value, list) else ours[0]
 
 
 def _single(name: str, value: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from aes_lipi.config.defaults import FORMER_FIELDS, GROUPS
+from aes_lipi.config.defaults import GROUPS, OTHER_NAMES
 from aes_lipi.config.study import StudyFile
 from aes_lipi.config.variant import Variant
 
@@ -50,7 +50,7 @@ def _settings() -> dict[str, Any]:
     settings = {
         name: _setting(name, field) for name, field in fields.items() if name not in NOT_GIVEN
     }
-    former = {name: {"deprecated": True} for name in FORMER_FIELDS}
+    former = {name: {"deprecated": True} for name in OTHER_NAMES}
     return {"type": "object", "properties": settings | former, "additionalProperties": False}
 
 

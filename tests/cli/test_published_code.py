@@ -15,6 +15,7 @@ import aes_lipi
 from aes_lipi.analysis import report
 from aes_lipi.cli.run import run_app, with_switch_values
 from aes_lipi.config import list_presets, load_configuration, published_code
+from aes_lipi.config.defaults import OTHER_NAMES
 from aes_lipi.results.reading import load_results
 
 FILES = ROOT / "tests/fixtures/published"
@@ -167,6 +168,27 @@ def test_json_sensitivities_are_a_product_that_is_laid_over_a_study(tmp_path: Pa
     ]
 
 
+def test_a_test_cuts_sensitivities_short_too(tmp_path: Path) -> None:
+    path = write(tmp_path, epochs=[100, 400])
+    (folder := tmp_path / "empty").mkdir()
+    given = ["--rq", "capacity", "--variant_id", "0", "--sensitivities", str(path)]
+    [shown] = trials_shown(folder, *given, "--test", "True", "--dry_run")
+    assert "  trial=0000-0001  " in shown
+    assert len(trials_shown(folder, "--rq", "capacity", *given[4:], "--dry_run")) == 4
+
+
+def test_fields_of_the_published_code_are_flags(tmp_path: Path) -> None:
+    theirs = ["--calculate_test_loss", "--data_subsample", "0.5", "--identical_initial_ann", "yes"]
+    theirs += ["--ae_quality_measures", "L1,all"]
+    ours = ["--record_test_loss", "--cell_data_fraction", "0.5", "--identical_initial_networks"]
+    ours += ["--retrieval_measures"]
+    study = ["--rq", "capacity", "--dry_run"]
+    shown = trials_shown(tmp_path, *study, *theirs)
+    assert shown == trials_shown(tmp_path, *study, *ours) != trials_shown(tmp_path, *study)
+    done = said_in(tmp_path, "run.py", *study, "--ae_quality_measures", "L2")
+    assert "ae_quality_measures: L2: give L1 or all" in refusal_of(done)
+
+
 def test_sensitivities_alone_are_a_study(tmp_path: Path) -> None:
     study = aes_lipi.load_study(FILES / "sensitivities.json")
     assert [variant.population_size for variant in study.variants] == [2, 2]
@@ -218,7 +240,7 @@ def test_a_study_file_of_ours_may_be_json(tmp_path: Path) -> None:
 
 
 def test_what_a_notebook_ignores_is_a_warning() -> None:
-    with pytest.warns(UserWarning, match="ignored: visualize, log_level"):
+    with pytest.warns(UserWarning, match="ignored: output_dir, visualize, log_level"):
         aes_lipi.load_study(FILES / "configuration.json")
 
 
@@ -248,7 +270,7 @@ PAGE = (ROOT / "docs/how_to/published_code.md").read_text()
 
 
 def test_the_page_names_every_field_that_is_translated() -> None:
-    renamed = {**published_code.RENAMED, "ae_quality_measures": "retrieval_measures"}
+    renamed = {theirs: ours for theirs, ours in OTHER_NAMES.items() if theirs != "store_recorded"}
     for theirs, ours in renamed.items():
         assert re.search(rf"^\| `{theirs}`.*`{ours}`", PAGE, re.MULTILINE), theirs
     [ignored] = re.findall(r"^\| ((?:`\w+` )+)\| nothing: named", PAGE, re.MULTILINE)
