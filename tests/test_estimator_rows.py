@@ -69,7 +69,10 @@ class TestWeights:
         weights[::2] = 0
         ring = a_ring(impute="median", one_hot=True)
         one = genome(ring.fit(table, sample_weight=weights))
+        offset, typical = ring.offset_, ring.typical_errors_
         np.testing.assert_array_equal(genome(ring.fit(table.iloc[1::2])), one)
+        assert ring.offset_ == offset  # the line, too, is drawn among the rows that count
+        np.testing.assert_array_equal(ring.typical_errors_, typical)
 
     @pytest.mark.parametrize(
         ("weights", "told"),
@@ -125,6 +128,50 @@ def test_rows_to_validate_on_are_not_trained_on_and_no_others_are_spared() -> No
     table = penguins()
     fitted = a_ring(impute="median", one_hot=True).fit(table.iloc[:100], X_val=table.iloc[100:])
     assert fitted.model_.encoding is not None
+
+
+class TestLaterTables:
+    """Which have other types than the first: by its encoding, as the model takes them."""
+
+    def test_text_where_numbers_were_learned_is_refused(self) -> None:
+        table, text = penguins(), penguins().astype({"mass": str})
+        ring = a_ring(impute="median", one_hot=True)
+        with pytest.raises(ValueError, match="X: column 'mass': not numbers"):
+            ring.fit(table, X_val=text.replace({"mass": {text["mass"][0]: "?"}}))
+        ring.fit(table)
+        for later in (ring.partial_fit, ring.set_params(warm_start=True).fit):
+            with pytest.raises(ValueError, match="X: column 'mass': not numbers"):
+                later(text.assign(mass="?"))
+
+    def test_texts_that_are_all_missing_and_numbers_are_no_known_text(self) -> None:
+        ring = a_ring(impute="median", one_hot=True).fit(penguins())
+        for other in (None, 3.0):
+            table = penguins().assign(sex=other)
+            encoding = ring.model_.encoding
+            assert encoding is not None
+            code = encoding.filled(encoding.of_table(table))
+            places = [k for k, name in enumerate(encoding.names) if name.startswith("sex=")]
+            assert not code[:, places].any()
+            ring.partial_fit(table)
+
+    def test_a_chunk_without_some_text_goes_on_with_the_same_networks(self) -> None:
+        table = penguins()
+        few = table[(table["species"] == "Adelie") & (table["island"] == "Dream")]
+        ring = a_ring(impute="median", one_hot=True).partial_fit(table)
+        size = genome(ring).size
+        assert genome(ring.partial_fit(few)).size == size
+        warm = a_ring(impute="median", one_hot=True, warm_start=True).fit(table)
+        assert genome(warm.fit(few)).size == size
+
+    def test_columns_that_name_their_rows_are_refused(self) -> None:
+        table = pd.DataFrame({"a": np.arange(1001.0), "b": [f"row {k}" for k in range(1001)]})
+        with pytest.raises(ValueError, match="X, column 'b': more than 1,000 different texts"):
+            a_ring(one_hot=True).fit(table)
+
+    def test_dates_are_refused(self) -> None:
+        table = penguins().assign(year=pd.Timestamp("2020-01-01"))
+        with pytest.raises(ValueError, match="column 'year': dates or times; give numbers"):
+            a_ring(impute="median", one_hot=True).fit(table)
 
 
 class TestGoingOn:

@@ -98,6 +98,7 @@ def test_what_is_missing_counts_as_the_median_and_unknown_text_as_none(model: Mo
     [
         (lambda table: table.drop(columns=["bill", "sex"]), "lacks columns .* 'bill', 'sex'"),
         (lambda table: table.assign(bill="long"), "column 'bill': not numbers"),
+        (lambda table: table.assign(year=pd.Timestamp("2020")), "'year': dates or times; give"),
         (lambda table: table.assign(mass=np.inf), "row 1, column 'mass': a missing or infinite"),
         (lambda table: table.to_numpy()[:, :5], "could not convert|rows of 7 values"),
     ],
@@ -161,6 +162,8 @@ def test_the_encoding_is_in_the_file(model: Model, tmp_path: Path) -> None:
         ({"columns": [{"name": "a"}]}, "does not make the 7 columns"),
         ({"columns": [{"name": "a", "categories": []}]}, "at least 1 item"),
         ({"columns": [{"name": str(k)} for k in range(7)]}, "does not make the 7 columns"),
+        ({"columns": [{"name": "a", "categories": ["b"] * 1001}]}, "at most 1000 items"),
+        ({"columns": [{"name": "a" * 99_999, "categories": ["b"] * 900}] * 99}, "does not make"),
         ({"columns": [{"name": "a", "fill": "x"}]}, "valid number"),
         ({"columns": [{"name": "a"}] * 7, "more": 1}, "[Ee]xtra"),
     ],

@@ -81,6 +81,16 @@ def test_a_score_is_the_mean_of_the_absolute_errors_of_a_row_with_columns_scaled
     assert plain.reconstruct(unit).dtype == np.float32
 
 
+def test_a_constant_has_not_changed_in_float32() -> None:
+    """0.1 is another number there."""
+    scaling = Scaling("minmax", np.array([0.0, 0.1]), np.array([1.0, 0.1]))
+    architecture = build_architecture(ENVIRONMENTS["AutoencoderBinaryClustering"], 2, (3,), 2)
+    units = Model(architecture, random_pair(architecture, 1), scaling=scaling).units
+    for rows in ([[0.5, 0.1]], np.array([[0.5, 0.1]], np.float32)):
+        assert units.scaled(np.asarray(rows)).tolist() == [[0.5, 0.0]]
+    assert units.scaled(np.array([[0.5, 0.1 + 1e-7]])).tolist() == [[0.5, 1.0]]
+
+
 @pytest.mark.parametrize(
     ("rows", "told"),
     [

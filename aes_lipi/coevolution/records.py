@@ -159,9 +159,10 @@ def with_front_alone(records: Sequence[Record]) -> list[Record]:
     """The records of a trial, with the weights of those centres alone that are on a Pareto front.
 
     These are the ones that no other centre of the trial beats in size, of what is not zero or of
-    what compaction leaves, and in loss on the validation rows; of equal ones the first: a choice
-    can fall on no other. What is dropped would be dropped of more records, too: so it does not
-    matter how often, or after which steps, this is done.
+    what compaction leaves, and in loss on the validation rows, or in L1 there, by which trials of
+    different losses are compared; of equal ones the first: a choice can fall on no other. What is
+    dropped would be dropped of more records, too: so it does not matter how often, or after which
+    steps, this is done.
 
     Args:
         records: of one trial, in any order.
@@ -170,9 +171,15 @@ def with_front_alone(records: Sequence[Record]) -> list[Record]:
     held.sort(key=lambda k: in_order(records[k]))
     candidates = [records[k] for k in held]
     losses = [_number(each.validation_loss) for each in candidates]
+    l1 = [_number(each.validation_L1) for each in candidates]
     zeros = [-(each.n_zero_encoder + each.n_zero_decoder) for each in candidates]
     compact = [_number(each.n_compact) for each in candidates]
-    kept = {held[k] for sizes in (zeros, compact) for k in pareto_front(sizes, losses)}
+    kept = {
+        held[k]
+        for sizes in (zeros, compact)
+        for by in (losses, l1)
+        for k in pareto_front(sizes, by)
+    }
     dropped = set(held) - kept
     return [
         replace(record, centre=None) if k in dropped else record for k, record in enumerate(records)

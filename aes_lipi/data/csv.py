@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 from aes_lipi.data.columns import EVERYTHING, Wanted, check_categories, untaken
-from aes_lipi.data.dialect import KIND, LONGEST_ROW, SPACE, TRUTH_VALUES, Dialect, look_at
+from aes_lipi.data.dialect import KIND, LONGEST_ROW, MISSING, SPACE, TRUTH_VALUES, Dialect, look_at
 from aes_lipi.data.files import COMPRESSION_ERRORS, DataFile
 from aes_lipi.data.source import Block, Source, float64_block, numbered, quoted, unreadable
 from aes_lipi.errors import UserError
@@ -81,8 +81,24 @@ def _categories(dialect: Dialect) -> tuple[int, list[tuple[str, ...] | None]]:
             texts[k].update(cells.unique().drop_null().to_pylist())
             name = _named(dialect, dialect.columns[k])
             check_categories(f"{quoted(dialect.file.path)}, column {name}", len(texts[k]))
+    if 0 in places and dialect.columns[0] == 0:
+        _refuse_comments(dialect, texts[0])
     found = [tuple(sorted(texts[k])) if k in texts else None for k in range(len(dialect.columns))]
     return n_rows, found
+
+
+def _refuse_comments(dialect: Dialect, texts: set[str]) -> None:
+    """Refuse a line that begins with # and has as many values as a row.
+
+    Raises:
+        UserError: there is one; remove it, or leave the column out.
+    """
+    if comment := next((each for each in sorted(texts) if each.startswith("#")), None):
+        raise UserError(
+            f"{quoted(dialect.file.path)}: a line begins with {quoted(comment)}, as comments do, "
+            "and has as many values as a row; remove such lines, or leave the column out with "
+            "--drop_columns"
+        )
 
 
 def _batches(
@@ -116,6 +132,7 @@ def _batches(
                 column_types=kinds,
                 include_columns=[str(j) for j in places],
                 decimal_point=dialect.decimal,
+                null_values=sorted(MISSING),
                 strings_can_be_null=True,
             ),
         )
@@ -182,7 +199,9 @@ def _no_number(dialect: Dialect, place: int, line: int, cell: str) -> UserError:
     if place == dialect.empty:
         return _ragged_row(dialect, line, dialect.n_fields)
     remedy = ""
-    if ";" in cell or "\t" in cell or "|" in cell:
+    if place == 0 and cell.startswith("#"):
+        remedy = "remove lines that begin with #, or the value"
+    elif ";" in cell or "\t" in cell or "|" in cell:
         remedy = "say what separates the columns: --separator"
     elif place in dialect.truth_columns or cell in TRUTH_VALUES:
         remedy = "use either numbers or true and false throughout the column"

@@ -29,13 +29,14 @@ _NUMBER = re.compile(
     re.IGNORECASE,
 )
 _WHOLE = re.compile(r"[ \t]*[+-]?[0-9]+[ \t]*")
-# What Arrow takes for a missing number.
-_MISSING = frozenset(
+MISSING = frozenset(
     {
-        *("", "NA", "N/A", "n/a", "#NA", "#N/A", "#N/A N/A", "NULL", "null", "NaN", "nan"),
-        *("-NaN", "-nan", "1.#QNAN", "-1.#QNAN", "1.#IND", "-1.#IND"),
+        *("", "NA", "N/A", "n/a", "#NA", "#N/A", "#N/A N/A", "<NA>", "NULL", "null", "None"),
+        *("NaN", "nan", "-NaN", "-nan", "1.#QNAN", "-1.#QNAN", "1.#IND", "-1.#IND"),
     }
 )
+"""What stands for a missing value, as for pandas."""
+
 _LINES, _CHARACTERS, _FEWEST_LINES = 200, 2**20, 6
 _ROWS_TO_JUDGE_BY = 3
 
@@ -250,18 +251,21 @@ def _dialect(file: DataFile, sample: _Sample, header: str, separator: str, decim
         columns=tuple(columns),
         names=None if named is None else tuple(named[j] for j in columns),
         n_lines_above=n_lines_above,
-        truth_columns=frozenset(
-            j for j in columns if j < len(body[0]) and body[0][j] in TRUTH_VALUES
-        ),
+        truth_columns=frozenset(j for j in columns if _first_of(body, j) in TRUTH_VALUES),
         empty=empty,
         index=index,
         text_columns=frozenset(j for j in columns if _is_text(body, j, decimal)),
     )
 
 
+def _first_of(body: Sequence[_Row], j: int) -> str:
+    """The first value of a column that is there; empty without any."""
+    return next((row[j] for row in body if j < len(row) and row[j] not in MISSING), "")
+
+
 def _is_text(body: Sequence[_Row], j: int, decimal: str) -> bool:
     """Whether most values of a column are text, of those that are there."""
-    cells = [row[j] for row in body if j < len(row) and row[j] not in _MISSING]
+    cells = [row[j] for row in body if j < len(row) and row[j] not in MISSING]
     return sum(not _is_value(cell, decimal) for cell in cells) * 2 > len(cells)
 
 
@@ -419,4 +423,4 @@ def _is_number(cell: str, decimal: str) -> bool:
 
 
 def _is_value(cell: str, decimal: str) -> bool:
-    return _is_number(cell, decimal) or cell in _MISSING or cell in TRUTH_VALUES
+    return _is_number(cell, decimal) or cell in MISSING or cell in TRUTH_VALUES

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from aes_lipi.arrays import Array, Flags, Float64, Floats
-from aes_lipi.data.columns import untaken
+from aes_lipi.data.columns import check_categories, untaken
 from aes_lipi.data.source import Block, Source, array_source, quoted
 from aes_lipi.errors import UserError
 
@@ -37,9 +37,14 @@ class Column:
     @property
     def names(self) -> tuple[str, ...]:
         """Of the columns that it becomes: its own, or `name=text` for each of its texts."""
+        return tuple(self.each_name())
+
+    def each_name(self) -> Iterator[str]:
+        """The same, one after another."""
         if self.categories is None:
-            return (self.name,)
-        return tuple(f"{self.name}={each}" for each in self.categories)
+            yield self.name
+        else:
+            yield from (f"{self.name}={each}" for each in self.categories)
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,7 @@ class Encoding:
             ValueError: columns are missing, or one holds something else than numbers; give those
                 that the model was trained on.
         """
+        _check_numbering([column.name for column in self.columns], table)
         known = {str(name): k for k, name in enumerate(table.columns)}
         if gone := [column.name for column in self.columns if column.name not in known]:
             listed = ", ".join(map(quoted, gone[:20]))
@@ -124,6 +130,35 @@ class Encoding:
         )
 
 
+def _check_numbering(names: Sequence[str], table: Any) -> None:
+    """Refuse to look numbers from 1, of a file without a header, up among pandas' own, from 0.
+
+    Raises:
+        ValueError: that would be done; give the table names.
+    """
+    labels = list(table.columns)
+    from_0 = 0 in labels and all(isinstance(each, int | np.integer) for each in labels)
+    if from_0 and "0" not in names and all(name.isdecimal() for name in names):
+        raise ValueError(
+            "the table's columns are numbered from 0, and the model knows them by numbers from 1; "
+            "give the table names, as in table.columns = [str(k + 1) for k in table.columns]"
+        )
+
+
+def known_source(label: str, table: Any, encoding: Encoding) -> Source:
+    """A pandas table as a matrix of encoded columns, by an encoding that is known.
+
+    Raises:
+        UserError: columns are missing, or one holds something else than the encoding knows.
+    """
+    try:
+        rows = encoding.of_table(table)
+    except ValueError as error:
+        raise UserError(f"{label}: {error}") from None
+    source = array_source(label, encoding.filled(rows))
+    return replace(source, column_names=encoding.names, flags=encoding.flags)
+
+
 def table_source(label: str, table: Any, *, one_hot: bool) -> Source:
     """A pandas table as a matrix, with texts by number.
 
@@ -141,6 +176,8 @@ def table_source(label: str, table: Any, *, one_hot: bool) -> Source:
     found = {name: len(table) for name, each in zip(names, texts, strict=True) if each is not None}
     if found and not one_hot:
         raise untaken(f"{label}: columns hold text", text=found)
+    for name, known in zip(names, texts, strict=True):
+        check_categories(f"{label}, column {quoted(name)}", 0 if known is None else len(known))
     columns = [
         _encoded(Column(name), each) if known is None else _numbers_of(known, each)
         for name, each, known in zip(names, series, texts, strict=True)
@@ -169,7 +206,7 @@ def _numbers_of(texts: tuple[str, ...], values: Any) -> Float64:
 def learn_encoding(source: Source, rows: Array, impute: Impute) -> Encoding:
     """Learn the encoding of a table from some of its rows.
 
-    Medians are those of the first 10,000 rows that have a value.
+    Medians are of the first 10,000 of these rows, and of all where no value is among those.
 
     Args:
         source: the table, with texts by number.
@@ -239,12 +276,21 @@ class _Known:
                     parts[j].append(column[sampled[block_rows] & is_known[:, k]])
         self.fill = np.full(source.n_columns, _CONSTANT)
         if impute == "median":
-            self.fill = np.array([_median(parts[j]) for j in range(source.n_columns)])
+            found = {j: np.concatenate(parts[j]) for j in parts if parts[j]}
+            rare = [j for j, values in found.items() if not len(values) and self.values[j]]
+            found |= _values_of(source, learned, rare)
+            for j, values in found.items():
+                self.fill[j] = np.median(values) if len(values) else _CONSTANT
 
 
-def _median(parts: Sequence[Float64]) -> float:
-    values = np.concatenate(parts) if parts else np.empty(0)
-    return float(np.median(values)) if len(values) else _CONSTANT
+def _values_of(source: Source, rows: Flags, places: Sequence[int]) -> dict[int, Float64]:
+    """All values of some columns in some rows, by column."""
+    parts: dict[int, list[Float64]] = {j: [] for j in places}
+    for block_rows, columns, block in source.blocks() if parts else ():
+        for j in parts.keys() & range(columns.start, columns.stop):
+            column = block[rows[block_rows], j - columns.start]
+            parts[j].append(column[~np.isnan(column)])
+    return {j: np.concatenate(each) for j, each in parts.items()}
 
 
 def _check_known(source: Source, names: Sequence[str], known: _Known, impute: Impute) -> None:
@@ -293,6 +339,8 @@ def _encoded(column: Column, values: Any) -> Float64:
         ValueError: it holds no numbers where these were trained on.
     """
     if column.categories is None:
+        if getattr(values.dtype, "kind", "") in "mM":
+            raise ValueError(f"column {quoted(column.name)}: dates or times; give numbers")
         try:
             numbers: Float64 = values.to_numpy(dtype=np.float64, na_value=np.nan)
         except (TypeError, ValueError) as error:

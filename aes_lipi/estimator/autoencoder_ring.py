@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -20,11 +21,11 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from aes_lipi.arrays import Float32, Float64
 from aes_lipi.config import Variant
 from aes_lipi.data.dataset import Dataset
-from aes_lipi.data.encoding import texts_of
+from aes_lipi.data.encoding import Encoding, texts_of
 from aes_lipi.data.source import Source
 from aes_lipi.errors import UserError
 from aes_lipi.estimator.parameters import BATCH_SIZE, variant_of
-from aes_lipi.estimator.rows import in_parts, is_table, source_of, split_rows
+from aes_lipi.estimator.rows import encoded_source, in_parts, is_table, split_rows
 from aes_lipi.estimator.training import TrainedRing, trained, trained_further
 from aes_lipi.execution.requirements import check_batch
 from aes_lipi.models import Model
@@ -201,12 +202,12 @@ class AutoencoderRing(
         start = self._trained if self.warm_start and hasattr(self, "model_") else None
         _check_contamination(self.contamination)
         try:
-            variant, dataset = self._prepared(X, sample_weight, X_val, start)
+            variant, dataset, rows = self._prepared(X, sample_weight, X_val, start)
             ring = trained(variant, dataset, verbose=self.verbose, start=start)
         except UserError as error:
             raise ValueError(str(error)) from None
         self._with(ring)
-        self._draw_line(X)
+        self._draw_line(rows)
         self._is_fitted_whole = True
         return self
 
@@ -234,7 +235,7 @@ class AutoencoderRing(
         known = self._trained if hasattr(self, "model_") else None
         _check_contamination(self.contamination)
         try:
-            variant, dataset = self._prepared(X, sample_weight, X_val, known, spares=False)
+            variant, dataset, rows = self._prepared(X, sample_weight, X_val, known, spares=False)
             done = 0 if known is None else known.state.generations
             more = {"epochs": max(variant.epochs, done + 1), "patience": None, "target_loss": None}
             ring = trained_further(variant.model_copy(update=more), dataset, known)
@@ -242,7 +243,7 @@ class AutoencoderRing(
             raise ValueError(str(error)) from None
         self._with(ring)
         if known is None or not self._is_fitted_whole:
-            self._draw_line(X)
+            self._draw_line(rows)
             self._is_fitted_whole = False
         return self
 
@@ -262,8 +263,11 @@ class AutoencoderRing(
         what rows of `fit` have on average. As with scikit-learn's detectors, the lower, the more
         abnormal; 0 is perfect. `model_.score` is the mean of the errors as they are.
         """
-        model, typical = self._fitted(), self.typical_errors_
-        return -in_parts(lambda rows: (model.errors(rows) / typical).mean(axis=1), self._rows(X))
+        return self._scores(self._fitted(), self._rows(X))
+
+    def _scores(self, model: Model, rows: Any) -> Float64:
+        typical = self.typical_errors_
+        return -in_parts(lambda part: (model.errors(part) / typical).mean(axis=1), rows)
 
     def decision_function(self, X: Any) -> Float64:
         """By how much the score of each row is above `offset_`: float64, (n_samples,).
@@ -310,8 +314,8 @@ class AutoencoderRing(
         known: TrainedRing | None,
         *,
         spares: bool = True,
-    ) -> tuple[Variant, Dataset]:
-        """The settings, and the rows to train on; see `fit`.
+    ) -> tuple[Variant, Dataset, Any]:
+        """The settings, the rows to train on, and those of X that count; see `fit`.
 
         Args:
             X: rows.
@@ -333,10 +337,10 @@ class AutoencoderRing(
             if len(counting) < 2:
                 raise UserError("sample_weight: fewer than two rows count; give more than 0 to two")
             rows, weights = _safe_indexing(rows, counting), weights[counting]
-        source = self._source(rows)
-        variant = variant_of(
-            self.get_params(deep=False), sum(len(each or "1") for each in texts_of(source))
-        )
+        units = None if known is None else known.units
+        source = self._source(rows, None if units is None else units.encoding)
+        n_dim = sum(len(each or "1") for each in texts_of(source))
+        variant = variant_of(self.get_params(deep=False), n_dim)
         if known is not None:
             seeds = {name: getattr(known.variant, name) for name in ("rng_seed", "dataset_seed")}
             variant = variant.model_copy(update=seeds)
@@ -344,15 +348,15 @@ class AutoencoderRing(
             source,
             variant,
             weights=weights,
-            validation=None if X_val is None else self._source(self._rows(X_val)),
-            units=None if known is None else known.units,
+            validation=None if X_val is None else partial(self._source, self._rows(X_val)),
+            units=units,
             spares=spares,
         )
         if self.batch_size is None:
             most = min(BATCH_SIZE, len(dataset.train))
             variant = variant.model_copy(update={"batch_size": most})
         check_batch(variant.batch_size, len(dataset.train))
-        return variant, dataset
+        return variant, dataset, rows
 
     def _with(self, ring: TrainedRing) -> None:
         """Keep what was trained."""
@@ -361,15 +365,15 @@ class AutoencoderRing(
         history = records_frame(ring.records, ring.variant)
         self.history_ = history.drop(columns=list(_NOT_IN_HISTORY))
 
-    def _draw_line(self, X: Any) -> None:
-        """Find what is usual of rows, and which of them are not."""
-        self.typical_errors_ = _typical_errors(self.model_, self._rows(X))
-        self.offset_ = _offset(self.score_samples(X), self.contamination)
+    def _draw_line(self, rows: Any) -> None:
+        """Find what is usual of rows that were checked, and which of them are not."""
+        self.typical_errors_ = _typical_errors(self.model_, rows)
+        self.offset_ = _offset(self._scores(self.model_, rows), self.contamination)
 
-    def _source(self, rows: Any) -> Source:
+    def _source(self, rows: Any, encoding: Encoding | None) -> Source:
         names = getattr(self, "feature_names_in_", None)
         columns = None if names is None else tuple(map(str, names))
-        return source_of(rows, columns, one_hot=self.one_hot)
+        return encoded_source(rows, columns, encoding, one_hot=self.one_hot)
 
     def _rows(self, X: Any, *, reset: bool = False) -> Any:
         """Rows as they are trained on or asked for: checked, a table only where it is encoded."""

@@ -10,7 +10,7 @@ import numpy as np
 from aes_lipi.arrays import Array, Float32, Float64
 from aes_lipi.config import Variant
 from aes_lipi.data.dataset import DataPurpose, Dataset, data_stream
-from aes_lipi.data.encoding import learn_encoding, table_source
+from aes_lipi.data.encoding import Encoding, known_source, learn_encoding, table_source
 from aes_lipi.data.fitting import learn_scaling, read_scaled
 from aes_lipi.data.source import BLOCK_VALUES, Block, Source, array_source
 from aes_lipi.models.model import Units
@@ -47,6 +47,21 @@ def source_of(rows: Any, names: tuple[str, ...] | None, *, one_hot: bool) -> Sou
     return Source("X", n_rows, n_columns, blocks, column_names=names)
 
 
+def encoded_source(
+    rows: Any, names: tuple[str, ...] | None, encoding: Encoding | None, *, one_hot: bool
+) -> Source:
+    """The same, encoded as is known: a table's columns are found by their names.
+
+    Raises:
+        UserError: as `source_of`; or a table's columns are not those that the encoding knows.
+    """
+    if encoding is None:
+        return source_of(rows, names, one_hot=one_hot)
+    if is_table(rows):
+        return known_source("X", rows if hasattr(rows, "iloc") else rows.to_pandas(), encoding)
+    return encoding.source(source_of(rows, names, one_hot=one_hot))
+
+
 def in_parts(function: Callable[[Any], Array], rows: Any) -> Array:
     """What a function makes of rows: of a sparse matrix, of a dense part of it after another."""
     if not _is_sparse(rows):
@@ -71,17 +86,17 @@ def split_rows(
     variant: Variant,
     *,
     weights: Float64 | None = None,
-    validation: Source | None = None,
+    validation: Callable[[Encoding | None], Source] | None = None,
     units: Units | None = None,
     spares: bool = True,
 ) -> Dataset:
     """Rows encoded, scaled, and split by seed; test rows are the validation rows.
 
     Args:
-        source: the rows.
+        source: the rows; encoded, where that is known.
         variant: settings.
         weights: by what each row counts in the loss, above 0, (rows,); None for all alike.
-        validation: rows to validate on.
+        validation: gives the rows to validate on, encoded.
         units: encoding and scaling that are known; by default they are learned.
         spares: whether a share of the rows validates where no others do, and is not trained on.
 
@@ -96,14 +111,13 @@ def split_rows(
     encoding, scaling = (None, None) if units is None else (units.encoding, units.scaling)
     if units is None and (variant.one_hot or variant.impute != "none"):
         encoding = learn_encoding(source, order[:n_train], variant.impute)
-    encoded = source if encoding is None else encoding.source(source)
+    encoded = source if encoding is None or units is not None else encoding.source(source)
     if units is None and variant.scale != "none":
         scaling = learn_scaling(encoded, order[:n_train], variant.scale)
     scaled = read_scaled(encoded, scaling, order)
     spared = scaled[n_train:] if n_train < n_rows else scaled
     if validation is not None:
-        others = validation if encoding is None else encoding.source(validation)
-        spared = read_scaled(others, scaling)
+        spared = read_scaled(validation(encoding), scaling)
     return Dataset(
         "X",
         *(scaled[:n_train], spared, spared),

@@ -28,7 +28,11 @@ def scaled(graph: Graph, scaling: Scaling, rows: str) -> tuple[str, str]:
     nodes = _Nodes(graph, "scaling")
     value = _SCALED[scaling.kind](nodes, scaling, rows)
     constant, zero = nodes.constant("constant", scaling.constant), nodes.constant("zero", 0.0)
-    same = nodes.add("Equal", rows, nodes.constant("low", scaling.low))
+    with np.errstate(over="ignore"):
+        near = scaling.low.astype(np.float32).astype(np.float64)
+    known = {"low": scaling.low, "near": near}
+    equal = (nodes.add("Equal", rows, nodes.constant(*each)) for each in known.items())
+    same = nodes.add("Or", *equal)
     changed = nodes.add("Cast", nodes.add("Not", same), to=TensorProto.DOUBLE)
     targets = nodes.add("Where", constant, changed, value)
     ends = (0.0, 1.0) if scale_range(scaling.kind) == "unit" else scaling.bounds

@@ -271,10 +271,12 @@ _MOST_LABELS = 20
 def scores_by_label(model: Model, dataset: Dataset, variant: Variant) -> tuple[LabelScores, ...]:
     """A model's scores of test rows by what the column `label` says; labels in order, or none.
 
-    Raises:
-        UserError: the labels cannot be read any more.
+    None, too, where the column cannot be read as text: training has not looked at it.
     """
-    labels = pd.Series(labels_of_test_rows(variant), dtype=object)
+    try:
+        labels = pd.Series(labels_of_test_rows(variant), dtype=object)
+    except UserError:
+        return ()
     if not 1 <= labels.nunique() <= _MOST_LABELS:
         return ()
     scores = np.concatenate(_scores(model, dataset.test, variant.batch_size))

@@ -73,7 +73,8 @@ _FUNCTIONS: dict[Scale, str] = {
 _USE = """
 
 constant = high == low
-scaled = {np}.where(constant, 1.0 * (rows != low), scale(rows))  # rows: in their own units
+changed = (rows != low) & (rows != low{float}{double})
+scaled = {np}.where(constant, 1.0 * changed, scale(rows))  # rows: in their own units
 inside = {np}.where(constant, 0, {np}.clip(scaled, {bounds}))
 code = {encoder}inside{float})
 decoded = {decoder}code)

@@ -17,6 +17,7 @@ from aes_lipi.autoencoders.environments import (
 from aes_lipi.autoencoders.network import OUTPUT, Activation, Layer, NetworkLayout, chain
 from aes_lipi.config import Scale
 from aes_lipi.config.variant import HiddenActivation, LossName, OutputActivation
+from aes_lipi.data.columns import MOST_CATEGORIES
 from aes_lipi.data.encoding import Column, Encoding
 from aes_lipi.data.scaling import Scaling
 from aes_lipi.models.model import Compaction, Model
@@ -70,7 +71,9 @@ _Text = Annotated[str, Field(max_length=100_000)]
 
 class _Column(_Strict):
     name: _Text
-    categories: Annotated[list[_Text], Field(min_length=1)] | None = None
+    categories: Annotated[list[_Text], Field(min_length=1, max_length=MOST_CATEGORIES)] | None = (
+        None
+    )
     fill: float | None = None
 
 
@@ -129,15 +132,18 @@ class Description(_Strict):
         """
         if self.encoding is None:
             return None
+        problem = ValueError(f"encoding: does not make the {n_dim} columns that are named")
+        if sum(len(each.categories or "1") for each in self.encoding.columns) != n_dim:
+            raise problem
         columns = [
             Column(each.name, None if each.categories is None else (*each.categories,), each.fill)
             for each in self.encoding.columns
         ]
-        encoding = Encoding(tuple(columns), self.encoding.fills)
-        names = encoding.names
-        if len(names) != n_dim or len(set(names)) != n_dim or names != self.columns_of(n_dim):
-            raise ValueError(f"encoding: does not make the {n_dim} columns that are named")
-        return encoding
+        named = self.columns_of(n_dim) or ()
+        made = (name for column in columns for name in column.each_name())
+        if len(set(named)) != n_dim or any(a != b for a, b in zip(made, named, strict=True)):
+            raise problem
+        return Encoding(tuple(columns), self.encoding.fills)
 
     def scaling_of(self, n_dim: int) -> Scaling | None:
         """The scaling of so many columns.

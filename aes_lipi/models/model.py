@@ -59,7 +59,8 @@ class Units:
     def scaled(self, x: Any) -> Float32:
         """The same, but what lies beyond the values trained on is not clipped.
 
-        A column that was constant in training has no scale: it is 0, and 1 where it has changed.
+        A column that was constant in training has no scale: it is 0, and 1 where it has changed by
+        more than float32 tells.
 
         Raises:
             ValueError: as `to_network`.
@@ -69,9 +70,10 @@ class Units:
             unscaled: Float32 = self._checked(self._filled(matrix(x, self.n_dim)))
             return unscaled
         values = self._checked(self._filled(matrix(x, self.n_dim, np.float64)))
-        has_changed = (values != self.scaling.low) & self.scaling.constant
-        rows = self.scaling.beyond(values) + has_changed
+        low = self.scaling.low
         with np.errstate(over="ignore"):
+            is_low = (values == low) | (values == low.astype(np.float32))
+            rows = self.scaling.beyond(values) + (~is_low & self.scaling.constant)
             scaled: Float32 = rows.astype(np.float32)
         return scaled
 

@@ -165,6 +165,8 @@ def test_a_table_with_text_comes_from_csv_to_onnx(tmp_path: Path) -> None:
     known = model.provenance["settings"] | {"data": str(tmp_path / "penguins.csv")}
     variant = Variant.model_validate(known)
     dataset, said = load_dataset(variant), labels_of_test_rows(variant)
+    unreadable = variant.model_copy(update={"label": "nothing"})
+    assert scores_by_label(model, dataset, unreadable) == ()
     by_label = scores_by_label(model, dataset, variant)
     scores = model.score(model.units.from_network(dataset.test))
     assert [each.label for each in by_label] == sorted(filter(None, set(said)))

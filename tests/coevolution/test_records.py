@@ -39,6 +39,7 @@ def records_of(sizes: list[tuple[int, int, int]]) -> list[Record]:
             n_zero_decoder=0,
             n_compact=compact,
             validation_loss=float(loss),
+            validation_L1=float(loss),
             centre=bytes([k]),
         )
         for k, (zeros, compact, loss) in enumerate(sizes)
@@ -54,6 +55,13 @@ def test_what_is_beaten_in_both_sizes_is_dropped() -> None:
     records = records_of([(0, 9, 5), (2, 9, 5), (2, 8, 6), (1, 9, 4), (2, 9, 5), (0, 9, 9)])
     # Zeros: 2 zeros at loss 5 (the first of two), 1 zero at 4. Compact: 8 at 6, 9 at 4.
     assert kept(with_front_alone(records)) == [(0, 1), (1, 0), (1, 1)]
+
+
+def test_what_is_best_in_l1_is_kept_beside_what_is_best_in_its_own_loss() -> None:
+    """Trials of different losses are compared by L1."""
+    records = records_of([(1, 9, 5), (1, 9, 6), (1, 9, 7)])
+    records[1] = replace(records[1], validation_L1=1.0)
+    assert kept(with_front_alone(records)) == [(0, 0), (0, 1)]
 
 
 @given(sizes=st.lists(st.tuples(SIZES, SIZES, SIZES), max_size=12), data=st.data())

@@ -113,6 +113,66 @@ def test_what_a_label_says_of_the_test_rows_is_known(written: Path) -> None:
         assert list(labels_of_test_rows(variant)) == expected
 
 
+def test_numbers_of_columns_are_not_looked_up_among_pandas_own(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    rows = [f"{k},{k % 7},{'ab'[k % 2]}" for k in range(40)]
+    path.write_text("\n".join(rows))
+    encoding = load_file(path, **WHOLE, header="no").encoding
+    assert encoding is not None
+    table = pd.read_csv(path, header=None)
+    with pytest.raises(ValueError, match=r"numbered from 0, .*\[str\(k \+ 1\)"):
+        encoding.of_table(table)
+    table.columns = ["1", "2", "3"]
+    assert encoding.of_table(table)[:, 0].tolist() == list(range(40))
+
+
+def test_a_column_with_few_values_has_the_median_of_them_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aes_lipi.data.encoding._SAMPLE", 10)
+    path, values = tmp_path / "x.csv", np.full(400, np.nan)
+    known = data_stream(7, DataPurpose.FILE_SPLIT).permutation(400)[100:103]
+    values[known] = [2000, 2010, 2030]
+    pd.DataFrame({"a": np.arange(400), "b": values}).to_csv(path, index=False)
+    encoding = load_file(path, **WHOLE, dataset_seed=7).encoding
+    assert encoding is not None
+    assert encoding.columns[1].fill == 2010
+
+
+def test_what_pandas_takes_for_missing_is_missing(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    kinds = ["None", "<NA>", "NaN", "Grvl", "Pave"]
+    path.write_text("a,b\n" + "\n".join(f"{kinds[k % 5]},{k}" for k in range(60)))
+    encoding = load_file(path, **WHOLE).encoding
+    assert encoding is not None
+    assert encoding.columns[0].categories == ("Grvl", "Pave")
+    missing = np.isnan(encoding.of_table(pd.read_csv(path))).any(axis=1)
+    assert missing.tolist() == [k % 5 < 3 for k in range(60)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "settings", "told"),
+    [
+        (["#y,3"], {**WHOLE}, "a line begins with '#y', as comments do"),
+        (["#1,3"], {"scale": "minmax"}, "'#1' is not a number; remove lines that begin with #"),
+    ],
+)
+def test_comments_as_wide_as_rows_are_refused(
+    lines: list[str], settings: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.csv"
+    first = "x" if "one_hot" in settings else "1"
+    path.write_text("a,b\n" + "\n".join([*[f"{first},{k}" for k in range(30)], *lines]))
+    assert told in refusal(path, **settings)
+
+
+def test_truth_values_below_a_hole_are_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("a,b\n" + "\n".join(f"{k},{['', 'True', 'False'][k % 3]}" for k in range(60)))
+    dataset = load_file(path, scale="minmax", impute="median")
+    assert set(np.unique(np.concatenate(dataset.splits)[:, 1])) <= {0.0, 0.5, 1.0}
+
+
 def test_columns_are_taken_left_out_and_kept_as_a_label(written: Path) -> None:
     some = load_file(written, scale="minmax", columns="mass, year")
     assert some.columns == ("mass", "year")

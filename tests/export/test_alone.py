@@ -47,6 +47,9 @@ for folder in sorted(path.resolve() for path in Path(".").iterdir() if path.is_d
     exec(usage, names)
     found = names["reconstruction"]
     np.save("found.npy", np.asarray(found.detach() if "import torch" in usage else found))
+    if "score" in names:
+        score = names["score"]
+        np.save("score.npy", np.asarray(score.detach() if "import torch" in usage else score))
 """
 
 HARD = Scaling(
@@ -88,7 +91,7 @@ def scaled(kind: Scale) -> tuple[Model, Rows]:
     ]
     columns += [
         rng.integers(0, 2, 200) * 1.0,
-        np.full(200, 4.5),
+        np.full(200, 0.1),
         1.7e9 + rng.integers(0, 86_400, 200),
     ]
     columns.append(np.maximum(columns[0], 0))
@@ -142,6 +145,9 @@ def test_files_work_without_this_package(
         span = np.where(np.ptp(rows, axis=0) > 0, np.ptp(rows, axis=0), np.abs(rows).max() + 1)
         apart = np.abs(np.load(tmp_path / case / "found.npy") - model.reconstruct(rows)) / span
         assert apart.max() < 1e-5, case
+        if (score := tmp_path / case / "score.npy").exists():
+            np.testing.assert_allclose(np.load(score), model.score(rows), rtol=1e-4, err_msg=case)
+    assert all((tmp_path / case / "score.npy").exists() for case in ("minmax", "hard"))
     assert (np.load(tmp_path / "nothing" / "found.npy") == 0.5).all()
 
 
@@ -161,6 +167,10 @@ def test_a_scaling_is_part_of_every_export(name: str, kind: Scale, tmp_path: Pat
     save_model(tmp_path / "m.safetensors", model)
     again = read_model(tmp_path / "m.safetensors")
     assert np.array_equal(again.reconstruct(rows), reconstruction)
+    narrow = rows.copy()
+    narrow[:, 4] = rows[:, 4].astype(np.float32)  # a constant, which that is no change of
+    np.testing.assert_array_equal(model.score(narrow), score)
+    np.testing.assert_allclose(package.score(narrow), score, rtol=1e-5)
     assert again.scaling is not None
     assert again.scaling.kind == kind
 
