@@ -272,7 +272,13 @@ class _Workers:
     def replace(self, room: int) -> list[Event]:
         """See `Pool.replace`."""
         self._workers[room].stop()
-        self._workers[room] = self._new()
+        try:
+            self._workers[room] = self._new()
+        except OSError as error:
+            raise UserError(
+                f"a worker process has ended, and no other can be started ({error.strerror}); give "
+                "fewer --jobs, or more memory"
+            ) from None
         return [Opened(room)]
 
     def _new(self) -> _Worker:
@@ -329,6 +335,10 @@ _FOR_THE_DRIVER = (signal.SIGINT, signal.SIGTERM)
 """Signals that often come to all processes of a job; the driver tells its workers what to do."""
 
 
+_BEING_STARTED = threading.Lock()
+"""Held while a worker starts: what it takes over is changed for all threads."""
+
+
 @contextmanager
 def _heritage() -> Iterator[None]:
     """What a worker takes over at its start: one thread, and deafness to signals for the driver.
@@ -337,20 +347,21 @@ def _heritage() -> Iterator[None]:
     no guard, and the standard input can be one. The driver is as before afterwards, and hears what
     came meanwhile.
     """
-    before, script = dict(os.environ), sys.modules["__main__"]
-    heard = signal.pthread_sigmask(signal.SIG_BLOCK, _FOR_THE_DRIVER)
-    one_thread_per_process()
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = script
-        for variable in THREAD_VARIABLES:
-            if variable in before:
-                os.environ[variable] = before[variable]
-            else:
-                del os.environ[variable]
-        signal.pthread_sigmask(signal.SIG_SETMASK, heard)
+    with _BEING_STARTED:
+        before, script = dict(os.environ), sys.modules["__main__"]
+        heard = signal.pthread_sigmask(signal.SIG_BLOCK, _FOR_THE_DRIVER)
+        one_thread_per_process()
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = script
+            for variable in THREAD_VARIABLES:
+                if variable in before:
+                    os.environ[variable] = before[variable]
+                else:
+                    del os.environ[variable]
+            signal.pthread_sigmask(signal.SIG_SETMASK, heard)
 
 
 class _Worker:

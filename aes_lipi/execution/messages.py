@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from aes_lipi.coevolution.schedule import Schedule
 from aes_lipi.coevolution.state import Reads
@@ -145,9 +145,10 @@ Said = tuple[TrialId, Message]
 """A message, and the trial that it is of."""
 
 
-def now_and_then(
-    said: Iterable[tuple[Job, Message]], interval_s: float
-) -> Iterator[tuple[Job, Message]]:
+News = TypeVar("News")
+
+
+def now_and_then(said: Iterable[tuple[Job, News]], interval_s: float) -> Iterator[tuple[Job, News]]:
     """What trials say, but of each one's progress only the newest of every interval."""
     begun = time.monotonic()
     told: dict[TrialId, float] = {}

@@ -94,11 +94,6 @@ class TrialProgress:
         """Generations that need not be computed any more."""
         return self.epochs if self.ended else self.generations
 
-    @property
-    def ran(self) -> int:
-        """Generations that were computed; fewer than are done where it stopped early."""
-        return self.generations if self.ended and self.error is None else self.done
-
     def lost(self) -> TrialProgress:
         """The same after a loss: one more, or the first if more was saved than ever before."""
         losses = 1 if self.saved > self.furthest else self.losses + 1
@@ -156,7 +151,7 @@ class StudyState:
             now: seconds of the clock of `handle`.
         """
         elapsed = 0.0 if self.first_news is None else now - self.first_news
-        here = sum(each.ran - each.before for each in tuple(self.trials.values()))
+        here = sum(each.generations - each.before for each in tuple(self.trials.values()))
         return None if elapsed < SETTLED_AFTER_S or here <= 0 else here / elapsed
 
     def handle(self, event: messages.Event, now: float) -> list[messages.Action]:
@@ -174,10 +169,16 @@ class StudyState:
         self.remarks += [(now, each.text) for each in actions if isinstance(each, messages.Say)]
         if self._leave_by is None:
             actions += [messages.Start(room, trials) for room, trials in self._rooms.fill(now)]
-        elif not self._rooms.any_runs or now > self._leave_by:
+        elif now > self._leave_by or not (self._rooms.any_runs or self._is_whole(actions)):
             actions.append(messages.Stop())
         self._stopped = any(isinstance(action, messages.Stop) for action in actions)
         return actions
+
+    def _is_whole(self, actions: Sequence[messages.Action]) -> bool:
+        """Whether all trials have ended, or will have when these actions are done."""
+        last = (messages.Commit, messages.WriteFailure)
+        ending = {each.trial for each in actions if isinstance(each, last)}
+        return all(each.ended or each.id in ending for each in self.trials.values())
 
     def _take(self, event: messages.Event, now: float) -> list[messages.Action]:
         actions: list[messages.Action] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ from aes_lipi.coevolution.evolution import (
 from aes_lipi.coevolution.records import Record, in_order
 from aes_lipi.coevolution.schedule import Schedule
 from aes_lipi.coevolution.state import Held, Setup, TrialState
-from aes_lipi.coevolution.stopping import is_recorded, records_per_generation
+from aes_lipi.coevolution.stopping import is_recorded
 from aes_lipi.config import CheckpointInterval, Variant
 from aes_lipi.engine.processor import machine_name
 from aes_lipi.errors import UserError
@@ -82,6 +82,7 @@ def run_trials(
         cannot run through no fault of its own, so that the same would befall the other trials.
     """
     started_at = datetime.now(UTC)
+    left = dict(enumerate(jobs))
     try:
         setups = _with_one_engine(jobs, provide)  # loads the libraries whose threads are limited
         trials = [_Trial(*each, started_at, end_after) for each in zip(jobs, setups, strict=True)]
@@ -94,16 +95,28 @@ def run_trials(
             for k, news in run_steps(starts, schedules, InProcess(setups), is_wanted):
                 yield from ((jobs[k], message) for message in running[k].heard(news))
                 if running[k].has_ended:
-                    del running[k]
+                    del running[k], left[k]
                 elif notice():
                     yield from _left(running.values())
                     return
     except UserError as error:
-        yield jobs[0], Refused(str(error))
+        yield _one_of(left, jobs), Refused(str(error))
     except EngineLostError as error:
-        yield jobs[0], Refused(_ENGINE_LOST.format(error))
+        yield _one_of(left, jobs), Refused(_ENGINE_LOST.format(error))
+    except ImportError as error:
+        yield _one_of(left, jobs), Refused(_NOT_IMPORTED.format(error))
     except Exception as error:
-        yield from ((job, failed(job, error, started_at)) for job in jobs)
+        yield from ((job, failed(job, error, started_at)) for job in left.values())
+
+
+_NOT_IMPORTED = (
+    "where trials run, a module cannot be imported ({}); install the project with its pins there"
+)
+
+
+def _one_of(left: Mapping[int, Job], jobs: Sequence[Job]) -> Job:
+    """A trial that has not ended, as nobody listens to one that has; the first if all have."""
+    return [*left.values(), *jobs][0]
 
 
 def _left(running: Iterable[_Trial]) -> Iterator[tuple[Job, Message]]:
@@ -173,7 +186,7 @@ class _Trial:
         variant, t = self.job.variant, state.generations - 1
         if self._end_after is None or not is_recorded(variant, t):
             return False
-        records = state.records[-records_per_generation(variant) :]
+        records = [each for each in state.records if each.generation == t]
         return self._end_after(self.job.id, sorted(records, key=in_order))
 
     def _concluded(self, last: TrialState[Held]) -> Message:

@@ -214,7 +214,9 @@ def _acquire(storage: Storage, own: Lock) -> HeldLock:
         if not living:
             holding = replace(own, holding=True)
             storage.write(own.name, holding.content())
-            return HeldLock(storage, holding, tuple(stale))
+            living, _ = _others(storage, own, stale)
+            if not any(other.holding for other in living):  # as there may be after a long sleep
+                return HeldLock(storage, holding, tuple(stale))
         storage.remove(own.name)
         if any(other.holding for other in living):
             break

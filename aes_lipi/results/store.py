@@ -142,20 +142,34 @@ class ResultStore:
     def commit(self, trial: TrialId, files: TrialFiles) -> None:
         """Write a finished trial's files, and then its marker; nothing if it is committed.
 
-        A reader that comes at any moment, and a driver that comes after this one was killed at any
-        moment, see the whole trial or none.
+        Of one that was committed, what is missing or damaged is written alone, where it is what was
+        committed. A reader that comes at any moment, and a driver that comes after this one was
+        killed at any moment, see the whole trial or none.
 
         Raises:
             UserError: the disk is full, the folder cannot be written, or another driver has it.
         """
         self._check_lock()
-        if not self.is_committed(trial):
+        if not self.is_committed(trial) and not self._is_mended(trial, files):
             self.storage.remove(trial.path(MARKERS))
             for folder, content in files.contents().items():
                 self.storage.write(trial.path(folder), content)
             self.storage.write(trial.path(MARKERS), files.marker(trial))
         self.storage.remove(trial.path(FAILURES))
         self._known_checkpoints().remove(trial)
+
+    def _is_mended(self, trial: TrialId, files: TrialFiles) -> bool:
+        """Write what is not as a trial's marker says, if all of it is among these files."""
+        marker = stored_marker(self.storage, trial)
+        if marker is None:
+            return False
+        fresh = {trial.path(folder): content for folder, content in files.contents().items()}
+        damaged = [f for f in marker.values() if not f.match(self.storage.read(f.path))]
+        if not all(facts.match(fresh.get(facts.path)) for facts in damaged):
+            return False
+        for facts in damaged:
+            self.storage.write(facts.path, fresh[facts.path])
+        return True
 
     def record_failure(self, trial: TrialId, row: Row) -> None:
         """Write down that a trial failed, and why; nothing if it is committed.

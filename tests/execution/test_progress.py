@@ -114,6 +114,13 @@ def test_generations_that_an_early_stop_spared_make_nothing_faster(
     assert now.generations_left == EPOCHS
 
 
+def test_nor_do_those_that_a_failed_trial_did_not_run() -> None:
+    ended = Heard(FIRST, Failed("diverged", {})), Written(FIRST, "diverged")
+    now = progress_of(a_state(Started(FIRST, 0), Heard(FIRST, Reached(1)), *ended), TOKEN, 5.0)
+    assert now.generations_per_second == 1 / 5.0
+    assert now.generations_left == EPOCHS
+
+
 @pytest.fixture
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "LOOK_INTERVAL_S", 0.001)

@@ -275,12 +275,53 @@ def test_a_request_that_the_engine_refuses_fails_its_trial_alone() -> None:
     assert ended == {0: Computed, 1: Failed, 2: Computed}
 
 
-def test_what_cannot_be_prepared_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (UserError("no such data"), "no such data"),
+        (
+            ImportError("No module named 'numba'"),
+            "where trials run, a module cannot be imported (No module named 'numba'); install the "
+            "project with its pins there",
+        ),
+    ],
+)
+def test_what_cannot_be_prepared_is_refused(error: Exception, told: str) -> None:
     def provide(variant: Variant) -> Setup:
-        raise UserError("no such data")
+        raise error
 
     jobs = jobs_of(tiny_study())
-    assert [message for _, message in run_trials(jobs, provide)] == [Refused("no such data")]
+    assert [message for _, message in run_trials(jobs, provide)] == [Refused(told)]
+
+
+def test_who_is_refused_late_is_a_trial_that_still_runs() -> None:
+    """The first has ended by then, and nobody listens to it any more."""
+    short, long = tiny_study(trials=1, epochs=2), tiny_study(trials=1, epochs=6)
+    jobs = [*jobs_of(short), *jobs_of(long)]
+
+    class Broken:
+        def __init__(self, setup: Setup) -> None:
+            self._engine = setup.engine
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._engine, name)
+
+        def train(self, tasks: Sequence[TrainTask]) -> list[Trained]:
+            if len(tasks) == 1:  # one trial is left
+                raise UserError("no more of it")
+            return self._engine.train(tasks)
+
+    shared: dict[str, Broken] = {}
+
+    def provide(variant: Variant) -> Setup:
+        setup = setup_of(variant)
+        return dataclasses.replace(setup, engine=shared.setdefault("it", Broken(setup)))
+
+    said = list(run_trials(jobs, provide))
+    assert [job.variant.epochs for job, each in said if isinstance(each, Computed)] == [2]
+    job, last = said[-1]
+    assert job.variant.epochs == 6
+    assert last == Refused("no more of it")
 
 
 def test_all_trials_are_written_down_at_a_notice() -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import multiprocessing.spawn
+import os
 import subprocess
 import sys
+import threading
+import time
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -51,6 +54,26 @@ def test_no_worker_is_told_of_the_script(
     assert sys.modules["__main__"] is script
     assert not any(key.startswith("init_main") for key in told)
     assert told["sys_path"]
+
+
+def test_two_threads_that_start_workers_leave_all_as_it_was() -> None:
+    """Of the one that leaves last, too, what it found is what the script had."""
+    script, environment = sys.modules["__main__"], dict(os.environ)
+    both = threading.Barrier(2)
+
+    def start(pause: float) -> None:
+        both.wait()
+        for _ in range(20):
+            with local._heritage():
+                time.sleep(pause)
+
+    threads = [threading.Thread(target=start, args=(pause,)) for pause in (0.001, 0.0015)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sys.modules["__main__"] is script
+    assert dict(os.environ) == environment
 
 
 def test_a_script_without_a_guard_has_workers(

@@ -384,6 +384,18 @@ def test_after_a_notice_nobody_is_waited_for_longer_than_the_grace() -> None:
     assert study.after(0.1) == [Stop()]
 
 
+def test_a_notice_to_the_last_trial_as_it_ends_stops_nobody() -> None:
+    """All is there then: the study is at its end, and not interrupted."""
+    study = Study(singles(A, B, C, D), *(Opened(room) for room in range(4)))
+    for trial in (A, B, C):
+        study.told(Heard(trial, Computed(FILES)), Written(trial, None))
+    study.told(ShutdownAsked())
+    assert study.told(Heard(D, Computed(FILES))) == [Commit(D, FILES)]
+    assert study.told(Written(D, None), Tick()) == []
+    assert not study.state.is_busy
+    assert study.state.committed == 4
+
+
 def test_a_notice_while_nothing_runs_stops_at_once() -> None:
     assert Study(singles(A)).told(ShutdownAsked()) == [Stop()]
     study = one_room()

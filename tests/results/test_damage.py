@@ -113,6 +113,17 @@ def test_a_lost_model_is_made_again_where_that_is_asked(
     assert run(STUDY, folder, restore_models=True) == Summary(2, 0)
 
 
+def test_a_missing_model_is_written_beside_what_is_whole(whole: Path, folder: Path) -> None:
+    """So that nothing is lost if that is cut short: marker and tables stay as they are."""
+    path = folder / FIRST.path("models")
+    path.unlink()
+    kept = [folder / FIRST.path(kind) for kind in ("trials", "generations", "committed")]
+    before = [(each.read_bytes(), each.stat().st_mtime_ns) for each in kept]
+    assert run(STUDY, folder, restore_models=True) == Summary(2, 0)
+    assert [(each.read_bytes(), each.stat().st_mtime_ns) for each in kept] == before
+    assert path.read_bytes() == (whole / FIRST.path("models")).read_bytes()
+
+
 class _Ends(aes_lipi.Callback):
     """Ends every trial at its first recorded generation."""
 

@@ -9,8 +9,10 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import warm
@@ -256,6 +258,29 @@ def test_a_driver_gives_signs_of_life(tmp_path: Path, monkeypatch: pytest.Monkey
         os.utime(path, (0, 0))
         wait_until(lambda: path.stat().st_mtime)
         assert decode_json(path.read_bytes()) is not None
+
+
+def test_who_wakes_up_before_it_holds_gives_way_to_who_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It saw nobody, slept, was taken for dead, and another has the folder now."""
+    storage, others, looked = LocalStorage(tmp_path), lock._others, []
+
+    with ExitStack() as other:
+
+        def sleeping(storage: Any, own: Lock, stale: list[str]) -> Any:
+            seen = others(storage, own, stale)
+            looked.append(own)
+            if len(looked) == 1:
+                storage.remove(own.name)
+                other.enter_context(locked(storage))
+            return seen
+
+        monkeypatch.setattr(lock, "_others", sleeping)
+        with pytest.raises(UserError, match="in use by"), locked(storage):
+            raise AssertionError("two drivers have the folder")
+        assert looked[0].name not in names(tmp_path)
+    assert len(looked) == 4  # either looked twice
 
 
 def test_a_driver_that_lost_its_claim_commits_nothing(tmp_path: Path) -> None:

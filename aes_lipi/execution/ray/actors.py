@@ -192,7 +192,9 @@ class TrialDriver:
         self._nodes = {this_node(), *(each.node for each in facts)}
         return facts
 
-    def run(self, job: Job, inputs: Sequence[Ref], cells_per_actor: int) -> Iterator[Said]:
+    def run(
+        self, job: Job, inputs: Sequence[Ref], cells_per_actor: int
+    ) -> Iterator[Said | NodeFacts]:
         """Run a trial.
 
         Args:
@@ -202,18 +204,21 @@ class TrialDriver:
 
         Yields:
             its number with its progress, and last with how it ended; with `Lost` after a loss.
+            Before, where actors live that took the place of lost ones.
         """
         said = ((job, message) for message in self._messages(job, inputs[0], cells_per_actor))
         for _, message in now_and_then(said, PROGRESS_INTERVAL_S):
-            yield job.id, message
+            yield message if isinstance(message, NodeFacts) else (job.id, message)
 
-    def _messages(self, job: Job, inputs: Ref, cells_per_actor: int) -> Iterator[Message]:
+    def _messages(
+        self, job: Job, inputs: Ref, cells_per_actor: int
+    ) -> Iterator[Message | NodeFacts]:
         groups = Groups.of(job.variant, cells_per_actor)
         executor = RingExecutor(self._actors, groups, self._window)
         begun = datetime.now(UTC)
         try:
             if self._has_lost:
-                self._replace_the_dead()
+                yield from self._replace_the_dead()
             actors = self._actors[: groups.n_groups]
             prepared = [actor.prepare.remote(job.variant, inputs) for actor in actors]
             [architecture, *_] = ray.get(prepared)
@@ -256,15 +261,15 @@ class TrialDriver:
         started = now - found.wall_time_s
         return _Newest(job.id, executor.sent(found.state), found.started_at, started, newest)
 
-    def _replace_the_dead(self) -> None:
-        """Start actors anew in the place of those that do not answer."""
+    def _replace_the_dead(self) -> list[NodeFacts]:
+        """Start actors anew in the place of those that do not answer; where all live now."""
         asked = {actor.facts.remote(): k for k, actor in enumerate(self._actors)}
         ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER_TIMEOUT_S)
         for answer, k in asked.items():
             if not _answered(answer):
                 ray.kill(self._actors[k])
                 self._actors[k] = self._start(k)
-        self.hello()
+        return self.hello()
 
     def _start(self, k: int) -> Any:
         others = {n: a for n, a in self._resources.items() if n not in ("CPU", "GPU")}

@@ -46,6 +46,11 @@ class ClusterOptions:
     trials_per_worker: int | None = None
 
 
+_FINEST = 0.0001
+"""The smallest part of a resource that Ray tells apart."""
+_OF_RAY = ("memory", "object_store_memory")
+
+
 def parse_resources(text: str) -> tuple[tuple[str, float], ...]:
     """Resources as Ray names them, from `CPU=1,GPU=0.25`.
 
@@ -61,6 +66,13 @@ def parse_resources(text: str) -> tuple[tuple[str, float], ...]:
             value = -1.0
         if not name or not equals or not 0 <= value < 1e6 or name in resources:
             raise UserError(f"--cell_resources {text[:60]}: give amounts, as in CPU=1,GPU=0.25")
+        if 0 < value < _FINEST:
+            raise UserError(f"--cell_resources {text[:60]}: give {_FINEST:f} at least, or 0")
+        if name in _OF_RAY:
+            raise UserError(
+                f"--cell_resources {text[:60]}: {name} is Ray's own to share out; give CPU, GPU, "
+                "or resources that nodes were started with"
+            )
         resources[name] = value
     return tuple(resources.items())
 

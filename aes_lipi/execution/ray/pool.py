@@ -33,7 +33,7 @@ from aes_lipi.execution.messages import (
 from aes_lipi.execution.ray.actors import RemoteTrialDriver
 from aes_lipi.execution.ray.capacity import Capacity, capacity_now, cpus_now, living_nodes
 from aes_lipi.execution.ray.connection import ClusterOptions
-from aes_lipi.execution.ray.faults import cause_of, is_lost
+from aes_lipi.execution.ray.faults import cause_of, is_lost, unimportable
 from aes_lipi.execution.ray.nodes import NodeCheck, NodeFacts, SilentNodes, patience_s
 from aes_lipi.execution.ray.tasks import RemoteTrials, RemoteTrialsOnGpu
 from aes_lipi.execution.study_run import StudyRun
@@ -73,8 +73,14 @@ class TrialLayout:
         }
 
 
+_KEPT = 8  # inputs that are held in the object store
+
+
 class StoredInputs:
-    """Variants' inputs in the object store: each is put there once, for all trials."""
+    """Variants' inputs in the object store: put there once for all trials, of the last few data.
+
+    Those of trials that run stay there until they have ended, whatever is forgotten here.
+    """
 
     def __init__(self) -> None:
         self._references: dict[Hashable, Any] = {}
@@ -82,8 +88,10 @@ class StoredInputs:
     def reference(self, variant: Variant) -> Any:
         """Reference to a variant's inputs; variants with the same data share them."""
         key = data_key(variant) if variant.ann_path is None else variant
-        if key not in self._references:
-            self._references[key] = ray.put(inputs_of(variant))
+        known = self._references.pop(key, None)
+        self._references[key] = ray.put(inputs_of(variant)) if known is None else known
+        if len(self._references) > _KEPT:
+            del self._references[next(iter(self._references))]  # that was asked for longest ago
         return self._references[key]
 
 
@@ -186,11 +194,17 @@ class Lane:
         return []
 
     def formed(self, ready: Any) -> tuple[int, list[NodeFacts]] | None:
-        """A group of actors has come to life: its room and where it lives; None if it has not."""
+        """A group of actors has come to life: its room and where it lives; None if it has not.
+
+        Raises:
+            UserError: a node cannot import what the actors need; install the project there.
+        """
         room = self.forming.pop(ready)
         try:
             return room, ray.get(ready)
-        except RayError:
+        except RayError as error:
+            if (what := unimportable(error)) is not None:
+                raise UserError(what) from None
             self.replace(room)
             return None
 
@@ -319,7 +333,11 @@ class ClusterPool:
             self._hear(ready, room)
             return
         lane = next(lane for lane in self._lanes if ready in lane.forming)
-        formed = lane.formed(ready)
+        try:
+            formed = lane.formed(ready)
+        except UserError as error:
+            self._study.tell(Blocked(str(error)))
+            return
         if formed is not None:
             self._check(formed[1])
             self._study.tell(Opened(formed[0], lane.kind))
@@ -351,11 +369,8 @@ class ClusterPool:
 def _loss(room: int, error: Exception) -> Event:
     """What an error of a room's trials means."""
     cause = cause_of(error)
-    if isinstance(cause, ModuleNotFoundError | ImportError):
-        return Blocked(
-            f"a node of the cluster cannot import what it needs ({cause}); install the project "
-            "with its pins on every node"
-        )
+    if (what := unimportable(error)) is not None:
+        return Blocked(what)
     again = is_lost(error)
     text = " ".join(str(cause).split())[:200] if again else str(cause)
     return RoomLost(room, f"{type(cause).__name__}: {text}", str(error), again)

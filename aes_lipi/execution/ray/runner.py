@@ -19,7 +19,7 @@ from aes_lipi.execution.ray.capacity import (
     living_nodes,
 )
 from aes_lipi.execution.ray.connection import ClusterOptions
-from aes_lipi.execution.ray.faults import cause_of
+from aes_lipi.execution.ray.faults import cause_of, unimportable
 from aes_lipi.execution.ray.forecast import Costs, choose_cells_per_actor
 from aes_lipi.execution.ray.nodes import NodeCheck, facts_of_this_node
 from aes_lipi.execution.ray.pool import ClusterPool, Lane, StoredInputs, TrialLayout
@@ -159,6 +159,10 @@ class ClusterRunner:
             request["GPU"] = 1.0
         if "CPU" not in request:
             request["CPU"] = capacity.shared_cpu(max(1, n_actors), request)
+        if n_actors and not any(request.values()):
+            raise UserError(
+                "--cell_resources: an actor must reserve something; give CPU=0.0001 at least"
+            )
         what = "a cell actor" if n_actors else "a trial task"
         capacity.check_possible(request, max(1, n_actors), what)
         return TrialLayout(n_actors, tuple(sorted(request.items())))
@@ -168,11 +172,14 @@ def _answer(asked: Any) -> Any:
     """What a task answers.
 
     Raises:
+        UserError: a node cannot import what it needs; install the project there.
         Exception: what the task raised, out of Ray's wrapping.
     """
     try:
         return ray.get(asked)
     except RayTaskError as error:
+        if (what := unimportable(error)) is not None:
+            raise UserError(what) from None
         raise cause_of(error) from None
 
 

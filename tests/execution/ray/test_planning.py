@@ -6,6 +6,7 @@ import pytest
 from helpers import tiny_variant
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ray.exceptions import RayTaskError
 
 from aes_lipi.cli.running import number_or_auto
 from aes_lipi.coevolution.schedule import Schedule
@@ -13,14 +14,17 @@ from aes_lipi.coevolution.state import Version
 from aes_lipi.coevolution.topology import neighbourhoods
 from aes_lipi.config import Variant
 from aes_lipi.errors import UserError
+from aes_lipi.execution.messages import Blocked, RoomLost
 from aes_lipi.execution.ray.capacity import Capacity
 from aes_lipi.execution.ray.connection import parse_resources
+from aes_lipi.execution.ray.faults import unimportable
 from aes_lipi.execution.ray.forecast import (
     Costs,
     choose_cells_per_actor,
     costs_of,
     seconds_per_generation,
 )
+from aes_lipi.execution.ray.pool import _loss
 from aes_lipi.execution.ray.ring import Groups, calls_of
 
 
@@ -127,6 +131,28 @@ def test_actors_share_processors_evenly(n_actors: int, share: float) -> None:
     assert TWO_NODES.slots({"CPU": share}) >= n_actors
 
 
+@pytest.mark.parametrize(
+    ("cause", "blocks"),
+    [
+        (ModuleNotFoundError("No module named 'numba'"), True),
+        (RuntimeError("The actor with name CellActor failed to import on the worker. This"), True),
+        (RuntimeError("out of luck"), False),
+    ],
+)
+def test_a_node_that_cannot_import_ends_the_study_with_a_line(
+    cause: Exception, blocks: bool
+) -> None:
+    """It would take trial after trial, and have none of them."""
+    error: Exception = RayTaskError("run", "a long story", cause)  # type: ignore[no-untyped-call]
+    event = _loss(0, error)
+    assert isinstance(event, Blocked if blocks else RoomLost)
+    told = unimportable(error)
+    assert (told is not None) == blocks
+    if told is not None:
+        assert "install the project with its pins on every node" in told
+        assert "\n" not in told
+
+
 def test_flags() -> None:
     assert number_or_auto("--cells_per_actor", "auto") is None
     assert number_or_auto("--cells_per_actor", "5") == 5
@@ -134,6 +160,10 @@ def test_flags() -> None:
     for wrong in ("", "CPU=", "CPU=-1", "CPU=1,CPU=2", "=1", "CPU=nan", "CPU=inf"):
         with pytest.raises(UserError, match="--cell_resources"):
             parse_resources(wrong)
+    with pytest.raises(UserError, match=r"give 0\.000100 at least, or 0"):
+        parse_resources("CPU=0.00001")
+    with pytest.raises(UserError, match="memory is Ray's own to share out"):
+        parse_resources("CPU=1,memory=1000")
     for wrong in ("", "0", "-1", "1.5", "²", "9" * 5000):
         with pytest.raises(UserError, match="--cells_per_actor"):
             number_or_auto("--cells_per_actor", wrong)
