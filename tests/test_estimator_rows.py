@@ -230,6 +230,12 @@ class TestGoingOn:
         cold = a_ring(epochs=1, learning_rate=1e-5).fit(x)
         assert cold.score(x) < 1.5 * before
 
+    def test_a_warm_start_of_the_engine_torch_lets_pruned_weights_grow_again(self) -> None:
+        x = rows()
+        ring = a_ring(warm_start=True, pruned_weights="regrow", settings={"engine": "torch"})
+        first = genome(ring.fit(x))
+        assert not np.array_equal(genome(ring.fit(x)), first)
+
     def test_another_ring_cannot_go_on(self) -> None:
         ring = a_ring().fit(rows())
         with pytest.raises(ValueError, match=r"partial_fit: .* leave the parameters as they were"):

@@ -100,9 +100,14 @@ class Architecture:
     @property
     def noise_width(self) -> int:
         """Standard normal values that one training row consumes: input noise, then code noise."""
-        return (self.n_dim if self.input_noise else 0) + (
+        return (self.n_dim if self.has_noisy_input else 0) + (
             self.latent_size if self.variational else 0
         )
+
+    @property
+    def has_noisy_input(self) -> bool:
+        """Whether training rows have noise: as far as float32 has a number for its spread."""
+        return self.input_noise >= 2.0**-126
 
     def encode(self, genome: Float32, x: Float32) -> Float32:
         """The code of rows x, float32, shape (rows, latent size); a variational encoder's mean.

@@ -306,10 +306,12 @@ def _moments_at_start(offspring: Offspring) -> tuple[Moments, Moments] | None:
     cell, state = offspring.cell, offspring.setup.variant.optimizer_state
     if state == "step":
         return None
-    if state == "cell" and cell.encoder_moments and cell.decoder_moments:
-        return cell.encoder_moments, cell.decoder_moments
-    architecture = offspring.setup.architecture
-    return Moments.zero(architecture.encoder.size), Moments.zero(architecture.decoder.size)
+    sizes = offspring.setup.architecture.encoder.size, offspring.setup.architecture.decoder.size
+    kept = (cell.encoder_moments, cell.decoder_moments) if state == "cell" else (None, None)
+    encoder, decoder = (
+        own or Moments.zero(size) for own, size in zip(kept, sizes, strict=True)
+    )  # where all meet all, one may have been trained before and the other not
+    return encoder, decoder
 
 
 def _moments_of_members(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Generic, Protocol
 
 import numpy as np
@@ -342,7 +342,8 @@ def _first_cell(setup: Setup, trial: int, number: int) -> Cell:
     pair = setup.warm_start[number % len(setup.warm_start)]
     if variant.pruned_weights == "frozen":
         return Cell(pair)
-    return Cell(Pair(replace(pair.encoder, mask=None), replace(pair.decoder, mask=None)))
+    parts = (pair.encoder, pair.decoder)
+    return Cell(Pair(*(Network(each.genome, None, each.n_pruned) for each in parts)))
 
 
 def _part(cell: Cell, part: Part) -> Held:

@@ -79,7 +79,8 @@ def generation(tasks: Sequence[Task]) -> list[tuple[Cell, Record] | DivergenceEr
     offspring = [
         each.with_trained(networks) for each, networks in zip(offspring, trained, strict=True)
     ]
-    early = [_evaluation_of(each).prunes_first for each in offspring]
+    # What diverged is evaluated before it is pruned: an event might take every NaN away.
+    early = [_evaluation_of(each).prunes_first and _is_finite(each) for each in offspring]
     offspring = _pruned(offspring, early, engine)
     offspring = _evaluated(offspring, engine)
     offspring = _pruned(offspring, [not was for was in early], engine)
@@ -92,6 +93,11 @@ def generation(tasks: Sequence[Task]) -> list[tuple[Cell, Record] | DivergenceEr
         else (_carried(each[0]), replace(each[1], wall_time_s=elapsed, cpu_time_s=cpu_s))
         for each in outcomes
     ]
+
+
+def _is_finite(offspring: Offspring) -> bool:
+    pair = offspring.cell.pair
+    return pair.encoder.is_finite and pair.decoder.is_finite
 
 
 def _evaluation_of(offspring: Offspring) -> _CellEvaluation:

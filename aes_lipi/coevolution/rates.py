@@ -79,7 +79,8 @@ def rate_in(variant: Variant, rate: float, t: int, cuts: int) -> float:
         cuts: tenfold cuts that `plateau` has made.
     """
     if variant.learning_rate_policy == "plateau":
-        rate = max(rate / 10**cuts, min(rate, LOWEST_RATE))
+        cut = rate / 10 ** min(cuts, 300)  # no rate is so high that it would not be the lowest
+        rate = max(cut, min(rate, LOWEST_RATE))
     return rate * (t / variant.warmup) if t < variant.warmup else rate
 
 

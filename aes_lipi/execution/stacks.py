@@ -14,6 +14,7 @@ from aes_lipi.execution.messages import Job
 _ENGINE_FIELDS = (
     *DATA_FIELDS,
     *("environment", "hidden_sizes", "latent_size", "batch_size", "engine", "device"),
+    *("loss", "input_noise", "hidden_activation", "output_activation"),
 )
 """What an engine depends on: variants that agree in these can share one."""
 

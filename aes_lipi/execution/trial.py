@@ -127,9 +127,16 @@ def _left(running: Iterable[_Trial]) -> Iterator[tuple[Job, Message]]:
 
 
 def _with_one_engine(jobs: Sequence[Job], provide: _Provide) -> list[Setup]:
-    """What each trial's cells share, with the first one's engine."""
+    """What each trial's cells share, with the first one's engine.
+
+    Raises:
+        RuntimeError: one engine cannot serve them all; they should not be together.
+    """
     known = {variant: provide(variant) for variant in dict.fromkeys(job.variant for job in jobs)}
-    engine = known[jobs[0].variant].engine
+    first = known[jobs[0].variant]
+    if any(each.architecture != first.architecture for each in known.values()):
+        raise RuntimeError("trials of several architectures are in one stack")
+    engine = first.engine
     return [replace(known[job.variant], engine=engine) for job in jobs]
 
 

@@ -81,7 +81,11 @@ def metrics_of(
 
 def _model(architecture: Architecture, pair: Pair) -> Model:
     encoder, decoder = (
-        Network(_read_only(each.genome), each.mask, each.n_pruned)
+        Network(
+            _read_only(each.genome),
+            None if each.mask is None else _read_only(each.mask),
+            each.n_pruned,
+        )
         for each in (pair.encoder, pair.decoder)
     )
     return Model(architecture, Pair(encoder, decoder))

@@ -408,9 +408,11 @@ def test_every_optimiser_lifetime_with_every_cell_evaluation(
     cells, _, setup = evolve(tiny_variant(**settings, population_size=3))
     kept = [cell.encoder_moments for cell in cells]
     assert all((moments is not None) == (state == "cell") for moments in kept)
-    if state == "cell" and cell_evaluation in ("lipi_simple", "ann_canonical"):
-        batches = 3
-        assert all(m is not None and m.steps == batches * setup.variant.epochs for m in kept)
+    # Of `all_vs_all` with each of three partners, twice a batch.
+    updates = {"lipi_simple": 1, "ann_canonical": 1, "all_vs_all": 6}.get(cell_evaluation)
+    if state == "cell" and updates:
+        steps = 3 * updates * setup.variant.epochs  # of three batches
+        assert all(m is not None and m.steps == steps for m in kept)
 
 
 def test_pruning_first_is_evaluated_after() -> None:

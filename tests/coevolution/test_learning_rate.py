@@ -158,4 +158,5 @@ def test_plateau_cuts_by_ten_and_not_below_the_lowest_rate() -> None:
     rates = [rate_in(of, 1e-7, 9, cuts) for cuts in range(5)]
     assert rates == pytest.approx([1e-7, 1e-8, 1e-9, 1e-9, 1e-9], rel=1e-12)
     assert rate_in(of, 1e-12, 9, 3) == 1e-12
+    assert rate_in(of, 1e-7, 9, 10_000) == 1e-9
     assert rate_in(variant("constant"), 0.5, 9, 3) == 0.5

@@ -45,6 +45,16 @@ def ring_with_an_overflowing_cell(variant: Variant) -> tuple[TrialState[Held], S
 
 
 @pytest.mark.parametrize("engine", ["dense", "torch"])
+def test_an_event_before_the_evaluation_does_not_hide_what_diverged(engine: str) -> None:
+    """It takes nodes whose activations are not above a draw, as no NaN is."""
+    settings: dict[str, Any] = {"radius": 0, "cell_evaluation": "lipi_simple_pte"}
+    settings |= {"prune_method": "activation", "prune_schedule": "fixed", "prune_probability": 1.0}
+    ring, setup = ring_with_an_overflowing_cell(tiny_variant(engine=engine, **settings))
+    with pytest.raises(DivergenceError, match="in generation 0 of cell 2, "):
+        advanced(ring, setup)
+
+
+@pytest.mark.parametrize("engine", ["dense", "torch"])
 @pytest.mark.parametrize("cell_evaluation", ["lipi_simple", "lipi_simple_pte", "epoch-node"])
 def test_a_generation_that_diverges_ends_the_trial_and_is_named(
     engine: str, cell_evaluation: str

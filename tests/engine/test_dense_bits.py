@@ -185,6 +185,18 @@ def test_another_process_has_the_same_bits_whatever_libraries_are_told(
     assert _digest_elsewhere(_MASKS[mask]) == digest_here
 
 
+def test_a_process_that_has_compiled_something_before_has_the_same_bits(digest_here: str) -> None:
+    """Numba has a target then, of the processor at hand, as where a plug-in has used it."""
+    code = (
+        "import numba, runpy\n"
+        "double = numba.njit(lambda x: 2 * x)\n"
+        "assert double(3) == 6\n"
+        f"runpy.run_path({dense_tasks.__file__!r}, run_name='__main__')\n"
+        "assert double(3.5) == 7\n"
+    )
+    assert _digest_elsewhere({}, "-c", code) == digest_here
+
+
 @pytest.mark.slow
 def test_a_process_that_compiles_has_the_bits_of_one_that_loads_the_cache(tmp_path: Path) -> None:
     cache = {"NUMBA_CACHE_DIR": str(tmp_path)}
@@ -193,11 +205,11 @@ def test_a_process_that_compiles_has_the_bits_of_one_that_loads_the_cache(tmp_pa
     assert compiled == _digest_elsewhere(cache)
 
 
-def _digest_elsewhere(environment: dict[str, str]) -> str:
-    """Of the answers in a new process."""
+def _digest_elsewhere(environment: dict[str, str], *code: str) -> str:
+    """Of the answers in a new process, which may be given other code that prints it."""
     path = {"PYTHONPATH": os.pathsep.join([str(Path(dense_tasks.__file__).parent), *sys.path])}
     answer = subprocess.run(
-        [sys.executable, dense_tasks.__file__],
+        [sys.executable, *(code or [dense_tasks.__file__])],
         check=True,
         capture_output=True,
         text=True,

@@ -81,6 +81,41 @@ def in_float64(
     return into
 
 
+# A node that is 0
+
+
+@pytest.mark.parametrize("hidden", HIDDEN)
+@pytest.mark.parametrize("linear_code", [False, True])
+def test_a_node_that_was_pruned_whole_gets_a_gradient_where_its_slope_is_not_zero(
+    hidden: HiddenActivation, linear_code: bool
+) -> None:
+    """Under a new Adam, too, where rows that a batch leaves at 0 are not looked at."""
+    architecture = architecture_with(("l1", "sigmoid", hidden), linear_code=linear_code)
+    pair, dataset = large_pair(architecture), make_dataset(40, N_DIM)
+    for layout, network in (
+        (architecture.encoder, pair.encoder),
+        (architecture.decoder, pair.decoder),
+    ):
+        for k in range(len(layout.layers) - (layout is architecture.decoder)):
+            layout.weight(network.genome, k)[1] = 0
+            layout.bias(network.genome, k)[1] = 0
+    task = make_task(architecture, dataset, batch=BATCH)
+    task = replace(task, encoders=(pair.encoder,), decoders=(pair.decoder,))
+    dense, other = (
+        made(architecture, dataset, BATCH).train([task])[0] for made in (DenseEngine, TorchEngine)
+    )
+    for one, two, before in zip(
+        networks_of(dense), networks_of(other), (pair.encoder, pair.decoder), strict=True
+    ):
+        moved = np.abs(two.genome - before.genome)
+        np.testing.assert_allclose(one.genome, two.genome, atol=0.05 * moved.max())
+    code = architecture.encoder.layers[-1]
+    start = architecture.encoder.bias_slice(len(architecture.encoder.layers) - 1).start
+    comes_alive = dense.encoders[0].genome[start + 1] != 0
+    assert code.n_out == 3
+    assert comes_alive == (linear_code or hidden != "relu")
+
+
 # Definitions
 
 

@@ -50,7 +50,7 @@ from aes_lipi.execution.stacks import (
 )
 from aes_lipi.execution.study import TrialProgress
 from aes_lipi.execution.study_run import Watch
-from aes_lipi.execution.trial import run_trials
+from aes_lipi.execution.trial import _with_one_engine, run_trials
 
 METHODS = get_args(PruneMethod)
 TOLERANCE = 3e-4
@@ -414,6 +414,27 @@ def test_trials_are_together_where_one_engine_serves_them_and_nowhere_else() -> 
     for stack in stacks:
         assert len({engine_key(job.variant) for job in stack}) == 1
     assert {job.id for stack in stacks for job in stack} == {job.id for job in jobs}
+
+
+@pytest.mark.parametrize(
+    "swept",
+    [
+        {"loss": ["l1", "mse"]},
+        {"hidden_activation": ["relu", "tanh"]},
+        {"output_activation": ["sigmoid", "linear"]},
+        {"input_noise": [0.0, 0.2]},
+    ],
+    ids=str,
+)
+def test_trials_of_several_losses_or_activations_are_not_together(
+    swept: dict[str, Any], tmp_path: Path
+) -> None:
+    study = tiny_study(trials=1, engine="torch", **swept)
+    jobs = jobs_of(study)
+    stacks = stacks_of(jobs, dict.fromkeys(study.variants, 4), 1)
+    assert [len(stack) for stack in stacks] == [1, 1]
+    with pytest.raises(RuntimeError, match="several architectures"):
+        _with_one_engine(jobs, setup_of)
 
 
 @pytest.mark.parametrize(

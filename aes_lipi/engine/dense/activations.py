@@ -18,9 +18,9 @@ from aes_lipi.engine.dense.mode import enter_mode, leave_mode
 from aes_lipi.engine.dense.products import ONE, ZERO
 from aes_lipi.engine.dense.target import entry_point, exact, part
 
-_LINEAR, _RELU, _LEAKY_RELU, _TANH, _GELU = range(5)
+_LINEAR, RELU, _LEAKY_RELU, _TANH, _GELU = range(5)
 HIDDEN: Mapping[Activation, int] = {
-    "relu": _RELU,
+    "relu": RELU,
     "leaky_relu": _LEAKY_RELU,
     "tanh": _TANH,
     "gelu": _GELU,
@@ -115,7 +115,7 @@ def put_through(z: Float32, slopes: Float32, n_samples: int, n: int, kind: int) 
 
     GELU (Hendrycks and Gimpel, 2016) is x P(N(0, 1) < x). Its slope goes to `slopes`.
     """
-    if kind == _RELU:
+    if kind == RELU:
         for s in range(n_samples):
             for i in range(n):
                 z[s, i] = max(z[s, i], ZERO)
@@ -140,7 +140,7 @@ def put_through(z: Float32, slopes: Float32, n_samples: int, n: int, kind: int) 
 @part
 def gate(d: Float32, x: Float32, slopes: Float32, n_samples: int, n: int, kind: int) -> None:
     """Carry the first n gradients of every sample by outputs x back to the weighted sums."""
-    if kind == _RELU:
+    if kind == RELU:
         for s in range(n_samples):
             for i in range(n):
                 d[s, i] = d[s, i] if x[s, i] > ZERO else ZERO

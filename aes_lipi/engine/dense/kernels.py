@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from aes_lipi.arrays import Float32, Float64
-from aes_lipi.engine.dense.activations import gate, put_through
+from aes_lipi.engine.dense.activations import RELU, gate, put_through
 from aes_lipi.engine.dense.losses import (
     CROSS_ENTROPY,
     code_gradient,
@@ -114,7 +114,9 @@ def _backward(
     )
     c, long = (dy, x) if layer.wide_in else (x, dy)
     which = scratch.which
-    n = active_rows(c, layer.rows, n_samples, step.kept, which)
+    # A ReLU that is off passes no gradient on; another node that is 0 does.
+    all_pass = wants_input and not layer.wide_in and layer.gate != RELU
+    n = active_rows(c, layer.rows, n_samples, step.kept or all_pass, which)
     if wants_input and layer.wide_in:
         weighted_sums(rows.values, which, n, dy, n_samples, dx)
     elif wants_input:

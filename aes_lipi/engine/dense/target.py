@@ -4,8 +4,8 @@ The same source compiled for another processor adds in another order and has oth
 kernels are compiled for one named target, x86-64-v3 (AVX2 and fused multiply-add), on every
 processor that has it, whatever else it has; `target_name` says which it is.
 
-Numba has one target for all code of a process: it is set when this module is imported, before
-anything here is compiled.
+Numba has one target for all code of a process, which it makes for the first function that is
+defined: it is set when this module is imported, before anything here is compiled.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ from typing import Any, TypeVar, cast
 
 import numba
 from numba.core.errors import NumbaError
+from numba.core.registry import cpu_target
 
+from aes_lipi.autoencoders.environments import HUBER_LIMIT
+from aes_lipi.autoencoders.network import LEAK
 from aes_lipi.engine.processor import PORTABLE, target_name
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -40,6 +43,14 @@ _PART = {
 _REORDERED = {"nsz", "contract", "reassoc"}
 
 
+def _forget_target() -> None:
+    """Have numba make its target anew, where functions that were compiled before have made one.
+
+    They keep theirs; what is defined from here on has the one that is set here.
+    """
+    vars(cpu_target).pop("_toplevel_target_context", None)
+
+
 def _set_target() -> None:
     """Have numba compile for `target_name`, whatever its own variables say.
 
@@ -52,6 +63,7 @@ def _set_target() -> None:
     _config.CPU_FEATURES = "" if name == PORTABLE else None
 
 
+_forget_target()
 _set_target()
 
 
@@ -146,8 +158,9 @@ def remarks() -> list[str]:
 
 
 def _fingerprint() -> str:
-    """Digest of this package's source, the compiler's version and the target."""
-    digest = hashlib.sha256(f"{numba.__version__} {target_name()}".encode())
+    """Digest of this package's source, the compiler's version and options, and the target."""
+    asked = [_config.OPT, _config.LOOP_VECTORIZE, _config.SLP_VECTORIZE, LEAK, HUBER_LIMIT]
+    digest = hashlib.sha256(f"{numba.__version__} {target_name()} {asked}".encode())
     for file in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]

@@ -249,7 +249,7 @@ class _Program:
         if not architecture.noise_width:
             return None, None
         noise = self._noise.index_select(0, self._noise_step).squeeze(0)
-        inputs = architecture.n_dim if architecture.input_noise else 0
+        inputs = architecture.n_dim if architecture.has_noisy_input else 0
         return (noise[..., :inputs] if inputs else None), (
             noise[..., inputs:] if architecture.variational else None
         )
