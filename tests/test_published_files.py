@@ -188,6 +188,29 @@ def test_convert_writes_what_holds_no_pickle(tmp_path: Path) -> None:
     assert "t4_ae.safetensors: is there already; remove it" in refusal_of(again)
 
 
+def test_checkpoints_of_one_name_are_not_taken_for_one(tmp_path: Path) -> None:
+    """The answers of all trials of one length are called alike."""
+    paths = [tmp_path / trial / "t4_ae.pt" for trial in ("1", "2")]
+    for path in paths:
+        path.parent.mkdir()
+        shutil.copy(CHECKPOINTS / "t4_ae.pt", path)
+    done = said_in(tmp_path, "aes-lipi", "convert", *map(str, paths), "--output_dir", "new")
+    assert f"{paths[1]}: would be new/t4_ae.safetensors, as {paths[0]} is" in refusal_of(done)
+    done = said_in(tmp_path, "aes-lipi", "convert", *map(str, [*paths, paths[0]]))
+    assert done.stdout.splitlines() == [str(path.with_suffix(".safetensors")) for path in paths]
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [("s3://bucket/x", "files are written to a folder here"), ("a_file", "a_file")],
+)
+def test_a_place_that_takes_no_files_is_told(tmp_path: Path, place: str, told: str) -> None:
+    (tmp_path / "a_file").touch()
+    given = ["convert", str(CHECKPOINTS / "t4_ae.pt"), "--output_dir", place]
+    assert told in refusal_of(said_in(tmp_path, "aes-lipi", *given))
+    assert [path.name for path in tmp_path.iterdir()] == ["a_file"]
+
+
 def test_models_are_loaded_without_pickles_unless_that_is_asked_for() -> None:
     with pytest.raises(UserError, match="not a model saved by aes_lipi"):
         aes_lipi.load_model(CHECKPOINTS / "t4_ae.pt")

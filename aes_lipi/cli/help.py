@@ -40,7 +40,7 @@ class HelpfulCommand(TyperCommand):
         for argument, following in itertools.pairwise([*args, ""]):
             asked, _, topic = argument.partition("=")
             if asked in ctx.help_option_names and not ctx.resilient_parsing:
-                topic = topic or ("" if following.startswith("-") else following)
+                topic = topic or ("" if following in ctx.help_option_names else following)
                 typer.echo(self._help_on(ctx, topic if self.common else _ALL))
                 ctx.exit()
         return super().parse_args(ctx, args)

@@ -87,8 +87,9 @@ _RESTORE = "Also run trials whose model is missing or damaged, to make it again.
 
 _TEST = "A short run of whatever is run: 4 epochs, 2 trials, where no flag says otherwise."
 _SENSITIVITIES = "Lists of values in JSON, whose product is laid over the study."
-_VARIANT = "Only the variant of this place in the list, from 0, in a folder of its own; -1: all."
-_TRIAL = "Only the trial of this number, in a folder of its own; -1: all."
+_OWN = "in a folder of its own unless --output_dir is given; -1: all."
+_VARIANT = f"Only the variant of this place in the list, from 0, {_OWN}"
+_TRIAL = f"Only the trial of this number, {_OWN}"
 _CONTROL = (
     "Of data of your own: also train a plain network of the size of an export, for about the "
     "compute of all other trials, to be shown beside them."
@@ -156,6 +157,8 @@ def _run(
     if show_list:
         _print_presets(overrides)
         return
+    if create_data and dry_run:
+        raise UserError("--create_data: writes files; leave --dry_run out")
     if create_data:
         _create_data(_local_path(output_dir) if output_dir else _DEFAULT_DATA, overrides)
         return
@@ -164,7 +167,8 @@ def _run(
     studies, said = _studies(rq, all_rqs, config, overrides)
     target = _target_of(target_capacity, max_loss_increase)
     studies = _prepared(studies, control, target, may_prune_more="prune_amount" not in overrides)
-    part, output_dir = StudyPart(variant_id, trial_id), output_dir or said.output_dir
+    part = StudyPart(variant_id, trial_id)
+    output_dir = said.output_dir if output_dir is None else output_dir
     folders = [_folder(study, output_dir, all_rqs, part) for study in studies]
     if dry_run or said.no_execution:
         _dry_run(studies, part, target, here=address is None)
@@ -234,7 +238,13 @@ def _closed(
         UserError: no model satisfies the target, though no trial has failed.
     """
     if analyse_data:
-        _analyse(folders)
+        for folder in folders:
+            try:
+                _analyse([folder])
+            except UserError as error:
+                if not failed:
+                    raise
+                say(f"no report was written: {error}", error=True)
     if target is not None:
         from aes_lipi.cli.exported import export_compact  # noqa: PLC0415 - pandas is slow
 
@@ -373,6 +383,8 @@ def _known_by_content(study: Study) -> Study:
 def _folder(study: Study, output_dir: str | None, one_each: bool, part: StudyPart) -> str | Path:
     if output_dir is None:
         return _DEFAULT_RESULTS / f"{study.name}{part.suffix}"
+    if not output_dir.strip():
+        raise UserError("--output_dir: is empty; give a folder or an address, or leave it out")
     folder = expanded(output_dir)
     return join(folder, study.name) if one_each else folder
 
@@ -391,6 +403,10 @@ def _create_data(directory: Path, overrides: Mapping[str, str]) -> None:
     if "data" in wanted:
         raise UserError("--create_data: generates data; leave out --data")
     study = resolve_study("data", StudyFile(), wanted)
+    if not named and len(study.variants) > 1:
+        raise UserError(
+            "--create_data: one value of each, for the paper's data sets; give --n_dim for others"
+        )
     if named:
         paths = _written(directory, study)
     else:

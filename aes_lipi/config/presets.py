@@ -344,6 +344,8 @@ def _is_flat(values: Iterable[Any]) -> bool:
 def _variant(settings: Mapping[str, Any]) -> Variant:
     for field in settings:
         if field not in Variant.model_fields:
+            if field in StudyFile.model_fields:
+                raise UserError(f"{field}: stands beside settings, not in them; move it there")
             known = nearest(field, Variant.model_fields)
             raise UserError(f"{printable(field)}: no such field{known}")
     try:

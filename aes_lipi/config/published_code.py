@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from aes_lipi.config.defaults import OTHER_NAMES, in_present_values
-from aes_lipi.config.study import StudyFile
 from aes_lipi.errors import UserError, printable
 
 _OF_A_STUDY = ("trials", "checkpoint_interval")
@@ -49,7 +48,7 @@ def translated(content: Mapping[str, Any]) -> Translation:
     Raises:
         UserError: it asks for what cannot be run, or gives several values of what has one.
     """
-    if content.keys() <= StudyFile.model_fields.keys() and {"settings", "variants"} & set(content):
+    if {"settings", "variants"} & set(content):
         return Translation(content)
     given = {name: value for name, value in content.items() if value is not None}
     if given.get("ann_path") == "":

@@ -69,7 +69,14 @@ def parse_seconds(text: str) -> float:
 
 
 def _checked_interval(value: Any) -> Any:
-    parse_interval("" if isinstance(value, bool) else value)
+    is_one = isinstance(value, str | int) and not isinstance(value, bool)
+    parse_interval(value if is_one else "")
+    return value
+
+
+def _no_truth(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError(f"{str(value).lower()} is not a number")  # though Python counts with it
     return value
 
 
@@ -96,7 +103,7 @@ class StudyFile(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     description: str = ""
-    trials: Annotated[int, Field(ge=1, le=9999)] = 30
+    trials: Annotated[int, Field(ge=1, le=9999), BeforeValidator(_no_truth)] = 30
     settings: dict[str, Any] = {}
     variants: tuple[dict[str, Any], ...] = ()
     checkpoint_interval: _Interval = _OFTEN

@@ -10,8 +10,10 @@ from aes_lipi.data import save
 from aes_lipi.data.load import load_dataset
 from aes_lipi.data.tensors import files_of, set_name
 from aes_lipi.errors import UserError
-from aes_lipi.models import save_model
+from aes_lipi.io.files import write_bytes_atomically
+from aes_lipi.models import model_bytes
 from aes_lipi.models.torch_checkpoints import read_checkpoint
+from aes_lipi.results.storage import is_address, place_of
 
 
 def convert(files: Iterable[str | Path], directory: str | Path | None = None) -> list[Path]:
@@ -28,23 +30,29 @@ def convert(files: Iterable[str | Path], directory: str | Path | None = None) ->
 
     Raises:
         UserError: a file is neither, or cannot be read, or there is a file already where one is
-            to be written; remove it, or give another folder.
+            to be written; remove it, or give another folder. Or two files would be one, or the
+            folder is an address or cannot be written.
     """
-    written: list[Path] = []
-    for file in map(expanded, files):
-        target = _target(Path(file), directory)
+    if directory is not None and is_address(directory):
+        raise UserError(f"--output_dir {place_of(directory)}: files are written to a folder here")
+    written: dict[Path, Path] = {}
+    for file in map(Path, map(expanded, files)):
+        target = _target(file, directory)
         if target in written:
-            continue
+            if file in files_of(written[target]) or file == written[target]:
+                continue  # another split of the same data
+            raise UserError(
+                f"{file}: would be {target}, as {written[target]} is; convert them to different "
+                "folders (--output_dir)"
+            )
         if target.exists():
             raise UserError(f"{target}: is there already; remove it, or give another --output_dir")
-        model = read_checkpoint(Path(file)) if target.suffix == ".safetensors" else None
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if model is None:
-            save(load_dataset(Variant(data=file)), target)
+        if target.suffix == ".safetensors":
+            write_bytes_atomically(target, model_bytes(read_checkpoint(file)))
         else:
-            save_model(target, model)
-        written.append(target)
-    return written
+            save(load_dataset(Variant(data=str(file))), target)
+        written[target] = file
+    return list(written)
 
 
 def _target(file: Path, directory: str | Path | None) -> Path:

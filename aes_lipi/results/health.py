@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,8 +133,15 @@ def _of_driver(facts: FolderFacts) -> Finding:
 
 
 def _of_trials(facts: FolderFacts) -> list[Finding]:
-    done, failed = len(facts.inventory.committed), len(facts.inventory.failed)
     asked = facts.description
+
+    def wanted(trials: Iterable[TrialId]) -> int:
+        """Of those that the study asks for now, as `status` counts them."""
+        if asked is None:
+            return len(list(trials))
+        return sum(each.variant in asked.variants and each.trial < asked.trials for each in trials)
+
+    done, failed = wanted(facts.inventory.committed), wanted(facts.inventory.failed)
     total = asked.trials * len(asked.variants) if asked else done
     pending = done < total and not _is_under_way(facts)
     found = [Finding("trials", f"{done} of {total} committed")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,16 @@ def test_a_machine_and_a_folder_for_people(folder: Path) -> None:
     subjects = [row[:16].strip() for row in rows]
     for subject in ("python", "cores", "memory", "kernels", "ray", "object stores", "trials"):
         assert subject in subjects
+
+
+def test_trials_that_are_no_longer_asked_for_are_not_counted(folder: Path, tmp_path: Path) -> None:
+    place = shutil.copytree(folder, tmp_path / "study")
+    document = json.loads((place / "study.json").read_text())
+    document["trials"] = 1
+    (place / "study.json").write_text(json.dumps(document))
+    told = CliRunner().invoke(app, ["doctor", str(place), "--json"], standalone_mode=False)
+    said = [each["said"] for each in json.loads(told.stdout)["findings"]]
+    assert any(each.startswith("1 of 1 committed") for each in said), said
 
 
 def test_a_machine_and_a_damaged_folder_for_programs(

@@ -61,6 +61,33 @@ def test_create_data_writes_the_papers_four_data_sets(
     assert done.stdout.splitlines() == [f"data/{name}.npz" for name in small]
 
 
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["--dry_run"], "--create_data: writes files; leave --dry_run out"),
+        (["--noise_probability", "0.05,0.2"], "--create_data: one value of each"),
+    ],
+)
+def test_data_that_would_not_be_what_was_asked_for_are_refused(
+    tmp_path: Path, more: list[str], told: str
+) -> None:
+    assert told in refusal_of(said_in(tmp_path, "run.py", "--create_data", *more))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("run.py", "--rq", "capacity", "--output_dir", ""), "--output_dir: is empty"),
+        (("aes-lipi", "status", ""), "no folder is named"),
+        (("aes-lipi", "clean", ""), "no folder is named"),
+    ],
+)
+def test_an_empty_place_is_none(tmp_path: Path, words: tuple[str, ...], told: str) -> None:
+    """Such as a variable of the shell that is not set."""
+    assert told in refusal_of(said_in(tmp_path, *words))
+
+
 def test_the_data_script_has_the_same_flags(tmp_path: Path) -> None:
     script = ["--create_data", "True", "--n_dim", "12", "--n_clusters", "10"]
     done = said_in(tmp_path, "run.py", *script)
@@ -254,6 +281,11 @@ def test_what_a_notebook_ignores_is_a_warning() -> None:
         ('{"output_dir": 3}', "output_dir: 3: give the path of a folder"),
         ('{"epochs": 3, "epochs": 4}', "'epochs' stands twice"),
         ('{"epochs": 3', "not valid JSON"),
+        ('{"settings": {"epochs": 3}, "trails": 3}', "trails"),
+        ('{"settings": {"epochs": 3}, "trials": true}', "true is not a number"),
+        ('{"settings": {"trials": 5}}', "trials: stands beside settings, not in them"),
+        ('{"settings": {"epochs": 3}, "checkpoint_interval": {"a": 1}}', "checkpoint_interval"),
+        ('{"settings": {"epochs": 3}, "checkpoint_interval": [5, 6]}', "checkpoint_interval"),
         ("[" * 100_000, "not valid JSON"),
         ("[]", "expected a mapping"),
         ('{"epoch": 3}', "epoch: no such field; did you mean epochs"),

@@ -54,7 +54,8 @@ PANEL_SETTINGS: Mapping[str, str] = {
 }
 """The settings by which a study's curves are set side by side, and what titles call them."""
 
-_TOGETHER = 6  # lines of a panel, with their intervals
+TOGETHER = 6
+"""Lines of a panel, with their intervals."""
 MOST_LINES = 12
 """Of a panel, of more than a few without intervals, that are told apart."""
 
@@ -119,13 +120,13 @@ def panels_of(data: Measurements, most: int = _MOST_PANELS) -> tuple[_Panel, ...
         most: panels to have at most.
     """
     labels = data.labels
-    if len(labels) <= _TOGETHER:
+    if len(labels) <= TOGETHER:
         return (_Panel("", labels),)
     settings = settings_of(data.trials, labels)
     varying = choices(settings)
     for setting in sorted(varying, key=lambda name: name not in PANEL_SETTINGS):
         panels = panels_by(setting, data.trials, labels)
-        if panels and len(panels) <= most and max(len(p.lines) for p in panels) <= _TOGETHER:
+        if panels and len(panels) <= most and max(len(p.lines) for p in panels) <= TOGETHER:
             return panels
     losses = data.trials.groupby("variant")["mean_L1"].median().reindex(list(labels))
     lowest = losses.sort_values(kind="stable").index[:most]
@@ -275,7 +276,7 @@ def _draw(
     for variant, name in panel.lines.items():
         own = rows[rows["variant"] == variant]
         if len(own):
-            _line(axes, own, styles[name], with_band=len(panel.lines) <= _TOGETHER)
+            _line(axes, own, styles[name], with_band=len(panel.lines) <= TOGETHER)
     if floor is not None:
         axes.axhline(floor, linewidth=0.7, linestyle=":", color=INK)
 

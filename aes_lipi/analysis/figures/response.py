@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
@@ -26,6 +27,7 @@ from aes_lipi.analysis.figures.style import (
     laid_out,
     legend_handle,
     legend_lines,
+    log_ticks,
     looks,
     readable_on,
     styled,
@@ -204,7 +206,9 @@ def _maps(settings: pd.DataFrame, table: pd.DataFrame, swept: tuple[str, str], a
         axes.set_ylabel(swept[1] if place % across == 0 else "")
     for axes in grid[len(groups) :]:
         axes.set_axis_off()
-    figure.colorbar(image, ax=list(grid), aspect=25, label=axis)
+    bar = figure.colorbar(image, ax=list(grid), aspect=25, label=axis)
+    if isinstance(image.norm, LogNorm):
+        log_ticks(bar.long_axis, *image.get_clim())
     return laid_out(figure)
 
 

@@ -18,6 +18,7 @@ from aes_lipi.analysis.figures.curves import (
     ENOUGH_RECORDINGS,
     MOST_LINES,
     PANEL_SETTINGS,
+    TOGETHER,
     is_of_chosen,
     panels_by,
     panels_of,
@@ -119,12 +120,13 @@ def _study_pictures(drawn: Drawn) -> Iterator[_Picture]:
         if found is None or found == panels:
             continue
         most = max(len(panel.lines) for panel in found)
+        bands = _BAND if most <= TOGETHER else "Lines are medians over trials."
         if most <= MOST_LINES:
             yield _Picture(
                 f"loss_by_{setting}",
                 f"Loss over generations, by {name}",
                 f"A panel for each {name}. Grey: the medians of the other variants.{dotted}",
-                f"The mean over a trial's cells of their L1 on the training rows. {_BAND}",
+                f"The mean over a trial's cells of their L1 on the training rows. {bands}",
                 drawn.curves("trial_mean", "mean_L1", by=setting),
             )
     yield _final_values(drawn)

@@ -54,14 +54,12 @@ class StudySource:
     """One directory.
 
     Attributes:
-        location: as the user gave it.
         storage: its folder.
         inventory: what it holds.
         described: what its study.json says; None if there is none that can be read.
         question: what the study asks; empty if it does not say.
     """
 
-    location: str | Path
     storage: Storage
     inventory: Inventory
     described: StudyDescription | None
@@ -95,11 +93,10 @@ class StudySource:
             return None
 
 
-def study_source(location: str | Path, folder: StudyFolder) -> StudySource:
+def study_source(folder: StudyFolder) -> StudySource:
     """A directory that holds a study.
 
     Args:
-        location: as the user gave it.
         folder: what is there.
 
     Raises:
@@ -108,7 +105,6 @@ def study_source(location: str | Path, folder: StudyFolder) -> StudySource:
     content = folder.storage.read(STUDY_FILE) or b""
     question = (decode_json(content) or {}).get("description")
     return StudySource(
-        location,
         folder.storage,
         folder.inventory,
         folder.described,

@@ -36,7 +36,7 @@ from aes_lipi.analysis.tables import (
     trial_samples,
 )
 from aes_lipi.config import expanded
-from aes_lipi.errors import UserError
+from aes_lipi.errors import UserError, printable
 from aes_lipi.io.files import check_own_page, write_text_atomically
 from aes_lipi.results.storage import is_address, place_of
 from aes_lipi.templates import render
@@ -105,12 +105,13 @@ class _Statistics:
 
 @dataclass(frozen=True)
 class _Content:
-    """What the page shows."""
+    """What the page shows; `pattern` if only of variants that fit it."""
 
     sources: Sources
     statistics: _Statistics
     figures: Sequence[Shown]
     tables: Mapping[str, str]
+    pattern: str | None
 
 
 def analyse(
@@ -148,11 +149,11 @@ def analyse(
     )
     opened = open_folders(places, variants, MAX_VARIANTS)
     data = read_folders(opened, MEASURES, units)
-    folders = [study_source(*each) for each in zip(places, opened, strict=True)]
+    folders = [study_source(each) for each in opened]
     sources = Sources(data, folders)
     _check_content(data)
     found = _statistics(data, units, alpha)
-    folder = _folder(folders, report_dir)
+    folder = _folder(folders, report_dir, is_one=len(places) == 1)
     check_own_page(folder / _PAGE_NAME)
     pruned = sources.tradeoffs()
     columns = sources.column_tables()
@@ -160,7 +161,7 @@ def analyse(
     drawn = Drawn(sources, found.by_generation, losses, pruned, [*columns.values()])
     figures = [show(each.figure, each, folder, kinds) for each in pictures(drawn)]
     tables = _write_tables(folder, found, pruned, columns)
-    content = _Content(sources, found, figures, tables)
+    content = _Content(sources, found, figures, tables, variants)
     write_text_atomically(folder / _PAGE_NAME, _page(content, folder))
     return Report(
         page=folder / _PAGE_NAME,
@@ -194,7 +195,7 @@ def _check_content(data: Measurements) -> None:
         )
 
 
-def _folder(sources: Sequence[StudySource], report_dir: str | Path | None) -> Path:
+def _folder(sources: Sequence[StudySource], report_dir: str | Path | None, *, is_one: bool) -> Path:
     if report_dir is not None:
         if is_address(report_dir):
             raise UserError(
@@ -202,7 +203,7 @@ def _folder(sources: Sequence[StudySource], report_dir: str | Path | None) -> Pa
             )
         return Path(expanded(report_dir))
     place = Path(sources[0].storage.shown)
-    return place / "report" if len(sources) == 1 and place.is_dir() else Path("report")
+    return place / "report" if is_one and place.is_dir() else Path("report")
 
 
 def _resamples(n_variants: int) -> int:
@@ -267,6 +268,7 @@ def _page(content: _Content, folder: Path) -> str:
         title=", ".join(dict.fromkeys(names)) or "Report",
         questions=[source.question for source in folders if source.question],
         directories=[source.storage.shown for source in folders],
+        chosen=None if content.pattern is None else printable(content.pattern),
         version=__version__,
         written=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         most=_MATRIX,

@@ -138,7 +138,7 @@ function studyFrame(id, study) {
     make("p", {className: "soft"}, make("code", {id: `${id}-place`})),
     make("p", {className: "warning", id: `${id}-error`, hidden: true}),
     make("div", {id: `${id}-whole`},
-      make("p", {ariaLive: "polite"}, make("span", {id: `${id}-state`, className: "state"}), ": ", make("span", {id: `${id}-told`})),
+      make("p", {}, make("span", {id: `${id}-state`, className: "state", ariaLive: "polite"}), ": ", make("span", {id: `${id}-told`})),
       make("progress", {id: `${id}-bar`, ariaLabel: "Trials that are done"}),
       make("ul", {id: `${id}-running`, className: "list"}),
       make("details", {id: `${id}-failures`, hidden: true}, make("summary"),
@@ -179,7 +179,7 @@ function showFailures(id, study) {
   details.hidden = !study.failures.length;
   if (details.dataset.told === told) return;
   details.dataset.told = told;
-  details.firstChild.textContent = `${count(study.trials.failed)} failed: why`;
+  details.firstChild.textContent = `${count(study.failures.length)} failed: why`;
   const rows = study.failures.map((each) => [each.variant_name, each.trial, each.error, each.host]);
   details.lastChild.replaceChildren(table(["variant", "trial", "error", "machine"], rows));
 }
@@ -210,7 +210,7 @@ function showVariant(study, each) {
 }
 
 function filterRows(body, text) {
-  for (const row of body.rows) row.hidden = !row.textContent.toLowerCase().includes(text.toLowerCase());
+  for (const row of body.rows) row.hidden = !row.querySelector("span").textContent.toLowerCase().includes(text.toLowerCase());
 }
 
 // What is chosen.
@@ -333,6 +333,10 @@ async function drawFigures() {
 
 async function drawRing() {
   const variant = ringVariant(), wanted = stamp([variant]) + ringTrial();
+  if (!variant && ringDrawn) {
+    ringDrawn = "";
+    await fill($("ring-plots"), []);
+  }
   if (!variant || wanted === ringDrawn) return;
   try {
     const {content} = await ask(`/api/ring?${new URLSearchParams({variant, trial: ringTrial()})}`);

@@ -267,6 +267,19 @@ def test_several_folders_make_one_report(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_pictures")
+def test_a_report_of_some_variants_says_so_and_takes_folders_that_have_none(tmp_path: Path) -> None:
+    losses = np.linspace(0.1, 0.4, 6).reshape(3, 2)
+    for name in ("random", "magnitude"):
+        commit_made_up(tmp_path / name, made_up_study([name], 1), {name: [losses]})
+    places = [tmp_path / "random", tmp_path / "magnitude"]
+    report = analyse(places, tmp_path / "some", variants="rand*")
+    text = Page(report.page.read_text()).text
+    assert "1 trials are done" in text
+    assert "Only of variants that fit rand*" in text
+    assert "Only of variants" not in Page(analyse(places, tmp_path / "all").page.read_text()).text
+
+
+@pytest.mark.usefixtures("no_pictures")
 def test_failed_and_missing_trials_are_shown(tmp_path: Path) -> None:
     study = made_up_study(["random", "None"], 4)
     losses = np.linspace(0.1, 0.4, 6).reshape(3, 2)
