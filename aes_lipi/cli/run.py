@@ -170,11 +170,7 @@ def _run(
     part = StudyPart(variant_id, trial_id)
     output_dir = said.output_dir if output_dir is None else output_dir
     folders = [_folder(study, output_dir, all_rqs, part) for study in studies]
-    if dry_run or said.no_execution:
-        _dry_run(studies, part, target, here=address is None)
-        return
     one_thread()
-    _check_size(studies, part, agreed=yes)
     from aes_lipi.cli.running import RunOptions, run_all  # noqa: PLC0415 - numpy is slow
 
     options = RunOptions(
@@ -192,6 +188,11 @@ def _run(
         time_limit=time_limit,
         part=part,
     )
+    if dry_run or said.no_execution:
+        options.check()
+        _dry_run(studies, part, target, here=address is None)
+        return
+    _check_size(studies, part, agreed=yes)
     failed = run_all(studies, folders, options)
     raise typer.Exit(_closed(folders, target, failed, analyse_data))
 

@@ -224,12 +224,30 @@ class RunOptions:
     time_limit: str | None = None
     part: StudyPart = WHOLE
 
+    def check(self) -> None:
+        """Refuse what a run would refuse of these flags, before it looks for a cluster.
+
+        Raises:
+            UserError: a flag has no such value, or does not go with another.
+        """
+        self.seconds()
+        self._of_cluster()
+        self._check_local()
+
     def place(self) -> Place:
         """Find the cluster, if there is one, and check what is asked of it.
 
         Raises:
             UserError: a flag has no such value, or the cluster has not what is asked for.
         """
+        options = self._of_cluster()
+        found = self._where()
+        if found is None:
+            return lambda: _local_runner(self.jobs, options.trials_per_worker)
+        say(f"on the Ray cluster at {found} (--local to run here)", error=True)
+        return lambda: _cluster_runner(found, options)
+
+    def _of_cluster(self) -> ClusterOptions:
         from aes_lipi.execution.ray.connection import (  # noqa: PLC0415 - numpy is slow to import
             ClusterOptions,
             parse_resources,
@@ -237,7 +255,7 @@ class RunOptions:
 
         if self.placement not in (None, "cell", "trial"):
             raise UserError(f"--placement {self.placement}: give cell or trial")
-        options = ClusterOptions(
+        return ClusterOptions(
             placement="trial" if self.placement == "trial" else "cell",
             cells_per_actor=number_or_auto("--cells_per_actor", self.cells_per_actor or "auto"),
             resources=parse_resources(self.cell_resources) if self.cell_resources else (),
@@ -246,11 +264,6 @@ class RunOptions:
                 "--trials_per_worker", self.trials_per_worker or "auto"
             ),
         )
-        found = self._where()
-        if found is None:
-            return lambda: _local_runner(self.jobs, options.trials_per_worker)
-        say(f"on the Ray cluster at {found} (--local to run here)", error=True)
-        return lambda: _cluster_runner(found, options)
 
     def seconds(self) -> float | None:
         """After which the run ends; None for no limit.
@@ -263,20 +276,26 @@ class RunOptions:
         except ValueError as error:
             raise UserError(f"--time_limit {self.time_limit}: {error}") from None
 
-    def _where(self) -> str | None:
-        """The address of the cluster to use; None for this machine alone."""
-        from aes_lipi.execution.ray.address import HERE, Chosen, find_cluster  # noqa: PLC0415
+    @property
+    def _needs_cluster(self) -> bool:
+        return any((self.placement, self.cells_per_actor, self.cell_resources))
 
-        needs_cluster = any((self.placement, self.cells_per_actor, self.cell_resources))
-        if self.local and (self.address is not None or needs_cluster):
+    def _check_local(self) -> None:
+        if self.local and (self.address is not None or self._needs_cluster):
             raise UserError(
                 "--local: runs without a cluster; leave out --address, --placement, "
                 "--cells_per_actor and --cell_resources"
             )
+
+    def _where(self) -> str | None:
+        """The address of the cluster to use; None for this machine alone."""
+        from aes_lipi.execution.ray.address import HERE, Chosen, find_cluster  # noqa: PLC0415
+
+        self._check_local()
         found = Chosen(None) if self.local else find_cluster(self.address)
         if found.remark:
             say(found.remark, error=True)
-        if found.address is None and needs_cluster:
+        if found.address is None and self._needs_cluster:
             return find_cluster(HERE).address
         return found.address
 

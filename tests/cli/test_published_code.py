@@ -76,6 +76,23 @@ def test_data_that_would_not_be_what_was_asked_for_are_refused(
 
 
 @pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (("--time_limit", "abc"), "--time_limit abc: give seconds"),
+        (("--placement", "foo"), "--placement foo: give cell or trial"),
+        (("--cells_per_actor", "many"), "--cells_per_actor many: give auto"),
+        (("--trials_per_worker", "0"), "--trials_per_worker 0: give auto"),
+        (("--cell_resources", "x"), "--cell_resources x: give amounts"),
+        (("--local", "--placement", "cell"), "--local: runs without a cluster"),
+    ],
+)
+def test_a_dry_run_refuses_flags_that_a_run_refuses(
+    tmp_path: Path, flags: tuple[str, ...], told: str
+) -> None:
+    assert told in refusal_of(said_in(tmp_path, "run.py", "--rq", "capacity", "--dry_run", *flags))
+
+
+@pytest.mark.parametrize(
     ("words", "told"),
     [
         (("run.py", "--rq", "capacity", "--output_dir", ""), "--output_dir: is empty"),
