@@ -145,10 +145,12 @@ Said = tuple[TrialId, Message]
 """A message, and the trial that it is of."""
 
 
-News = TypeVar("News")
+_Word = TypeVar("_Word")
 
 
-def now_and_then(said: Iterable[tuple[Job, News]], interval_s: float) -> Iterator[tuple[Job, News]]:
+def now_and_then(
+    said: Iterable[tuple[Job, _Word]], interval_s: float
+) -> Iterator[tuple[Job, _Word]]:
     """What trials say, but of each one's progress only the newest of every interval."""
     begun = time.monotonic()
     told: dict[TrialId, float] = {}
