@@ -160,7 +160,7 @@ def _run(
     if create_data and dry_run:
         raise UserError("--create_data: writes files; leave --dry_run out")
     if create_data:
-        _create_data(_local_path(output_dir) if output_dir else _DEFAULT_DATA, overrides)
+        _create_data(_DEFAULT_DATA if output_dir is None else _local_path(output_dir), overrides)
         return
     overrides = _swept(sensitivities) | (_SHORT if test else {}) | overrides
     rq, all_rqs = (None, True) if rq == _ALL else (rq, all_rqs)
@@ -241,7 +241,7 @@ def _closed(
     if analyse_data:
         for folder in folders:
             try:
-                _analyse([folder])
+                _analyse(folder)
             except UserError as error:
                 if not failed:
                     raise
@@ -288,12 +288,10 @@ def _swept(sensitivities: Path | None) -> dict[str, Any]:
     return {**file.settings, **{name: getattr(file, name) for name in given}}
 
 
-def _analyse(folders: Sequence[str | Path]) -> None:
-    """Write the report of each folder."""
+def _analyse(folder: str | Path) -> None:
     from aes_lipi.analysis.report import analyse  # noqa: PLC0415 - slow to import
 
-    for folder in folders:
-        say(f"report: {analyse([str(folder)]).page}")
+    say(f"report: {analyse([str(folder)]).page}")
 
 
 def _dry_run(
@@ -384,8 +382,6 @@ def _known_by_content(study: Study) -> Study:
 def _folder(study: Study, output_dir: str | None, one_each: bool, part: StudyPart) -> str | Path:
     if output_dir is None:
         return _DEFAULT_RESULTS / f"{study.name}{part.suffix}"
-    if not output_dir.strip():
-        raise UserError("--output_dir: is empty; give a folder or an address, or leave it out")
     folder = expanded(output_dir)
     return join(folder, study.name) if one_each else folder
 

@@ -167,9 +167,12 @@ def expanded(path: str | Path) -> str:
     """A path with its home folder (`~`) and its environment variables filled in.
 
     Raises:
-        UserError: a variable is not set, or there is no such user; write the path out.
+        UserError: a variable is not set, or there is no such user; write the path out. Or it is
+            empty, as `"$VARIABLE"` is in a shell where that is not set.
     """
     given = str(path)
+    if not given.strip():
+        raise UserError("a path is empty; give a folder or a file, or leave it out")
     if "://" in given:
         return given
     full = os.path.expandvars(os.path.expanduser(given))  # noqa: PTH111 - keeps what it does not know

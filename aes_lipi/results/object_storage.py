@@ -35,8 +35,6 @@ def open_storage(location: str | Path) -> Storage:
     Raises:
         UserError: the address is none that pyarrow understands, or nothing is given.
     """
-    if not str(location).strip():
-        raise UserError("no folder is named; give the --output_dir of a study")
     if not is_address(location):
         return LocalStorage(Path(expanded(location)))
     return _open_address(str(location))
