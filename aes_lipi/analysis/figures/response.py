@@ -56,6 +56,10 @@ _FAR = 20  # how many times the smallest value the largest one is where an axis 
 _SQUARE = 0.37  # side of a map's square, in inches
 
 
+_AXES = {"test_L1_by_validation": "test_L1"}
+"""What an axis calls measures whose name stands for itself beside another alone."""
+
+
 def plot_response(
     data: Measurements, x: str, y: str | None = None, *, measure: str = "test_L1"
 ) -> Figure:
@@ -80,7 +84,7 @@ def plot_response(
     if y is not None and not are_swept_together(settings, x, y):
         raise UserError(f"{x} and {y}: were not swept together; draw a line of each, without y")
     table = describe_trials(data, [measure]).set_index("variant").loc[settings.index]
-    axis = MEASURE_NAMES.get(measure, measure)
+    axis = MEASURE_NAMES.get(_AXES.get(measure, measure), measure)
     if y is None:
         return _lines(settings, table, x, axis)
     return _maps(settings, table, (x, y), axis)

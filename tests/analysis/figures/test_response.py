@@ -54,6 +54,24 @@ def test_a_line_for_each_other_setting_and_one_across_for_what_is_not_pruned() -
     assert np.asarray(first.get_ydata()).tolist() == pytest.approx([1.1, 1.2, 1.4])
 
 
+def test_an_axis_says_what_is_drawn_whatever_stands_beside_it_elsewhere() -> None:
+    measured = data(ring())
+    measured.trials["test_L1_by_validation"] = measured.trials["test_L1"]
+    [axes] = plot_response(measured, X, measure="test_L1_by_validation").axes
+    assert axes.get_ylabel() == "L1, test rows"
+
+
+def test_a_scale_of_losses_far_apart_has_plain_numbers() -> None:
+    measured = data(ring(**{Y: [0.01, 0.1, 0.5]}))
+    measured.trials["test_L1"] = measured.trials[Y]
+    figure = plot_response(measured, X, Y)
+    figure.draw_without_rendering()
+    scale = figure.axes[-1]
+    told = [label.get_text() for label in scale.get_yticklabels() if label.get_text()]
+    assert told
+    assert not any("$" in text for text in told)
+
+
 def test_lines_stand_beside_each_other_within_the_axes() -> None:
     [axes] = plot_response(data(ring()), X).axes
     low, high = axes.get_ylim()
