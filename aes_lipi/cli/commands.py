@@ -41,7 +41,7 @@ _QUICK = (
 _CONVERTED = "Checkpoints, or data sets: of one with a file for each split, any of the three."
 _FIGURES = "Figures and controls, such as best_of_lipi,control_canonical_walk; by default all."
 _INSTANCES = (
-    "Data sets (seeds 1, 2, ...) on which the baseline, the ring and the controls are run, so that "
+    "Data sets (seeds 1, 2, ...) on which the main figures and the controls are run, so that "
     "there are intervals over data sets."
 )
 _PRESETS_DIR = "Folder in which every preset has its own, and the page is written."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,7 +22,7 @@ from aes_lipi.analysis.tables import (
 from aes_lipi.arrays import Float64
 from aes_lipi.config import Variant
 from aes_lipi.reproduction.plan import ReproductionPlan
-from aes_lipi.reproduction.published import Epoch, Figure, Series, TrialLoss
+from aes_lipi.reproduction.published import Epoch, Figure, Overview, Series, Statistic, TrialLoss
 from aes_lipi.results.description import STUDY_FILE
 from aes_lipi.results.object_storage import open_storage
 
@@ -232,7 +232,8 @@ class SeriesFinding:
         variant: the id of its variant.
         n_trials: committed trials.
         n_failed: failed trials.
-        points: one per epoch that our trials reach.
+        points: one per epoch that our trials reach, of boxes the last.
+        cells: `mean_L1` of the cells of all trials at the end, shape (cells,).
         capacity: by the published definition, at the end, median over the cells of all trials.
         published_capacity: None if none was read.
     """
@@ -243,18 +244,18 @@ class SeriesFinding:
     n_trials: int
     n_failed: int
     points: tuple[Point, ...]
+    cells: Float64
     capacity: Estimate
     published_capacity: float | None
 
 
 @dataclass(frozen=True)
 class FigureFinding:
-    """One figure; `statistic` and `reading_error` as in `Figure`."""
+    """One figure, or an overview; `statistic` and `reading_error` as in `Figure`."""
 
     name: str
     title: str
-    preset: str
-    statistic: str
+    statistic: Statistic
     reading_error: float
     series: tuple[SeriesFinding, ...]
 
@@ -271,9 +272,30 @@ def find_figure(figure: Figure, evidence: PlanResults) -> FigureFinding:
     return FigureFinding(
         name=figure.name,
         title=figure.title,
-        preset=figure.preset,
         statistic=figure.statistic,
         reading_error=evidence.plan.published.reading_error(figure),
+        series=tuple(found),
+    )
+
+
+def find_overview(overview: Overview, figures: Collection[FigureFinding]) -> FigureFinding:
+    """Set series of several figures side by side, those that were found.
+
+    Args:
+        overview: which.
+        figures: that were found, all with the same statistic.
+    """
+    known = {(figure.name, each.name): each for figure in figures for each in figure.series}
+    found = [
+        replace(known[at], name=shown.label, label=shown.label)
+        for shown in overview.series
+        if (at := (shown.figure, shown.series)) in known
+    ]
+    return FigureFinding(
+        name=overview.name,
+        title=overview.title,
+        statistic="mean",
+        reading_error=max((figure.reading_error for figure in figures), default=0),
         series=tuple(found),
     )
 
@@ -282,7 +304,10 @@ def _series(
     figure: Figure, series: Series, variant: Variant, evidence: PlanResults
 ) -> SeriesFinding:
     epochs = evidence.plan.published.epochs
+    if figure.statistic == "median of cells":
+        epochs = epochs[-1:]
     points = [_point(epoch, figure, series, variant, evidence) for epoch in epochs]
+    cells = evidence.cells_at(variant, variant.epochs - 1)
     return SeriesFinding(
         name=series.name,
         label=series.label,
@@ -290,7 +315,8 @@ def _series(
         n_trials=len(evidence.trials.get(variant.id, ())),
         n_failed=evidence.failed.get(variant.id, 0),
         points=tuple(point for point in points if point is not None),
-        capacity=estimate_median(evidence.cells_at(variant, variant.epochs - 1), _CAPACITY),
+        cells=values_of(cells, _MEASURE),
+        capacity=estimate_median(cells, _CAPACITY),
         published_capacity=series.capacity,
     )
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from aes_lipi.reproduction.evidence import FigureFinding, PlanResults, find_figure, read_results
+from aes_lipi.reproduction.evidence import (
+    FigureFinding,
+    PlanResults,
+    find_figure,
+    find_overview,
+    read_results,
+)
 from aes_lipi.reproduction.instances import InstanceFindings, find_instances
 from aes_lipi.reproduction.plan import PlannedStudy, ReproductionPlan, ScaledDown
-from aes_lipi.reproduction.published import Paper
+from aes_lipi.reproduction.published import Paper, Published
 from aes_lipi.reproduction.verdicts import ClaimVerdict, ControlVerdict, judge_claim, judge_control
 from aes_lipi.results.storage import place_of
 
@@ -22,6 +28,7 @@ class Findings:
         scale: how far our trials are scaled down; None if they are not.
         scope: what the trials can and cannot show, in a few sentences.
         figures: those that were asked for and are run.
+        overviews: series of several of these figures in one, where there are several.
         claims: those about figures that were asked for.
         controls: those that were asked for.
         instances: the same claims and controls on several data sets, if they are run on several.
@@ -34,6 +41,7 @@ class Findings:
     scale: ScaledDown | None
     scope: str
     figures: tuple[FigureFinding, ...]
+    overviews: tuple[FigureFinding, ...]
     claims: tuple[ClaimVerdict, ...]
     controls: tuple[ControlVerdict, ...]
     instances: InstanceFindings
@@ -51,12 +59,13 @@ def find(plan: ReproductionPlan) -> Findings:
     figures = [each for each in published.figures if each.name in plan.asked]
     claims = [each for each in published.claims if each.figure in plan.asked]
     controls = [each for each in published.controls if each.name in plan.asked]
-    run = [figure for figure in figures if figure.name in plan.variants]
+    run = [find_figure(each, results) for each in figures if each.name in plan.variants]
     return Findings(
         source=published.source,
         scale=plan.scale,
         scope=_scope(plan),
-        figures=tuple(find_figure(figure, results) for figure in run),
+        figures=tuple(run),
+        overviews=tuple(_overviews(published, run)),
         claims=tuple(judge_claim(claim, results) for claim in claims),
         controls=tuple(judge_control(control, results) for control in controls),
         instances=find_instances(results),
@@ -66,6 +75,15 @@ def find(plan: ReproductionPlan) -> Findings:
         ),
         skipped=results.skipped,
     )
+
+
+def _overviews(published: Published, figures: Sequence[FigureFinding]) -> Iterator[FigureFinding]:
+    """Those of which at least two figures were found."""
+    for overview in published.overviews:
+        names = {shown.figure for shown in overview.series}
+        shown = [figure for figure in figures if figure.name in names]
+        if len(shown) > 1:
+            yield find_overview(overview, shown)
 
 
 def _scope(plan: ReproductionPlan) -> str:

@@ -47,7 +47,8 @@ class InstanceFindings:
         constants: by seed, the L1 of the best constant answer to the training rows.
         differences: of each pair of a claim, and of each control from where it comes and from where
             it may get to: the first's loss less the second's, as `JudgedPair.difference`.
-        shares: of the way that each control goes from the one to the other.
+        shares: of the way that each control goes from the one to the other; with pruning, of that
+            from or to the unpruned baseline, too.
     """
 
     seeds: tuple[int, ...]
@@ -123,10 +124,15 @@ def _shares(verdicts: Sequence[ClaimVerdict | ControlVerdict]) -> list[OverInsta
     answers: list[tuple[ControlAnswer, ...]] = [
         verdict.answers for verdict in verdicts if isinstance(verdict, ControlVerdict)
     ]
-    return [
-        _over(verdicts[0].name, series[0].label, [answer.share.mean for answer in series])
-        for series in zip(*answers, strict=True)
-    ]
+    lines = []
+    for series in zip(*answers, strict=True):
+        name, label = verdicts[0].name, series[0].label
+        lines.append(_over(name, label, [answer.share.mean for answer in series]))
+        unpruned = [each.share_unpruned for each in series if each.share_unpruned is not None]
+        if unpruned:
+            beside = f"{label}, to or from the unpruned baseline"
+            lines.append(_over(name, beside, [share.mean for share in unpruned]))
+    return lines
 
 
 def _over(subject: str, label: str, values: Sequence[float]) -> OverInstances:

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import NormalDist
+from typing import Any
 from urllib.parse import quote
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from aes_lipi._version import __version__
+from aes_lipi.analysis.figures.boxes import plot_final_values
 from aes_lipi.analysis.figures.style import (
     COLUMN,
     FORMATS,
     INK,
     LEGEND_LINE,
+    PAPER,
     Look,
     Named,
     Shown,
@@ -31,6 +35,7 @@ from aes_lipi.analysis.figures.style import (
     styled,
 )
 from aes_lipi.analysis.report.views import Grid, pairs_grid
+from aes_lipi.analysis.tables import Sample
 from aes_lipi.config import expanded
 from aes_lipi.io.files import check_own_page, write_text_atomically
 from aes_lipi.reproduction.evidence import Estimate, FigureFinding, Point, SeriesFinding
@@ -38,11 +43,19 @@ from aes_lipi.reproduction.findings import Findings
 from aes_lipi.reproduction.instances import InstanceFindings, OverInstances
 from aes_lipi.reproduction.pairs import JudgedPair
 from aes_lipi.reproduction.plan import ReproductionPlan
+from aes_lipi.reproduction.published import Statistic
 from aes_lipi.reproduction.verdicts import ClaimVerdict, ControlVerdict
 from aes_lipi.results.storage import place_of
 from aes_lipi.templates import render
 
 _PAGE_NAME = "reproduction.html"
+
+_LOSS = "mean L1, training rows"
+_BAR: Mapping[str, Any] = {"linestyle": "", "marker": "_", "markersize": 13, "markeredgewidth": 1.6}
+_DIAMOND: Mapping[str, Any] = {
+    **{"linestyle": "", "marker": "D", "markersize": 6, "markeredgewidth": 1.4},
+    **{"markerfacecolor": PAPER, "zorder": 5},
+}
 
 _GOOD = {"holds", "reached"}
 _BAD = {"contradicted", "not reached"}
@@ -98,7 +111,9 @@ def write_page(findings: Findings, plan: ReproductionPlan, folder: str | Path) -
         skipped=findings.skipped,
         claims=[_claim(each) for each in findings.claims],
         controls=[_control(each) for each in findings.controls],
-        figures=[_figure(each, source.trials, place) for each in findings.figures],
+        figures=[
+            _figure(each, source.trials, place) for each in (*findings.overviews, *findings.figures)
+        ],
         constants=findings.instances.constants,
         instances=_instances(findings.instances),
         studies=[
@@ -194,15 +209,10 @@ def _capital(text: str) -> str:
 
 
 def _figure(found: FigureFinding, theirs: int, folder: Path) -> _Beside:
-    caption = (
-        "Mean over trials of the mean over cells, and its 95 % bootstrap interval."
-        if found.statistic == "mean"
-        else "Median over the cells of all trials, and its 95 % bootstrap interval over trials."
-    )
-    if any(point.published is not None for each in found.series for point in each.points):
-        caption += " Bars: what was published."
-    named = Named(found.name, found.title, caption, "")
-    figure = show(_beside_published(found), named, folder, FORMATS)
+    draw, caption, marks = _DRAWN[found.statistic]
+    if _has_published(found):
+        caption += f" {marks}: what was published."
+    figure = show(draw(found), Named(found.name, found.title, caption, ""), folder, FORMATS)
     return _Beside(figure, _values(found), _agreements(found, theirs))
 
 
@@ -278,6 +288,29 @@ def _report(location: str | Path, folder: Path) -> str:
     return quote(Path(os.path.relpath(report, folder)).as_posix()) if report.is_file() else ""
 
 
+def _has_published(found: FigureFinding) -> bool:
+    """Whether there is a published value beside ours."""
+    return any(point.published is not None for each in found.series for point in each.points)
+
+
+@styled
+def _boxes(found: FigureFinding) -> Figure:
+    """Boxes of the cells in the last generation, and the published medians as diamonds."""
+    samples = [
+        Sample(each.variant, each.label, each.cells, np.arange(len(each.cells)))
+        for each in found.series
+    ]
+    figure = plot_final_values([(_LOSS, samples)])
+    axes = figure.axes[0]
+    for row, series in enumerate(found.series):
+        published = series.points[-1].published
+        if published is not None:
+            axes.plot(published, row, color=INK, **_DIAMOND)
+    if _has_published(found):
+        axes.legend(handles=[_published_handle(_DIAMOND)], loc="best")
+    return figure
+
+
 @styled
 def _beside_published(found: FigureFinding) -> Figure:
     """Mean losses over generations with their intervals, and what was published.
@@ -291,14 +324,30 @@ def _beside_published(found: FigureFinding) -> Figure:
     axes = figure.subplots()
     axes.grid(axis="y")
     axes.set_xlabel("generation")
-    axes.set_ylabel("mean L1, training rows")
+    axes.set_ylabel(_LOSS)
     for series in found.series:
         _draw(axes, series, styles[series.name])
     handles = [legend_handle(series.label, styles[series.name]) for series in found.series]
-    if any(point.published is not None for series in found.series for point in series.points):
-        handles.append(_published_handle())
+    if _has_published(found):
+        handles.append(_published_handle(_BAR))
     figure.legend(handles=handles, loc="outside lower center", ncols=2)
     return figure
+
+
+_DRAWN: Mapping[Statistic, tuple[Callable[[FigureFinding], Figure], str, str]] = {
+    "mean": (
+        _beside_published,
+        "Mean over trials of the mean over cells, and its 95 % bootstrap interval.",
+        "Bars",
+    ),
+    "median of cells": (
+        _boxes,
+        "All cells in the last generation as points, with their quartiles and median, whose 95 % "
+        "bootstrap interval over trials is in the table.",
+        "Diamonds",
+    ),
+}
+"""How figures are drawn, their captions, and what stands for the published values."""
 
 
 def _draw(axes: Axes, series: SeriesFinding, look: Look) -> None:
@@ -314,18 +363,8 @@ def _draw(axes: Axes, series: SeriesFinding, look: Look) -> None:
         marker=look.marker,
     )
     published = {p.generation: p.published for p in series.points if p.published is not None}
-    axes.plot(
-        list(published),
-        list(published.values()),
-        linestyle="",
-        marker="_",
-        markersize=13,
-        markeredgewidth=1.6,
-        color=look.colour,
-    )
+    axes.plot(list(published), list(published.values()), color=look.colour, **_BAR)
 
 
-def _published_handle() -> Line2D:
-    return Line2D(
-        [], [], color=INK, linestyle="", marker="_", markersize=13, mew=1.6, label="published"
-    )
+def _published_handle(bar: Mapping[str, Any]) -> Line2D:
+    return Line2D([], [], color=INK, label="published", **bar)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -15,10 +15,13 @@ from aes_lipi.analysis.tables import Sample
 
 _ALPHA = 0.05
 
-Relation = Literal["lower", "greater", "alike", "not told apart", "too few trials", "not run"]
+Relation = Literal[
+    "lower", "greater", "alike", "comparable", "not told apart", "too few trials", "not run"
+]
 """What the first of a pair is shown to be.
 
-`alike` are values whose difference is significant, but less than what counts as one.
+`alike` are values whose difference is significant, but less than what counts as one; `comparable`
+those of which it is shown to be less. Where that is asked, `lower` and `greater` are by more.
 """
 
 _SHOWN: dict[Relation, str] = {
@@ -61,6 +64,22 @@ class JudgedPair:
             f"{_chance(found)} ({details}): {_SHOWN[self.relation]}"
         )
 
+    def within(self, margin: float) -> str:
+        """What it shows of the claim that the two differ by less than a margin."""
+        found = self.found
+        if self.relation == "not run":
+            return f"{found.label_a} beside {found.label_b}: not run"
+        shown: dict[Relation, str] = {
+            "comparable": "shown",
+            "lower": "it is shown to be lower by more",
+            "greater": "it is shown to be greater by more",
+        }
+        return (
+            f"{found.label_a} ends {self.difference:+.2g} from {found.label_b} (median difference; "
+            f"medians {_medians(found)}); that it is less than {margin:g} either way: "
+            f"{shown.get(self.relation, 'not shown')}"
+        )
+
     def relative(self, other: str) -> str:
         """Where the first ends relative to the second, which is called so."""
         heads: dict[Relation, str] = {
@@ -89,6 +108,43 @@ def compared(pairs: Sequence[tuple[Sample, Sample]], smallest: float) -> tuple[J
         difference = _difference(a, b, each.test)
         judged.append(JudgedPair(each, difference, _relation(each, difference, smallest)))
     return tuple(judged)
+
+
+def within_margin(pairs: Sequence[tuple[Sample, Sample]], margin: float) -> tuple[JudgedPair, ...]:
+    """Ask of pairs whether they differ by less than a margin, by two one-sided tests.
+
+    Both have to show it (Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 15, 1987):
+    that the first, less the margin, is below the second, and that it is above it with the margin.
+
+    Args:
+        pairs: the family.
+        margin: above 0.
+    """
+    below, above = (
+        compared([(replace(a, values=a.values + moved), b) for a, b in pairs], 0)
+        for moved in (-margin, margin)
+    )
+    asked = zip(compared(pairs, 0), below, above, strict=True)
+    return tuple(
+        replace(pair, relation=_relation_within(least.relation, most.relation))
+        for pair, least, most in asked
+    )
+
+
+def _relation_within(below: Relation, above: Relation) -> Relation:
+    """What two one-sided tests show.
+
+    Args:
+        below: what the first is, less the margin.
+        above: what it is, with the margin.
+    """
+    if below == "greater":
+        return "greater"
+    if above == "lower":
+        return "lower"
+    if (below, above) == ("lower", "greater"):
+        return "comparable"
+    return below if below in ("not run", "too few trials") else "not told apart"
 
 
 def _difference(a: Sample, b: Sample, test: str) -> float:

@@ -95,7 +95,7 @@ class Instance:
 
     Attributes:
         seed: of the data.
-        variants: of the baseline, the ring and the controls: by name, the variants by series.
+        variants: of the main claims' figures and the controls: by name, the variants by series.
     """
 
     seed: int
@@ -138,7 +138,7 @@ def full_plan(
     Args:
         output_dir: the folder or address in which every preset has a folder.
         names: figures and controls; by default all.
-        instances: data sets on which baseline, ring and controls are run.
+        instances: data sets on which the main claims' figures and the controls are run.
 
     Raises:
         UserError: a name is not known (known ones are told), several instances are asked for and
@@ -202,7 +202,7 @@ def _on_instances(
     folder: str | Path,
     subjects_of: Callable[[_Overrides], Mapping[str, _Subject]],
 ) -> ReproductionPlan:
-    """The same plan, its baseline, ring and controls on several data sets.
+    """The same plan, its main claims' figures and its controls on several data sets.
 
     Args:
         plan: of one data set.
@@ -211,12 +211,10 @@ def _on_instances(
         subjects_of: figures and controls, with fields of their presets replaced.
 
     Raises:
-        UserError: nothing of the plan is run on several; name the baseline, the ring or a control.
+        UserError: nothing of the plan is run on several; name a main figure or a control.
     """
     published = plan.published
-    references = published.references
-    controls = [control.name for control in published.controls]
-    main = [references.ring, references.baseline, *controls]
+    main = [*published.on_instances, *(control.name for control in published.controls)]
     names = [name for name in plan.variants if name in main]
     if n > 1 and not names:
         raise UserError(f"--instances {n}: nothing to run on them; name one of {', '.join(main)}")

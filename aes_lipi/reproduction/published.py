@@ -16,6 +16,9 @@ _Loss = Annotated[float, Field(ge=0, le=1)]
 Selector = dict[str, str | int | float | bool]
 """Settings that select one variant of a preset."""
 
+Statistic = Literal["mean", "median of cells"]
+"""What a figure's values are: means over trials and cells, or medians of pooled cells."""
+
 ReferenceName = Literal["baseline", "ring"]
 TrialLoss = Literal["mean of cells", "answer", "answer on validation"]
 """Which `mean_L1` of the last generation is a trial's: the mean over its cells, or that of one.
@@ -81,7 +84,7 @@ class Figure(_Frozen):
         name: unique in the file.
         title: what it shows.
         preset: that is run for it.
-        statistic: what its values are: means over trials and cells, or medians of pooled cells.
+        statistic: what its values are.
         reading_error: of its values; None if it is as that of the others.
         series: its curves or boxes.
     """
@@ -89,7 +92,7 @@ class Figure(_Frozen):
     name: str
     title: str
     preset: str
-    statistic: Literal["mean", "median of cells"] = "mean"
+    statistic: Statistic = "mean"
     reading_error: Annotated[float, Field(gt=0)] | None = None
     series: Annotated[tuple[Series, ...], Field(min_length=1)]
 
@@ -100,6 +103,28 @@ class Figure(_Frozen):
             KeyError: no series of the figure has that name.
         """
         return {each.name: each for each in self.series}[name]
+
+
+class _Overviewed(_Frozen):
+    """A series of a figure, and what an overview calls it."""
+
+    figure: str
+    series: str
+    label: str
+
+
+class Overview(_Frozen):
+    """Series of several figures in one.
+
+    Attributes:
+        name: unique in the file.
+        title: what it shows.
+        series: of the figures, each with what it is called here.
+    """
+
+    name: str
+    title: str
+    series: Annotated[tuple[_Overviewed, ...], Field(min_length=1)]
 
 
 class _Claim(_Frozen):
@@ -117,16 +142,28 @@ class _Claim(_Frozen):
         return self.figure, self.against or self.figure
 
 
-class _LowerClaim(_Claim):
-    """Some series end with a lower loss than others: in each pair the first."""
+class _PairsClaim(_Claim):
+    """Of pairs of series."""
 
-    kind: Literal["lower"]
     pairs: Annotated[tuple[tuple[str, str], ...], Field(min_length=1)]
 
     def family(self, figure: Figure) -> tuple[tuple[str, str], ...]:
-        """The comparisons that the claim declares, the one claimed to be lower first."""
+        """The comparisons that the claim declares, the one that it is about first."""
         del figure
         return self.pairs
+
+
+class _LowerClaim(_PairsClaim):
+    """Some series end with a lower loss than others: in each pair the first."""
+
+    kind: Literal["lower"]
+
+
+class ComparableClaim(_PairsClaim):
+    """Series end with losses that differ by less than a margin, either way."""
+
+    kind: Literal["comparable"]
+    margin: Annotated[float, Field(gt=0)]
 
 
 class BestClaim(_Claim):
@@ -140,7 +177,7 @@ class BestClaim(_Claim):
         return tuple((self.best, other.name) for other in figure.series if other.name != self.best)
 
 
-Claim = _LowerClaim | BestClaim
+Claim = _LowerClaim | ComparableClaim | BestClaim
 
 
 class _References(_Frozen):
@@ -181,6 +218,8 @@ class Published(_Frozen):
     source: Paper
     epochs: tuple[Epoch, ...]
     figures: tuple[Figure, ...]
+    overviews: tuple[Overview, ...]
+    on_instances: tuple[str, ...]
     claims: tuple[Annotated[Claim, Field(discriminator="kind")], ...]
     references: _References
     controls: tuple[Control, ...]
@@ -218,9 +257,20 @@ class Published(_Frozen):
             for series in figure.series:
                 where = f"{figure.name}, {series.name}"
                 _check_known(where, series.published, self.epochs)
+        self._check_overviews()
         self._check_claims()
         self._check_controls()
         return self
+
+    def _check_overviews(self) -> None:
+        figures = [figure.name for figure in self.figures]
+        _check_known("on_instances", self.on_instances, figures)
+        _check_unique("figures and overviews", [*figures, *(each.name for each in self.overviews)])
+        for overview in self.overviews:
+            for shown in overview.series:
+                _check_known(overview.name, [shown.figure], figures)
+                known = [series.name for series in self.figure(shown.figure).series]
+                _check_known(f"{overview.name}, {shown.figure}", [shown.series], known)
 
     def _check_claims(self) -> None:
         for claim in self.claims:

@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from aes_lipi.analysis.tables import Sample
 from aes_lipi.config import Variant
 from aes_lipi.reproduction.evidence import Estimate, PlanResults, estimate, estimate_share
-from aes_lipi.reproduction.pairs import JudgedPair, Relation, compared, lowest, too_few
-from aes_lipi.reproduction.published import BestClaim, Claim, Control, ReferenceName
+from aes_lipi.reproduction.pairs import (
+    JudgedPair,
+    Relation,
+    compared,
+    lowest,
+    too_few,
+    within_margin,
+)
+from aes_lipi.reproduction.published import (
+    BestClaim,
+    Claim,
+    ComparableClaim,
+    Control,
+    ReferenceName,
+)
 
 _ClaimOutcome = Literal["holds", "contradicted", "not shown", "too few trials", "not run"]
 """What becomes of a claim.
 
-It `holds` if every pair of its family is shown to differ as claimed, and is `contradicted` if one
-is shown to differ the other way. `too few trials`: not even samples without overlap could show it.
+It `holds` if every pair of its family is shown to be as claimed, and is `contradicted` if one is
+shown to be the opposite. `too few trials`: not even samples without overlap could show it.
 `not run`: a variant of the family has no committed trial.
 """
 
@@ -33,7 +46,7 @@ class ClaimVerdict:
         outcome: what becomes of it.
         explanation: why, in a line, in terms of effect sizes.
         note: what a reader should know of the published claim; maybe empty.
-        pairs: the family; of each, `a` is claimed to be lower than `b`. Empty if the figure is not
+        pairs: the family; of each, the claim is about `a`, beside `b`. Empty if the figure is not
             run.
     """
 
@@ -54,13 +67,13 @@ def judge_claim(claim: Claim, results: PlanResults) -> ClaimVerdict:
         results: of the plan's studies.
     """
     pairs = _family(claim, results)
-    outcome = _outcome([pair.relation for pair in pairs])
+    outcome = _outcome(claim, [pair.relation for pair in pairs])
     return ClaimVerdict(
         name=claim.name,
         sentence=claim.sentence,
         figure=claim.figure,
         outcome=outcome,
-        explanation=_explanation(claim, outcome, pairs),
+        explanation=_explanation(claim, outcome, pairs, results.plan.variants),
         note=claim.note,
         pairs=pairs,
     )
@@ -78,6 +91,8 @@ def _family(claim: Claim, results: PlanResults) -> tuple[JudgedPair, ...]:
         for name in claim.figures
     )
     family = [(first[a], second[b]) for a, b in claim.family(published.figure(claim.figure))]
+    if isinstance(claim, ComparableClaim):
+        return within_margin(family, claim.margin)
     smallest = max(published.reading_error(published.figure(name)) for name in claim.figures)
     return compared(family, smallest)
 
@@ -87,25 +102,33 @@ def _label(claim: Claim, figure: str, label: str) -> str:
     return f"{label} ({figure})" if claim.against else label
 
 
-def _outcome(relations: Sequence[Relation]) -> _ClaimOutcome:
+def _outcome(claim: Claim, relations: Sequence[Relation]) -> _ClaimOutcome:
+    is_comparable = isinstance(claim, ComparableClaim)
+    claimed: Relation = "comparable" if is_comparable else "lower"
+    opposites = {"lower", "greater"} if is_comparable else {"greater"}
     if not relations or "not run" in relations:
         return "not run"
-    if "greater" in relations:
+    if opposites & set(relations):
         return "contradicted"
-    if all(relation == "lower" for relation in relations):
+    if all(relation == claimed for relation in relations):
         return "holds"
     return "too few trials" if "too few trials" in relations else "not shown"
 
 
-def _explanation(claim: Claim, outcome: _ClaimOutcome, pairs: Sequence[JudgedPair]) -> str:
+def _explanation(
+    claim: Claim, outcome: _ClaimOutcome, pairs: Sequence[JudgedPair], known: Collection[str]
+) -> str:
     if not pairs:
-        return f"{claim.figure} is not part of this reproduction"
+        absent = " and ".join(name for name in dict.fromkeys(claim.figures) if name not in known)
+        return f"{absent}: not part of this reproduction"
     if outcome == "not run":
         return f"no committed trials of {', '.join(_without_trials(pairs))}"
     if outcome == "too few trials":
         return too_few(pairs, len(pairs))
     if isinstance(claim, BestClaim):
         return lowest(pairs)
+    if isinstance(claim, ComparableClaim):
+        return "; ".join(pair.within(claim.margin) for pair in pairs)
     return "; ".join(pair.below() for pair in pairs)
 
 

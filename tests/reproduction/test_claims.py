@@ -44,6 +44,35 @@ def test_a_claim_holds_if_all_of_it_is_shown() -> None:
     assert "p = 0.0039): shown;" in found.explanation
 
 
+COMPARABLE = ("canonical_informed_is_comparable", "best_of_canonical")
+
+
+@pytest.mark.parametrize(
+    ("difference", "outcome", "said"),
+    [
+        (0.003, "holds", "ends +0.0028 from no pruning (median difference; medians"),
+        (-0.003, "holds", "that it is less than 0.01 either way: shown"),
+        (0.0, "holds", "either way: shown"),
+        (0.010, "not shown", "either way: not shown"),
+        (-0.010, "not shown", "either way: not shown"),
+        (0.02, "contradicted", "either way: it is shown to be greater by more"),
+        (-0.02, "contradicted", "either way: it is shown to be lower by more"),
+    ],
+)
+def test_comparable_is_what_differs_by_less_than_a_margin(
+    difference: float, outcome: str, said: str
+) -> None:
+    found = judged(COMPARABLE, {"none": 0.27, "lexicase": 0.27 + difference})
+    assert (found.outcome, len(found.pairs)) == (outcome, 1)
+    assert found.pairs[0].difference == pytest.approx(difference, abs=0.004)
+    assert said in found.explanation
+
+
+def test_comparable_is_not_what_too_few_trials_do_not_tell_apart() -> None:
+    assert judged(COMPARABLE, {"none": 0.27, "lexicase": 0.27}, 4).outcome == "too few trials"
+    assert judged(COMPARABLE, {"none": 0.27}).outcome == "not run"
+
+
 def after(random: float = 0.2) -> dict[str, float]:
     """Losses of pruning during training and after it."""
     during = {"random": 0.1, "activation": 0.1, "lexicase": 0.1}
@@ -122,7 +151,7 @@ def test_what_is_not_run_is_said() -> None:
 def test_a_figure_that_is_left_out_is_not_run() -> None:
     found = verdict("best_schedule_lexicase", {})
     assert found.outcome == "not run"
-    assert found.explanation == "schedules_lexicase is not part of this reproduction"
+    assert found.explanation == "schedules_lexicase: not part of this reproduction"
     assert found.pairs == ()
 
 

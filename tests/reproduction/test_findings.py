@@ -30,8 +30,18 @@ def test_planted_trials_are_found_as_they_were_planted(tmp_path: Path) -> None:
     }
     commit_losses(plan, ends)
     found = find(plan)
-    _, ring, both = found.claims
-    assert [each.outcome for each in found.claims] == ["not run", "holds", "holds"]
+    outcomes = {each.name: each.outcome for each in found.claims}
+    assert outcomes == {
+        "canonical_informed_beats_random": "not run",
+        "canonical_informed_is_comparable": "not run",
+        "ring_random_beats_guided": "holds",
+        "coevolution_beats_traditional": "holds",
+        "full_beats_small": "not run",
+    }
+    by_name = {each.name: each for each in found.claims}
+    ring, both = by_name["ring_random_beats_guided"], by_name["coevolution_beats_traditional"]
+    absent = by_name["full_beats_small"].explanation
+    assert absent == "best_of_lipi_small: not part of this reproduction"
     assert [pair.found.n_a for pair in ring.pairs] == [8, 7]
     assert [pair.relation for pair in both.pairs] == ["lower", "lower", "lower"]
     assert {pair.found.test for pair in ring.pairs} == {"wilcoxon"}
@@ -44,6 +54,13 @@ def test_planted_trials_are_found_as_they_were_planted(tmp_path: Path) -> None:
         "control_canonical_fixed_rate: not run (no trials of it in "
         f"{tmp_path / 'quick' / 'control_canonical_fixed_rate'})",
     )
+    [overview] = found.overviews
+    assert [(each.label, each.n_trials) for each in overview.series] == [
+        ("ring, random exponential", 8),
+        ("ring, no pruning", 8),
+        ("baseline, lexicase exponential", 0),
+        ("baseline, no pruning", 8),
+    ]
     counts = [(each.name, each.n_trials, each.n_failed) for each in found.figures[1].series]
     assert counts == [("none", 8, 0), ("random", 8, 0), ("activation", 8, 0), ("lexicase", 0, 8)]
 

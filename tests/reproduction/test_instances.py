@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from aes_lipi.api import load_study
+from aes_lipi.data.load import load_dataset
 from aes_lipi.errors import UserError
 from aes_lipi.reproduction.evidence import read_results
 from aes_lipi.reproduction.instances import constant_loss, find_instances
@@ -57,7 +60,7 @@ def test_there_must_be_something_to_run_on_them() -> None:
 
 
 def test_intervals_are_over_data_sets(tmp_path: Path) -> None:
-    plan = quick_plan(tmp_path, [RING, BASELINE, CONTROL], ScaledDown(2, 2, 4), instances=3)
+    plan = full_plan(tmp_path, [RING, BASELINE, CONTROL], instances=3)
     for instance, guided in zip(plan.instances, (0.20, 0.22, 0.27), strict=True):
         losses: Losses = {
             (RING, "random"): around(0.10, 2, 1),
@@ -65,6 +68,7 @@ def test_intervals_are_over_data_sets(tmp_path: Path) -> None:
             (RING, "activation"): around(guided, 2, 1),
             (BASELINE, "none"): around(0.32, 2, 1),
             (CONTROL, "none"): around(0.27 - guided / 10, 2, 1),
+            (CONTROL, "random"): around(0.30 - guided / 10, 2, 1),
         }
         commit_losses(replace(plan, variants=instance.variants), losses)
     found = find_instances(read_results(plan))
@@ -77,8 +81,12 @@ def test_intervals_are_over_data_sets(tmp_path: Path) -> None:
     half = 4.302653 * np.std(pair.each, ddof=1) / np.sqrt(3)  # Student's t, 2 degrees of freedom
     ends = (pair.over.low, pair.over.mean, pair.over.high)
     assert ends == pytest.approx([-0.13 - half, -0.13, -0.13 + half], abs=1e-6)
-    [share] = found.shares
+    [share, pruned, pruned_unpruned] = found.shares
     assert (share.subject, share.label) == (CONTROL, "no pruning")
+    assert pruned.over.n == 0  # of an own baseline that was not run
+    assert pruned_unpruned.label == "random exponential, to or from the unpruned baseline"
+    goes = [(0.32 - 0.3 + guided / 10) / (0.32 - 0.1) for guided in (0.2, 0.22, 0.27)]
+    assert pruned_unpruned.each == pytest.approx(goes)
     assert share.each == pytest.approx([(0.05 + guided / 10) / 0.2 for guided in (0.2, 0.22, 0.27)])
     missing = lines[
         "ring_random_beats_guided", "random exponential less lexicase (CONJUNCTIVE) final_n"
@@ -90,6 +98,18 @@ def test_one_data_set_is_said_to_be_one(tmp_path: Path) -> None:
     found = find_instances(read_results(quick_plan(tmp_path, [BASELINE])))
     assert (found.seeds, found.differences, found.shares) == ((1,), (), ())
     assert found.constants[1] == pytest.approx(0.271, abs=5e-4)
+
+
+def test_of_twenty_data_sets_the_best_constants_are_where_the_page_says() -> None:
+    variant = load_study("best_of_canonical").variants[0]
+    found = [
+        constant_loss(load_dataset(variant.model_copy(update={"dataset_seed": seed})).train)
+        for seed in range(1, 21)
+    ]
+    assert (round(min(found), 3), round(max(found), 3)) == (0.259, 0.280)
+    assert "of seeds 1 to 20 it lies between 0.259 and 0.280" in (
+        files("aes_lipi").joinpath("templates/reproduction.html.j2").read_text("utf-8")
+    )
 
 
 def test_the_best_constant_is_the_median_of_every_column() -> None:

@@ -136,6 +136,19 @@ def test_a_best_schedule_is_the_one_in_best_of_lipi() -> None:
         assert ours.id == _select(load_study("best_of_lipi"), best[operator].variant).id
 
 
+def test_boxes_prune_once_and_surely_or_as_the_best_does() -> None:
+    for kind in ("lipi", "canonical"):
+        best, boxes = load_study(f"best_of_{kind}"), load_study(f"box_best_of_{kind}")
+        after = [each for each in boxes.variants if each.prune_schedule == "prune_after"]
+        assert {each.prune_method for each in after} == {"random", "activation", "lexicase"}
+        assert {(each.prune_probability, each.prune_amount) for each in after} == {(1.0, 0.1)}
+        others = {each.id for each in boxes.variants} - {each.id for each in after}
+        assert others == {each.id for each in best.variants}
+        shared = ("cell_evaluation", "population_size", "epochs", "environment", "dataset_name")
+        for field in shared:
+            assert len({getattr(v, field) for v in (*best.variants, *boxes.variants)}) == 1, field
+
+
 def test_controls_differ_from_what_they_are_a_change_of() -> None:
     for control in PUBLISHED.controls:
         origin = PUBLISHED.reference(control.origin)
@@ -194,7 +207,12 @@ def at(*path: str | int) -> Callable[[Any], Any]:
         (at("claims", 0), "figure", "best", "best is none of"),
         (at("claims", 0), "kind", "worst", "does not match any of the expected tags"),
         (at("claims", 0, "pairs"), 0, ["magnitude", "random"], "magnitude is none of"),
-        (at("claims", 4), "best", "prune_after", "prune_after is none of"),
+        (at("claims", 1), "margin", 0, "greater than 0"),
+        (at("claims", 7), "best", "prune_after", "prune_after is none of"),
+        (at("overviews", 0), "name", "best_of_lipi", "best_of_lipi is there 2 times"),
+        (at("overviews", 0, "series", 0), "figure", "lipi", "best_of_best: lipi is none of"),
+        (at("overviews", 0, "series", 0), "series", "fixed", "best_of_lipi: fixed is none of"),
+        (at("on_instances"), 0, "lipi", "on_instances: lipi is none of"),
         (at("references"), "ring", "lipi", "lipi is none of"),
         (at("controls", 0), "towards", "cell", "'baseline' or 'ring'"),
         (at("controls", 0, "series"), "magnitude", {}, "magnitude is none of"),
