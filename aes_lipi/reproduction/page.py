@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import NormalDist
 from typing import Any
 from urllib.parse import quote
 
@@ -257,29 +256,22 @@ def _over_row(line: OverInstances) -> tuple[str, ...]:
 def _agreements(found: FigureFinding, theirs: int) -> str:
     """In how many places the published value, of so many trials, lies in our interval."""
     compared = [
-        point for series in found.series for point in series.points if point.agrees is not None
+        (point, point.published)
+        for series in found.series
+        for point in series.points
+        if point.published is not None and point.agrees is not None
     ]
     if not compared:
         return "No published values to compare with."
-    agree = sum(point.agrees is True for point in compared)
-    ours = min(point.ours.n for point in compared)
+    agree = sum(point.agrees is True for point, _ in compared)
+    error = found.reading_error
+    within = sum(p.ours.beside(theirs).agrees(value, error) for p, value in compared)
     return (
         f"{agree} of {len(compared)} published values lie in our interval, widened by the "
-        f"{found.reading_error:g} to which they were read. They are of trials of another data "
-        "set, seeds unknown, and vary themselves: without that error, one such mean lies outside "
-        f"the other's interval one time in {1 / _outside(ours, theirs):.0f}."
+        f"{error:g} to which they were read. They are of {theirs} trials themselves, of another "
+        f"data set, seeds unknown: {within} of {len(compared)} lie in an interval that counts "
+        "this, too, in which 95 % would if both estimate the same."
     )
-
-
-def _outside(ours: int, theirs: int) -> float:
-    """How often a mean lies outside the 95 % interval of another of the same distribution.
-
-    Args:
-        ours: trials behind the interval.
-        theirs: behind the mean.
-    """
-    normal = NormalDist()
-    return 2 * normal.cdf(normal.inv_cdf(0.025) / math.sqrt(1 + ours / theirs))
 
 
 def _report(location: str | Path, folder: Path) -> str:

@@ -39,3 +39,18 @@ def test_a_value_that_was_read_with_an_error_agrees_within_it() -> None:
     assert found.agrees(0.1585, 0.002)
     assert not found.agrees(0.1415, 0.002)
     assert not found.agrees(0.1595, 0.002)
+
+
+def test_an_interval_beside_a_mean_of_as_many_trials_holds_19_of_20_of_them() -> None:
+    rng = np.random.default_rng(5)
+    means = rng.normal(0.15, 0.02 / np.sqrt(30), (20_000, 2))
+    half = 1.96 * 0.02 / np.sqrt(30)
+    known = [(Estimate(30, ours, ours - half, ours + half), theirs) for ours, theirs in means]
+    assert np.mean([one.agrees(value, 0) for one, value in known]) == pytest.approx(5 / 6, abs=0.01)
+    within = [one.beside(30).agrees(value, 0) for one, value in known]
+    assert np.mean(within) == pytest.approx(0.95, abs=0.005)
+    few = Estimate(10, 0.2, 0.1, 0.3).beside(30)
+    assert (few.n, few.mean) == (10, 0.2)
+    assert (few.low, few.high) == pytest.approx(
+        (0.2 - 0.1 * (4 / 3) ** 0.5, 0.2 + 0.1 * (4 / 3) ** 0.5)
+    )
