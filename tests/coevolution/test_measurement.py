@@ -16,8 +16,10 @@ from aes_lipi.autoencoders.network import Pair
 from aes_lipi.coevolution.measure import DivergenceError
 from aes_lipi.coevolution.result import judge
 from aes_lipi.coevolution.state import Setup
+from aes_lipi.data.load import load_dataset
 from aes_lipi.engine.protocol import ActivationsTask, Measure, Moments, TrainTask, Updates
-from aes_lipi.execution.inputs import prepare
+from aes_lipi.engine.torch import TorchEngine
+from aes_lipi.execution.inputs import architecture_of, prepare
 from aes_lipi.randomness import Address, Purpose
 
 VARIATIONAL = {"environment": "VariationalAutoencoderBinaryClustering"}
@@ -182,6 +184,35 @@ def test_operators_see_the_codes_that_are_drawn(
         found = seen[k if method == "lexicase" else 2 * k].code_noise
         assert found is not None
         np.testing.assert_array_equal(found, drawn)
+
+
+@pytest.mark.parametrize(("split", "n_rows"), [("test", 12), ("validation", 7)])
+def test_lexicase_sees_a_hundred_drawn_rows_of_its_split(
+    split: str, n_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With replacement, of all rows (algorithm sections 5 and 10)."""
+    settings = {"prune_method": "lexicase", "prune_schedule": "fixed", "prune_probability": 1.0}
+    variant = tiny_variant(lexicase_split=split, **settings)
+    known = load_dataset(variant)
+    dataset = dataclasses.replace(known, validation=known.validation[:7])
+    architecture = architecture_of(variant, dataset.n_dim)
+    engine = TorchEngine(architecture, dataset, variant.batch_size)
+    seen: list[ActivationsTask] = []
+    made = engine.activations
+
+    def asked(tasks: Sequence[ActivationsTask]) -> Any:
+        seen.extend(tasks)
+        return made(tasks)
+
+    monkeypatch.setattr(engine, "activations", asked)
+    setup = Setup(variant, architecture, dataset, engine)
+    _, records = advanced(begun(setup), setup)
+    assert [task.split for task in seen] == [split] * 4
+    for task, record in zip(seen, records, strict=True):
+        stream = Address(variant.rng_seed, 0, record.cell).stream(Purpose.LEXICASE_ROWS)
+        drawn = stream.integers(n_rows, size=100, dtype="int32")
+        np.testing.assert_array_equal(task.rows, drawn)
+    assert {int(row) for task in seen for row in task.rows} == set(range(n_rows))
 
 
 def test_a_batch_whose_loss_is_not_finite_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
