@@ -9,11 +9,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from helpers import random_pair, setup_of, tiny_variant
-from rings import evolved, records_of
+from rings import evolved, records_of, with_cells
 
 from aes_lipi.arrays import Float32
+from aes_lipi.autoencoders.network import Network
 from aes_lipi.coevolution.records import in_order
 from aes_lipi.coevolution.result import judge, ndcg, recall, retrieval_measures
+from aes_lipi.coevolution.state import Cell, Setup
+from aes_lipi.data import Dataset
+from aes_lipi.engine.torch import TorchEngine
+from aes_lipi.execution.inputs import architecture_of
 from aes_lipi.randomness import Address
 
 # Rankings: row 0 is 0, 2, 3, 4, 1; row 1 is 4, 3, 2, 1, 0. Row 0 has ones at 0, 1, 4, row 1 at 0.
@@ -66,6 +71,29 @@ def test_the_cell_of_the_lowest_validation_loss_stands_beside_the_answer() -> No
     chosen = np.argmin([each.test_L1 or 0 for each in records[-4:]])
     assert result.best_cell == chosen
     assert result.test_L1 == records[-4:][chosen].test_L1
+
+
+@pytest.mark.parametrize(
+    ("final_cell", "chosen"), [("first", 0), ("best_on_validation", 2), ("best_on_test", 3)]
+)
+def test_the_answer_is_the_cell_that_is_asked_for(final_cell: str, chosen: int) -> None:
+    """Rows to test on are zeros and rows to validate on ones; cells 3 and 2 put out no others."""
+    variant = tiny_variant(epochs=1, final_cell=final_cell)
+    rows = np.zeros((12, 7), dtype=np.float32)
+    dataset = Dataset("planted", rows, test=rows, validation=rows + 1)
+    architecture = architecture_of(variant, dataset.n_dim)
+    engine = TorchEngine(architecture, dataset, variant.batch_size)
+    setup = Setup(variant, architecture, dataset, engine)
+    state = evolved(setup)
+    planted = {}
+    for cell, bias in enumerate((0.0, -1.0, 9.0, -9.0)):
+        pair = random_pair(architecture, seed=cell)
+        genome = np.zeros_like(pair.decoder.genome)
+        architecture.decoder.bias(genome, 1)[:] = bias
+        planted[cell] = Cell(replace(pair, decoder=Network(genome)))
+    result, _ = judge(with_cells(state, planted), records_of(state), setup)
+    assert result.best_cell == chosen
+    assert result.test_loss == pytest.approx([0.5, 0, 1, 0][chosen], abs=1e-3)
 
 
 @pytest.mark.parametrize("measure", [recall, ndcg])
@@ -130,13 +158,18 @@ def test_published_retrieval_is_of_a_flattened_batch() -> None:
     pair, test = random_pair(setup.architecture, seed=4), setup.dataset.test
     code = setup.architecture.encode(pair.encoder.genome, test)
     scores, ones = setup.architecture.decode(pair.decoder.genome, code), test > 0.5
-    hits = []
+    discounts = 1 / np.log2(np.arange(2, 52))
+    expected = []
     for k in (0, 5):
-        best = np.argsort(-scores[k : k + 5].ravel(), kind="stable")[:100]
-        hits.append(ones[k : k + 5].ravel()[best].sum() / ones[k : k + 5].sum())
+        of_batch = ones[k : k + 5].ravel()
+        ranked = of_batch[np.argsort(-scores[k : k + 5].ravel(), kind="stable")]
+        assert of_batch.sum() > 100  # the fifty highest could all be ones
+        recalls = [ranked[:n].sum() / of_batch.sum() for n in (100, 20)]
+        expected.append([*recalls, (ranked[:50] * discounts).sum() / discounts.sum()])
     measured = retrieval_measures(pair, setup, Address(1, 0))
-    assert measured.recall_at_100 == pytest.approx(np.mean(hits))
-    assert measured.recall_at_100 < 0.3
+    found = [measured.recall_at_100, measured.recall_at_20, measured.ndcg_at_50]
+    np.testing.assert_allclose(found, np.mean(expected, axis=0), rtol=1e-6)
+    assert measured.recall_at_20 < measured.recall_at_100 < 0.3
 
 
 @pytest.mark.parametrize(
