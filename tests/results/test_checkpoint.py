@@ -147,7 +147,21 @@ def test_a_flipped_bit_is_noticed(position: int, bit: int) -> None:
     except ValueError:
         return
     assert found == identify(whole)  # a bit of the white space that ends the header, say
-    assert load(bytes(flipped)).keys() == load(whole).keys()
+    ours, theirs = load(bytes(flipped)), load(whole)
+    assert {name: each.tobytes() for name, each in ours.items()} == {
+        name: each.tobytes() for name, each in theirs.items()
+    }
+
+
+@given(st.integers(min_value=0), st.integers(min_value=0, max_value=7))
+def test_a_flipped_bit_of_an_array_is_refused(position: int, bit: int) -> None:
+    """What follows the header is arrays and nothing else."""
+    variant, _, course = case("masks")
+    flipped = bytearray(content(course[5], variant))
+    start = 8 + int(struct.unpack_from("<Q", flipped)[0])
+    flipped[start + position % (len(flipped) - start)] ^= 1 << bit
+    with pytest.raises(ValueError, match="its content is not what was written"):
+        identify(bytes(flipped))
 
 
 @given(st.integers(min_value=0), st.binary(max_size=40))
