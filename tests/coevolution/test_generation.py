@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from aes_lipi.coevolution.cell import Task
 from aes_lipi.coevolution.evolution import waves
 from aes_lipi.coevolution.generation import CELL_EVALUATIONS, generation
 from aes_lipi.coevolution.records import Record
-from aes_lipi.coevolution.schedule import Schedule, make_plan, update_order
+from aes_lipi.coevolution.schedule import Schedule, make_plan
 from aes_lipi.coevolution.state import Cell, Held, NetworkState, Setup, Step, TrialState
 from aes_lipi.coevolution.topology import ring as ring_topology
 from aes_lipi.config import Variant
@@ -83,24 +84,42 @@ def flat(tensors: list[Array]) -> Array:
     return np.concatenate([tensor.ravel() for tensor in tensors])
 
 
-def test_a_generation_followed_by_hand_in_float64() -> None:
+def order_of_updates(variant: Variant, trial: int, t: int) -> list[int]:
+    """By index in the first generation, shuffled afterwards: algorithm section 4."""
+    if t == 0:
+        return list(range(variant.population_size))
+    drawn = Address(variant.rng_seed, trial, 0, t).stream(Purpose.UPDATE_ORDER)
+    return [int(i) for i in drawn.permutation(variant.population_size)]
+
+
+@pytest.mark.parametrize(
+    ("concept", "reduce"),
+    [("best_case", np.min), ("worst_case", np.max), ("mean_expected_utility", np.mean)],
+)
+def test_a_generation_followed_by_hand_in_float64(
+    concept: str, reduce: Callable[..., Array]
+) -> None:
     """Steps 1 to 8 of algorithm section 4 for every cell of a sequential ring, in its order."""
     variant = tiny_variant(
-        population_size=3, prune_method="random", prune_probability=1.0, prune_amount=0.25
+        population_size=3,
+        prune_method="random",
+        prune_probability=1.0,
+        prune_amount=0.25,
+        solution_concept=concept,
     )
     setup = setup_of(variant)
     ring, _ = advanced(begun(setup), setup)
     after, records = advanced(ring, setup)
     data = setup.dataset.train.astype(np.float64)
     centres = [as_float64(cell.pair, setup) for cell in cells_of(ring)]
-    for i in update_order(variant, 0, 1):
+    for i in order_of_updates(variant, 0, 1):
         at = Address(variant.rng_seed, 0, i, 1)
         members = [i, (i + 1) % 3, (i - 1) % 3]
         x = data[at.stream(Purpose.SELECTION_BATCH).choice(12, 5, replace=False)]
         matrix = np.array(
             [[loss(centres[e][0], centres[d][1], x) for d in members] for e in members]
         )
-        reduced = matrix.min(axis=1)
+        reduced = reduce(matrix, axis=1)
         first, second = at.stream(Purpose.TOURNAMENT).integers(3, size=2)
         winner = second if reduced[second] <= reduced[first] else first
         encoder, decoder = ([tensor.copy() for tensor in part] for part in centres[members[winner]])
@@ -144,7 +163,7 @@ def test_a_generation_of_epoch_node_followed_by_hand_in_float64() -> None:
     after, records = advanced(ring, setup)
     data = setup.dataset.train.astype(np.float64)
     centres = [as_float64(cell.pair, setup) for cell in cells_of(ring)]
-    for i in update_order(variant, 0, 1):
+    for i in order_of_updates(variant, 0, 1):
         at = Address(variant.rng_seed, 0, i, 1)
         members = [i, (i + 1) % 4, (i - 1) % 4]
         encoders, decoders = (
@@ -183,7 +202,7 @@ def test_where_rows_are_not_shuffled_published_evaluations_are_of_the_first(
     ring, _ = advanced(begun(setup), setup)
     _, records = advanced(ring, setup)
     data = setup.dataset.train.astype(np.float64)
-    i = update_order(setup.variant, 0, 1)[0]
+    i = order_of_updates(setup.variant, 0, 1)[0]
     at = Address(setup.variant.rng_seed, 0, i, 1)
     drawn = at.stream(Purpose.SELECTION_BATCH).choice(12, 5, replace=False)
     x = data[:5] if measurement == "published" else data[drawn]
@@ -333,7 +352,7 @@ def test_waves_respect_the_order_and_never_hold_neighbours_together() -> None:
     variant = tiny_variant(population_size=10, radius=2, epochs=20)
     members = ring_topology(10, 2)
     for t, steps in enumerate(generations_of(variant, 3)):
-        order = update_order(variant, 3, t)
+        order = order_of_updates(variant, 3, t)
         assert [step.key.number for step in steps] == order
         done: set[int] = set()
         for wave in waves_of(steps):
@@ -348,6 +367,20 @@ def test_waves_respect_the_order_and_never_hold_neighbours_together() -> None:
                 assert min(step.reads) == t - 1
             done |= cells
         assert done == set(range(10))
+
+
+def test_every_generation_after_the_first_has_an_order_of_its_own() -> None:
+    """The drawn one, of every trial another."""
+    variant = tiny_variant(population_size=10, epochs=20)
+    orders = [
+        [[step.key.number for step in steps] for steps in generations_of(variant, trial)]
+        for trial in (0, 3)
+    ]
+    for trial, found in zip((0, 3), orders, strict=True):
+        assert found == [order_of_updates(variant, trial, t) for t in range(20)]
+        assert len({tuple(order) for order in found}) == 20
+    one, other = orders
+    assert all(ours != theirs for ours, theirs in zip(one[1:], other[1:], strict=True))
 
 
 def generations_of(variant: Variant, trial: int) -> list[list[Step]]:

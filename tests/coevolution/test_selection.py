@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers import random_pair, setup_of, tiny_variant
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aes_lipi.coevolution.cell import SOLUTION_CONCEPTS, tournament
+from aes_lipi.coevolution.cell import SOLUTION_CONCEPTS, Task, tournament
 from aes_lipi.coevolution.schedule import make_plan
+from aes_lipi.coevolution.state import BEFORE_FIRST, Cell
 from aes_lipi.config import Variant
 from aes_lipi.randomness import Address
 
@@ -29,6 +32,23 @@ def test_solution_concept_reduces_over_the_decoders(concept: str) -> None:
     reduced = SOLUTION_CONCEPTS[concept](MATRIX)
     assert reduced.tolist() == REDUCED[concept]
     assert reduced.shape == (3,)
+
+
+@pytest.mark.parametrize(
+    ("concept", "winner", "lowest"),
+    [("best_case", 0, 0.0), ("worst_case", 1, 1.0), ("mean_expected_utility", 2, 0.75)],
+)
+def test_the_winner_is_the_solution_concepts(concept: str, winner: int, lowest: float) -> None:
+    """Encoders of which each is the best by one concept, all of them in the tournament."""
+    losses = np.array([[0.0, 3.0, 3.0], [1.0, 1.0, 1.0], [0.5, 0.5, 1.25]])
+    setup = setup_of(tiny_variant(solution_concept=concept))
+    members = tuple(random_pair(setup.architecture, seed) for seed in range(3))
+    plan = replace(make_plan(setup.variant, Address(1, 0), 1e-5, 3), contestants=(0, 1, 2))
+    task = Task(setup, Cell(members[0]), members, (0, 1, 3), (BEFORE_FIRST,) * 3, plan)
+    offspring = task.winner_of(losses)
+    assert offspring.winner == winner
+    assert offspring.cell.pair is members[winner]
+    assert offspring.min_selection_loss == lowest
 
 
 @pytest.mark.parametrize("concept", SOLUTION_CONCEPTS)
