@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
-from helpers import setup_of, tiny_variant
+from collections.abc import Sequence
 
+import numpy as np
+import pytest
+from helpers import setup_of, tiny_variant
+from rings import advanced, begun
+
+from aes_lipi.arrays import Float64
 from aes_lipi.coevolution.cell import in_batches, random_batch, rows_of_cell, shuffled_pass
+from aes_lipi.engine.protocol import EvaluateTask, Trained, TrainTask
 from aes_lipi.randomness import Address, Purpose
 
 
@@ -39,6 +45,35 @@ def test_a_cells_subset_is_fixed_and_its_own() -> None:
         assert len(set(subset.tolist())) == 6
         np.testing.assert_array_equal(subset, again)
     assert len({tuple(subset.tolist()) for subset in subsets}) > 1
+
+
+def test_a_cell_trains_and_is_evaluated_on_its_subset_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Cells that are computed at once, in the order of their numbers."""
+    setup = setup_of(tiny_variant(cell_data_fraction=0.5, update_order="synchronous"))
+    subsets = [set(rows_of_cell(setup, Address(1, 0, cell, 0)).tolist()) for cell in range(4)]
+    trained: list[TrainTask] = []
+    evaluated: list[EvaluateTask] = []
+    train, loss_matrices = setup.engine.train, setup.engine.loss_matrices
+
+    def training(tasks: Sequence[TrainTask]) -> list[Trained]:
+        trained.extend(tasks)
+        return train(tasks)
+
+    def evaluating(tasks: Sequence[EvaluateTask]) -> list[Float64]:
+        evaluated.extend(tasks)
+        return loss_matrices(tasks)
+
+    monkeypatch.setattr(setup.engine, "train", training)
+    monkeypatch.setattr(setup.engine, "loss_matrices", evaluating)
+    advanced(begun(setup), setup)
+    passes = [sorted(task.updates.rows.ravel().tolist()) for task in trained]
+    assert passes == [[-1] * 4 + sorted(subset) for subset in subsets]
+    batches = [set(task.rows.tolist()) for task in evaluated if task.split == "train"]
+    assert [len(batch) for batch in batches] == [5] * 8
+    for batch, subset in zip(batches, subsets * 2, strict=True):  # at selection, at replacement
+        assert batch < subset
 
 
 def test_a_batch_larger_than_the_rows_takes_them_all() -> None:
