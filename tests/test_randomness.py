@@ -106,8 +106,15 @@ def test_numbers_of_the_purposes_are_fixed() -> None:
         "TEST_BATCH": 14,
         "OPPONENTS": 15,
         "PAIR_ORDER": 16,
+        "MEASURED_ORDER": 17,
+        "SELECTION_CODE": 18,
+        "REPLACEMENT_CODE": 19,
+        "TEST_CODE": 20,
+        "MEASURED_CODE": 21,
+        "LEXICASE_CODE": 22,
+        "RETRIEVAL_CODE": 23,
     }
-    assert {name: Purpose[name].value for name in fixed} == fixed
+    assert {purpose.name: purpose.value for purpose in Purpose} == fixed
     # IntEnum makes a second name for a number an alias; members are then fewer than names.
     assert len(Purpose.__members__) == len(list(Purpose))
 
