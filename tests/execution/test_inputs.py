@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Hashable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,8 +23,8 @@ from aes_lipi.config import Study, StudyFile, Variant, resolve_study
 from aes_lipi.data.dataset import Dataset
 from aes_lipi.data.scaling import Scaling
 from aes_lipi.errors import UserError
-from aes_lipi.execution import inputs
-from aes_lipi.execution.inputs import DATASETS_KEPT, SetupCache, inputs_of
+from aes_lipi.execution import inputs, local
+from aes_lipi.execution.inputs import DATASETS_KEPT, SetupCache, SharedDataset, inputs_of
 from aes_lipi.execution.run import Summary
 
 
@@ -71,6 +73,24 @@ def test_workers_that_map_have_the_bits_of_one_process(
     assert run_study(study, tmp_path / "mapped", jobs=2, observer=killer) == Summary(3, 0)
     assert killer.kills == 0
     assert_same_study(tmp_path / "alone", tmp_path / "mapped")
+
+
+def test_workers_map_what_the_driver_has_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is gone before any of them starts."""
+    path = write(tmp_path / "table.parquet")
+
+    @contextmanager
+    def then_gone(variants: Iterable[Variant]) -> Iterator[dict[Hashable, SharedDataset]]:
+        with inputs.large_files_shared(variants) as datasets:
+            path.unlink()
+            yield datasets
+
+    monkeypatch.setattr(inputs, "SHARED_FROM", 1)
+    monkeypatch.setattr(local, "large_files_shared", then_gone)
+    assert run_study(study_of(path), tmp_path / "mapped", jobs=2) == Summary(3, 0)
+    assert not path.exists()
 
 
 def test_where_there_is_no_room_every_worker_reads(
