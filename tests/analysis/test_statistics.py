@@ -19,12 +19,10 @@ from aes_lipi.analysis.tables import _spread as spread
 from aes_lipi.arrays import Float64
 from aes_lipi.errors import UserError
 
-RNG = np.random.default_rng(3)
 
-
-def pairs(correlation: float) -> Float64:
+def pairs(rng: np.random.Generator, correlation: float) -> Float64:
     """Two normal samples of 30 whose means are 0.8 apart, shape (2, 30)."""
-    common, a, b = RNG.normal(size=(3, 30))
+    common, a, b = rng.normal(size=(3, 30))
     own, shared = np.sqrt(1 - correlation), np.sqrt(correlation)
     return np.stack([shared * common + own * a + 0.8, shared * common + own * b])
 
@@ -51,20 +49,23 @@ def median_of(values: Float64) -> tuple[float, float]:
 
 
 APART = 0.5 * (1 + erf(0.4))  # A12 of two normal distributions, 0.8 apart
-CASES: dict[str, tuple[float, Callable[[], tuple[float, float]]]] = {
-    "mean": (0.0, lambda: mean_of(RNG.normal(size=30))),
-    "median of 10": (np.log(2), lambda: median_of(RNG.exponential(size=10))),
-    "median of 25": (np.log(2), lambda: median_of(RNG.exponential(size=25))),
-    "A12": (APART, lambda: a12_interval(*pairs(0), paired=False, resamples=500)),
-    "A12, pairs": (APART, lambda: a12_interval(*pairs(0.9), paired=True, resamples=500)),
-    "A12, nearly the same pairs": (APART, lambda: a12_interval(*pairs(0.99), paired=True)),
+CASES: dict[str, tuple[float, Callable[[np.random.Generator], tuple[float, float]]]] = {
+    "mean": (0.0, lambda rng: mean_of(rng.normal(size=30))),
+    "median of 10": (np.log(2), lambda rng: median_of(rng.exponential(size=10))),
+    "median of 25": (np.log(2), lambda rng: median_of(rng.exponential(size=25))),
+    "A12": (APART, lambda rng: a12_interval(*pairs(rng, 0), paired=False, resamples=500)),
+    "A12, pairs": (APART, lambda rng: a12_interval(*pairs(rng, 0.9), paired=True, resamples=500)),
+    "A12, nearly the same pairs": (
+        APART,
+        lambda rng: a12_interval(*pairs(rng, 0.99), paired=True),
+    ),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_intervals_cover_what_is_true_about_as_often_as_they_say(case: str) -> None:
-    true, interval = CASES[case]
-    ends = np.array([interval() for _ in range(300)])
+    (true, interval), rng = CASES[case], np.random.default_rng(3)
+    ends = np.array([interval(rng) for _ in range(300)])
     assert 0.9 <= ((ends[:, 0] <= true) & (true <= ends[:, 1])).mean() <= 0.985
 
 
