@@ -183,6 +183,9 @@ LISTED: dict[str, set[tuple[Any, ...]]] = {
     },
 }
 LISTED["best_of_lipi_small"] = LISTED["best_of_lipi"]
+AFTER = {(method, "prune_after", 1.0) for method in ("random", "activation", "lexicase")}
+LISTED["box_best_of_lipi"] = LISTED["best_of_lipi"] | AFTER
+LISTED["box_best_of_canonical"] = LISTED["best_of_canonical"] | AFTER
 
 PUBLISHED = (*SWEEPS, *LISTED, "cell_evaluations")
 
@@ -220,9 +223,9 @@ def test_published_preset_sweeps_what_section_8_says(name: str) -> None:
 @pytest.mark.parametrize("name", LISTED)
 def test_published_preset_lists_what_section_8_says(name: str) -> None:
     resolved = study(name)
-    canonical = name == "best_of_canonical"
+    canonical = name.endswith("best_of_canonical")
     assert resolved.trials == 30
-    assert len(resolved.variants) == 4
+    assert len(resolved.variants) == len(LISTED[name])
     assert {pruning(variant) for variant in resolved.variants} == LISTED[name]
     for variant in resolved.variants:
         assert variant.cell_evaluation == ("ann_canonical" if canonical else "lipi_simple")
@@ -282,6 +285,16 @@ def test_control_changes_one_thing_only(name: str, base: str, changed: dict[str,
             {"cell_evaluation": base, "prune_method": method, "prune_schedule": schedule, **changed}
         )
         assert variant == reference
+
+
+def test_the_baseline_of_equal_compute_has_ten_times_the_epochs() -> None:
+    """Section 9: as many cells as the ring has, one after the other."""
+    resolved = study("control_baseline_ten_times")
+    assert resolved.trials == 30
+    assert {(v.cell_evaluation, v.population_size, v.epochs) for v in resolved.variants} == {
+        ("ann_canonical", 1, 4000)
+    }
+    assert [pruning(v) for v in resolved.variants] == [("None",), ("random", "exponential", 0.5)]
 
 
 @pytest.mark.parametrize("name", list_presets())
