@@ -20,6 +20,8 @@ SIZES = [(4, 5), (5, 3)]
 
 SLOTS, BATCHES, ROWS = 3, 4, 12
 
+AMOUNTS = (0.1, 0.25, 0.5)
+
 
 def scaled(values: list[float]) -> list[float]:
     """Min-max over the layer's nodes; as they are if they are all equal."""
@@ -62,10 +64,50 @@ def lexicase(rows: list[list[float]], threshold: float) -> list[bool]:
     return keep
 
 
+def tensors() -> list[int]:
+    """Sizes of the weights and biases of the layers, in their order."""
+    return [n for n_in, n_out in SIZES for n in (n_in * n_out, n_out)]
+
+
+def roulette(seen: list[Any], uniforms: list[float], amount: float) -> list[bool]:
+    """Section 5, `roulette`: which entries are kept; seen is (batches, slots, nodes).
+
+    Entries are drawn one after another, each with a chance proportional to its node's score, by the
+    keys U^(1/score): the largest come first (Efraimidis and Spirakis 2006). A score of 0 has no
+    chance.
+    """
+    keep: list[bool] = []
+    draws, first = iter(uniforms), 0
+    for n_in, n_out in SIZES:
+        scores = [
+            sum(statistics.pstdev(batch[slot][u] for batch in seen) for slot in range(SLOTS))
+            for u in range(first, first + n_out)
+        ]
+        for per_node in (n_in, 1):
+            keys = [
+                next(draws) ** (1 / score) if score > 0 else -1.0
+                for score in scores
+                for _ in range(per_node)
+            ]
+            by_turn = sorted(range(len(keys)), key=lambda k: -keys[k])
+            pruned = by_turn[: round(amount * len(keys))]
+            keep += [k not in pruned for k in range(len(keys))]
+        first += n_out
+    return keep
+
+
+def chosen(choices: list[list[int]]) -> list[bool]:
+    """Section 5, `random`: which entries are kept, given the positions drawn of each tensor."""
+    keep: list[bool] = []
+    for size, positions in zip(tensors(), choices, strict=True):
+        keep += [k not in positions for k in range(size)]
+    return keep
+
+
 def magnitude(weights: list[float], amount: float) -> list[bool]:
     """Section 5, `magnitude`: which entries are kept."""
     keep: list[bool] = []
-    for size in [n for n_in, n_out in SIZES for n in (n_in * n_out, n_out)]:
+    for size in tensors():
         tensor = weights[len(keep) : len(keep) + size]
         smallest = sorted(range(size), key=lambda k: abs(tensor[k]))[: round(amount * size)]
         keep += [k not in smallest for k in range(size)]
@@ -148,6 +190,10 @@ def golden() -> dict[str, Any]:
     weights = [round(rng.gauss(0, 1), 2) for _ in range(entries)]
     drawn = [[rng.randrange(3), rng.randrange(3)] for _ in range(4)]
     orders = list(itertools.permutations(range(3)))
+    choices = {
+        str(each): [rng.sample(range(size), round(each * size)) for size in tensors()]
+        for each in AMOUNTS
+    }
     return {
         "sizes": SIZES,
         "seen": seen,
@@ -157,7 +203,10 @@ def golden() -> dict[str, Any]:
         "rows": rows,
         "lexicase": {str(each): lexicase(rows, each) for each in (0.005, 0.1, 0.5)},
         "weights": weights,
-        "magnitude": {str(each): magnitude(weights, each) for each in (0.1, 0.25, 0.5)},
+        "magnitude": {str(each): magnitude(weights, each) for each in AMOUNTS},
+        "roulette": {str(each): roulette(seen, uniforms, each) for each in AMOUNTS},
+        "choices": choices,
+        "random": {amount: chosen(positions) for amount, positions in choices.items()},
         "schedules": schedules(),
         "pairs": {",".join(map(str, order)): pairs(order) for order in orders},
         "drawn": drawn,

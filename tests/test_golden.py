@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -40,38 +41,68 @@ def test_the_arrays_are_the_scripts_and_the_script_imports_nothing_of_the_packag
 
 
 class Given:
-    """A stream whose uniform draws are given."""
+    """A stream whose draws are given: uniform ones, and what is chosen without replacement."""
 
-    def __init__(self, uniforms: list[float]) -> None:
-        self._left = np.array(uniforms)
+    def __init__(self, uniforms: list[float], choices: Sequence[list[int]] = ()) -> None:
+        self._left, self._choices = np.array(uniforms), iter(choices)
 
     def random(self, shape: Any) -> Any:
         n = int(np.prod(shape))
         drawn, self._left = self._left[:n], self._left[n:]
         return drawn.reshape(shape)
 
+    def choice(self, n: int, size: int, *, replace: bool, **_: Any) -> Any:
+        positions = next(self._choices)
+        assert not replace
+        assert size == len(positions)
+        assert all(position < n for position in positions)
+        return np.array(positions, np.int64)
+
 
 def kept(
-    method: str, evidence: Evidence, *, amount: float = 0.1, threshold: float = 0.1
+    method: str,
+    evidence: Evidence,
+    *,
+    amount: float = 0.1,
+    threshold: float = 0.1,
+    choices: Sequence[list[int]] = (),
 ) -> list[bool]:
     """The mask of an operator whose draws are given."""
     weights = np.array(GOLDEN["weights"], dtype=np.float32)
-    rng = cast("np.random.Generator", Given(GOLDEN["uniforms"]))
+    rng = cast("np.random.Generator", Given(GOLDEN["uniforms"], choices))
     mask = OPERATORS[method].function(
         weights, LAYOUT, evidence, Settings(method, amount, threshold), rng
     )
     return [bool(each) for each in mask]
 
 
-@pytest.mark.parametrize("method", ["activation", "activation_low"])
-def test_masks_of_activation(method: str) -> None:
-    """Section 5."""
+def observed() -> Evidence:
     seen = np.array(GOLDEN["seen"])
     known = ActivationStatistics.of_batch(seen[0], seen.shape[1])
     for batch in seen[1:]:
         known = known.merged(ActivationStatistics.of_batch(batch, seen.shape[1]))
-    assert kept(method, Evidence(statistics=known)) == GOLDEN[method]
+    return Evidence(statistics=known)
+
+
+@pytest.mark.parametrize("method", ["activation", "activation_low"])
+def test_masks_of_activation(method: str) -> None:
+    """Section 5."""
+    assert kept(method, observed()) == GOLDEN[method]
     assert 5 < sum(GOLDEN[method]) < LAYOUT.size - 5
+
+
+@pytest.mark.parametrize("amount", GOLDEN["roulette"])
+def test_masks_of_roulette(amount: str) -> None:
+    """Section 5."""
+    assert kept("roulette", observed(), amount=float(amount)) == GOLDEN["roulette"][amount]
+
+
+@pytest.mark.parametrize("amount", GOLDEN["random"])
+def test_masks_of_random(amount: str) -> None:
+    """Section 5."""
+    choices = GOLDEN["choices"][amount]
+    found = kept("random", Evidence(), amount=float(amount), choices=choices)
+    assert found == GOLDEN["random"][amount]
 
 
 @pytest.mark.parametrize("threshold", GOLDEN["lexicase"])
