@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from made_up import commit_made_up, made_up_study
+from plugin_modules import said_in
 from typer.testing import CliRunner
 
 from aes_lipi.analysis.report import writing
 from aes_lipi.cli.commands import app
+from aes_lipi.coevolution.cell import Task
+from aes_lipi.coevolution.generation import generation
 from aes_lipi.errors import UserError
 from aes_lipi.reproduction import plan
 from aes_lipi.reproduction.plan import ScaledDown
@@ -81,10 +86,27 @@ def test_reproduce_judges_what_is_there(tmp_path: Path) -> None:
 def test_reproduce_runs_what_is_missing_and_sets_it_beside_the_published_values(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The baseline itself, for a few generations; then again, from what is there."""
+    """The baseline itself, for a few generations; half its trials fail at the first try."""
+    real = generation
+
+    def breaks_in_trial_one(tasks: Sequence[Task]) -> Any:
+        if tasks[0].plan.address.trial == 1:
+            raise FloatingPointError("training diverged")
+        return real(tasks)
+
     monkeypatch.setattr(plan, "QUICK", ScaledDown(trials=2, epochs=4))
-    words = ("reproduce", "--quick", "--local", "--jobs", "1", "--output_dir", str(tmp_path))
-    shown = typed(*words, "--figures", "best_of_canonical")
+    here = ("--local", "--jobs", "1", "--output_dir", str(tmp_path))
+    words = ("reproduce", "--quick", "--figures", "best_of_canonical", *here)
+    with monkeypatch.context() as patch:
+        patch.setattr("aes_lipi.coevolution.evolution.generation", breaks_in_trial_one)
+        done = said_in(tmp_path, "aes-lipi", *words)
+    assert done.returncode == 1
+    assert "training diverged" in done.stderr
+    folder = tmp_path / "quick" / "best_of_canonical" / "trials"
+    times = {path: path.stat().st_mtime_ns for path in folder.rglob("*.parquet")}
+    assert len(times) == 4
+    shown = typed(*words, "--retry_failed")
+    assert "4 trials to run, 4 done before" in shown
     page = tmp_path / "quick" / "reproduction.html"
     assert f"reproduction: {page}" in shown
     text = page.read_text()
@@ -93,8 +115,5 @@ def test_reproduce_runs_what_is_missing_and_sets_it_beside_the_published_values(
     assert "lie in an interval that counts this, too" in text
     assert "Scaled down: 2 trials" in shown
     assert (tmp_path / "quick" / "figures" / "best_of_canonical.svg").exists()
-    trials = sorted((tmp_path / "quick" / "best_of_canonical" / "trials").rglob("*.parquet"))
-    assert len(trials) == 8
-    times = [path.stat().st_mtime_ns for path in trials]
-    assert "0 done before" not in typed(*words, "--figures", "best_of_canonical")
-    assert [path.stat().st_mtime_ns for path in trials] == times
+    assert len(list(folder.rglob("*.parquet"))) == 8
+    assert {path: path.stat().st_mtime_ns for path in times} == times
