@@ -12,14 +12,15 @@ from plugin_modules import ROOT, refusal_of, said_in
 from typer.main import get_command
 
 import aes_lipi
-from aes_lipi.analysis import report
+from aes_lipi.analysis.report import writing
 from aes_lipi.cli.run import run_app, with_switch_values
-from aes_lipi.config import list_presets, load_configuration, published_code
+from aes_lipi.config import Variant, list_presets, load_configuration, published_code
 from aes_lipi.config.defaults import OTHER_NAMES
 from aes_lipi.results.reading import load_results
 
 FILES = ROOT / "tests/fixtures/published"
 PAIR = ["--sensitivities", str(FILES / "sensitivities.json")]
+SWEPT = ("AutoencoderBinaryClustering", "DenoisingAutoencoderBinaryClustering")
 TINY = ["--n_clusters", "2", "--n_examples_per_cluster", "4", "--n_dim", "6", "--hidden_sizes", "3"]
 HERE = ["--local", "--jobs", "1", "--device", "cpu"]
 
@@ -132,6 +133,22 @@ def test_all_presets_cut_short_are_shown(tmp_path: Path) -> None:
     assert all("  trial=0000-0001  " in line for line in shown)
 
 
+def test_all_presets_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two of them, each in a folder of its name."""
+    few = ["best_of_canonical", "capacity"]
+    monkeypatch.setattr("aes_lipi.cli.run.list_presets", lambda: few)
+    every = ["--rq", "all_rqs", "--all_rqs", "True", "--prune_method", "random"]
+    cut = ["--trials", "1", "--epochs", "1", "--population_size", "2", *TINY, *HERE]
+    done = said_in(tmp_path, "run.py", *every, *cut)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in (tmp_path / "results").iterdir()) == few
+    evaluations = {
+        name: set(load_results(tmp_path / "results" / name).trials["cell_evaluation"])
+        for name in few
+    }
+    assert evaluations == {"best_of_canonical": {"ann_canonical"}, "capacity": {"lipi_simple_pte"}}
+
+
 def test_a_test_is_two_trials_of_four_epochs_where_nothing_else_is_said(tmp_path: Path) -> None:
     test = ["--rq", "capacity", "--test", "True", "--dry_run"]
     shown = trials_shown(tmp_path, *test)
@@ -168,18 +185,15 @@ def test_a_part_runs_in_a_folder_of_its_own_with_the_bits_of_the_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = ["--rq", "capacity", "--test", "True", "--population_size", "2", *TINY, *HERE]
-    reported: list[Any] = []
-
-    def analyse(of: list[str]) -> Page:
-        reported.append(of)
-        return Page()
-
-    monkeypatch.setattr(report, "analyse", analyse)
+    monkeypatch.setattr(writing, "pictures", lambda drawn: iter(()))
     part = ["--variant_id", "1", "--trial_id", "1", "--analyse_data", "True"]
     done = said_in(tmp_path, "run.py", *study, *part)
     assert done.returncode == 0, done.stderr
-    assert reported == [["results/capacity_variant_1_trial_1"]]
     folder = tmp_path / "results/capacity_variant_1_trial_1"
+    assert "report: results/capacity_variant_1_trial_1/report/report.html" in done.stdout
+    page = (folder / "report/report.html").read_text()
+    assert "lexicase" in page
+    assert "capacity" in page
     alone = load_results(folder)
     assert alone.trials["trial"].tolist() == [1]
     rest = said_in(tmp_path, "run.py", *study, "--output_dir", str(folder))
@@ -189,12 +203,6 @@ def test_a_part_runs_in_a_folder_of_its_own_with_the_bits_of_the_whole(
     columns = ["variant", "trial", "mean_L1", "test_L1"]
     whole = load_results(tmp_path / "results/capacity").trials[columns]
     assert load_results(folder).trials[columns].equals(whole)
-
-
-class Page:
-    """What a report is said to be."""
-
-    page = "report.html"
 
 
 def test_a_json_configuration_runs_where_it_says(tmp_path: Path) -> None:
@@ -210,10 +218,10 @@ def test_a_json_configuration_runs_where_it_says(tmp_path: Path) -> None:
 def test_json_sensitivities_are_a_product_that_is_laid_over_a_study(tmp_path: Path) -> None:
     given = ["--config", str(FILES / "configuration.json"), *PAIR]
     shown = trials_shown(tmp_path, *given, "--dry_run", "True")
-    assert [line.split("  ")[-1].split(",")[0] for line in shown] == [
-        "AutoencoderBinaryClustering",
-        "DenoisingAutoencoderBinaryClustering",
-    ]
+    kept = {"batch_size": 4, "dataset_name": "binary_clustering_4_16_24"}
+    laid_over = {"population_size": 2, "epochs": 3}
+    ids = [Variant.model_validate({**kept, **laid_over, "environment": each}).id for each in SWEPT]
+    assert [line.split()[1] for line in shown] == [f"variant={each}" for each in ids]
 
 
 def test_a_test_cuts_sensitivities_short_too(tmp_path: Path) -> None:
@@ -237,9 +245,10 @@ def test_fields_of_the_published_code_are_flags(tmp_path: Path) -> None:
     assert "ae_quality_measures: L2: give L1 or all" in refusal_of(done)
 
 
-def test_sensitivities_alone_are_a_study(tmp_path: Path) -> None:
+def test_sensitivities_alone_are_a_study() -> None:
     study = aes_lipi.load_study(FILES / "sensitivities.json")
-    assert [variant.population_size for variant in study.variants] == [2, 2]
+    found = [(each.population_size, each.epochs, each.environment) for each in study.variants]
+    assert found == [(2, 3, each) for each in SWEPT]
     assert study.trials == 30
 
 
