@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,6 +17,7 @@ from aes_lipi.coevolution.baselines import Baselines, ColumnErrors, Reconstruct,
 from aes_lipi.data.dataset import Dataset
 from aes_lipi.data.scaling import Scaling
 from aes_lipi.models import Model
+from aes_lipi.results.answers import BY_VALIDATION, marked, was_chosen_on_test
 
 _NO_CONTROL = "no plain network was trained for comparison: --control of run does"
 
@@ -37,6 +38,8 @@ class Contender:
         n_parameters: what it takes to encode and decode.
         cpu_s: processor seconds that it took, all trials together.
         n_trials: of which the other values are medians; None of what no trial made.
+        l1_by_validation: `l1` of the cell that is best on validation rows, where test rows chose
+            the one that all else is of; NaN if it is not known, None where they chose none.
     """
 
     name: str
@@ -47,20 +50,27 @@ class Contender:
     n_parameters: float
     cpu_s: float
     n_trials: int | None = None
-
-    @property
-    def cells(self) -> tuple[str, ...]:
-        """Its values as texts, in the order of `HEAD` but for the name; a dash where unknown."""
-        return (
-            *(_short(value) for value in (self.l1, self.mse)),
-            "–" if math.isnan(self.r2) else f"{self.r2:.3f}",
-            *(_count(value) for value in (self.n_unlearnt, self.n_parameters)),
-            "–" if math.isnan(self.cpu_s) else f"{self.cpu_s:.1f}",
-        )
+    l1_by_validation: float | None = None
 
 
-HEAD = ("L1", "MSE", "R2", "not learnt", "parameters", "processor s")
-"""What `Contender.cells` are of."""
+def contender_columns(found: Sequence[Contender]) -> dict[str, list[str]]:
+    """Values as texts, a dash where one is not known: by heading, of each contender.
+
+    Headings are marked where any model was chosen on the rows that they are of; beside its L1 there
+    is then that of the cell chosen on validation rows.
+    """
+    is_marked = any(each.l1_by_validation is not None for each in found)
+    of_test = partial(marked, is_marked=is_marked)
+    valid = {BY_VALIDATION: [_short(each.l1_by_validation) for each in found]} if is_marked else {}
+    return {
+        of_test("L1"): [_short(each.l1) for each in found],
+        **valid,
+        of_test("MSE"): [_short(each.mse) for each in found],
+        of_test("R2"): ["–" if math.isnan(each.r2) else f"{each.r2:.3f}" for each in found],
+        of_test("not learnt"): [_count(each.n_unlearnt) for each in found],
+        "parameters": [_count(each.n_parameters) for each in found],
+        "processor s": ["–" if math.isnan(each.cpu_s) else f"{each.cpu_s:.1f}" for each in found],
+    }
 
 
 def contenders(trials: pd.DataFrame, labels: Mapping[str, str]) -> list[Contender]:
@@ -102,6 +112,9 @@ def _of_variant(label: str, rows: pd.DataFrame) -> Contender:
         n_parameters=_median(size),
         cpu_s=float(rows["cpu_time_s"].sum(min_count=1)),
         n_trials=len(rows),
+        l1_by_validation=_median(rows["test_L1_by_validation"])
+        if was_chosen_on_test(rows.iloc[0].to_dict())
+        else None,
     )
 
 
@@ -279,9 +292,9 @@ def beaten_by_pca(name: str, row: Any) -> list[str]:
     ]
 
 
-def _short(value: float) -> str:
+def _short(value: float | None) -> str:
     """A loss in three digits."""
-    return "–" if math.isnan(value) else f"{value:.3g}"
+    return "–" if value is None or math.isnan(value) else f"{value:.3g}"
 
 
 def _count(value: float) -> str:

@@ -14,16 +14,16 @@ from aes_lipi.analysis.settings import settings_of, varying_settings
 from aes_lipi.analysis.statistics import bootstrap_interval, check_share
 from aes_lipi.arrays import Float64, Int64
 from aes_lipi.errors import UserError
+from aes_lipi.results.answers import was_chosen_on_test
 from aes_lipi.results.reading import Results
 
 _SHOWN = 8
 
 
 def is_chosen_on_test(trials: pd.DataFrame) -> bool:
-    """Whether an answer was chosen among several cells by the rows on which it is tested."""
-    on_test = trials["final_cell"] == "best_on_test"
-    among = (trials["population_size"] > 1) & (trials["cell_evaluation"] != "all_vs_all")
-    return bool((on_test & among).any())
+    """Whether an answer of any of the trials was chosen by the rows on which it is tested."""
+    settings = trials[["final_cell", "population_size", "cell_evaluation"]].drop_duplicates()
+    return any(map(was_chosen_on_test, settings.to_dict("records")))
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,11 @@ from rich.table import Table
 
 from aes_lipi.cli.terminal import cell, console, say
 from aes_lipi.export import Exported, export
+from aes_lipi.export.candidates import Choice
 from aes_lipi.export.card import cost_table
 from aes_lipi.export.package import varying_values
 from aes_lipi.export.targets import Target
+from aes_lipi.results.answers import BY_VALIDATION, marked, note_on_mark
 from aes_lipi.results.storage import place_of
 
 
@@ -70,11 +72,22 @@ def print_exported(done: Exported) -> None:
 def _losses_of(done: Exported) -> str:
     choice = done.choice
     if math.isnan(choice.validation_L1):
-        return f"validation L1 not recorded, test L1 {choice.test_L1:.4f}"
+        return f"validation L1 not recorded, {_test_loss_of(choice)}"
     line = f"validation L1 {choice.validation_L1:.4f}"
     if choice.loss != "L1":
         line += f", {choice.loss} {choice.validation_loss:.3g}"
     if choice.lowest > 0:
         above = choice.validation_loss / choice.lowest - 1
         line += f" ({above:.1%} above the study's lowest, {choice.lowest:.4g})"
-    return f"{line}, test L1 {choice.test_L1:.4f}"
+    return f"{line}, {_test_loss_of(choice)}"
+
+
+def _test_loss_of(choice: Choice) -> str:
+    """The loss on test rows, marked where they chose the cell, and that of the one beside it."""
+    line = f"{marked('test L1', choice.was_chosen_on_test)} {choice.test_L1:.4f}"
+    if not choice.was_chosen_on_test:
+        return line
+    other = choice.test_L1_by_validation
+    beside = not math.isnan(other)
+    valid = f", {BY_VALIDATION} {other:.4f}" if beside else ""
+    return f"{line}{valid} ({note_on_mark(beside=beside)})"

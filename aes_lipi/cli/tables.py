@@ -15,6 +15,7 @@ from aes_lipi.config import WHOLE, Study, StudyPart, Variant
 from aes_lipi.config.schema import NOT_GIVEN
 from aes_lipi.errors import printable
 from aes_lipi.execution.estimate import estimated_seconds
+from aes_lipi.results.answers import BY_VALIDATION, marked, note_on_mark
 from aes_lipi.results.storage import place_of
 
 if TYPE_CHECKING:
@@ -136,21 +137,19 @@ def print_summary(study: Study, location: str | Path, summary: Summary) -> None:
     from aes_lipi.results.reading import load_results  # noqa: PLC0415
 
     results = load_results(location, ["trials"])
-    marked = is_chosen_on_test(results.trials)
+    chosen_on_test = is_chosen_on_test(results.trials)
     rows = summarise(results)
     shown = [variant for variant in study.variants if variant.id in rows.index]
     labels, output = [study.label(variant) for variant in shown], console()
     ids = _Column("id", [variant.id for variant in shown])
     by_id = rows.to_dict("index")
     found = [by_id[each] for each in ids.cells]
-    quartiles, medians = (_columns(found, wide, marked) for wide in (True, False))
+    quartiles, medians = (_columns(found, wide, chosen_on_test) for wide in (True, False))
     columns = _fitting(output.width, ["variant", *labels], _layouts(ids, quartiles, medians))
     what = "median [quartiles]" if quartiles[1] in columns else "median"
     output.print(_table_of(f"{study.name}: {what} over trials", "variant", labels, columns))
-    if marked:
-        by_validation = any(each.heading == "valid." for each in columns)
-        valid = "; valid.: of the one chosen on validation rows" if by_validation else ""
-        say(f"* of the cell chosen on these test rows{valid}")
+    if any(each.heading == BY_VALIDATION for each in columns):
+        say(note_on_mark(beside=True))
     _print_baselines(study, results.trials)
     if summary.failed:
         say(f"{summary.failed} trials failed: see {place_of(location)}/failures (--retry_failed)")
@@ -161,16 +160,21 @@ def print_summary(study: Study, location: str | Path, summary: Summary) -> None:
 
 def _print_baselines(study: Study, trials: pd.DataFrame) -> None:
     """The models of a user's own data beside the constant, PCA and a plain network."""
-    from aes_lipi.analysis.baselines import HEAD, baseline_remarks, contenders  # noqa: PLC0415 - pandas
+    from aes_lipi.analysis.baselines import (  # noqa: PLC0415 - pandas
+        baseline_remarks,
+        contender_columns,
+        contenders,
+    )
 
     labels = {variant.id: study.label(variant) for variant in study.variants}
     found = contenders(trials, labels)
     if not found:
         return
     title = "on test rows, scaled: medians over trials; processor seconds of all"
-    cells = list(zip(*(each.cells for each in found), strict=True))
-    columns = [_Column(*each) for each in zip(HEAD, cells, strict=True)]
+    columns = [_Column(*each) for each in contender_columns(found).items()]
     console().print(_table_of(title, "model", [each.name for each in found], columns))
+    if any(each.heading == BY_VALIDATION for each in columns):
+        say(note_on_mark(beside=True))
     for line in baseline_remarks(trials, labels):
         say(line)
 
@@ -229,19 +233,24 @@ def _loss(value: float | None) -> str:
 def _layouts(
     ids: _Column, quartiles: Sequence[_Column], medians: Sequence[_Column]
 ) -> list[Sequence[_Column]]:
-    """What there is to choose from, the widest first, and the numbers that go first last."""
+    """What there is to choose from, the widest first.
+
+    The loss on test rows stays beside that of the cell chosen on validation rows, or goes with it.
+    """
     fewer = [medians]
-    for left_out in ("wall time", "valid.", "capacity"):
-        fewer.append([each for each in fewer[-1] if each.heading != left_out])
+    for left_out in (("wall time",), ("capacity",), (marked("test L1", True), BY_VALIDATION)):
+        fewer.append([each for each in fewer[-1] if each.heading not in left_out])
     return [[ids, *quartiles], quartiles, [ids, *medians], *fewer]
 
 
-def _columns(rows: Sequence[Mapping[Hashable, Any]], wide: bool, marked: bool) -> list[_Column]:
+def _columns(
+    rows: Sequence[Mapping[Hashable, Any]], wide: bool, chosen_on_test: bool
+) -> list[_Column]:
     """The numbers of the closing table; with their quartiles, or without."""
     told = {
         "mean L1": [_quartiles(row, "mean_L1", wide) for row in rows],
-        "test L1*" if marked else "test L1": [_quartiles(row, "test_L1", wide) for row in rows],
-        "valid.": [_quartiles(row, "test_L1_by_validation", wide=False) for row in rows],
+        marked("test L1", chosen_on_test): [_quartiles(row, "test_L1", wide) for row in rows],
+        BY_VALIDATION: [_quartiles(row, "test_L1_by_validation", wide=False) for row in rows],
         "capacity": [_quartiles(row, "capacity", wide) for row in rows],
         "wall time": [duration(row["wall_time_s_median"]) if row["trials"] else "" for row in rows],
     }
@@ -249,7 +258,7 @@ def _columns(rows: Sequence[Mapping[Hashable, Any]], wide: bool, marked: bool) -
         f"{row['trials']}" + (f" ({row['failed']} failed)" if row["failed"] else "") for row in rows
     ]
     columns = [_Column("trials", counts), *(_Column(*each) for each in told.items())]
-    return [each for each in columns if marked or each.heading != "valid."]
+    return [each for each in columns if chosen_on_test or each.heading != BY_VALIDATION]
 
 
 def _quartiles(row: Mapping[Hashable, Any], measure: str, wide: bool) -> str:

@@ -26,6 +26,7 @@ from aes_lipi.errors import UserError
 from aes_lipi.export.targets import Target
 from aes_lipi.models import Model, Place, load_recorded, read_model
 from aes_lipi.models.files import load_content
+from aes_lipi.results.answers import was_chosen_on_test
 from aes_lipi.results.object_storage import open_storage
 from aes_lipi.results.reading import load_results
 from aes_lipi.results.storage import place_of
@@ -63,6 +64,12 @@ class Choice:
     test_L1_by_validation: float  # noqa: N815
     lowest: float
     why: str = ""
+
+    @property
+    def was_chosen_on_test(self) -> bool:
+        """Whether test rows chose this cell among its trial's: see `final_cell`."""
+        settings: Mapping[str, Any] = self.model.provenance.get("settings") or {}
+        return self.place is None and was_chosen_on_test(settings)
 
 
 def choose(

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aes_lipi.analysis.baselines import HEAD, Contender
+from aes_lipi.analysis.baselines import Contender, contender_columns
 from aes_lipi.config import Scale, Variant
 from aes_lipi.data.encoding import Encoding
 from aes_lipi.export.candidates import Choice
 from aes_lipi.export.package import CheckedRows, Cost, Package, varying_values
 from aes_lipi.models import Model
+from aes_lipi.results.answers import marked
 from aes_lipi.results.storage import join
 from aes_lipi.templates import render
 from aes_lipi.templates.escaping import Marked, code_span
@@ -67,14 +68,19 @@ class Exported:
 
 def model_card(exported: Exported) -> str:
     """The card of an export, in Markdown."""
+    beside = contender_columns(exported.contenders)
     return render(
         "model_card.md.j2",
         exported=exported,
         choice=exported.choice,
         provenance=exported.model.provenance,
         table=cost_table(exported.before, exported.after),
-        head=HEAD,
-        contenders=exported.contenders,
+        test_L1=marked("test L1", exported.choice.was_chosen_on_test),
+        beside=beside,
+        contenders=[
+            (each.name, cells)
+            for each, *cells in zip(exported.contenders, *beside.values(), strict=True)
+        ],
         remarks=exported.remarks,
         data=_marked(_data(exported.model, exported.rows)),
         settings=_settings(exported.model.provenance),
@@ -195,17 +201,17 @@ def _quantiles(model: Model) -> str:
 def _test_rows(choice: Choice) -> str:
     """A sentence on what the test rows decided."""
     settings: Mapping[str, Any] = choice.model.provenance.get("settings") or {}
-    decided, marked = [], ""
+    decided, beside = [], ""
     if settings.get("prune_method") == "lexicase" and settings.get("lexicase_split") == "test":
         decided.append("which nodes were pruned (`lexicase_split: test`)")
-    if choice.place is None and settings.get("final_cell") == "best_on_test":
+    if choice.was_chosen_on_test:
         decided.append("which cell is the answer (`final_cell: best_on_test`)")
         other = choice.test_L1_by_validation
         if not math.isnan(other):
-            marked = f" The cell chosen on validation rows has a test L1 of {other:.4f}."
+            beside = f" The cell chosen on validation rows has a test L1 of {other:.4f}."
     if decided:
         what = " and ".join(decided)
-        return f"Test rows decided {what}, as in the published experiments.{marked}"
+        return f"Test rows decided {what}, as in the published experiments.{beside}"
     return "Test rows decided nothing: neither training nor pruning nor the choice of this model."
 
 

@@ -167,6 +167,7 @@ def _beside_baselines(
         n_unlearnt=rows.columns.n_unlearnt,
         n_parameters=exported.architecture.n_parameters,
         cpu_s=float(row["cpu_time_s"]),
+        l1_by_validation=choice.test_L1_by_validation if choice.was_chosen_on_test else None,
     )
     row["validation_mse"] = rows.validation_mse
     return [own, *found], beaten_by_pca("this model", row)

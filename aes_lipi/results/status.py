@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from aes_lipi.errors import UserError
+from aes_lipi.results.answers import was_chosen_on_test
 from aes_lipi.results.description import (
     STUDY_FILE,
     Progress,
@@ -31,7 +32,7 @@ from aes_lipi.results.storage import Storage
 from aes_lipi.results.trial_files import TrialId
 from aes_lipi.results.trial_tables import read_rows
 
-_LOSSES = ("mean_L1", "test_loss")
+_LOSSES = ("mean_L1", "test_loss", "test_L1", "test_L1_by_validation")
 """Of which a status has medians."""
 
 LIGHT = (
@@ -85,6 +86,9 @@ class VariantStatus:
         trials: how many there are.
         median_mean_L1: over its committed trials; None without any.
         median_test_loss: over its committed trials; None without any.
+        median_test_L1: likewise, of the trials' answers, as `median_test_loss`.
+        median_test_L1_by_validation: likewise, of the cells that are best on validation rows.
+        chosen_on_test: whether answers are chosen by the rows that they are tested on.
     """
 
     variant: str
@@ -92,6 +96,9 @@ class VariantStatus:
     trials: Counts
     median_mean_L1: float | None  # noqa: N815 - the column's name for it
     median_test_loss: float | None
+    median_test_L1: float | None  # noqa: N815
+    median_test_L1_by_validation: float | None  # noqa: N815
+    chosen_on_test: bool
 
 
 @dataclass(frozen=True)
@@ -280,8 +287,8 @@ def _variants(
             variant=each,
             label=description.label(each),
             trials=_counts(description.trials, committed[each], busy[each], failed[each]),
-            median_mean_L1=_median(losses["mean_L1"][each]),
-            median_test_loss=_median(losses["test_loss"][each]),
+            **{f"median_{name}": _median(losses[name][each]) for name in _LOSSES},
+            chosen_on_test=was_chosen_on_test(description.settings(each)),
         )
         for each in description.variants
     )

@@ -14,6 +14,7 @@ from aes_lipi.analysis.baselines import (
     baseline_remarks,
     chosen_trials,
     column_table,
+    contender_columns,
     contenders,
 )
 from aes_lipi.analysis.report import analyse
@@ -136,6 +137,21 @@ def test_the_closing_table_shows_them(
         assert name in text
 
 
+def test_what_test_rows_chose_is_marked_with_the_other_beside_it(
+    study: Study, folder: Path
+) -> None:
+    trials = load_results(folder, ["trials"]).trials
+    ways = {way: trials.assign(final_cell=f"best_on_{way}") for way in ("test", "validation")}
+    found = {way: contenders(each, labels_of(study)) for way, each in ways.items()}
+    sound, chosen = (contender_columns(found[way]) for way in ("validation", "test"))
+    assert list(sound) == ["L1", "MSE", "R2", "not learnt", "parameters", "processor s"]
+    assert list(chosen)[:5] == ["L1*", "valid.", "MSE*", "R2*", "not learnt*"]
+    assert list(chosen)[5:] == list(sound)[4:]
+    first = trials[trials["variant"] == study.variants[0].id]
+    assert found["test"][0].l1_by_validation == first["test_L1_by_validation"].median()
+    assert chosen["valid."][2:] == ["–", "–"]  # of the constant and of PCA nothing was chosen
+
+
 def test_errors_by_column_are_those_of_rows_in_either_units(study: Study, folder: Path) -> None:
     trials = load_results(folder, ["trials"]).trials
     best = chosen_trials(trials, labels_of(study)).iloc[0]
@@ -161,7 +177,9 @@ def test_errors_by_column_are_those_of_rows_in_either_units(study: Study, folder
 def test_the_report_and_the_card_show_them(folder: Path, tmp_path: Path) -> None:
     report = analyse(folder, tmp_path / "report", formats=[])
     page = report.page.read_text()
-    assert '<th scope="col">not learnt</th>' in page
+    for heading in ("valid.", "not learnt*"):  # final_cell: best_on_test
+        assert f'<th scope="col">{heading}</th>' in page
+    assert "* Of the cell chosen on these test rows" in page
     assert "PCA of the same code is better than the chosen model" in page
     assert "What is explained of each column" in page
     table = pd.read_csv(tmp_path / "report/tables/columns.csv")
@@ -171,7 +189,8 @@ def test_the_report_and_the_card_show_them(folder: Path, tmp_path: Path) -> None
         *("this model", "constant", "PCA of the same code"),
     ]
     card = (tmp_path / "export/MODEL_CARD.md").read_text()
-    assert f"| this model | {' | '.join(done.contenders[0].cells)} |" in card
+    cells = [column[0] for column in contender_columns(done.contenders).values()]
+    assert f"| this model | {' | '.join(cells)} |" in card
     assert "**PCA of the same code is better than this model: MSE" in card
 
 

@@ -112,6 +112,10 @@ def test_a_study_at_work_killed_and_done(tmp_path: Path) -> None:
     assert counts(done) == (4, 4, 0, 0, 0)
     assert done["driver"] is None
     assert all(one["median_mean_L1"] > 0 < one["median_test_loss"] for one in done["variants"])
+    assert all(
+        one["median_test_L1_by_validation"] >= one["median_test_L1"] > 0 and one["chosen_on_test"]
+        for one in done["variants"]
+    )
     tops = {path.name for path in folder.iterdir()}
     assert tops == {"study.json", "trials", "generations", "models", "committed"}
 
@@ -160,7 +164,8 @@ def test_what_a_living_driver_says_is_believed_where_the_files_say_no_better(
     assert first == {
         **{"variant": FIRST.variant, "label": STUDY.label(STUDY.variants[0])},
         "trials": dict(zip(COUNTS, (5, 2, 1, 1, 1), strict=True)),
-        **{"median_mean_L1": 0.5, "median_test_loss": None},
+        **{"median_mean_L1": 0.5, "median_test_loss": None, "median_test_L1": None},
+        **{"median_test_L1_by_validation": None, "chosen_on_test": True},
     }
     assert second["trials"] == dict(zip(COUNTS, (5, 0, 0, 0, 5), strict=True))
 

@@ -26,7 +26,7 @@ def text_of(preset: str, width: int) -> tuple[str, list[str]]:
     labels = [study.label(variant) for variant in study.variants]
     rows = [ROW] * len(labels)
     ids = _Column("id", [variant.id for variant in study.variants])
-    quartiles, medians = (_columns(rows, wide, marked=True) for wide in (True, False))
+    quartiles, medians = (_columns(rows, wide, chosen_on_test=True) for wide in (True, False))
     columns = _fitting(width, ["variant", *labels], _layouts(ids, quartiles, medians))
     output = Console(width=width, markup=False)
     with output.capture() as said:
@@ -46,6 +46,13 @@ def test_words_of_labels_and_numbers_are_whole(preset: str, width: int) -> None:
     assert {word for label in labels for word in label.split()} <= words
     assert {"30", "(2", "failed)", "0.123"} <= words
     assert "…" not in text
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_what_test_rows_chose_is_shown_beside_the_other_or_not_at_all(preset: str) -> None:
+    heads = [text_of(preset, width)[0].partition("┡")[0] for width in range(10, 170, 4)]
+    assert any("test L1*" in head for head in heads)
+    assert all(("test L1*" in head) == ("valid." in head) for head in heads)
 
 
 def test_with_little_room_quartiles_go_before_names() -> None:

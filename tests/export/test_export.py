@@ -23,6 +23,7 @@ from studies import run_study
 from aes_lipi.analysis.report import analyse
 from aes_lipi.autoencoders.environments import ENVIRONMENTS, build_architecture
 from aes_lipi.autoencoders.network import Network, Pair
+from aes_lipi.cli.exported import _test_loss_of
 from aes_lipi.config import Variant
 from aes_lipi.data.load import rebuilt_dataset
 from aes_lipi.data.scaling import Scaling
@@ -33,6 +34,7 @@ from aes_lipi.export.card import CARD, _test_rows, model_card
 from aes_lipi.export.onnx import OPSET, onnx_package
 from aes_lipi.export.package import largest_difference, rows_to_check, varying_values
 from aes_lipi.models import Model, Place, read_model
+from aes_lipi.results.answers import was_chosen_on_test
 from aes_lipi.results.description import LOCAL_FILE, located
 from aes_lipi.results.object_storage import open_storage
 from aes_lipi.results.trial_files import TrialId
@@ -334,6 +336,15 @@ def test_the_card_says_what_test_rows_decided(
     assert told in _test_rows(choice)
     marked = "chosen on validation rows has a test L1 of 0.1200" in _test_rows(choice)
     assert marked == ("which cell is the answer" in told)
+    beside = "test L1* 0.1000, valid. 0.1200 (* of the cell chosen on these test rows; valid.: of"
+    assert _test_loss_of(choice).startswith(beside if marked else "test L1 0.1000")
+
+
+def test_of_one_cell_test_rows_choose_none() -> None:
+    settings = {"final_cell": "best_on_test", "cell_evaluation": "lipi_simple"}
+    assert was_chosen_on_test({**settings, "population_size": 10})
+    assert not was_chosen_on_test({**settings, "population_size": 1})
+    assert not was_chosen_on_test({**settings, "cell_evaluation": "all_vs_all"})
 
 
 def test_names_of_columns_stay_within_the_card_s_code(exports: Exports) -> None:

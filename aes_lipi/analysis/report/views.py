@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from aes_lipi.analysis.baselines import HEAD, contenders
+from aes_lipi.analysis.baselines import contender_columns, contenders
 from aes_lipi.analysis.comparisons import OUT_OF_REACH, Comparison, Comparisons, finding
 from aes_lipi.analysis.hypotheses import least_p
 from aes_lipi.analysis.measures import MEASURE_NAMES
@@ -214,7 +214,9 @@ def at_a_glance(
 def baselines_grid(data: Measurements) -> Grid:
     """The variants beside constant and PCA; no rows where baselines were not measured."""
     found = contenders(data.trials, data.labels)
-    return Grid(("model", *HEAD), tuple((each.name, *each.cells) for each in found))
+    columns = contender_columns(found)
+    names = [each.name for each in found]
+    return Grid(("model", *columns), tuple(zip(names, *columns.values(), strict=True)))
 
 
 def _trials(row: Any) -> str:

@@ -122,14 +122,18 @@ function showStudy(study) {
   showFailures(id, study);
   showRemarks(id, study);
   study.variants.forEach((each) => showVariant(study, each));
+  const marked = study.variants.some((each) => each.chosen_on_test);
+  say(`${id}-test`, `L1, test rows${marked ? "*" : ""}`);
+  $(`${id}-chosen`).hidden = !marked;
   const body = $(`${id}-variants`), keys = new Set(study.variants.map((each) => `${study.number}:${each.variant}`));
   for (const row of [...body.rows]) if (!keys.has(row.id)) row.remove();
   filterRows(body, $(id).querySelector("input[type=search]").value);
 }
 
 function studyFrame(id, study) {
-  const head = make("tr", {}, ...["variant", "done", "running", "failed", "to come", "L1, training rows", "test loss"].map(
+  const head = make("tr", {}, ...["variant", "done", "running", "failed", "to come", "L1, training rows", "L1, test rows", "chosen on validation rows"].map(
     (text, place) => make("th", {scope: "col", textContent: text, className: place ? "number" : ""})));
+  head.children[6].id = `${id}-test`;
   const body = make("tbody", {id: `${id}-variants`});
   const filter = make("input", {type: "search", placeholder: "part of a name"});
   filter.addEventListener("input", () => filterRows(body, filter.value));
@@ -146,7 +150,9 @@ function studyFrame(id, study) {
       make("details", {id: `${id}-remarks`, hidden: true}, make("summary"), make("ul", {className: "list"})),
       make("div", {className: "choices"}, make("label", {}, "Variants with ", filter)),
       make("div", {className: "wide", tabIndex: 0, role: "region", ariaLabel: `Variants of ${study.study || study.directory}`},
-        make("table", {}, make("thead", {}, head), body))));
+        make("table", {}, make("thead", {}, head), body)),
+      make("p", {className: "soft", id: `${id}-chosen`, hidden: true},
+        "* Of the cell chosen on these test rows; beside it, that of the one chosen on validation rows.")));
 }
 
 function told(study) {
@@ -199,13 +205,14 @@ function showVariant(study, each) {
   if (!$(key)) {
     const box = make("input", {type: "checkbox"});
     box.addEventListener("change", () => choose(key, box.checked));
-    const cells = [1, 2, 3, 4, 5, 6].map(() => make("td", {className: "number"}));
+    const cells = [1, 2, 3, 4, 5, 6, 7].map(() => make("td", {className: "number"}));
     const name = make("th", {scope: "row"}, make("label", {}, box, make("span")));
     $(`study-${study.number}-variants`).append(make("tr", {id: key}, name, ...cells));
   }
   const row = $(key), trials = each.trials;
   row.querySelector("span").textContent = each.label;
-  [trials.committed, trials.running, trials.failed, trials.pending, number(each.median_mean_L1), number(each.median_test_loss)].forEach(
+  const losses = [each.median_mean_L1, each.median_test_L1, each.median_test_L1_by_validation].map((loss) => number(loss));
+  [trials.committed, trials.running, trials.failed, trials.pending, ...losses].forEach(
     (value, place) => { row.children[place + 1].textContent = value; });
 }
 
