@@ -44,7 +44,8 @@ class Measurements:
             order of the directories and of their studies.
         untried: the labels of variants of which no trial was tried yet, by id.
         trials: one row per trial: `directory`, `variant`, `trial`, all settings and results, and
-            the sizes of the best pair (`network_size`, `encoder_size`, `decoder_size`).
+            the sizes of the best pair (`network_size`, `encoder_size`, `decoder_size`; also with
+            `_published` behind).
         failures: one row per failed trial, `directory`, `variant` and `trial` among its columns.
         units: by unit (see `aes_lipi.analysis.measures`) a table with the columns `variant`
             (categories in the order of the labels), `trial`, `generation`, `cell` and the measures,
@@ -110,7 +111,8 @@ def read_measurements(
         locations: an output folder of a study, its address (as in `s3://bucket/results`), or
             several.
         measures: numeric columns of `generations`, or `network_size`, `encoder_size` and
-            `decoder_size`: parameters that are not zero. None of the other columns is unpacked.
+            `decoder_size`: parameters that are not zero, and with `_published` behind it by the
+            published definition. None of the other columns is unpacked.
         units: `trial_mean`, `trial_best`, `pooled_cells`; each takes its memory, and with none
             `generations` is not read. `pooled_cells` keeps every row.
         best_by: the measure whose lowest value makes a cell the best of its trial, generation by

@@ -108,3 +108,13 @@ def noise_of(trials: pd.DataFrame) -> float | None:
     generated = trials["data"].isna() & trials["n_dim"].notna()
     levels = trials.loc[generated, "noise_probability"].unique()
     return float(levels[0]) if generated.all() and len(levels) == 1 and levels[0] > 0 else None
+
+
+def published_baselines(trials: pd.DataFrame) -> list[str]:
+    """Ids of the variants whose loss of a training batch is not that of one that is drawn.
+
+    It is the lowest of all batches of an epoch, each before its update (algorithm section 7), and
+    not to be compared with the others'.
+    """
+    found = trials["cell_evaluation"].eq("ann_canonical") & trials["measurement"].eq("published")
+    return [str(each) for each in trials.loc[found, "variant"].unique()]

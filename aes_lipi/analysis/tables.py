@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from aes_lipi.analysis.measures import AnalysisUnit
+from aes_lipi.analysis.measures import SIZES, AnalysisUnit
 from aes_lipi.analysis.read import Measurements
 from aes_lipi.analysis.settings import settings_of, varying_settings
 from aes_lipi.analysis.statistics import bootstrap_interval, check_share
@@ -155,7 +155,7 @@ def _seeds(trials: pd.DataFrame) -> dict[str, int]:
 _TRIAL_MEASURES = (
     *("mean_L1", "mean_test_L1", "mean_capacity", "mean_capacity_published"),
     *("best_mean_L1", "test_L1", "test_L1_by_validation", "capacity", "capacity_published"),
-    *("network_size", "encoder_size", "decoder_size", "wall_time_s"),
+    *(*SIZES, "wall_time_s"),
 )
 """What the table of trials describes: means over all cells, the best cell, the whole trial."""
 

@@ -22,8 +22,15 @@ from aes_lipi.analysis.figures.ring import (
 )
 from aes_lipi.analysis.figures.style import INK, LOSSES, PAPER
 from aes_lipi.analysis.history import Courses, History
+from aes_lipi.analysis.measures import MEASURE_NAMES
 from aes_lipi.arrays import Float64
 from aes_lipi.dashboard.spec import Heading, Plot, Trace, layout_of, plain_value, plain_values
+
+OF_BASELINES = (
+    " Of the baseline as published it is the lowest of all batches of the epoch, which the loss of "
+    "one batch is not to be compared with."
+)
+"""What is said of losses on a training batch."""
 
 _STOPS = 16  # of a colour scale
 
@@ -37,7 +44,8 @@ def ring_plots(named: Heading, courses: Courses) -> Iterator[Plot]:
     """
     for place, (label, history) in enumerate(courses):
         title = f"{named.title}: {label}, trial {history.trial.trial}"
-        yield _losses_plot(Heading(f"{named.name}_{place}", title, named.caption), history)
+        caption = named.caption + (OF_BASELINES if history.n_cells == 1 else "")
+        yield _losses_plot(Heading(f"{named.name}_{place}", title, caption), history)
         if history.n_cells > 1:
             caption = (
                 "A centre has the colour of the cell from whose centre it descends since the last "
@@ -70,7 +78,8 @@ def _losses_plot(named: Heading, history: History) -> Plot:
         for t, row in enumerate(values.tolist())
         for cell, value in enumerate(row)
     ]
-    head = ("generation", "cell", LOSS_NAMES[RING_MEASURE])
+    names = LOSS_NAMES if history.n_cells > 1 else MEASURE_NAMES
+    head = ("generation", "cell", names[RING_MEASURE])
     return named.drawn([trace], layout, head, rows)
 
 

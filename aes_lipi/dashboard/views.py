@@ -15,9 +15,11 @@ from aes_lipi.analysis.history import Courses, History
 from aes_lipi.analysis.measures import MEASURE_NAMES
 from aes_lipi.analysis.pareto import CANDIDATE_MEASURES, measured_candidates, tradeoffs
 from aes_lipi.analysis.read import Measurements, read_folders
+from aes_lipi.analysis.settings import published_baselines
 from aes_lipi.analysis.tables import describe_generations, describe_trials, trial_samples
 from aes_lipi.arrays import Float64
 from aes_lipi.dashboard.plots import curves_plot, finals_plot, tradeoff_plot
+from aes_lipi.dashboard.rings import OF_BASELINES
 from aes_lipi.dashboard.spec import Heading, Plot
 from aes_lipi.results.reading import StudyFolder
 
@@ -78,7 +80,7 @@ def variant_plots(
     if is_seldom_recorded(data, measure, shown):
         headings[BATCH_LOSS] = Heading("batch_loss", "Loss on a training batch", "")
     plots = [
-        _losses(replace(heading, caption=_of_losses(shown)), table, each, styles, shown)
+        _losses(replace(heading, caption=_of_losses(data, each, shown)), table, each, styles, shown)
         for each, heading in headings.items()
     ]
     if len(data.trials):
@@ -120,9 +122,12 @@ def _losses(
     return curves_plot(named, MEASURE_NAMES[measure], rows, styles, ways)
 
 
-def _of_losses(running: Courses) -> str:
+def _of_losses(data: Measurements, measure: str, running: Courses) -> str:
     note = "; thin lines are trials on their way." if running else "."
-    return f"Mean over a trial's cells. {_BAND}{note}"
+    is_mixed = measure == BATCH_LOSS and (
+        published_baselines(data.trials) or any(each.n_cells == 1 for _, each in running)
+    )
+    return f"Mean over a trial's cells. {_BAND}{note}{OF_BASELINES if is_mixed else ''}"
 
 
 def _finals(data: Measurements, measure: LossChoice, styles: Mapping[str, Look]) -> Plot:

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 
-from aes_lipi.analysis.measures import UNITS, TrialRows
+from aes_lipi.analysis.measures import SIZES, UNITS, Sizes, TrialRows, trial_rows
 
 NAN = np.nan
 
@@ -51,6 +52,22 @@ def test_a_mean_needs_all_cells_and_a_best_any() -> None:
     best = UNITS["trial_best"](partly, "loss")
     assert best.cell.tolist() == [1, -1]
     np.testing.assert_array_equal(best.measures["size"], [20, NAN])
+
+
+def test_published_sizes_take_off_what_was_zero_at_the_last_prune_event() -> None:
+    counts = {
+        "n_zero_encoder": 1,
+        "n_zero_decoder": 2,
+        "n_pruned_encoder": 4,
+        "n_pruned_decoder": 8,
+    }
+    table = pa.table({name: [n] for name, n in {"generation": 0, "cell": 0, **counts}.items()})
+    found = trial_rows(table, SIZES, Sizes(100.0, 60.0, 40.0)).measures
+    assert {name: values.tolist() for name, values in found.items()} == {
+        **{"network_size": [97], "encoder_size": [59], "decoder_size": [38]},
+        **{"network_size_published": [88], "encoder_size_published": [56]},
+        "decoder_size_published": [32],
+    }
 
 
 def test_units_of_no_rows_are_empty() -> None:

@@ -39,6 +39,7 @@ from aes_lipi.analysis.report.sources import Sources, StudySource, histories, te
 from aes_lipi.analysis.settings import (
     are_swept_together,
     noise_of,
+    published_baselines,
     settings_of,
     swept_numbers,
 )
@@ -105,15 +106,13 @@ def _study_pictures(drawn: Drawn) -> Iterator[_Picture]:
     lowest = f" {_of_lowest(panels)}" if is_of_chosen(panels, data.labels) else ""
     dotted = "" if noise is None else f" Dotted: the noise in the data, {noise:g}."
     dotted += _EARLY if data.trials["stopped"].isin(_STOPPED).any() else ""
-    losses = _loss_measures(drawn.tables["trial_mean"])
+    losses, table, beside = _losses(drawn.tables["trial_mean"], data.trials)
     yield _Picture(
         "loss",
         "Loss over generations",
         f"Medians over trials and their 95 % intervals.{grey}{dotted}",
-        f"The mean over a trial's cells of their L1 on the training rows"
-        f"{', and of their loss on one training batch' if len(losses) > 1 else ''}. "
-        f"{_BAND}{lowest}",
-        drawn.curves("trial_mean", *losses),
+        f"The mean over a trial's cells of their L1 on the training rows{beside}. {_BAND}{lowest}",
+        plot_curves(data, losses, table=table),
     )
     for setting, name in PANEL_SETTINGS.items():
         found = panels_by(setting, data.trials, data.labels)
@@ -150,9 +149,9 @@ def _study_pictures(drawn: Drawn) -> Iterator[_Picture]:
         "The best individual's loss and size over generations",
         f"Of every trial the cell that was best in a generation: its loss, and its size.{grey}",
         "In every generation in which losses were measured, the cell of a trial whose L1 on the "
-        "training rows is lowest: that loss, and its parameters that are not zero. "
-        f"{_BAND}{lowest}",
-        drawn.curves("trial_best", "mean_L1", "network_size"),
+        "training rows is lowest: that loss, its parameters that are not zero, and those that were "
+        f"not after the last prune event (the published definition). {_BAND}{lowest}",
+        drawn.curves("trial_best", "mean_L1", "network_size", "network_size_published"),
     )
 
 
@@ -164,12 +163,19 @@ def _of_lowest(panels: Sequence[object]) -> str:
     return f"A panel each for the {len(panels)} variants of the lowest losses, or fewer."
 
 
-def _loss_measures(table: pd.DataFrame) -> tuple[str, ...]:
-    """The losses to draw: of few recordings, the one beside them that every generation has."""
+def _losses(table: pd.DataFrame, trials: pd.DataFrame) -> tuple[Sequence[str], pd.DataFrame, str]:
+    """The losses to draw, their table, and what is said of the second, that of a batch."""
+    one, of_batch = "mean_L1", "min_replacement_loss"
     known = table[table["n"] > 0].groupby("measure")["generation"].nunique()
-    recorded, every = (int(known.get(name, 0)) for name in ("mean_L1", "min_replacement_loss"))
-    is_enough = recorded >= min(ENOUGH_RECORDINGS, every)
-    return ("mean_L1",) if is_enough else ("mean_L1", "min_replacement_loss")
+    recorded, every = (int(known.get(name, 0)) for name in (one, of_batch))
+    if recorded >= min(ENOUGH_RECORDINGS, every):
+        return (one,), table, ""
+    baselines = published_baselines(trials)
+    if trials["variant"].isin(baselines).all():
+        return (one, of_batch), table, ", and the lowest loss of an epoch's training batches"
+    left_out = (table["measure"] == of_batch) & table["variant"].isin(baselines)
+    why = " (not of baselines, which record the lowest of an epoch's)" if baselines else ""
+    return (one, of_batch), table[~left_out], f", and of their loss on one training batch{why}"
 
 
 def _response_pictures(data: Measurements) -> Iterator[_Picture]:
@@ -232,6 +238,7 @@ def _final_values(drawn: Drawn) -> _Picture:
     )
 
 
+_SIZES = "network_size", "network_size_published"
 _BESIDE_CHOSEN = (
     " Answers were chosen on the rows that they are shown for; the panel beside has the cell of "
     "each trial that is best on the validation rows."
@@ -253,9 +260,9 @@ def _answer_picture(drawn: Drawn) -> _Picture:
         "answers",
         "Test loss and size of the trials' answers",
         "Every point is the answer of a trial: its L1 on the test rows, and its size.",
-        f"The answer is {_choice(data.trials)}; its size are its parameters that are not zero."
-        f"{beside}",
-        plot_final_values([*losses, ("network size", trial_samples(data, "network_size"))]),
+        f"The answer is {_choice(data.trials)}; its size are its parameters that are not zero, and "
+        f"by the published definition those that were not after the last prune event.{beside}",
+        plot_final_values([*losses, *((MEASURE_NAMES[n], trial_samples(data, n)) for n in _SIZES)]),
     )
 
 

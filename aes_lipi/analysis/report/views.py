@@ -13,7 +13,7 @@ import pandas as pd
 from aes_lipi.analysis.baselines import contender_columns, contenders
 from aes_lipi.analysis.comparisons import OUT_OF_REACH, Comparison, Comparisons, finding
 from aes_lipi.analysis.hypotheses import least_p
-from aes_lipi.analysis.measures import MEASURE_NAMES
+from aes_lipi.analysis.measures import MEASURE_NAMES, SIZES
 from aes_lipi.analysis.read import Measurements
 
 _TEST_NAMES = {
@@ -25,7 +25,7 @@ _TEST_NAMES = {
 _TINY = 0.01  # below which two digits are shown, wherever they stand
 _SMALL, _LARGE = 100, 10_000  # where a number has fewer decimals
 _NO_BREAK = "\N{NO-BREAK SPACE}"
-_COUNTS = ("network_size", "encoder_size", "decoder_size")
+_COUNTS = tuple(SIZES)
 """Measures that are shown as whole numbers."""
 
 

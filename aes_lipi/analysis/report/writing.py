@@ -66,9 +66,12 @@ _GENERATIONS = 12  # of a variant, in the page's tables
 _ALL = ("mean_L1", "mean_test_L1", "mean_capacity", "mean_capacity_published", "wall_time_s")
 _BEST = (
     *("test_L1", "test_L1_by_validation", "best_mean_L1"),
-    *("capacity", "capacity_published", "network_size"),
+    *("capacity", "capacity_published", "network_size", "network_size_published"),
 )
-_OVER_TIME = ("mean_L1", "test_L1", "capacity", "encoder_size", "decoder_size", "wall_time_s")
+_OVER_TIME = (
+    *("mean_L1", "test_L1", "capacity", "capacity_published", "encoder_size", "decoder_size"),
+    *("encoder_size_published", "decoder_size_published", "wall_time_s"),
+)
 
 
 @dataclass(frozen=True)

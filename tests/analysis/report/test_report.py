@@ -24,7 +24,7 @@ from patience import PATIENCE_S
 import aes_lipi
 from aes_lipi.analysis.read import read_folders
 from aes_lipi.analysis.report import Report, analyse, writing
-from aes_lipi.analysis.report.gallery import _of_answers
+from aes_lipi.analysis.report.gallery import _losses, _of_answers
 from aes_lipi.config import StudyFile, resolve_study
 from aes_lipi.errors import UserError
 
@@ -226,6 +226,29 @@ def test_losses_of_answers_that_were_chosen_by_them_are_not_drawn() -> None:
     assert _of_answers(trials.assign(final_cell="best_on_validation"))[0] == "test_L1"
     assert _of_answers(trials.assign(cell_evaluation="all_vs_all"))[0] == "test_L1"
     assert _of_answers(trials.assign(test_L1=np.nan))[0] == "mean_L1"
+
+
+def test_losses_of_batches_are_of_rings_or_of_baselines_and_not_of_both() -> None:
+    batch = "min_replacement_loss"
+    table = pd.DataFrame(
+        [(v, m, t, 1) for v in ("ring", "base") for m in ("mean_L1", batch) for t in range(9)],
+        columns=["variant", "measure", "generation", "n"],
+    )
+    table = table[(table["measure"] == batch) | (table["generation"] > 7)]
+    ways = {"variant": ["ring", "base"], "cell_evaluation": ["lipi_simple", "ann_canonical"]}
+    trials = pd.DataFrame({**ways, "measurement": "published"})
+    losses, drawn, said = _losses(table, trials)
+    assert losses == ("mean_L1", batch)
+    assert set(drawn.loc[drawn["measure"] == batch, "variant"]) == {"ring"}
+    assert set(drawn.loc[drawn["measure"] == "mean_L1", "variant"]) == {"ring", "base"}
+    assert said.endswith(
+        "one training batch (not of baselines, which record the lowest of an epoch's)"
+    )
+    _, drawn, said = _losses(table, trials.assign(measurement="sound"))
+    assert (len(drawn), said) == (len(table), ", and of their loss on one training batch")
+    _, drawn, said = _losses(table, trials[1:])
+    assert (len(drawn), said[:28]) == (len(table), ", and the lowest loss of an ")
+    assert _losses(table.assign(measure="mean_L1"), trials)[0] == ("mean_L1",)
 
 
 @pytest.fixture
