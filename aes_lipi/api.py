@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import warnings
 from collections.abc import Mapping, Sequence
@@ -11,12 +12,15 @@ from typing import Any, Literal
 from aes_lipi.callbacks import Callback, Listeners, shown
 from aes_lipi.config import Study, load_configuration, load_preset, parse_seconds, resolve_study
 from aes_lipi.errors import UserError
+from aes_lipi.execution.dry_run import stored_size_line
 from aes_lipi.execution.inputs import with_digests
 from aes_lipi.execution.local import LocalRunner
 from aes_lipi.execution.process import Notice
 from aes_lipi.execution.process import time_limit as time_limited
 from aes_lipi.execution.run import run_study
 from aes_lipi.results.reading import Results, load_results
+
+_log = logging.getLogger("aes_lipi")
 
 
 def load_study(source: str | Path, overrides: Mapping[str, Any] | None = None) -> Study:
@@ -56,6 +60,7 @@ def run(
     retry_failed: bool = False,
     restore_models: bool = False,
     fresh: bool = False,
+    yes: bool = False,
     callbacks: Sequence[Callback] = (),
     time_limit: float | str | None = None,
     on_failure: Literal["warn", "raise"] = "warn",
@@ -76,6 +81,8 @@ def run(
         retry_failed: also run trials that failed before.
         restore_models: also run trials whose model is missing or damaged, to make it again.
         fresh: remove the results that the folder holds, and start again.
+        yes: agree to what is refused otherwise, as the command's flag does: centres of all
+            generations (`store_generations: all`) that take more than one GiB.
         callbacks: are told of generations, trials and the end of the study, and may end these.
         time_limit: seconds, or a time as in `30min`, after which trials under way are written
             down, and the study ends; the same call goes on with it.
@@ -84,8 +91,8 @@ def run(
 
     Raises:
         UserError: an argument is none, the folder holds another study or is in use by another
-            driver, the data are unfit, or results cannot be written; or trials have failed and that
-            is to be raised.
+            driver, the data are unfit, or results cannot be written, or are more than was agreed to
+            (`yes`); or trials have failed and that is to be raised.
     """
     location = Path("results") / study.name if output_dir is None else output_dir
     if not isinstance(study, Study):
@@ -93,6 +100,9 @@ def run(
     seconds, notice = _checked_limit(time_limit), Notice()
     if on_failure not in ("warn", "raise"):
         raise UserError(f"on_failure: {on_failure!r} is neither 'warn' nor 'raise'; give one")
+    line = stored_size_line([study], agreed=yes, flag="yes=True")
+    if line:
+        _log.info("%s", line)
     heard = Listeners(study, callbacks, notice)
     runner = LocalRunner(jobs, trials_per_worker, heard.end_after if callbacks else None, notice)
     with shown(study, heard, progress) as watch, time_limited(seconds, notice.give) as is_up:

@@ -14,6 +14,7 @@ from patience import PATIENCE_S
 
 import aes_lipi
 from aes_lipi import analysis
+from aes_lipi.execution.dry_run import stored_size_line
 
 FIELDS = {**TINY, "hidden_sizes": [4], "trials": 1}
 
@@ -41,6 +42,22 @@ def test_a_changed_study_replaces_another_on_request(tmp_path: Path) -> None:
     results = aes_lipi.run(second, str(tmp_path / "out"), fresh=True)
     assert set(results.trials["epochs"]) == {2}
     assert results.skipped == ()
+
+
+def test_the_size_of_all_centres_is_said_and_asked_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    published = aes_lipi.load_study("best_of_lipi", {"store_generations": "all"})
+    line = r"all generations take 110\.3 GiB, up to 0\.92 GiB a trial; give yes=True if there is"
+    with pytest.raises(aes_lipi.UserError, match=line):
+        aes_lipi.run(published, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    agreed = stored_size_line([published], agreed=True, flag="yes=True")
+    assert agreed.endswith("GiB a trial")
+    with caplog.at_level("INFO", "aes_lipi"):
+        fields = {**FIELDS, "store_generations": "all", "prune_method": "None"}
+        aes_lipi.run(aes_lipi.load_study("quickstart", fields), tmp_path / "out")
+    assert "the centres of all generations take 0.0 MiB, up to 0.00 MiB a trial" in caplog.text
 
 
 def test_a_study_from_a_file(tmp_path: Path) -> None:

@@ -192,7 +192,7 @@ def _run(
         options.check()
         _dry_run(studies, part, target, here=address is None)
         return
-    _check_size(studies, part, agreed=yes)
+    _say_size(studies, part, agreed=yes)
     failed = run_all(studies, folders, options)
     raise typer.Exit(_closed(folders, target, failed, analyse_data))
 
@@ -311,40 +311,26 @@ def _dry_run(
         for variant in study.variants:
             check_feasible(variant, here=False, memory=memory)
     print_trials(studies, part)
-    _check_size(studies, part, agreed=True)
+    _say_size(studies, part, agreed=True)
     for line in data_read([variant for study in studies for variant in study.variants]):
         say(line)
     if target is not None:
         say(f"ends with the export of a compact model: {target.flag}")
 
 
-_LARGE = 2**30  # bytes
-
-
-def _check_size(studies: Sequence[Study], part: StudyPart, *, agreed: bool) -> None:
-    """Say what the centres of all generations take.
+def _say_size(studies: Sequence[Study], part: StudyPart, *, agreed: bool) -> None:
+    """Say what the centres of all generations take, where any are stored.
 
     Raises:
         UserError: they take more than a gigabyte, to which nobody has agreed.
     """
     if all(variant.store_generations != "all" for each in studies for variant in each.variants):
         return
-    from aes_lipi.execution.dry_run import size_of_all_centres  # noqa: PLC0415 - numpy is slow
+    from aes_lipi.execution.dry_run import stored_size_line  # noqa: PLC0415 - numpy is slow
 
-    each = [
-        (size_of_all_centres(variant), len(part.trials(study)))
-        for study in studies
-        for variant in part.variants(study)
-    ]
-    total, largest = sum(size * n for size, n in each), max(size for size, _ in each)
-    unit, name = (2**30, "GiB") if total > _LARGE else (2**20, "MiB")
-    line = (
-        f"store_generations: the centres of all generations take {total / unit:,.1f} {name}, up to "
-        f"{largest / unit:,.2f} {name} a trial"
-    )
-    if total > _LARGE and not agreed:
-        raise UserError(f"{line}; give --yes if there is room for them, or store fewer")
-    say(line)
+    line = stored_size_line(studies, part, agreed=agreed, flag="--yes")
+    if line:
+        say(line)
 
 
 def _studies(

@@ -5,6 +5,7 @@ Files are read, and plug-ins are called on made-up networks: a dry run.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -12,8 +13,9 @@ import numpy as np
 from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.network import ActivationStatistics, NetworkLayout, initial_genome
 from aes_lipi.coevolution.topology import largest_neighbourhood
-from aes_lipi.config import Variant
+from aes_lipi.config import WHOLE, Study, StudyPart, Variant
 from aes_lipi.engine.auto import check_engine, engine_name
+from aes_lipi.errors import UserError
 from aes_lipi.execution.inputs import architecture_on_hand, rows_on_hand
 from aes_lipi.execution.limits import allowed_memory
 from aes_lipi.execution.requirements import check_batch, check_needs, needed_memory, stored_size
@@ -53,11 +55,40 @@ def check_feasible(variant: Variant, here: bool = True, memory: int | None = Non
         engine_name(variant, architecture)
 
 
-def size_of_all_centres(variant: Variant) -> int:
-    """Bytes that the centres of all generations take in a trial's model file; 0 if not stored."""
-    if variant.store_generations != "all":
-        return 0
-    return stored_size(variant, architecture_on_hand(variant))
+_MUCH = 2**30  # bytes
+
+
+def stored_size_line(
+    studies: Sequence[Study], part: StudyPart = WHOLE, *, agreed: bool, flag: str
+) -> str:
+    """A line on what the centres of all generations take; empty where none are stored.
+
+    Args:
+        studies: which store them where `store_generations` is `all`.
+        part: what is run of each.
+        agreed: whether they may take more than a gigabyte.
+        flag: what says so.
+
+    Raises:
+        UserError: they take more, to which nobody has agreed: give the flag, or store fewer.
+    """
+    each = [
+        (stored_size(variant, architecture_on_hand(variant)), len(part.trials(study)))
+        for study in studies
+        for variant in part.variants(study)
+        if variant.store_generations == "all"
+    ]
+    if not each:
+        return ""
+    total, largest = sum(size * n for size, n in each), max(size for size, _ in each)
+    unit, name = (2**30, "GiB") if total > _MUCH else (2**20, "MiB")
+    line = (
+        f"store_generations: the centres of all generations take {total / unit:,.1f} {name}, up to "
+        f"{largest / unit:,.2f} {name} a trial"
+    )
+    if total > _MUCH and not agreed:
+        raise UserError(f"{line}; give {flag} if there is room for them, or store fewer")
+    return line
 
 
 def _try_plugins(variant: Variant, architecture: Architecture) -> None:
