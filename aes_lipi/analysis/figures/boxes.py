@@ -57,7 +57,7 @@ def plot_final_values(
     figure.set_layout_engine("constrained", wspace=0.08)
     grid = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
     for axes, (title, found) in zip(grid, columns, strict=True):
-        axes.set_xlabel(title)
+        axes.set_xlabel(wrapped(title, 0.7 * PAGE / len(columns)))
         axes.grid(axis="x")
         thousands(axes.xaxis, max((value for k in places for value in found[k].values), default=0))
         for row, k in enumerate(places):

@@ -242,7 +242,7 @@ def _drawn(
         thousands(axes.yaxis, rows["median"].max())
         whole_ticks(axes.xaxis, 8)
         last = place + across >= len(places)
-        axes.set_xlabel(recorded[measure] if last else "")
+        axes.set_xlabel(wrapped(recorded[measure], width / across - 0.2) if last else "")
         axes.tick_params(labelbottom=last)
         axes.set_ylabel(_axis(measure) if place % across == 0 or len(measures) > 1 else "")
     for axes in grid[len(places) :]:
@@ -263,7 +263,7 @@ def _recorded(table: pd.DataFrame, measures: Iterable[str]) -> dict[str, str]:
         each = rows.groupby("variant", observed=True)["generation"]
         ways = {sampling(map(int, known)) for _, known in each}
         how = next(iter(ways)) if len(ways) == 1 else "recorded differently" if ways else ""
-        found[measure] = f"generation\n({how})" if how else "generation"
+        found[measure] = f"generation ({how})" if how else "generation"
     return found
 
 
