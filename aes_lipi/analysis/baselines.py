@@ -17,7 +17,7 @@ from aes_lipi.coevolution.baselines import Baselines, ColumnErrors, Reconstruct,
 from aes_lipi.data.dataset import Dataset
 from aes_lipi.data.scaling import Scaling
 from aes_lipi.models import Model
-from aes_lipi.results.answers import BY_VALIDATION, marked, was_chosen_on_test
+from aes_lipi.results.answers import BY_VALIDATION, starred, was_chosen_on_test
 
 _NO_CONTROL = "no plain network was trained for comparison: --control of run does"
 
@@ -59,9 +59,9 @@ def contender_columns(found: Sequence[Contender]) -> dict[str, list[str]]:
     Headings are marked where any model was chosen on the rows that they are of; beside its L1 there
     is then that of the cell chosen on validation rows.
     """
-    is_marked = any(each.l1_by_validation is not None for each in found)
-    of_test = partial(marked, is_marked=is_marked)
-    valid = {BY_VALIDATION: [_short(each.l1_by_validation) for each in found]} if is_marked else {}
+    is_starred = any(each.l1_by_validation is not None for each in found)
+    of_test = partial(starred, is_starred=is_starred)
+    valid = {BY_VALIDATION: [_short(each.l1_by_validation) for each in found]} if is_starred else {}
     return {
         of_test("L1"): [_short(each.l1) for each in found],
         **valid,

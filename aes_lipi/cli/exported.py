@@ -14,7 +14,7 @@ from aes_lipi.export.candidates import Choice
 from aes_lipi.export.card import cost_table
 from aes_lipi.export.package import varying_values
 from aes_lipi.export.targets import Target
-from aes_lipi.results.answers import BY_VALIDATION, marked, note_on_mark
+from aes_lipi.results.answers import BY_VALIDATION, note_on_star, starred
 from aes_lipi.results.storage import place_of
 
 
@@ -84,10 +84,10 @@ def _losses_of(done: Exported) -> str:
 
 def _test_loss_of(choice: Choice) -> str:
     """The loss on test rows, marked where they chose the cell, and that of the one beside it."""
-    line = f"{marked('test L1', choice.was_chosen_on_test)} {choice.test_L1:.4f}"
+    line = f"{starred('test L1', choice.was_chosen_on_test)} {choice.test_L1:.4f}"
     if not choice.was_chosen_on_test:
         return line
     other = choice.test_L1_by_validation
     beside = not math.isnan(other)
     valid = f", {BY_VALIDATION} {other:.4f}" if beside else ""
-    return f"{line}{valid} ({note_on_mark(beside=beside)})"
+    return f"{line}{valid} ({note_on_star(beside=beside)})"

@@ -15,7 +15,7 @@ from aes_lipi.config import WHOLE, Study, StudyPart, Variant
 from aes_lipi.config.schema import NOT_GIVEN
 from aes_lipi.errors import printable
 from aes_lipi.execution.estimate import estimated_seconds
-from aes_lipi.results.answers import BY_VALIDATION, marked, note_on_mark
+from aes_lipi.results.answers import BY_VALIDATION, note_on_star, starred
 from aes_lipi.results.storage import place_of
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def print_summary(study: Study, location: str | Path, summary: Summary) -> None:
     what = "median [quartiles]" if quartiles[1] in columns else "median"
     output.print(_table_of(f"{study.name}: {what} over trials", "variant", labels, columns))
     if any(each.heading == BY_VALIDATION for each in columns):
-        say(note_on_mark(beside=True))
+        say(note_on_star(beside=True))
     _print_baselines(study, results.trials)
     if summary.failed:
         say(f"{summary.failed} trials failed: see {place_of(location)}/failures (--retry_failed)")
@@ -174,7 +174,7 @@ def _print_baselines(study: Study, trials: pd.DataFrame) -> None:
     columns = [_Column(*each) for each in contender_columns(found).items()]
     console().print(_table_of(title, "model", [each.name for each in found], columns))
     if any(each.heading == BY_VALIDATION for each in columns):
-        say(note_on_mark(beside=True))
+        say(note_on_star(beside=True))
     for line in baseline_remarks(trials, labels):
         say(line)
 
@@ -238,7 +238,7 @@ def _layouts(
     The loss on test rows stays beside that of the cell chosen on validation rows, or goes with it.
     """
     fewer = [medians]
-    for left_out in (("wall time",), ("capacity",), (marked("test L1", True), BY_VALIDATION)):
+    for left_out in (("wall time",), ("capacity",), (starred("test L1", True), BY_VALIDATION)):
         fewer.append([each for each in fewer[-1] if each.heading not in left_out])
     return [[ids, *quartiles], quartiles, [ids, *medians], *fewer]
 
@@ -249,7 +249,7 @@ def _columns(
     """The numbers of the closing table; with their quartiles, or without."""
     told = {
         "mean L1": [_quartiles(row, "mean_L1", wide) for row in rows],
-        marked("test L1", chosen_on_test): [_quartiles(row, "test_L1", wide) for row in rows],
+        starred("test L1", chosen_on_test): [_quartiles(row, "test_L1", wide) for row in rows],
         BY_VALIDATION: [_quartiles(row, "test_L1_by_validation", wide=False) for row in rows],
         "capacity": [_quartiles(row, "capacity", wide) for row in rows],
         "wall time": [duration(row["wall_time_s_median"]) if row["trials"] else "" for row in rows],

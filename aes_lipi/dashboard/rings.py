@@ -27,8 +27,8 @@ from aes_lipi.arrays import Float64
 from aes_lipi.dashboard.spec import Heading, Plot, Trace, layout_of, plain_value, plain_values
 
 OF_BASELINES = (
-    " Of the baseline as published it is the lowest of all batches of the epoch, which the loss of "
-    "one batch is not to be compared with."
+    " Of a baseline (ann_canonical) with the published measurement it is the lowest of all batches "
+    "of the epoch, which the loss of one batch is not to be compared with."
 )
 """What is said of losses on a training batch."""
 

@@ -14,7 +14,7 @@ from aes_lipi.data.encoding import Encoding
 from aes_lipi.export.candidates import Choice
 from aes_lipi.export.package import CheckedRows, Cost, Package, varying_values
 from aes_lipi.models import Model
-from aes_lipi.results.answers import marked
+from aes_lipi.results.answers import BY_VALIDATION, note_on_star, starred
 from aes_lipi.results.storage import join
 from aes_lipi.templates import render
 from aes_lipi.templates.escaping import Marked, code_span
@@ -75,8 +75,9 @@ def model_card(exported: Exported) -> str:
         choice=exported.choice,
         provenance=exported.model.provenance,
         table=cost_table(exported.before, exported.after),
-        test_L1=marked("test L1", exported.choice.was_chosen_on_test),
+        test_L1=starred("test L1", exported.choice.was_chosen_on_test),
         beside=beside,
+        note=note_on_star(beside=True) if BY_VALIDATION in beside else "",
         contenders=[
             (each.name, cells)
             for each, *cells in zip(exported.contenders, *beside.values(), strict=True)
@@ -205,7 +206,7 @@ def _test_rows(choice: Choice) -> str:
     if settings.get("prune_method") == "lexicase" and settings.get("lexicase_split") == "test":
         decided.append("which nodes were pruned (`lexicase_split: test`)")
     if choice.was_chosen_on_test:
-        decided.append("which cell is the answer (`final_cell: best_on_test`)")
+        decided.append("which cell is the answer (`final_cell: best_on_test`, hence the star)")
         other = choice.test_L1_by_validation
         if not math.isnan(other):
             beside = f" The cell chosen on validation rows has a test L1 of {other:.4f}."

@@ -23,7 +23,14 @@ from aes_lipi.analysis.tables import (
 from aes_lipi.arrays import Float64
 from aes_lipi.config import Variant
 from aes_lipi.reproduction.plan import ReproductionPlan
-from aes_lipi.reproduction.published import Epoch, Figure, Overview, Series, Statistic, TrialLoss
+from aes_lipi.reproduction.published import (
+    CombinedFigure,
+    Epoch,
+    Figure,
+    Series,
+    Statistic,
+    TrialLoss,
+)
 from aes_lipi.results.description import STUDY_FILE
 from aes_lipi.results.object_storage import open_storage
 
@@ -292,24 +299,23 @@ def find_figure(figure: Figure, evidence: PlanResults) -> FigureFinding:
     )
 
 
-def find_overview(overview: Overview, figures: Collection[FigureFinding]) -> FigureFinding:
-    """Set series of several figures side by side, those that were found.
+def find_overview(overview: CombinedFigure, figures: Collection[FigureFinding]) -> FigureFinding:
+    """Set series of several figures side by side.
 
     Args:
         overview: which.
-        figures: that were found, all with the same statistic.
+        figures: that it is of, all with the same statistic.
     """
     known = {(figure.name, each.name): each for figure in figures for each in figure.series}
     found = [
-        replace(known[at], name=shown.label, label=shown.label)
+        replace(known[shown.figure, shown.series], name=shown.label, label=shown.label)
         for shown in overview.series
-        if (at := (shown.figure, shown.series)) in known
     ]
     return FigureFinding(
         name=overview.name,
         title=overview.title,
         statistic="mean",
-        reading_error=max((figure.reading_error for figure in figures), default=0),
+        reading_error=max(figure.reading_error for figure in figures),
         series=tuple(found),
     )
 
@@ -349,8 +355,8 @@ def _point(
         else estimate_median(evidence.cells_at(variant, generation))
     )
     is_shorter = plan.scale is not None and plan.scale.epochs < plan.published.source.epochs
-    is_comparable = epoch == "last" or not is_shorter
-    published = series.published.get(epoch) if is_comparable else None
+    is_the_same = epoch == "last" or not is_shorter
+    published = series.published.get(epoch) if is_the_same else None
     is_as_large = variant.population_size in (1, plan.published.source.population_size)
     agrees = (
         ours.agrees(published, plan.published.reading_error(figure))

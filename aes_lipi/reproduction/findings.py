@@ -28,7 +28,7 @@ class Findings:
         scale: how far our trials are scaled down; None if they are not.
         scope: what the trials can and cannot show, in a few sentences.
         figures: those that were asked for and are run.
-        overviews: series of several of these figures in one, where there are several.
+        overviews: series of several of these figures in one, where all are there.
         claims: those about figures that were asked for.
         controls: those that were asked for.
         instances: the same claims and controls on several data sets, if they are run on several.
@@ -78,12 +78,12 @@ def find(plan: ReproductionPlan) -> Findings:
 
 
 def _overviews(published: Published, figures: Sequence[FigureFinding]) -> Iterator[FigureFinding]:
-    """Those of which at least two figures were found."""
+    """Those of which all figures were found."""
+    found = {figure.name: figure for figure in figures}
     for overview in published.overviews:
         names = {shown.figure for shown in overview.series}
-        shown = [figure for figure in figures if figure.name in names]
-        if len(shown) > 1:
-            yield find_overview(overview, shown)
+        if names <= found.keys():
+            yield find_overview(overview, [found[name] for name in names])
 
 
 def _scope(plan: ReproductionPlan) -> str:

@@ -268,9 +268,10 @@ def _agreements(found: FigureFinding, theirs: int) -> str:
     within = sum(p.ours.beside(theirs).agrees(value, error) for p, value in compared)
     return (
         f"{agree} of {len(compared)} published values lie in our interval, widened by the "
-        f"{error:g} to which they were read. They are of {theirs} trials themselves, of another "
-        f"data set, seeds unknown: {within} of {len(compared)} lie in an interval that counts "
-        "this, too, in which 95 % would if both estimate the same."
+        f"{error:g} to which they were read. They are of {theirs} trials themselves: {within} of "
+        f"{len(compared)} lie in an interval that counts the error of these, too, in which 95 % or "
+        "more would if both estimate the same. Their data set and seeds are not known; the values "
+        "of one series are of the same trials."
     )
 
 

@@ -77,7 +77,8 @@ class JudgedPair:
         return (
             f"{found.label_a} ends {self.difference:+.2g} from {found.label_b} (median difference; "
             f"medians {_medians(found)}); that it is less than {margin:g} either way: "
-            f"{shown.get(self.relation, 'not shown')}"
+            f"{shown.get(self.relation, 'not shown')} (two one-sided tests at 2.5 %, "
+            f"{_adjusted(found.p_holm)})"
         )
 
     def relative(self, other: str) -> str:
@@ -115,36 +116,46 @@ def within_margin(pairs: Sequence[tuple[Sample, Sample]], margin: float) -> tupl
 
     Both have to show it (Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 15, 1987):
     that the first, less the margin, is below the second, and that it is above it with the margin.
+    Each is one side of a test at 5 %, so at 2.5 %.
 
     Args:
         pairs: the family.
         margin: above 0.
+
+    Returns:
+        each pair as it is; its p are those of the test that decided, which is the weaker one of two
+        that show it.
     """
-    below, above = (
-        compared([(replace(a, values=a.values + moved), b) for a, b in pairs], 0)
-        for moved in (-margin, margin)
-    )
-    asked = zip(compared(pairs, 0), below, above, strict=True)
-    return tuple(
-        replace(pair, relation=_relation_within(least.relation, most.relation))
-        for pair, least, most in asked
-    )
+    below, above = (compared([(_moved(a, by), b) for a, b in pairs], 0) for by in (-margin, margin))
+    return tuple(_within(*tests) for tests in zip(compared(pairs, 0), below, above, strict=True))
 
 
-def _relation_within(below: Relation, above: Relation) -> Relation:
-    """What two one-sided tests show.
+def _moved(sample: Sample, by: float) -> Sample:
+    """Every value greater by so much; under an id of its own."""
+    return replace(sample, variant=f"{sample.variant} {by:+g}", values=sample.values + by)
+
+
+def _within(pair: JudgedPair, below: JudgedPair, above: JudgedPair) -> JudgedPair:
+    """What two one-sided tests show of a pair.
 
     Args:
-        below: what the first is, less the margin.
-        above: what it is, with the margin.
+        pair: as it is.
+        below: with the first less the margin.
+        above: with the first and the margin.
     """
-    if below == "greater":
-        return "greater"
-    if above == "lower":
-        return "lower"
-    if (below, above) == ("lower", "greater"):
-        return "comparable"
-    return below if below in ("not run", "too few trials") else "not told apart"
+    weaker = below if below.found.p_holm >= above.found.p_holm else above
+    relation: Relation
+    if below.relation == "greater":
+        relation, decided = below.relation, below
+    elif above.relation == "lower":
+        relation, decided = above.relation, above
+    elif (below.relation, above.relation) == ("lower", "greater"):
+        relation, decided = "comparable", weaker
+    else:
+        is_open = below.relation in ("not run", "too few trials")
+        relation, decided = below.relation if is_open else "not told apart", weaker
+    found = replace(pair.found, p=decided.found.p, p_holm=decided.found.p_holm)
+    return replace(pair, found=found, relation=relation)
 
 
 def _difference(a: Sample, b: Sample, test: str) -> float:

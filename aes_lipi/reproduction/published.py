@@ -113,7 +113,7 @@ class _Overviewed(_Frozen):
     label: str
 
 
-class Overview(_Frozen):
+class CombinedFigure(_Frozen):
     """Series of several figures in one.
 
     Attributes:
@@ -218,7 +218,7 @@ class Published(_Frozen):
     source: Paper
     epochs: tuple[Epoch, ...]
     figures: tuple[Figure, ...]
-    overviews: tuple[Overview, ...]
+    overviews: tuple[CombinedFigure, ...]
     on_instances: tuple[str, ...]
     claims: tuple[Annotated[Claim, Field(discriminator="kind")], ...]
     references: _References

@@ -22,12 +22,12 @@ def was_chosen_on_test(settings: Mapping[Any, Any]) -> bool:
     )
 
 
-def marked(heading: str, is_marked: bool) -> str:
+def starred(heading: str, is_starred: bool) -> str:
     """A heading, with a star where its values are of rows that chose them."""
-    return f"{heading}*" if is_marked else heading
+    return f"{heading}*" if is_starred else heading
 
 
-def note_on_mark(*, beside: bool) -> str:
+def note_on_star(*, beside: bool) -> str:
     """What the star means.
 
     Args:

@@ -179,7 +179,7 @@ def test_the_report_and_the_card_show_them(folder: Path, tmp_path: Path) -> None
     page = report.page.read_text()
     for heading in ("valid.", "not learnt*"):  # final_cell: best_on_test
         assert f'<th scope="col">{heading}</th>' in page
-    assert "* Of the cell chosen on these test rows" in page
+    assert "<p>* of the cell chosen on these test rows; valid.: of" in page
     assert "PCA of the same code is better than the chosen model" in page
     assert "What is explained of each column" in page
     table = pd.read_csv(tmp_path / "report/tables/columns.csv")

@@ -112,7 +112,7 @@ def test_reproduce_runs_what_is_missing_and_sets_it_beside_the_published_values(
     text = page.read_text()
     assert "Scaled down: 2 trials of 4 generations in rings of 5 cells" in text
     assert "too few trials" in text
-    assert "lie in an interval that counts this, too" in text
+    assert "lie in an interval that counts the error of these, too" in text
     assert "Scaled down: 2 trials" in shown
     assert (tmp_path / "quick" / "figures" / "best_of_canonical.svg").exists()
     assert len(list(folder.rglob("*.parquet"))) == 8

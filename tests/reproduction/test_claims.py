@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from made_up import sample
 
+from aes_lipi.reproduction.pairs import within_margin
 from aes_lipi.reproduction.verdicts import ClaimVerdict, judge_claim
 from reproduction.planted import Losses, around, results_of
 
@@ -44,6 +46,7 @@ def test_a_claim_holds_if_all_of_it_is_shown() -> None:
     assert "p = 0.0039): shown;" in found.explanation
 
 
+ONE_IN_THREE = (("a", 0.2), ("b", 0.2), ("c", 0.3))
 COMPARABLE = ("canonical_informed_is_comparable", "best_of_canonical")
 
 
@@ -66,6 +69,26 @@ def test_comparable_is_what_differs_by_less_than_a_margin(
     assert (found.outcome, len(found.pairs)) == (outcome, 1)
     assert found.pairs[0].difference == pytest.approx(difference, abs=0.004)
     assert said in found.explanation
+
+
+def test_that_two_are_comparable_has_the_p_of_the_weaker_test() -> None:
+    values = around(0.27, 10)
+    a, b = (
+        sample(name, values + np.linspace(0, by, 10), 1) for name, by in (("a", 0), ("b", 0.004))
+    )
+    [pair] = within_margin([(a, b)], 0.01)
+    assert pair.found.p_holm == pytest.approx(2 / 2**10)  # all ten are within the margin
+    [least] = within_margin([(a, b)], 0.0035)
+    assert (least.relation, least.found.p_holm > 2 / 2**10) == ("comparable", True)
+    [beyond] = within_margin([(a, b)], 0.0019)
+    assert (beyond.relation, beyond.found.p_holm > 0.05) == ("not told apart", True)
+
+
+def test_a_series_may_be_first_in_one_pair_and_second_in_another() -> None:
+    samples = [sample(name, around(m, 12, i), 1) for i, (name, m) in enumerate(ONE_IN_THREE)]
+    pairs = within_margin([(samples[0], samples[1]), (samples[1], samples[2])], 0.01)
+    assert [pair.relation for pair in pairs] == ["comparable", "lower"]
+    assert [pair.found.label_a for pair in pairs] == ["a", "b"]
 
 
 def test_comparable_is_not_what_too_few_trials_do_not_tell_apart() -> None:

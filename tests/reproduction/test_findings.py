@@ -54,15 +54,24 @@ def test_planted_trials_are_found_as_they_were_planted(tmp_path: Path) -> None:
         "control_canonical_fixed_rate: not run (no trials of it in "
         f"{tmp_path / 'quick' / 'control_canonical_fixed_rate'})",
     )
-    [overview] = found.overviews
-    assert [(each.label, each.n_trials) for each in overview.series] == [
-        ("ring, random exponential", 8),
-        ("ring, no pruning", 8),
-        ("baseline, lexicase exponential", 0),
-        ("baseline, no pruning", 8),
-    ]
+    assert found.overviews == ()  # the small code was not asked for
     counts = [(each.name, each.n_trials, each.n_failed) for each in found.figures[1].series]
     assert counts == [("none", 8, 0), ("random", 8, 0), ("activation", 8, 0), ("lexicase", 0, 8)]
+
+
+def test_an_overview_has_series_of_all_its_figures(tmp_path: Path) -> None:
+    names = ["best_of_lipi", "best_of_lipi_small", CANONICAL]
+    plan = quick_plan(tmp_path, names, ScaledDown(trials=2, epochs=2))
+    commit_losses(plan, {("best_of_lipi_small", "random"): [0.24, 0.25]})
+    [overview] = find(plan).overviews
+    assert [(each.label, each.n_trials) for each in overview.series] == [
+        ("ring, random exponential", 0),
+        ("ring, no pruning", 0),
+        ("ring, small code, random exponential", 2),
+        ("ring, small code, no pruning", 0),
+        ("baseline, lexicase exponential", 0),
+        ("baseline, no pruning", 0),
+    ]
 
 
 def test_nothing_begun_is_no_error(tmp_path: Path) -> None:

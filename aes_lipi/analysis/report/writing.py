@@ -38,6 +38,7 @@ from aes_lipi.analysis.tables import (
 from aes_lipi.config import expanded
 from aes_lipi.errors import UserError, printable
 from aes_lipi.io.files import check_own_page, write_text_atomically
+from aes_lipi.results.answers import BY_VALIDATION, note_on_star
 from aes_lipi.results.storage import is_address, place_of
 from aes_lipi.templates import render
 from aes_lipi.templates.escaping import csv_text
@@ -266,6 +267,7 @@ def _page(content: _Content, folder: Path) -> str:
     is_many = len(data.labels) > 2 * _FEW
     glance = partial(at_a_glance, data, found.by_trial, lowest_first=is_many)
     names = [source.described.name for source in folders if source.described]
+    beside = baselines_grid(data)
     return render(
         "report.html.j2",
         title=", ".join(dict.fromkeys(names)) or "Report",
@@ -283,7 +285,8 @@ def _page(content: _Content, folder: Path) -> str:
         lettered=any(each.telling_letters for each in said.values()),
         all_cells=glance(_ALL, found.families["loss"]),
         best_cells=glance(_BEST, found.families["test_loss"]),
-        beside_baselines=baselines_grid(data),
+        beside_baselines=beside,
+        note_beside=note_on_star(beside=True) if BY_VALIDATION in beside.head else "",
         baseline_remarks=baseline_remarks(data.trials, data.labels),
         families=[family(_TITLES[name], each, _MATRIX) for name, each in found.families.items()],
         generations={
