@@ -171,8 +171,12 @@ def _print_baselines(study: Study, trials: pd.DataFrame) -> None:
     if not found:
         return
     title = "on test rows, scaled: medians over trials; processor seconds of all"
-    columns = [_Column(*each) for each in contender_columns(found).items()]
-    console().print(_table_of(title, "model", [each.name for each in found], columns))
+    layouts = [[_Column(*each) for each in contender_columns(found).items()]]
+    for left_out in ("processor s", "parameters"):
+        layouts.append([each for each in layouts[-1] if each.heading != left_out])
+    names, output = [each.name for each in found], console()
+    columns = _fitting(output.width, ["model", *names], layouts)
+    output.print(_table_of(title, "model", names, columns))
     if any(each.heading == BY_VALIDATION for each in columns):
         say(note_on_star(beside=True))
     for line in baseline_remarks(trials, labels):

@@ -128,12 +128,21 @@ def test_a_model_worse_than_pca_is_told_with_the_remedy(study: Study, folder: Pa
     assert remarks_but_of_controls(trials.assign(pca_validation_mse=None), labels_of(study)) == []
 
 
+@pytest.mark.parametrize("columns", [70, 80, 120])
 def test_the_closing_table_shows_them(
-    study: Study, folder: Path, capsys: pytest.CaptureFixture[str]
+    study: Study,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    columns: int,
 ) -> None:
+    """With little room without what it took; the names and the errors are whole."""
+    monkeypatch.setenv("COLUMNS", str(columns))
     print_summary(study, folder, Summary(4, 0))
     text = capsys.readouterr().out
-    for name in ("not learnt", "processor s", "constant", "PCA of the same code is better"):
+    names = ["not learnt*", "constant", "valid.", "PCA of the same code is better"]
+    took = ["processor s", "parameters"]
+    for name in [*names, *(took if columns > 100 else [])]:
         assert name in text
 
 
