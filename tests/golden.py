@@ -29,15 +29,20 @@ def scaled(values: list[float]) -> list[float]:
     return values if low == high else [(value - low) / (high - low) for value in values]
 
 
+def scores_of(seen: list[Any], first: int, n: int) -> list[float]:
+    """Section 5: of a layer's nodes, the standard deviations over batches, summed over slots."""
+    return [
+        sum(statistics.pstdev(batch[slot][u] for batch in seen) for slot in range(SLOTS))
+        for u in range(first, first + n)
+    ]
+
+
 def activation(seen: list[Any], uniforms: list[float], low: bool) -> list[bool]:
     """Section 5, `activation`: which entries are kept; seen is (batches, slots, nodes)."""
     keep: list[bool] = []
     draws, first = iter(uniforms), 0
     for n_in, n_out in SIZES:
-        scores = [
-            sum(statistics.pstdev(batch[slot][u] for batch in seen) for slot in range(SLOTS))
-            for u in range(first, first + n_out)
-        ]
+        scores = scores_of(seen, first, n_out)
         k = scaled(scores) if low else scaled([1 - score for score in scores])
         keep += [k[u] > next(draws) for u in range(n_out) for _ in range(n_in)]
         keep += [k[u] > next(draws) for u in range(n_out)]
@@ -79,10 +84,7 @@ def roulette(seen: list[Any], uniforms: list[float], amount: float) -> list[bool
     keep: list[bool] = []
     draws, first = iter(uniforms), 0
     for n_in, n_out in SIZES:
-        scores = [
-            sum(statistics.pstdev(batch[slot][u] for batch in seen) for slot in range(SLOTS))
-            for u in range(first, first + n_out)
-        ]
+        scores = scores_of(seen, first, n_out)
         for per_node in (n_in, 1):
             keys = [
                 next(draws) ** (1 / score) if score > 0 else -1.0

@@ -7,9 +7,12 @@ import os
 import signal
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from aes_lipi.coevolution.cell import Task
+from aes_lipi.coevolution.generation import generation
 from aes_lipi.config import Study
 from aes_lipi.execution.local import LocalRunner
 from aes_lipi.execution.messages import Action, Event, Heard, Placed, Reached, Say, Started, Written
@@ -41,6 +44,13 @@ def run_study(
     return run_on(
         study, directory, LocalRunner(jobs), observer, retry_failed=retry_failed, fresh=fresh
     )
+
+
+def breaks_in_trial_one(tasks: Sequence[Task]) -> Any:
+    """In place of `aes_lipi.coevolution.evolution.generation`: a trial that diverges."""
+    if tasks[0].plan.address.trial == 1:
+        raise FloatingPointError("training diverged")
+    return generation(tasks)
 
 
 def without_timing(table: pd.DataFrame) -> pd.DataFrame:

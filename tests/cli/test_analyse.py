@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from made_up import commit_made_up, made_up_study
 from plugin_modules import said_in
+from studies import breaks_in_trial_one
 from typer.testing import CliRunner
 
 from aes_lipi.analysis.report import writing
 from aes_lipi.cli.commands import app
-from aes_lipi.coevolution.cell import Task
-from aes_lipi.coevolution.generation import generation
 from aes_lipi.errors import UserError
 from aes_lipi.reproduction import plan
 from aes_lipi.reproduction.plan import ScaledDown
@@ -87,13 +84,6 @@ def test_reproduce_runs_what_is_missing_and_sets_it_beside_the_published_values(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The baseline itself, for a few generations; half its trials fail at the first try."""
-    real = generation
-
-    def breaks_in_trial_one(tasks: Sequence[Task]) -> Any:
-        if tasks[0].plan.address.trial == 1:
-            raise FloatingPointError("training diverged")
-        return real(tasks)
-
     monkeypatch.setattr(plan, "QUICK", ScaledDown(trials=2, epochs=4))
     here = ("--local", "--jobs", "1", "--output_dir", str(tmp_path))
     words = ("reproduce", "--quick", "--figures", "best_of_canonical", *here)

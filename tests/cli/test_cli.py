@@ -8,23 +8,22 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 import pytest
 import warm
 from patience import PATIENCE_S, wait_until
+from studies import breaks_in_trial_one
 from typer.testing import CliRunner
 
 from aes_lipi.cli import main
 from aes_lipi.cli.commands import app
 from aes_lipi.cli.entry import _code_after
-from aes_lipi.coevolution.cell import Task
-from aes_lipi.coevolution.generation import generation
 from aes_lipi.config import Variant
 from aes_lipi.config.variant import BUILT_IN
 from aes_lipi.errors import UserError
@@ -200,22 +199,15 @@ def test_every_choice_of_a_field_runs_from_the_command_line(
 def test_the_exit_code_is_1_until_failed_trials_are_tried_again(
     typed: Callable[..., Typed], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = generation
-
-    def breaks_in_trial_one(tasks: Sequence[Task]) -> Any:
-        if tasks[0].plan.address.trial == 1:
-            raise FloatingPointError("training diverged")
-        return real(tasks)
-
     study = ["--rq", "quickstart", "--trials", "3", "--epochs", "1", "--population_size", "2"]
     study += ["--prune_method", "None", *TINY, "--output_dir", str(tmp_path / "out")]
     study += ["--local", "--jobs", "1"]
-    monkeypatch.setattr("aes_lipi.coevolution.evolution.generation", breaks_in_trial_one)
-    done = typed(*study)
+    with monkeypatch.context() as patch:
+        patch.setattr("aes_lipi.coevolution.evolution.generation", breaks_in_trial_one)
+        done = typed(*study)
     assert done.returncode == 1
     assert "training diverged" in done.stderr
     assert sorted(pd.read_parquet(tmp_path / "out/trials")["trial"]) == [0, 2]
-    monkeypatch.setattr("aes_lipi.coevolution.evolution.generation", real)
     assert typed(*study).returncode == 1
     again = typed(*study, "--retry_failed")
     assert again.returncode == 0, again.stderr
