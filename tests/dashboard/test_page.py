@@ -77,6 +77,12 @@ def test_variants_of_a_study_that_was_made_afresh_take_the_place_of_the_old(
     with served(made_afresh_when_it_was_drawn) as address:
         seen = browse(f"{address}#measure=mean_L1&variant=0:{gone.id}").stdout
     assert f"0%3A{gone.id}" in answered[0]
+    for said in (
+        ">L1, test rows*<",
+        ">chosen on validation rows<",
+        "* Of the cell chosen on these",
+    ):
+        assert said in seen
     rows = re.findall(r'<tr id="0:(v[0-9a-f]+)"', seen)
     assert sorted(rows) == sorted(each.id for each in new.variants)
     assert "2 of 2 variants are drawn" in seen
