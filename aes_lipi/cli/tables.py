@@ -148,9 +148,9 @@ def print_summary(study: Study, location: str | Path, summary: Summary) -> None:
     columns = _fitting(output.width, ["variant", *labels], _layouts(ids, quartiles, medians))
     what = "median [quartiles]" if quartiles[1] in columns else "median"
     output.print(_table_of(f"{study.name}: {what} over trials", "variant", labels, columns))
-    if any(each.heading == BY_VALIDATION for each in columns):
+    below = _print_baselines(study, results.trials)
+    if any(each.heading == BY_VALIDATION for each in (*columns, *below)):
         say(note_on_star(beside=True))
-    _print_baselines(study, results.trials)
     if summary.failed:
         say(f"{summary.failed} trials failed: see {place_of(location)}/failures (--retry_failed)")
     for line in results.skipped:
@@ -158,8 +158,8 @@ def print_summary(study: Study, location: str | Path, summary: Summary) -> None:
     say(f"results: {place_of(location)}")
 
 
-def _print_baselines(study: Study, trials: pd.DataFrame) -> None:
-    """The models of a user's own data beside the constant, PCA and a plain network."""
+def _print_baselines(study: Study, trials: pd.DataFrame) -> Sequence[_Column]:
+    """The models of a user's own data beside the constant, PCA and a plain network, if any."""
     from aes_lipi.analysis.baselines import (  # noqa: PLC0415 - pandas
         baseline_remarks,
         contender_columns,
@@ -169,7 +169,7 @@ def _print_baselines(study: Study, trials: pd.DataFrame) -> None:
     labels = {variant.id: study.label(variant) for variant in study.variants}
     found = contenders(trials, labels)
     if not found:
-        return
+        return ()
     title = "on test rows, scaled: medians over trials; processor seconds of all"
     layouts = [[_Column(*each) for each in contender_columns(found).items()]]
     for left_out in ("processor s", "parameters"):
@@ -177,10 +177,9 @@ def _print_baselines(study: Study, trials: pd.DataFrame) -> None:
     names, output = [each.name for each in found], console()
     columns = _fitting(output.width, ["model", *names], layouts)
     output.print(_table_of(title, "model", names, columns))
-    if any(each.heading == BY_VALIDATION for each in columns):
-        say(note_on_star(beside=True))
     for line in baseline_remarks(trials, labels):
         say(line)
+    return columns
 
 
 def print_status(status: Status) -> None:

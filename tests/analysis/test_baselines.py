@@ -144,6 +144,7 @@ def test_the_closing_table_shows_them(
     took = ["processor s", "parameters"]
     for name in [*names, *(took if columns > 100 else [])]:
         assert name in text
+    assert text.count("* of the cell chosen on these test rows; valid.: of the one chosen on") == 1
 
 
 def test_what_test_rows_chose_is_marked_with_the_other_beside_it(

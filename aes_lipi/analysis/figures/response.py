@@ -43,7 +43,7 @@ from aes_lipi.analysis.settings import (
     settings_of,
     unpruned,
 )
-from aes_lipi.analysis.tables import describe_trials
+from aes_lipi.analysis.tables import describe_trials, is_chosen_on_test
 from aes_lipi.arrays import Float64
 from aes_lipi.config import OPERATOR_FIELDS, value_label
 from aes_lipi.errors import UserError
@@ -70,7 +70,8 @@ def plot_response(
         x: the number across.
         y: the number up, for a heat map; without it, a line for every combination of the other
             settings, with the bootstrap interval of its median.
-        measure: a numeric column of the trials, such as `test_L1` or `capacity`.
+        measure: a numeric column of the trials, such as `test_L1` or `capacity`. Where answers were
+            chosen on test rows, `test_L1` says so; `test_L1_by_validation` is of the others.
 
     Raises:
         UserError: a number was not swept (those that were are told), both are the same or were
@@ -85,6 +86,8 @@ def plot_response(
         raise UserError(f"{x} and {y}: were not swept together; draw a line of each, without y")
     table = describe_trials(data, [measure]).set_index("variant").loc[settings.index]
     axis = MEASURE_NAMES.get(_AXES.get(measure, measure), measure)
+    if measure == "test_L1" and is_chosen_on_test(data.trials):
+        axis += ", chosen on them"
     if y is None:
         return _lines(settings, table, x, axis)
     return _maps(settings, table, (x, y), axis)

@@ -43,7 +43,7 @@ def ring(**settings: Any) -> dict[str, Any]:
 def test_a_line_for_each_other_setting_and_one_across_for_what_is_not_pruned() -> None:
     figure = plot_response(data({"prune_method": "None"}, ring()), X)
     [axes] = figure.axes
-    assert (axes.get_xlabel(), axes.get_ylabel()) == (X, "L1, test rows")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == (X, "L1, test rows, chosen on them")
     [legend] = figure.legends
     names = [text.get_text() for text in legend.get_texts()]
     assert names == ["no pruning", "random", "magnitude"]
@@ -58,6 +58,9 @@ def test_an_axis_says_what_is_drawn_whatever_stands_beside_it_elsewhere() -> Non
     measured = data(ring())
     measured.trials["test_L1_by_validation"] = measured.trials["test_L1"]
     [axes] = plot_response(measured, X, measure="test_L1_by_validation").axes
+    assert axes.get_ylabel() == "L1, test rows"
+    measured = data(ring(final_cell="best_on_validation"))
+    [axes] = plot_response(measured, X).axes
     assert axes.get_ylabel() == "L1, test rows"
 
 
@@ -98,7 +101,7 @@ def test_a_map_of_two_numbers_for_each_other_setting() -> None:
     assert medians.ravel().tolist() == pytest.approx([1.1, 1.2, 1.4, 3.1, 3.2, 3.4])
     assert [text.get_text() for text in random.texts] == ["1.1", "1.2", "1.4", "3.1", "3.2", "3.4"]
     assert [tick.get_text() for tick in random.get_yticklabels()] == ["0.1", "0.3"]
-    assert scale.get_ylabel() == "L1, test rows"
+    assert scale.get_ylabel() == "L1, test rows, chosen on them"
 
 
 def test_what_has_no_value_is_level_and_on_no_map() -> None:
