@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 import warm
-from helpers import tiny_study
+import yaml
+from helpers import TINY, tiny_study
 from patience import PATIENCE_S, wait_until
 from ray_processes import NodeProcesses, WorkerKiller, parent_of
 from studies import Listener, assert_same_study
@@ -131,6 +132,21 @@ def test_a_slow_cell_holds_nobody_up(three_nodes: NodeProcesses, tmp_path: Path)
     assert staleness.max() >= 10
 
 
+def _study_file(folder: Path, **given: int) -> Path:
+    """Of a ring of four: trials, epochs, and how often they are written down."""
+    file, epochs = folder / "mine.yaml", given.pop("epochs")
+    tiny = {**TINY, "hidden_sizes": [4], "epochs": epochs, "record_interval": epochs}
+    file.write_text(yaml.safe_dump({**given, "settings": tiny}))
+    return file
+
+
+def _assert_as_in_one_process(study_file: Path, output: Path) -> None:
+    whole = output.with_name("whole")
+    command = _command(study_file, whole, "")[:-4]
+    warm.run([*command, "--local", "--jobs", "1"], check=True)
+    assert_same_study(whole, output)
+
+
 def _command(study_file: Path, output: Path, address: str) -> list[str]:
     return [
         *(sys.executable, "-m", "aes_lipi", "run", "--config", str(study_file)),
@@ -142,11 +158,7 @@ def _command(study_file: Path, output: Path, address: str) -> list[str]:
 def test_a_killed_driver_leaves_a_study_that_the_same_command_finishes(
     three_nodes: NodeProcesses, tmp_path: Path
 ) -> None:
-    file = tmp_path / "mine.yaml"
-    file.write_text(
-        "trials: 4\nsettings: {n_clusters: 2, n_examples_per_cluster: 6, n_dim: 7, "
-        "hidden_sizes: [4], latent_size: 3, population_size: 4, epochs: 150, batch_size: 5}\n"
-    )
+    file = _study_file(tmp_path, trials=4, epochs=150)
     command = _command(file, tmp_path / "killed", three_nodes.address)
     first = warm.start(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     while not list((tmp_path / "killed").glob("committed/*/*.json")):
@@ -157,30 +169,31 @@ def test_a_killed_driver_leaves_a_study_that_the_same_command_finishes(
     assert 1 <= len(load_results(tmp_path / "killed").trials) < 4
     second = warm.run(command)
     assert second.returncode == 0, second.stderr
-    whole = [*_command(file, tmp_path / "whole", "")[:-4], "--local", "--jobs", "1"]
-    warm.run(whole, check=True)
-    assert_same_study(tmp_path / "whole", tmp_path / "killed")
+    _assert_as_in_one_process(file, tmp_path / "killed")
 
 
 @pytest.mark.slow
 def test_an_interrupted_driver_says_so_and_resumes(
     three_nodes: NodeProcesses, tmp_path: Path
 ) -> None:
-    file = tmp_path / "mine.yaml"
-    file.write_text(
-        "trials: 2\nsettings: {n_clusters: 2, n_examples_per_cluster: 6, n_dim: 7, "
-        "hidden_sizes: [4], latent_size: 3, population_size: 4, epochs: 3000, batch_size: 5}\n"
-    )
+    file = _study_file(tmp_path, trials=2, epochs=1500, checkpoint_interval=20)
     command = _command(file, tmp_path / "s", three_nodes.address)
     running = warm.start(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    while not three_nodes.workers("CellActor.compute"):
+    while not list(tmp_path.glob("s/checkpoints/*/*/*")):
         assert running.poll() is None, running.communicate()[0]
         time.sleep(0.05)
     running.send_signal(signal.SIGINT)
     said, _ = running.communicate(timeout=PATIENCE_S)
     assert running.returncode == 130
+    assert said.rstrip().endswith(
+        "interrupted; run the same command again to go on where it stopped"
+    )
     assert "Traceback" not in said
     wait_until(lambda: not three_nodes.workers("CellActor"))
+    assert list(tmp_path.glob("s/checkpoints/*/*/*"))
+    again = warm.run(command)
+    assert again.returncode == 0, again.stderr
+    _assert_as_in_one_process(file, tmp_path / "s")
 
 
 class _Interrupter(Listener):
