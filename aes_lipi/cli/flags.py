@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from aes_lipi.cli.help import HelpfulGroup
 from aes_lipi.config import Variant
 from aes_lipi.config.defaults import NAMES_FIELDS, OTHER_NAMES
+from aes_lipi.config.published_code import WITHOUT_MEANING
 from aes_lipi.config.schema import NOT_GIVEN
 
 
@@ -25,13 +26,12 @@ def flag(
     *,
     panel: str | None = None,
     least: int | None = None,
-    alias: str | None = None,
+    aliases: Sequence[str] = (),
     values: Callable[[], Sequence[str]] | None = None,
 ) -> Any:
-    """An option of a command, spelt as it is given; the published code's name of it is another."""
-    names = [name] if alias is None else [name, alias]
+    """An option of a command, spelt as it is given; the published code's names of it are others."""
     return typer.Option(
-        *names,
+        *(name, *aliases),
         help=text if least is None or least < 0 else f"{text} [from {least}]",
         metavar=metavar,
         rich_help_panel=panel,
@@ -84,7 +84,8 @@ def _field_parameters() -> list[inspect.Parameter]:
             *("GENERATIONS|TIME|never", _INTERVAL_HELP, "Execution"),
         ),
     ]
-    others = [_option(name, [f"--{name}"], "TEXT", "", "Recording") for name in OTHER_NAMES]
+    hidden = (*OTHER_NAMES, *WITHOUT_MEANING)
+    others = [_option(name, [f"--{name}"], "TEXT", "", "Recording") for name in hidden]
     for name, field in Variant.model_fields.items():
         if name in NOT_GIVEN:
             continue

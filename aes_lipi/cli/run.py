@@ -28,6 +28,7 @@ from aes_lipi.config import (
     load_preset,
     resolve_study,
 )
+from aes_lipi.config.published_code import WITHOUT_MEANING
 from aes_lipi.errors import UserError
 from aes_lipi.results.storage import is_address, join, place_of
 
@@ -85,6 +86,7 @@ RETRY = "Also run trials that failed before."
 _RESTORE = "Also run trials whose model is missing or damaged, to make it again."
 
 
+_DRY_RUN_THERE = "--print_cli_only", "--no_execution"
 _TEST = "A short run of whatever is run: 4 epochs, 2 trials, where no flag says otherwise."
 _SENSITIVITIES = "Lists of values in JSON, whose product is laid over the study."
 _OWN = "in a folder of its own unless --output_dir is given; -1: all."
@@ -109,7 +111,7 @@ def _run(
     ] = None,
     all_rqs: Annotated[bool, _study("--all_rqs", "Run all presets.")] = False,
     config: Annotated[
-        Path | None, _study("--config", _CONFIG, "FILE", alias="--configuration_file")
+        Path | None, _study("--config", _CONFIG, "FILE", aliases=["--configuration_file"])
     ] = None,
     sensitivities: Annotated[Path | None, _study("--sensitivities", _SENSITIVITIES, "FILE")] = None,
     test: Annotated[bool, _study("--test", _TEST)] = False,
@@ -117,7 +119,7 @@ def _run(
     trial_id: Annotated[int, _study("--trial_id", _TRIAL, "NUMBER", least=-1)] = -1,
     show_list: Annotated[bool, _instead("--list", "Show all presets.")] = False,
     dry_run: Annotated[
-        bool, _instead("--dry_run", "Show the trials and run nothing.", alias="--print_cli_only")
+        bool, _instead("--dry_run", "Show the trials and run nothing.", aliases=_DRY_RUN_THERE)
     ] = False,
     create_data: Annotated[bool, _instead("--create_data", _CREATE)] = False,
     output_dir: Annotated[str | None, _how("--output_dir", _OUTPUT, "DIR|s3://BUCKET/DIR")] = None,
@@ -153,7 +155,7 @@ def _run(
     Every flag of a field replaces that field wherever the preset sets or sweeps it; commas make a
     list to sweep. Hyphens work wherever underscores do.
     """
-    overrides = {name: value for name, value in fields.items() if value is not None}
+    overrides = _with_meaning({k: value for k, value in fields.items() if value is not None})
     if show_list:
         _print_presets(overrides)
         return
@@ -195,6 +197,13 @@ def _run(
     _say_size(studies, part, agreed=yes)
     failed = run_all(studies, folders, options)
     raise typer.Exit(_closed(folders, target, failed, analyse_data))
+
+
+def _with_meaning(given: Mapping[str, str]) -> dict[str, Any]:
+    """The fields that flags give; those that mean nothing here are named in a line."""
+    if ignored := [f"--{name}" for name in given if name in WITHOUT_MEANING]:
+        say(f"ignored: {', '.join(ignored)}", error=True)
+    return {name: value for name, value in given.items() if name not in WITHOUT_MEANING}
 
 
 def _target_of(capacity: float | None, loss_increase: float | None) -> Target | None:

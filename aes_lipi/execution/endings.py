@@ -59,6 +59,7 @@ def conclude(
         {
             "variant_name": job.label,
             **_fields(record, (*WEIGHTS, *METRICS)),
+            **dict.fromkeys(job.metrics),
             **metric_values(record, job.variant),
         }
         for record in records

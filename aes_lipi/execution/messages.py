@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from aes_lipi.coevolution.schedule import Schedule
 from aes_lipi.coevolution.state import Reads
 from aes_lipi.config import NEVER, CheckpointInterval, Study, Variant
+from aes_lipi.config.defaults import metric_column
 from aes_lipi.config.parameters import Parameters, parameter_columns
 from aes_lipi.results.trial_files import TrialFiles, TrialId
 
@@ -34,6 +35,8 @@ class Job:
         interval: how often it is written down on its way.
         checkpoint: where to go on, as the content of a checkpoint's file; None for the beginning.
         parameters: columns of the parameters of all plug-ins of the study.
+        metrics: columns of all metrics of the study, so that each of its files has them: pandas
+            takes the first one's for all.
     """
 
     study: str
@@ -45,6 +48,7 @@ class Job:
     interval: CheckpointInterval = NEVER
     checkpoint: bytes | None = field(default=None, repr=False)
     parameters: Parameters = ()
+    metrics: tuple[str, ...] = ()
 
     @property
     def id(self) -> TrialId:
@@ -59,10 +63,17 @@ class Job:
 
 def jobs_of(study: Study) -> list[Job]:
     """All trials of a study: the first of every variant, then the second, and so on."""
-    columns = parameter_columns(map(vars, study.variants))
+    parameters = parameter_columns(map(vars, study.variants))
+    named = (name for variant in study.variants for name in variant.metrics or ())
+    metrics = tuple(dict.fromkeys(map(metric_column, named)))
     labelled = [(study.label(variant), variant) for variant in study.variants]
     return [
-        Job(study.name, label, variant, trial, interval=study.interval, parameters=columns)
+        Job(
+            *(study.name, label, variant, trial),
+            interval=study.interval,
+            parameters=parameters,
+            metrics=metrics,
+        )
         for trial in range(study.trials)
         for label, variant in labelled
     ]

@@ -79,7 +79,7 @@ def test_common_flags_come_first_and_all_are_named(shown: Callable[..., str]) ->
     assert "--gradual_end" not in common
     assert len(common.splitlines()) < 80
     assert {name.lstrip("-") for name in FLAGS} - set(rest.split()) <= {
-        *("configuration_file", "print_cli_only", "seed"),
+        *("configuration_file", "print_cli_only", "no_execution", "seed"),
     }
 
 

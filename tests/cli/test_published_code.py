@@ -241,6 +241,14 @@ def test_fields_of_the_published_code_are_flags(tmp_path: Path) -> None:
     study = ["--rq", "capacity", "--dry_run"]
     shown = trials_shown(tmp_path, *study, *theirs)
     assert shown == trials_shown(tmp_path, *study, *ours) != trials_shown(tmp_path, *study)
+    unused = ["--visualize", "none", "--log-level", "INFO", "--overwrite_checkpoint", "True"]
+    unused += ["--checkpoint_every_update", "False", "--no_output_dir_timestamp", "True"]
+    done = said_in(tmp_path, "run.py", *study[:2], "--no_execution", "True", *theirs, *unused)
+    assert [line for line in done.stdout.splitlines() if "variant=" in line] == shown
+    assert done.stderr.splitlines()[0] == (
+        "ignored: --visualize, --log_level, --checkpoint_every_update, --overwrite_checkpoint, "
+        "--no_output_dir_timestamp"
+    )
     done = said_in(tmp_path, "run.py", *study, "--ae_quality_measures", "L2")
     assert "ae_quality_measures: L2: give L1 or all" in refusal_of(done)
 
