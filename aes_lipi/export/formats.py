@@ -29,11 +29,11 @@ fill = []  # what a missing value of each column is taken for; 0 in those of tex
 for column in about["encoding"]["columns"]:
     texts = column["categories"]
     fill += [0] * len(texts) if texts else [column["fill"]]
-rows = np.where(np.isnan(rows), np.array(fill, rows.dtype), rows)
+rows = np.where(np.isnan(rows), np.array(fill, {dtype}), rows)
 """
 _TORCH_FILLED = """\
-fill = weights.pop("encoding.fill").to(rows.dtype)  # what a missing value is taken for
-rows = torch.where(torch.isnan(rows), fill, rows)
+fill = weights.pop("encoding.fill"){narrow}  # what a missing value is taken for
+rows = torch.where(torch.isnan(rows), fill, rows{wide})
 """
 
 _READ = """\
@@ -90,7 +90,9 @@ def _safetensors(model: Model) -> Package:
 
 def _use(model: Model) -> str:
     """The lines on how the networks are run."""
-    filled, scaling = _FILLED if _fills(model) else "", model.scaling
+    scaling = model.scaling
+    dtype = "rows.dtype" if scaling is None else "float"  # as a scaling has its columns' values
+    filled = _FILLED.format(dtype=dtype) if _fills(model) else ""
     if scaling is None:
         return filled + _AS_THEY_ARE
     named = ", ".join(f'"{name}"' for name in scaling.arrays)
@@ -222,9 +224,10 @@ def _usage(model: Model) -> str:
     last = (architecture.encoder.layers[-1], architecture.decoder.layers[-1])
     inner: list[Activation] = [k.activation for k in _layers(model) if k not in last]
     code, output = (_MODULES[layer.activation] for layer in last)
+    narrow, wide = (".to(rows.dtype)", "") if scaling is None else ("", ".double()")
     return _LOAD.format(
         scaling="".join(popped),
-        filled=_TORCH_FILLED if _fills(model) else "",
+        filled=_TORCH_FILLED.format(narrow=narrow, wide=wide) if _fills(model) else "",
         hidden=_MODULES[inner[0] if inner else "relu"],
         code=code,
         output=output,

@@ -13,7 +13,6 @@ import numpy as np
 from aes_lipi._version import __version__
 from aes_lipi.arrays import Float32, Float64, Floats
 from aes_lipi.autoencoders.network import LEAK, Activation, NetworkLayout
-from aes_lipi.data.encoding import Encoding
 from aes_lipi.data.scaling import Scaling
 from aes_lipi.data.source import quoted
 from aes_lipi.errors import UserError
@@ -224,11 +223,11 @@ class _Graph:
         """Append a change of type."""
         return self.add("Cast", [source], output, to=_element(dtype))
 
-    def filled(self, encoding: Encoding, rows: str, dtype: str) -> str:
+    def filled(self, fill: Float64, rows: str, dtype: str) -> str:
         """Append what `Encoding.filled` does to the rows."""
-        fill = self.constant("encoding.fill", encoding.fill.astype(dtype))
+        filled = self.constant("encoding.fill", fill.astype(dtype))
         is_missing = self.add("IsNaN", [rows], "encoding.missing")
-        return self.add("Where", [is_missing, fill, rows], "encoding.rows")
+        return self.add("Where", [is_missing, filled, rows], "encoding.rows")
 
     def flag(self, values: str, dtype: str) -> str:
         """Append what is 0 for each row, and NaN where one of its values is not finite: (rows, 1).
@@ -304,7 +303,8 @@ def _rows_of(graph: _Graph, model: Model, input_dtype: InputDtype) -> tuple[str,
     if computed != input_dtype:
         rows = graph.cast(rows, computed, "rows.cast")
     if encoding is not None and encoding.fills:
-        rows = graph.filled(encoding, rows, computed)
+        fill = encoding.fill if input_dtype == "float64" else _narrowed(encoding.fill)
+        rows = graph.filled(fill, rows, computed)
     flag = graph.flag(rows, computed)
     if scaling is None:
         return rows, rows, flag
@@ -315,14 +315,15 @@ def _rows_of(graph: _Graph, model: Model, input_dtype: InputDtype) -> tuple[str,
 
 def _as_float32(scaling: Scaling) -> Scaling:
     """The scaling with the values of columns as float32 has them, so that equal ones still are."""
-
-    def narrow(values: Float64) -> Float64:
-        return values.astype(np.float32).astype(np.float64)
-
     parts = dict(scaling.parts)
     if "quantiles" in parts:
-        parts["quantiles"] = narrow(parts["quantiles"])
-    return replace(scaling, low=narrow(scaling.low), high=narrow(scaling.high), parts=parts)
+        parts["quantiles"] = _narrowed(parts["quantiles"])
+    return replace(scaling, low=_narrowed(scaling.low), high=_narrowed(scaling.high), parts=parts)
+
+
+def _narrowed(values: Float64) -> Float64:
+    """Values as float32 has them."""
+    return values.astype(np.float32).astype(np.float64)
 
 
 def _element(dtype: str) -> int:

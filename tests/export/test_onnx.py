@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 from export.test_alone import scaled, untrained
 
 from aes_lipi.arrays import Floats
@@ -19,7 +21,9 @@ from aes_lipi.data.encoding import Column, Encoding
 from aes_lipi.data.fitting import learn_scaling
 from aes_lipi.data.source import array_source
 from aes_lipi.errors import UserError
+from aes_lipi.export.formats import FORMATS
 from aes_lipi.export.onnx import INPUT_DTYPES, InputDtype, onnx_package
+from aes_lipi.export.package import CheckedRows, largest_difference
 from aes_lipi.models import Model
 
 NAMES = ("autoencoder", "encoder", "decoder")
@@ -122,6 +126,56 @@ def test_what_is_filled_in_is_not_flagged(dtype: InputDtype) -> None:
     model = replace(model, encoding=Encoding(columns, fills=True))
     rows[3, 0], rows[5, 1] = np.nan, np.inf
     assert_flagged(onnx_package(model, dtype), rows, np.arange(len(rows)) == 5)
+
+
+def filling(scale: Scale | None) -> tuple[Model, Floats]:
+    """A model that fills in, a value of every column that other rows have, and rows with holes."""
+    model, rows = learned(scale)
+    fill = np.median(rows, axis=0)
+    columns = tuple(Column(f"c{k}", fill=float(value)) for k, value in enumerate(fill))
+    width = np.arange(rows.shape[1])
+    rows[width, width] = np.nan
+    return replace(model, encoding=Encoding(columns, fills=True)), rows[: len(width)]
+
+
+@every_dtype
+@every_scale
+def test_what_is_filled_in_is_what_the_model_fills_in(
+    scale: Scale | None, dtype: InputDtype
+) -> None:
+    """Also where it is a column's constant, or one of many equal values among its quantiles."""
+    model, rows = filling(scale)
+    package = onnx_package(model, dtype)
+    np.testing.assert_allclose(package.score(rows), model.score(rows), rtol=1e-4)
+    np.testing.assert_allclose(package.encode(rows), model.encode(rows), rtol=1e-4, atol=1e-5)
+
+
+@every_dtype
+@pytest.mark.parametrize("name", ["safetensors", "torch"])
+@pytest.mark.parametrize("scale", get_args(Scale))
+def test_so_do_the_lines_of_the_card(
+    scale: Scale, name: str, dtype: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, rows = filling(scale)
+    package = FORMATS[name](model)
+    for file, content in package.files.items():
+        (tmp_path / file).write_bytes(content)
+    monkeypatch.chdir(tmp_path)
+    given = rows.astype(dtype)
+    known = {"rows": torch.from_numpy(given) if name == "torch" else given}
+    exec(package.usage, known)
+    score = known["score"]
+    found = score.detach().numpy() if isinstance(score, torch.Tensor) else score
+    np.testing.assert_allclose(found, model.score(given), rtol=1e-4)
+
+
+def test_what_is_exported_is_checked_with_holes() -> None:
+    """Where a model fills in: a package that does not is refused."""
+    model, rows = filling("minmax")
+    whole = CheckedRows(np.where(np.isnan(rows), 0.5, rows), "rows", is_real=True)
+    largest_difference(model, model, onnx_package(model), whole)
+    with pytest.raises(UserError, match="reconstructions differ"):
+        largest_difference(model, model, onnx_package(replace(model, encoding=None)), whole)
 
 
 def test_values_that_float32_does_not_tell_apart_are_refused() -> None:
