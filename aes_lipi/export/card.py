@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aes_lipi.analysis.baselines import Contender, contender_columns
-from aes_lipi.config import Scale, Variant
+from aes_lipi.config import BUILT_IN, Scale, Variant
 from aes_lipi.data.encoding import Encoding
 from aes_lipi.export.candidates import Choice
 from aes_lipi.export.package import CheckedRows, Cost, Package, varying_values
@@ -203,8 +203,11 @@ def _test_rows(choice: Choice) -> str:
     """A sentence on what the test rows decided."""
     settings: Mapping[str, Any] = choice.model.provenance.get("settings") or {}
     decided, beside = [], ""
-    if settings.get("prune_method") == "lexicase" and settings.get("lexicase_split") == "test":
-        decided.append("which nodes were pruned (`lexicase_split: test`)")
+    method = settings.get("prune_method", "None")
+    of_a_users = method not in BUILT_IN["prune_method"]
+    if settings.get("lexicase_split") == "test" and (method == "lexicase" or of_a_users):
+        when = f", if {code_span(method)} needs activations" if of_a_users else ""
+        decided.append(f"which nodes were pruned{when} (`lexicase_split: test`)")
     if choice.was_chosen_on_test:
         decided.append("which cell is the answer (`final_cell: best_on_test`, hence the star)")
         other = choice.test_L1_by_validation

@@ -95,7 +95,7 @@ def export(
         rows=rows,
         contenders=found,
         remarks=remarks,
-        folder=join(location, f"exports/{_name(choice, format_name, compact=compact)}")
+        folder=join(location, f"exports/{_name(choice, format_name, input_dtype, compact=compact)}")
         if output_dir is None
         else _place(output_dir),
         advice=_advice(location, choice, exported) if compact else [],
@@ -173,12 +173,13 @@ def _beside_baselines(
     return [own, *found], beaten_by_pca("this model", row)
 
 
-def _name(choice: Choice, format_name: str, *, compact: bool) -> str:
+def _name(choice: Choice, format_name: str, input_dtype: str | None, *, compact: bool) -> str:
     """What the folder of an export is called: the same for the same export."""
     parts = [choice.trial.variant, f"trial{choice.trial.trial:04d}"]
     if choice.place is not None:
         parts += [f"generation{choice.place.generation}", f"cell{choice.place.cell}"]
-    return "-".join([*parts, *(["compact"] if compact else []), format_name])
+    wide = ["float64"] if input_dtype == "float64" else []
+    return "-".join([*parts, *(["compact"] if compact else []), format_name, *wide])
 
 
 def _provenance(choice: Choice) -> dict[str, object]:
@@ -220,8 +221,11 @@ def write_model(
         the files.
 
     Raises:
-        UserError: the format is unknown (give one of `FORMATS`), or the disk refuses a file.
+        UserError: the format is unknown (give one of `FORMATS`), the folder is an address, or the
+            disk refuses a file.
     """
+    if is_address(folder):
+        raise UserError(f"{place_of(folder)}: is an address; write to a folder here, and copy it")
     package = _format(format_name, input_dtype)(model.compacted() if compact else model.for_use())
     place = Path(expanded(folder))
     _write(package.files, LocalStorage(place))

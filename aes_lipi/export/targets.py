@@ -79,6 +79,8 @@ def aimed(study: Study, target: Target, *, may_prune_more: bool) -> Study:
         )
     if target.capacity is None:
         return study
+    amounts = {each.prune_amount for each in study.variants if each.prune_method != "None"}
+    may_prune_more = may_prune_more and len(amounts) < 2  # else they were swept
     variants = [
         _deepened(each, target.capacity) if may_prune_more else each for each in study.variants
     ]

@@ -320,6 +320,12 @@ def test_no_path_of_this_machine_travels(
             None,
             "decided which nodes were pruned",
         ),
+        (
+            {"prune_method": "mine:quiet(share=0.2)", "lexicase_split": "test"},
+            None,
+            "decided which nodes were pruned, if `mine:quiet(share=0.2)` needs activations",
+        ),
+        ({"prune_method": "magnitude", "lexicase_split": "test"}, None, "decided nothing"),
         ({"final_cell": "best_on_test"}, None, "decided which cell is the answer"),
         ({"final_cell": "best_on_test"}, Place(3, 1), "decided nothing"),
         ({"prune_method": "random", "final_cell": "best_on_validation"}, None, "decided nothing"),

@@ -36,6 +36,13 @@ def test_a_study_prunes_as_much_as_a_size_takes(
     assert (pruned == 0.5) == (amount == 0.5)
 
 
+def test_amounts_that_were_swept_stay(table: Path) -> None:
+    """They would all become the one that the size takes, and several variants one."""
+    study = study_of(table)
+    swept = [study.variants[1].model_copy(update={"prune_amount": k / 10}) for k in (1, 2, 7)]
+    assert amounts(study.with_variants([study.variants[0], *swept]), 0.6)[1:] == [0.1, 0.2, 0.7]
+
+
 def test_an_amount_that_was_given_stays(table: Path) -> None:
     study = study_of(table)
     assert amounts(study, 0.6, may_prune_more=False) == [v.prune_amount for v in study.variants]
