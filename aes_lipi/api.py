@@ -38,7 +38,7 @@ def load_study(source: str | Path, overrides: Mapping[str, Any] | None = None) -
             to give.
     """
     path = Path(source)
-    if path.suffix in (".yaml", ".yml", ".json"):
+    if path.suffix.lower() in (".yaml", ".yml", ".json"):
         said = load_configuration(path)
         ignored = [
             *(["output_dir"] if said.output_dir else []),

@@ -28,11 +28,13 @@ from aes_lipi.config import (
     load_preset,
     resolve_study,
 )
+from aes_lipi.config.defaults import OTHER_NAMES, in_present_words
 from aes_lipi.config.published_code import WITHOUT_MEANING
 from aes_lipi.errors import UserError
 from aes_lipi.results.storage import is_address, join, place_of
 
 if TYPE_CHECKING:
+    from aes_lipi.cli.running import RunOptions
     from aes_lipi.export.targets import Target
 
 _OWN_DATA_PRESET = "own_data"
@@ -164,13 +166,16 @@ def _run(
     if create_data:
         _create_data(_DEFAULT_DATA if output_dir is None else _local_path(output_dir), overrides)
         return
-    overrides = _swept(sensitivities) | (_SHORT if test else {}) | overrides
+    named = {OTHER_NAMES.get(name, name) for name in overrides}
+    swept = {name: value for name, value in _swept(sensitivities).items() if name not in named}
+    overrides = swept | (_SHORT if test else {}) | overrides
     rq, all_rqs = (None, True) if rq == _ALL else (rq, all_rqs)
     studies, said = _studies(rq, all_rqs, config, overrides)
     target = _target_of(target_capacity, max_loss_increase)
     studies = _prepared(studies, control, target, may_prune_more="prune_amount" not in overrides)
     part = StudyPart(variant_id, trial_id)
-    output_dir = said.output_dir if output_dir is None else output_dir
+    if output_dir is None and said.output_dir is not None:
+        output_dir = f"{said.output_dir}{part.suffix}"
     folders = [_folder(study, output_dir, all_rqs, part) for study in studies]
     one_thread()
     from aes_lipi.cli.running import RunOptions, run_all  # noqa: PLC0415 - numpy is slow
@@ -192,7 +197,7 @@ def _run(
     )
     if dry_run or said.no_execution:
         options.check()
-        _dry_run(studies, part, target, here=address is None)
+        _dry_run(studies, part, target, options)
         return
     _say_size(studies, part, agreed=yes)
     failed = run_all(studies, folders, options)
@@ -290,11 +295,16 @@ def _swept(sensitivities: Path | None) -> dict[str, Any]:
     """The values of sensitivities, to be laid over a study."""
     if sensitivities is None:
         return {}
-    file = _said_in(sensitivities).file
+    said = _said_in(sensitivities)
+    file = said.file
     if file.variants:
         raise UserError(f"{sensitivities}: holds variants; give it as --config")
+    for name in ("output_dir", "no_execution"):
+        if getattr(said, name):
+            raise UserError(f"{sensitivities}: {name}: is no setting to sweep; give --{name}")
     given = file.model_fields_set & {"trials", "checkpoint_interval"}
-    return {**file.settings, **{name: getattr(file, name) for name in given}}
+    settings = in_present_words(file.settings)
+    return {**settings, **{name: getattr(file, name) for name in given}}
 
 
 def _analyse(folder: str | Path) -> None:
@@ -304,21 +314,22 @@ def _analyse(folder: str | Path) -> None:
 
 
 def _dry_run(
-    studies: Sequence[Study], part: StudyPart, target: Target | None, *, here: bool
+    studies: Sequence[Study], part: StudyPart, target: Target | None, options: RunOptions
 ) -> None:
-    """Show the trials, once what a run would refuse is refused.
+    """Show the trials, once what a run would refuse of the studies is refused.
 
-    Memory is that of this machine, unless a cluster is named.
+    Memory is that of this machine, unless a cluster is named; the device is, with `--local`.
     """
     from aes_lipi.cli.tables import print_trials  # noqa: PLC0415 - rich is slow to import
     from aes_lipi.execution.dry_run import check_feasible  # noqa: PLC0415 - numpy is slow to import
     from aes_lipi.execution.inputs import data_read  # noqa: PLC0415
     from aes_lipi.execution.limits import allowed_memory  # noqa: PLC0415
 
-    memory = allowed_memory() if here and "RAY_ADDRESS" not in os.environ else None
+    may_be_here = options.address is None and "RAY_ADDRESS" not in os.environ
+    memory = allowed_memory() if may_be_here else None
     for study in studies:
         for variant in study.variants:
-            check_feasible(variant, here=False, memory=memory)
+            check_feasible(variant, here=options.local, memory=memory)
     print_trials(studies, part)
     _say_size(studies, part, agreed=True)
     for line in data_read([variant for study in studies for variant in study.variants]):

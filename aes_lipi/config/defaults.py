@@ -145,14 +145,27 @@ def in_present_words(given: Mapping[str, Any]) -> dict[str, Any]:
     """Settings by the names, and with the values, that they have here.
 
     Raises:
-        UserError: a measure of `ae_quality_measures` is neither of the two; give L1 or all.
+        UserError: a measure of `ae_quality_measures` is neither of the two; give L1 or all. Or a
+            setting has both of its names; give one.
     """
+    refuse_two_names(given)
     settings = dict(given)
     for other, name in OTHER_NAMES.items():
         if other in settings:
-            value = settings.pop(other)
-            settings.setdefault(name, in_present_values(other, value))
+            settings[name] = in_present_values(other, settings.pop(other))
     return settings
+
+
+def refuse_two_names(given: Iterable[str]) -> None:
+    """Refuse a setting by both of its names.
+
+    Raises:
+        UserError: it has both; give one.
+    """
+    names = set(given)
+    for other, name in OTHER_NAMES.items():
+        if {other, name} <= names:
+            raise UserError(f"{other} and {name}: are one setting; give one of them")
 
 
 def in_present_values(name: str, value: Any) -> Any:

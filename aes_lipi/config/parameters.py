@@ -72,7 +72,10 @@ def spread(value: Any) -> list[Any]:
         raise ValueError("a mapping names its plug-in: {plugin: module:name, parameter: value}")
     parameters = {str(key): each for key, each in value.items() if key != _PLUGIN}
     choices = [
-        [(key, _value(key, one)) for one in (each if isinstance(each, list | tuple) else [each])]
+        [
+            (key, value_text(key, one))
+            for one in (each if isinstance(each, list | tuple) else [each])
+        ]
         for key, each in parameters.items()
     ]
     return [joined_name(name, dict(chosen)) for chosen in itertools.product(*choices)]
@@ -95,12 +98,13 @@ def _listed(text: str) -> Any:
     return split_list(text[1:-1]) if text[:1] == "[" and text[-1:] == "]" else text
 
 
-def _value(name: str, value: Any) -> str:
-    """A parameter's value as text, a number in its one spelling.
+def value_text(name: str, value: Any) -> str:
+    """A parameter's value as text, a number in its one spelling, and nothing as `none`.
 
     Raises:
         ValueError: the parameter has no name, or the value is no number, truth or word.
     """
+    value = "none" if value is None else value
     text = str(value).lower() if isinstance(value, bool) else str(value)
     if not name.isidentifier():
         raise ValueError(f"{printable(name)!r} is no name of a parameter; give NAME=VALUE")

@@ -305,7 +305,7 @@ def _listed(field: str, value: Any) -> Any:
 def _expanded(value: Any) -> Any:
     if isinstance(value, list):
         return [_expanded(each) for each in value]
-    return expanded(value) if isinstance(value, str) else value
+    return expanded(value) if isinstance(value, str | Path) else value
 
 
 def _n_combinations(settings: Mapping[str, Any]) -> int:

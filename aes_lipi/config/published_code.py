@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aes_lipi.config.defaults import OTHER_NAMES, in_present_values
+from aes_lipi.config.defaults import OTHER_NAMES, in_present_values, refuse_two_names
 from aes_lipi.errors import UserError, printable
 
 _OF_A_STUDY = ("trials", "checkpoint_interval")
@@ -22,7 +22,10 @@ WITHOUT_MEANING = (
 )
 """Its fields that mean nothing here."""
 
-_TRUE = {"true", "yes", "on", "y"}
+_TRUTHS = {
+    **dict.fromkeys(("true", "yes", "on", "y", "t", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "n", "f", "0"), False),
+}
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ def translated(content: Mapping[str, Any]) -> Translation:
     study = {name: _single(name, given.pop(name)) for name in _OF_A_STUDY if name in given}
     command = {name: _single(name, given.pop(name)) for name in _OF_THE_COMMAND if name in given}
     ignored = tuple(name for name in given if name in WITHOUT_MEANING)
+    refuse_two_names(given)
     settings = {
         name: value
         for field in given
@@ -67,7 +71,7 @@ def translated(content: Mapping[str, Any]) -> Translation:
     return Translation(
         {**study, "settings": settings},
         output_dir=_output_dir(command.get("output_dir")),
-        no_execution=str(command.get("no_execution", False)).lower() in _TRUE,
+        no_execution=_truth("no_execution", command.get("no_execution", False)),
         ignored=ignored,
     )
 
@@ -87,6 +91,13 @@ def _single(name: str, value: Any) -> Any:
     if isinstance(value, list | dict):
         raise UserError(f"{name}: give one value")
     return value
+
+
+def _truth(name: str, value: Any) -> bool:
+    truth = _TRUTHS.get(str(value).lower())
+    if truth is None:
+        raise UserError(f"{name}: {printable(value)}: give true or false")
+    return truth
 
 
 def _output_dir(value: Any) -> str | None:

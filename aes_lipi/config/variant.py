@@ -22,6 +22,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 
 from aes_lipi.config.defaults import (
     dependent_defaults,
@@ -33,6 +34,7 @@ from aes_lipi.config.defaults import (
 )
 from aes_lipi.config.graph import graph_text, neighbours_in
 from aes_lipi.config.parameters import one_name
+from aes_lipi.errors import printable
 
 ID_FORMAT = 3
 """Part of every variant's id. Whoever changes a field's default, or what a value means, raises it:
@@ -132,11 +134,21 @@ OF_SPACE = ("topology", "radius", "grid_rows", "update_order", "cell_data_fracti
 """Fields that mean nothing where all are neighbours of all, and there are no cells."""
 
 
+def _has_numbers(field: FieldInfo | None) -> bool:
+    """Whether a field holds numbers, one or several."""
+    return field is not None and _is_of_numbers(field.annotation)
+
+
+def _is_of_numbers(hint: Any) -> bool:
+    return hint in (int, float) or any(map(_is_of_numbers, get_args(hint)))
+
+
 class Variant(BaseModel):
     """Everything that decides what a trial computes, apart from the trial's number.
 
-    Fields left out are filled in when the value is made, those that depend on others too, so that
-    a variant always shows its full settings and equal settings always have the same `id`.
+    Fields left out are filled in when the value is made, those that depend on other fields too, so
+    that equal settings have the same `id`; but what the environment says (`loss`, `latent_size`
+    and others) stays None, and is another `id` than the same value given.
 
     Raises:
         pydantic.ValidationError: a field is unknown, of the wrong type or out of bounds.
@@ -418,7 +430,8 @@ class Variant(BaseModel):
     lexicase_split: Literal["test", "validation"] = _setting(
         "test",
         "Pruning",
-        "Rows that lexicase looks at: test (published) or validation (sound).",
+        "Rows that lexicase looks at, and operators of your own that need activations: test "
+        "(published) or validation (sound).",
         sound="validation",
     )
     schedule_horizon: Literal["published", "sound"] = _setting(
@@ -531,6 +544,8 @@ class Variant(BaseModel):
             field = cls.model_fields.get(name)
             if isinstance(value, bool) and field is not None and field.annotation is not bool:
                 raise ValueError(f"{name}: {str(value).lower()} is not a value of this field")
+            if isinstance(value, str) and "_" in value and _has_numbers(field):
+                raise ValueError(f"{name}: {printable(value)}: write numbers without underscores")
         return resolve_defaults(values)
 
     @field_validator(*BUILT_IN, mode="before")
@@ -592,6 +607,11 @@ class Variant(BaseModel):
         if not is_lattice and self.radius != default:
             raise ValueError(
                 f"radius: {self.radius} is of a ring or a grid, and means nothing for the topology "
+                f"{topology}; leave it out"
+            )
+        if self.grid_rows is not None and topology != "grid":
+            raise ValueError(
+                f"grid_rows: {self.grid_rows} is of a grid, and means nothing for the topology "
                 f"{topology}; leave it out"
             )
         for name in OF_SPACE if self.cell_evaluation == "all_vs_all" else ():

@@ -41,18 +41,25 @@ def check_engine(variant: Variant, architecture: Architecture) -> None:
 
     Raises:
         UserError: dense cannot train this environment or loss, or not on a GPU; use torch. Or torch
-            is not installed, or there is no GPU here; use the CPU. Or a loss of the user's breaks a
-            rule.
+            is not installed, or there is no GPU here; use the CPU.
     """
     if engine_name(variant, architecture) == "dense":
         return
     _check_torch(variant, architecture)
-    if "loss" in variant.added:
+    if variant.device == "cuda":
+        choose_device(variant)
+
+
+def check_loss(variant: Variant, architecture: Architecture) -> None:
+    """Try a loss of the user's, wherever the variant will be computed; not without torch.
+
+    Raises:
+        UserError: it breaks a rule; the line says which.
+    """
+    if "loss" in variant.added and is_installed("torch"):
         from aes_lipi.engine.torch.losses import LOSS  # noqa: PLC0415 - torch is slow to import
 
         load(LOSS, architecture.loss)
-    if variant.device == "cuda":
-        choose_device(variant)
 
 
 def engine_name(variant: Variant, architecture: Architecture) -> _EngineName:

@@ -14,7 +14,7 @@ from aes_lipi.autoencoders.environments import Architecture
 from aes_lipi.autoencoders.network import ActivationStatistics, NetworkLayout, initial_genome
 from aes_lipi.coevolution.topology import largest_neighbourhood
 from aes_lipi.config import WHOLE, Study, StudyPart, Variant
-from aes_lipi.engine.auto import check_engine, engine_name
+from aes_lipi.engine.auto import check_engine, check_loss, engine_name
 from aes_lipi.errors import UserError
 from aes_lipi.execution.inputs import architecture_on_hand, rows_on_hand
 from aes_lipi.execution.limits import allowed_memory
@@ -39,8 +39,10 @@ def check_feasible(variant: Variant, here: bool = True, memory: int | None = Non
     Raises:
         UserError: its data, its saved models or its device cannot be had or are unfit, or a
             plug-in cannot be imported or breaks a rule; or a batch has more rows than there
-            are, or a trial needs more memory than there is.
+            are, or a trial needs more memory than there is; or a setting is of tables, and there
+            is none.
     """
+    _check_fields_of_tables(variant)
     architecture, n_rows = architecture_on_hand(variant), rows_on_hand(variant)
     check_batch(variant.batch_size, n_rows)
     allowed = allowed_memory() if here else memory
@@ -53,6 +55,24 @@ def check_feasible(variant: Variant, here: bool = True, memory: int | None = Non
         check_engine(variant, architecture)
     else:
         engine_name(variant, architecture)
+    check_loss(variant, architecture)
+
+
+_OF_TABLES = (
+    *("header", "separator", "columns", "drop_columns", "label", "impute", "one_hot"),
+    *("test_fraction", "validation_fraction", "scale"),
+)
+
+
+def _check_fields_of_tables(variant: Variant) -> None:
+    """Refuse what would mean nothing; `minmax` leaves the bits that are made here as they are."""
+    for name in _OF_TABLES if variant.data is None else ():
+        value = getattr(variant, name)
+        if value not in (Variant.model_fields[name].default, "minmax"):
+            raise UserError(
+                f"{name}: {value} is of a table, and means nothing without one; give --data FILE, "
+                "or leave it out"
+            )
 
 
 _MUCH = 2**30  # bytes

@@ -9,6 +9,7 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from aes_lipi.config.parameters import value_text
 from aes_lipi.errors import nearest, printable
 
 _TRUTHS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
@@ -115,7 +116,7 @@ def _typed(name: str, text: str, hint: Any) -> Any:
             return None
         return _typed_as_any(name, text, [each for each in arguments if each is not type(None)])
     if typing.get_origin(hint) is typing.Literal:
-        found = {str(each): each for each in arguments}
+        found = {value_text(name, each): each for each in arguments}
         if text not in found:
             raise ValueError(f"{name}: {text} is none of {', '.join(found)}")
         return found[text]

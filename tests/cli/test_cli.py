@@ -16,6 +16,7 @@ from typing import get_args
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import warm
 from patience import PATIENCE_S, wait_until
 from studies import breaks_in_trial_one
@@ -82,6 +83,28 @@ def test_a_dry_run_knows_the_memory_of_this_machine(
     assert typed(*dry, "--address", "cluster:6379").returncode == 0
     monkeypatch.setenv("RAY_ADDRESS", "cluster:6379")
     assert typed(*dry).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--scale", "standard"], "scale: standard is of a table, and means nothing without one"),
+        (["--columns", "a"], "columns: ('a',) is of a table"),
+        (["--validation_fraction", "0.3"], "validation_fraction: 0.3 is of a table"),
+        (["--loss", "math:sin"], "loss math:sin: "),
+        (["--device", "cuda", "--local"], "device: cuda"),
+    ],
+)
+def test_a_dry_run_refuses_what_the_run_refuses(
+    typed: Callable[..., Typed], flags: list[str], told: str, tmp_path: Path
+) -> None:
+    if "cuda" in flags and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    study = ("--rq", "quickstart", "--output_dir", str(tmp_path / "out"), *flags)
+    said = {typed(*study, *more).stderr for more in ((), ("--dry_run",))}
+    assert len(said) == 1
+    assert told in said.pop()
+    assert not (tmp_path / "out").exists()
 
 
 def test_where_memory_ends_a_line_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:

@@ -299,6 +299,38 @@ def test_a_configuration_that_wants_nothing_run_is_shown(tmp_path: Path) -> None
     assert len(trials_shown(folder, "--configuration_file", str(path))) == 1
 
 
+@pytest.mark.parametrize(("truth", "is_shown"), [(1, True), ("T", True), (0, False), ("n", False)])
+def test_whether_nothing_is_run_may_have_any_spelling(
+    truth: Any, is_shown: bool, tmp_path: Path
+) -> None:
+    said = load_configuration(write(tmp_path, epochs=3, no_execution=truth))
+    assert said.no_execution == is_shown
+
+
+def test_a_part_of_a_study_has_a_folder_of_its_own_where_the_file_names_one(tmp_path: Path) -> None:
+    path = write(tmp_path, **dict.fromkeys(("epochs", "trials"), 2), output_dir="there")
+    part = ["--trial_id", "1", "--population_size", "2", *TINY, *HERE]
+    done = said_in(tmp_path, "run.py", "--config", str(path), *part)
+    assert done.returncode == 0, done.stderr
+    assert load_results(tmp_path / "there_trial_1").trials["trial"].tolist() == [1]
+
+
+@pytest.mark.parametrize(("name", "value"), [("output_dir", "there"), ("no_execution", True)])
+def test_sensitivities_say_nothing_of_the_command(name: str, value: Any, tmp_path: Path) -> None:
+    path = write(tmp_path, epochs=[3, 4], **{name: value})
+    done = said_in(tmp_path, "run.py", "--rq", "capacity", "--sensitivities", str(path))
+    assert f"c.json: {name}: is no setting to sweep; give --{name}" in refusal_of(done)
+
+
+def test_a_flag_replaces_what_sensitivities_sweep_under_its_other_name(tmp_path: Path) -> None:
+    path = write(tmp_path, calculate_test_loss=[True, False])
+    (folder := tmp_path / "empty").mkdir()
+    swept = ["--rq", "capacity", "--sensitivities", str(path), "--dry_run"]
+    plain = trials_shown(folder, "--rq", "capacity", "--dry_run", "--record_test_loss", "no")
+    for name in ("calculate_test_loss", "record_test_loss"):
+        assert trials_shown(folder, *swept, f"--{name}", "false") == plain
+
+
 def test_a_study_file_of_ours_may_be_json(tmp_path: Path) -> None:
     path = write(tmp_path, trials=2, settings={"epochs": [3, 4]})
     assert aes_lipi.load_study(path).n_trials == 4
@@ -317,6 +349,11 @@ def test_what_a_notebook_ignores_is_a_warning() -> None:
         ('{"ae_quality_measures": "L2"}', "L2: give L1 or all"),
         ('{"trials": [1, 2]}', "trials: give one value"),
         ('{"output_dir": 3}', "output_dir: 3: give the path of a folder"),
+        ('{"no_execution": "t2"}', "no_execution: t2: give true or false"),
+        (
+            '{"calculate_test_loss": true, "record_test_loss": true}',
+            "calculate_test_loss and record_test_loss: are one setting; give one of them",
+        ),
         ('{"epochs": 3, "epochs": 4}', "'epochs' stands twice"),
         ('{"epochs": 3', "not valid JSON"),
         ('{"settings": {"epochs": 3}, "trails": 3}', "trails"),
