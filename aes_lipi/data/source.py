@@ -166,6 +166,10 @@ def _is_number(text: str) -> bool:
     return True
 
 
+SPLIT_ALREADY = "split already"
+"""What is said of a file that holds training, test and validation rows apart."""
+
+
 def summary(name: str, sources: Sequence[Source], n_constant: int) -> str:
     """What was read, in one line.
 
@@ -184,6 +188,8 @@ def summary(name: str, sources: Sequence[Source], n_constant: int) -> str:
     listed = ", ".join(quoted(each) if each.strip() else "without a name" for each in first.index)
     index = f"index left out ({listed})" if first.index else "no index"
     rows = f"{n_rows:,} row{'' if n_rows == 1 else 's'}"
+    if len(sources) > 1:
+        rows += f" {SPLIT_ALREADY}"
     said = [rows, columns, index, f"{n_constant:,} constant", *first.taken]
     return f"{printable(name, 200)}: {', '.join(said)}"
 

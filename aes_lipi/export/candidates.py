@@ -126,7 +126,7 @@ def choose(
 
 
 _STORING = ("recorded", "all")
-_NOT_STORED = "the answer of the best trial, as no recorded models were stored to pick from"
+_NOT_STORED = "the answer of the best trial, as not every trial stored recorded models to pick from"
 
 
 def _recorded(

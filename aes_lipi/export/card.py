@@ -11,6 +11,7 @@ from typing import Any
 from aes_lipi.analysis.baselines import Contender, contender_columns
 from aes_lipi.config import BUILT_IN, Scale, Variant
 from aes_lipi.data.encoding import Encoding
+from aes_lipi.data.source import SPLIT_ALREADY
 from aes_lipi.export.candidates import Choice
 from aes_lipi.export.package import CheckedRows, Cost, Package, varying_values
 from aes_lipi.models import Model
@@ -141,9 +142,10 @@ def _data(model: Model, rows: CheckedRows) -> list[str]:
     if data is not None:
         name = code_span(Path(str(data)).name)
         lines = [f"File: {name}, SHA-256 {code_span(settings.get('data_digest'))}."]
-    if "data_read" in model.provenance:
-        lines.append(f"Read as {code_span(model.provenance['data_read'])}.")
-    if data is not None and Path(str(data)).suffix.lower() != ".npz":
+    read = str(model.provenance.get("data_read", ""))
+    if read:
+        lines.append(f"Read as {code_span(read)}.")
+    if data is not None and SPLIT_ALREADY not in read:
         lines.append(
             f"Rows were split by seed {settings.get('dataset_seed')}: "
             f"{settings.get('test_fraction'):.0%} to test, "

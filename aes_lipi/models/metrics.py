@@ -63,7 +63,7 @@ def metrics_of(
         variant: names them.
         architecture: of the pairs.
         dataset: the rows. A metric is given read-only ones, and a model that takes and gives rows
-            like them, in [0, 1] where a table was scaled.
+            like them, scaled where a table was.
 
     Raises:
         UserError: a plug-in cannot be had here, or is no such function.

@@ -410,7 +410,7 @@ def test_what_was_read_is_said_in_one_line(tmp_path: Path) -> None:
     )
     np.savez(tmp_path / "x.npz", train=VALUES, test=VALUES[:3], validation=VALUES[:2])
     assert load_file(tmp_path / "x.npz").read == (
-        "x.npz: 45 rows, 4 columns without names, no index, 0 constant"
+        "x.npz: 45 rows split already, 4 columns without names, no index, 0 constant"
     )
 
 

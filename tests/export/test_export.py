@@ -27,12 +27,13 @@ from aes_lipi.cli.exported import _test_loss_of
 from aes_lipi.config import Variant
 from aes_lipi.data.load import rebuilt_dataset
 from aes_lipi.data.scaling import Scaling
+from aes_lipi.data.source import array_source, summary
 from aes_lipi.errors import UserError
 from aes_lipi.export import FORMATS, Exported, export, write_model
 from aes_lipi.export.candidates import Choice
-from aes_lipi.export.card import CARD, _test_rows, model_card
+from aes_lipi.export.card import CARD, _data, _test_rows, model_card
 from aes_lipi.export.onnx import OPSET, onnx_package
-from aes_lipi.export.package import largest_difference, rows_to_check, varying_values
+from aes_lipi.export.package import CheckedRows, largest_difference, rows_to_check, varying_values
 from aes_lipi.models import Model, Place, read_model
 from aes_lipi.results.answers import was_chosen_on_test
 from aes_lipi.results.description import LOCAL_FILE, located
@@ -344,6 +345,20 @@ def test_the_card_says_what_test_rows_decided(
     assert marked == ("which cell is the answer" in told)
     beside = "test L1* 0.1000, valid. 0.1200 (* of the cell chosen on these test rows; valid.: of"
     assert _test_loss_of(choice).startswith(beside if marked else "test L1 0.1000")
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".parquet"])
+@pytest.mark.parametrize("n_parts", [1, 3])
+def test_the_card_says_of_which_rows_seeds_decided(suffix: str, n_parts: int) -> None:
+    architecture = build_architecture(ENVIRONMENTS["AutoencoderBinaryClustering"], 7, (4,), 3)
+    parts = [array_source("'x'", np.zeros((5, 7)))] * n_parts
+    read = summary(f"x{suffix}", parts, 0)
+    settings = Variant(data=f"x{suffix}").portable()
+    provenance = {"settings": settings, "data_read": read}
+    model = Model(architecture, random_pair(architecture, 0), provenance=provenance)
+    lines = _data(model, CheckedRows(np.zeros((1, 7)), "", is_real=False))
+    assert any("split by seed 1: 20% to test" in line for line in lines) == (n_parts == 1)
+    assert ("15 rows split already" in read) == (n_parts == 3)
 
 
 def test_of_one_cell_test_rows_choose_none() -> None:
