@@ -52,13 +52,15 @@ def clean(location: str | Path) -> Cleaned:
     """Remove temporary files, files of uncommitted trials and stale claims of a study.
 
     Checkpoints stay, unless their trial was committed: the study goes on from them.
-    Only files that a study makes are removed, by their names and places; links are not followed.
+    Only files that a study makes are removed, by their names and places; links of others are left,
+    and one in the place of a study's folder or file is refused, since results may lie behind it.
     A trial that has a marker keeps its files, even if they are damaged: running the study again
     makes its tables anew, with --restore_models its model.
 
     Raises:
         UserError: the folder holds no study (give the --output_dir of one), a driver is at work
-            (wait for it), or files cannot be removed.
+            (wait for it), a folder of the study's is a link (move it away), or files cannot be read
+            or removed.
     """
     storage = open_for_writing(location)
     tops = [entry.name for entry in storage.children()]
@@ -86,7 +88,7 @@ def leftovers(storage: Storage, inventory: Inventory) -> dict[str, str]:
     Raises:
         UserError: the folder cannot be read; the message says why.
     """
-    found = dict.fromkeys(_temporary(storage), "half written") | _orphans(inventory)
+    found = dict.fromkeys(_temporary(storage), "half written") | _orphans(storage, inventory)
     found |= _superseded(storage, inventory)
     found |= {
         entry.name: "of an index of another version"
@@ -98,9 +100,13 @@ def leftovers(storage: Storage, inventory: Inventory) -> dict[str, str]:
     return found
 
 
-def _orphans(inventory: Inventory) -> dict[str, str]:
-    """Files that belong to no trial, and why."""
-    unmarked = [trial for trial, why in inventory.skipped.items() if why == UNMARKED]
+def _orphans(storage: Storage, inventory: Inventory) -> dict[str, str]:
+    """Files that belong to no trial, and why; a marker that was not listed is looked for again."""
+    unmarked = [
+        trial
+        for trial, why in inventory.skipped.items()
+        if why == UNMARKED and storage.read(trial.path(MARKERS), 1) is None
+    ]
     paths = [trial.path(folder) for trial in unmarked for folder in RESULTS]
     orphans = {path: "of no committed trial" for path in paths if path in inventory.files}
     settled = [trial.path(FAILURES) for trial in sorted(inventory.settled_failures)]

@@ -69,7 +69,11 @@ class Storage(Protocol):
         ...
 
     def files(self, folder: str) -> list[Entry]:
-        """All files below a folder, in order of their names; links are passed over."""
+        """All files below a folder, in order of their names; there need be no such folder.
+
+        Links of others are passed over. One in the place of a study's folder or file is refused:
+        what lies behind it would seem to be gone.
+        """
         ...
 
     def children(self) -> list[Entry]:
@@ -78,6 +82,7 @@ class Storage(Protocol):
 
 
 _REMEDY = "choose another --output_dir"
+_PLACES = ("variant=", "trial=")  # how names of a study's folders and files begin
 
 
 class LocalStorage:
@@ -156,30 +161,31 @@ class LocalStorage:
 
     def files(self, folder: str) -> list[Entry]:
         """See `Storage.files`."""
+        place = self._inside(folder)
         try:
             return sorted(self._below(folder), key=attrgetter("name"))
         except OSError as error:
-            raise _unreadable(self._root / folder, error) from None
+            raise _unreadable(place, error) from None
 
     def _below(self, folder: str) -> list[Entry]:
-        path = f"{self._root}/{folder}"
-        if os.path.islink(path) or not os.path.isdir(path):  # noqa: PTH112, PTH114 - a third of the time
-            return []
         entries, folders = [], []
         try:
-            listing = os.scandir(path)
-        except FileNotFoundError:  # removed since
+            listing = os.scandir(f"{self._root}/{folder}")
+        except (FileNotFoundError, NotADirectoryError):
             return []
         with listing as found:
             for entry in found:
+                name = f"{folder}/{entry.name}"
                 if entry.is_dir(follow_symlinks=False):
-                    folders.append(f"{folder}/{entry.name}")
+                    folders.append(name)
                 elif entry.is_file(follow_symlinks=False):
                     try:
                         facts = entry.stat(follow_symlinks=False)
                     except FileNotFoundError:  # removed since
                         continue
-                    entries.append(_entry(f"{folder}/{entry.name}", facts))
+                    entries.append(_entry(name, facts))
+                elif entry.name.startswith(_PLACES):
+                    self._inside(name)
         for each in folders:
             entries += self._below(each)
         return entries

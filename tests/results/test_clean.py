@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prepared import (
@@ -19,6 +23,7 @@ from aes_lipi.cli.commands import app
 from aes_lipi.errors import UserError
 from aes_lipi.results.cleaning import clean
 from aes_lipi.results.reading import load_results
+from aes_lipi.results.storage import Entry, LocalStorage
 from aes_lipi.results.store import ResultStore
 
 LEFT_OVER = ".writing-" + "0123456789abcdef" * 2
@@ -46,8 +51,8 @@ def litter(folder: Path) -> set[str]:
 
 def make_foreign(folder: Path, outside: Path) -> set[str]:
     """Put things into a folder that are not a study's, some of them looking like its own."""
-    outside.mkdir()
-    (outside / "trial=0001.parquet").write_bytes(b"precious")
+    (outside / f"variant={SECOND.variant}").mkdir(parents=True)
+    (outside / f"variant={SECOND.variant}/trial=0001.parquet").write_bytes(b"precious")
     (outside / LEFT_OVER).write_bytes(b"precious")
     foreign = {
         "notes.txt",
@@ -61,7 +66,7 @@ def make_foreign(folder: Path, outside: Path) -> set[str]:
     for name in foreign:
         (folder / name).parent.mkdir(exist_ok=True, parents=True)
         (folder / name).write_bytes(b"precious")
-    (folder / "trials/variant=v0123456789").symlink_to(outside)
+    (folder / "trials/mine").symlink_to(outside)
     return foreign
 
 
@@ -155,18 +160,61 @@ def test_a_link_in_the_way_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="trials: is a link; move it away"):
         store.commit(FIRST, prepared_files(FIRST))
     assert list(outside.iterdir()) == []
-    (outside / LEFT_OVER).write_bytes(b"precious")
-    assert store.storage.files("trials") == []
-    assert clean(folder).removed == {
-        FIRST.path(each): "of no committed trial" for each in ("models", "generations")
-    }
-    (outside / LEFT_OVER).unlink()
+    before = sorted(folder.rglob("*"))
+    with pytest.raises(UserError, match="trials: is a link; move it away"):
+        clean(folder)
+    assert sorted(folder.rglob("*")) == before
     (folder / "trials").unlink()
-    (folder / FIRST.path("models")).parent.mkdir(parents=True)
+    (folder / FIRST.path("models")).unlink()
     (folder / FIRST.path("models")).symlink_to(outside / "file")
     with pytest.raises(UserError, match="is a link; move it away"):
         store.commit(FIRST, prepared_files(FIRST))
     assert list(outside.iterdir()) == []
+
+
+@pytest.mark.parametrize("linked", ["committed", "committed/variant={}", "committed/variant={}/{}"])
+def test_nothing_is_removed_where_markers_lie_behind_a_link(
+    folder: Path, tmp_path: Path, linked: str
+) -> None:
+    """What is not listed would seem to be gone, and all trials with it."""
+    place = folder / linked.format(FIRST.variant, "trial=0000.json")
+    place.rename(tmp_path / "elsewhere")
+    place.symlink_to(tmp_path / "elsewhere")
+    before = sorted(folder.rglob("*"))
+    for remove in (clean, lambda folder: ResultStore(folder).open(STUDY, fresh=True)):
+        with pytest.raises(UserError, match=f"{place}: is a link; move it away"):
+            remove(folder)
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_nothing_is_removed_where_a_folder_cannot_be_looked_at(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look, before = os.stat, sorted(folder.rglob("*"))
+
+    def failing(path: Any, *arguments: Any, **options: Any) -> os.stat_result:
+        if str(path).endswith("/committed"):
+            raise OSError(errno.EIO, "Input/output error")
+        return look(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "stat", failing)
+    monkeypatch.setattr(os, "lstat", partial(failing, follow_symlinks=False))
+    with pytest.raises(UserError, match=r"committed: cannot be read \(Input/output error\)"):
+        clean(folder)
+    monkeypatch.undo()
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_marker_that_was_not_listed_is_looked_for_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = LocalStorage.files
+
+    def forgetful(storage: LocalStorage, where: str) -> list[Entry]:
+        return [] if where == "committed" else files(storage, where)
+
+    monkeypatch.setattr(LocalStorage, "files", forgetful)
+    assert clean(folder).removed == {}
 
 
 def test_a_folder_that_is_itself_a_link_is_followed(tmp_path: Path) -> None:
