@@ -16,6 +16,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 from helpers import TINY
 from made_up import commit_made_up, made_up_study
@@ -377,16 +378,26 @@ def test_the_folder_of_a_report_may_not_be_a_file(folder: Path, tmp_path: Path) 
         analyse(folder, tmp_path / "taken", formats=["png"])
 
 
-def test_other_tools_read_the_study_by_one_line_each(folder: Path) -> None:
-    """As the README has it."""
+@pytest.mark.parametrize("differing", [None, 0, -1], ids=["alike", "first", "last"])
+def test_other_tools_read_the_study_by_one_line_each(
+    folder: Path, tmp_path: Path, differing: int | None
+) -> None:
+    """As the documentation has it, also where a file has a column more than the others."""
+    generations = shutil.copytree(folder / "generations", tmp_path / "generations")
+    if differing is not None:
+        path = sorted(generations.rglob("*.parquet"))[differing]
+        table = pq.ParquetFile(path).read()
+        pq.write_table(table.append_column("metric_more", table["mean_L1"]), path)
     expected = pd.read_parquet(folder / "generations")["mean_L1"].mean()
-    files = f"{folder}/generations/*/*.parquet"
-    rows = duckdb.read_parquet(files, hive_partitioning=True).df()
-    assert rows["mean_L1"].mean() == pytest.approx(expected)
-    assert rows["variant"].nunique() == 4
-    frame = pl.read_parquet(f"{folder}/generations/**/*.parquet", hive_partitioning=True)
-    assert frame["mean_L1"].mean() == pytest.approx(expected)
-    assert frame["variant"].n_unique() == 4
+    files = f"{generations}/**/*.parquet"
+    rows = duckdb.read_parquet(files, hive_partitioning=True, union_by_name=True)
+    assert ("metric_more" in rows.columns) == (differing is not None)
+    frame = pl.scan_parquet(
+        files, hive_partitioning=True, missing_columns="insert", extra_columns="ignore"
+    ).collect()
+    for found in (rows.df(), frame.to_pandas()):
+        assert found["mean_L1"].mean() == pytest.approx(expected)
+        assert found["variant"].nunique() == 4
 
 
 MEASURE = """<script>
