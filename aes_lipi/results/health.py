@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import ChainMap
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -172,7 +171,7 @@ def _of_faults(faults: Mapping[str, str], what: str) -> list[Finding]:
     """What is said of the tables, and of the models, with one kind of fault."""
     paths = [path for path, was in faults.items() if was == what]
     models = [path for path in paths if path.startswith(f"{MODELS}/")]
-    tables = [path for path in paths if path not in models]
+    tables = [path for path in paths if not path.startswith(f"{MODELS}/")]
     known = ((tables, _REMEDIES[what]), (models, _RESTORE))
     return [_of_paths(what, paths, "problem", remedy) for paths, remedy in known if paths]
 
@@ -201,7 +200,8 @@ def _faults(storage: Storage, inventory: Inventory) -> dict[str, str]:
 
     damaged = [trial for trial, why in inventory.skipped.items() if why == DAMAGED]
     with ThreadPoolExecutor(READERS) as readers:
-        return dict(ChainMap(*readers.map(of_trial, sorted([*inventory.committed, *damaged]))))
+        found = readers.map(of_trial, sorted([*inventory.committed, *damaged]))
+        return {path: what for faults in found for path, what in faults.items()}
 
 
 def _foreign(storage: Storage, unneeded: Mapping[str, str]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,28 @@ def test_what_is_not_well_is_said(folder: Path, name: str) -> None:
     damage, expected = DAMAGES[name]
     damage(folder)
     assert expected in found(folder)
+
+
+class Compared(str):
+    """A path that counts how often it is compared."""
+
+    __slots__ = ()
+    __hash__ = str.__hash__
+    times = 0
+
+    def __eq__(self, other: object) -> bool:
+        Compared.times += 1
+        return super().__eq__(other)
+
+
+def test_many_faults_take_a_time_that_grows_with_their_number(folder: Path) -> None:
+    shutil.rmtree(folder / "models")
+    lost = [trial.path("models") for trial in (FIRST, SECOND, THIRD)]
+    assert found(folder) == [("files", "problem", f"3 files missing: {', '.join(lost)}")]
+    facts = inspect_folder(folder)
+    faults: dict[str, str] = {Compared(f"models/{number}"): "missing" for number in range(100)}
+    assert replace(facts, faults=faults).findings()[-1].said.startswith("100 files missing")
+    assert Compared.times < 1000
 
 
 def test_a_study_on_its_way_and_one_whose_driver_is_gone(folder: Path) -> None:
