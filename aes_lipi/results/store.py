@@ -38,6 +38,8 @@ from aes_lipi.results.schema import failures_schema
 from aes_lipi.results.trial_files import (
     FAILURES,
     MARKERS,
+    RESULTS,
+    TABLES,
     CheckpointFiles,
     Row,
     TrialFiles,
@@ -132,12 +134,18 @@ class ResultStore:
         """Which trials are committed, and which failed."""
         return take_inventory(self.storage)
 
-    def is_committed(self, trial: TrialId) -> bool:
-        """Whether the trial's marker is there, and its files are what the marker says."""
+    def is_committed(self, trial: TrialId, folders: Iterable[str] = RESULTS) -> bool:
+        """Whether the trial's marker is there, and its files are what the marker says.
+
+        Args:
+            trial: which.
+            folders: of the files that are looked at.
+        """
         marker = stored_marker(self.storage, trial)
         if marker is None:
             return False
-        return all(facts.match(self.storage.read(facts.path)) for facts in marker.values())
+        files = (marker[folder] for folder in folders)
+        return all(facts.match(self.storage.read(facts.path)) for facts in files)
 
     def commit(self, trial: TrialId, files: TrialFiles) -> None:
         """Write a finished trial's files, and then its marker; nothing if it is committed.
@@ -172,13 +180,13 @@ class ResultStore:
         return True
 
     def record_failure(self, trial: TrialId, row: Row) -> None:
-        """Write down that a trial failed, and why; nothing if it is committed.
+        """Write down that a trial failed, and why; nothing if its tables are committed.
 
         Raises:
             UserError: as `commit`.
         """
         self._check_lock()
-        if not self.is_committed(trial):
+        if not self.is_committed(trial, TABLES):
             self.storage.write(trial.path(FAILURES), parquet([row], failures_schema()))
 
     def write_checkpoint(self, trial: TrialId, generations: int, content: bytes) -> None:

@@ -70,6 +70,20 @@ def test_a_late_duplicate_changes_nothing(folder: Path) -> None:
     assert {name: (folder / name).read_bytes() for name in names(folder)} == before
 
 
+@pytest.mark.parametrize("lost", [False, True], ids=["damaged", "lost"])
+def test_a_committed_trial_has_not_failed_where_its_model_cannot_be_made_again(
+    folder: Path, lost: bool
+) -> None:
+    path = folder / FIRST.path("models")
+    path.unlink() if lost else path.write_bytes(b"cut")
+    store = ResultStore(folder)
+    store.record_failure(FIRST, prepared_failure(FIRST))
+    assert not (folder / "failures").exists()
+    (folder / FIRST.path("trials")).unlink()
+    store.record_failure(FIRST, prepared_failure(FIRST))
+    assert store.inventory().failed == {FIRST}
+
+
 def test_a_trial_that_failed_before_is_no_failure_once_committed(folder: Path) -> None:
     study = prepared_study(3)
     third = trial_ids(study)[2]
