@@ -8,7 +8,8 @@ listing shows that file with that stamp, a piece only where its content has the 
 and only by the version whose columns it has. So what is lost, stale, foreign or garbage costs time
 and nothing else. A stamp has the time at which the file itself was last touched, which nobody can
 set: a file that was changed is read, and compared with its marker's digest, as if there were no
-index; so is every file of a folder that was copied, though its rows are not decoded again.
+index; so is every file of a folder that was copied, though its rows are not decoded again. Of large
+tables and of models no rows are kept, but that they were compared.
 
 Whoever has read enough that no piece holds writes it down as one more piece, together with what
 smaller pieces hold, and removes those (a log-structured merge), so that there are few. Nobody locks
@@ -38,7 +39,7 @@ from aes_lipi.arrays import Int64
 from aes_lipi.errors import UserError
 from aes_lipi.results.schema import generations_schema, trials_schema
 from aes_lipi.results.storage import Entry, Storage
-from aes_lipi.results.trial_files import MARKERS, MODELS, RESULTS, TrialId
+from aes_lipi.results.trial_files import MARKERS, MODELS, RESULTS, TABLES, TrialId
 
 INDEX = "index"
 
@@ -63,11 +64,19 @@ _MARKER_SCHEMA = pa.schema(
 SchemaOf = Callable[[Sequence[str]], pa.Schema]
 """Which columns to have, given those that there are."""
 
+CHECKED = {folder: f"checked{folder}" for folder in TABLES} | {MODELS: MODELS}
+"""The kind that keeps which files of a folder were compared with their digests, and no rows."""
+
+
+def _checked(columns: Sequence[str]) -> pa.Schema:
+    return pa.schema([pa.field("size", pa.int64())])
+
+
 KINDS: Mapping[str, SchemaOf] = {
     MARKERS: lambda columns: _MARKER_SCHEMA,
-    MODELS: lambda columns: pa.schema([pa.field("size", pa.int64())]),
     "trials": lambda columns: trials_schema(),
     "generations": generations_schema,
+    **dict.fromkeys(CHECKED.values(), _checked),
 }
 """What is kept of the files of a folder: the columns, given those that a file has."""
 

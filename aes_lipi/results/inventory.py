@@ -11,7 +11,7 @@ from functools import partial
 
 import pyarrow as pa
 
-from aes_lipi.results.index import KINDS, FileVersion, Index, KeptRows, RowRange, is_recent
+from aes_lipi.results.index import CHECKED, KINDS, FileVersion, Index, KeptRows, RowRange, is_recent
 from aes_lipi.results.storage import Entry, Storage
 from aes_lipi.results.trial_files import (
     FAILURES,
@@ -120,11 +120,11 @@ def take_inventory(storage: Storage, tables: Collection[str] = TABLES) -> Invent
             trials[found[0]].add(found[1])
     index = Index(storage)
     markers = _read_markers(storage, index, sorted(trials[MARKERS]), known)
-    broken = _broken(storage, index, markers, known)
+    broken = _broken(storage, index, markers, known, {MODELS, *tables})
     committed = {
         trial: marker
         for trial, marker in markers.items()
-        if marker and broken.get(trial, _NONE).isdisjoint(tables)
+        if marker and broken.get(trial, _NONE) <= {MODELS}
     }
     with_files = set().union(*(trials[folder] for folder in (*RESULTS, MARKERS)))
     return Inventory(
@@ -242,8 +242,9 @@ def _broken(
     index: Index,
     markers: Mapping[TrialId, Marker | None],
     known: Mapping[str, Entry],
+    asked: Collection[str],
 ) -> dict[TrialId, frozenset[str]]:
-    """The folders in which trials' files are missing, or are not what the markers say.
+    """Those of some folders in which trials' files are missing, or are not what the markers say.
 
     A file is read if it is newer than its marker, as one that has changed since it was committed,
     and the index does not know it as it is now.
@@ -256,6 +257,8 @@ def _broken(
     for trial, marker in markers.items():
         since = known[trial.path(MARKERS)].modified
         for folder, facts in (marker or {}).items():
+            if folder not in asked:
+                continue
             entry = known.get(facts.path)
             if entry is None or entry.size != facts.size:
                 broken.setdefault(trial, set()).add(folder)
@@ -276,19 +279,26 @@ def _changed(
 ) -> list[TrialId]:
     """The trials whose file in a folder is not what their marker says; each is read once."""
     rows = index.rows_of(folder)
+    checked = rows if CHECKED[folder] == folder else index.rows_of(CHECKED[folder])
     versions = {trial: _version_of(known, trial, facts, folder) for trial, facts in files.items()}
-    unknown = [trial for trial, version in versions.items() if rows.find(version) is None]
+    unknown = [
+        trial
+        for trial, version in versions.items()
+        if rows.find(version) is None and checked.find(version) is None
+    ]
 
     def is_whole(trial: TrialId) -> bool:
         return committed_content(storage, files[trial]) is not None
 
     with ThreadPoolExecutor(READERS) as readers:
         whole = dict(zip(unknown, readers.map(is_whole, unknown), strict=True))
-    for trial in (trial for trial, is_good in whole.items() if is_good):
-        if rows.find_content(versions[trial]) is not None:
-            rows.see(versions[trial])
-        elif folder == MODELS:
-            size = pa.array([files[trial].size], pa.int64())
-            rows.add({versions[trial]: pa.table([size], KINDS[MODELS](()))})
-    rows.save(lambda version: is_recent(known[version.trial.path(folder)]))
+    good = [versions[trial] for trial, is_good in whole.items() if is_good]
+    for version in good:
+        if rows.find_content(version) is not None:
+            rows.see(version)
+    sizes = {each: files[each.trial].size for each in good if rows.find(each) is None}
+    schema = KINDS[CHECKED[folder]](())
+    checked.add({each: pa.table([[size]], schema) for each, size in sizes.items()})
+    for each in {rows, checked}:
+        each.save(lambda version: is_recent(known[version.trial.path(folder)]))
     return [trial for trial, is_good in whole.items() if not is_good]

@@ -257,6 +257,37 @@ def test_what_the_index_knows_is_not_read_again(
     assert not decoded
 
 
+def touch_later(folder: Path) -> None:
+    """As a copy does that is made in the order of names: markers are the oldest."""
+    for number, path in enumerate(sorted(folder.glob("*/*/*"))):
+        os.utime(path, (10**9 + number, 10**9 + number))
+
+
+def test_large_tables_of_a_copy_are_compared_once_and_those_alone_that_are_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = whole(tmp_path / "study")
+    touch_later(folder)
+    read = LocalStorage.read
+    names: list[str] = []
+
+    def watched(storage: LocalStorage, name: str, limit: int | None = None) -> bytes | None:
+        names.append(name.partition("/")[0])
+        return read(storage, name, limit)
+
+    monkeypatch.setattr(LocalStorage, "read", watched)
+    take_inventory(LocalStorage(folder), ["trials"])
+    assert {"models", "trials"} <= set(names)
+    assert "generations" not in names
+    take_inventory(LocalStorage(folder))
+    assert names.count("generations") == len(TRIALS)
+    names.clear()
+    take_inventory(LocalStorage(folder))
+    assert set(names) == {INDEX}
+    flip(folder / TRIALS[0].path("generations"))
+    assert len(take_inventory(LocalStorage(folder)).committed) == len(TRIALS) - 1
+
+
 def test_an_overview_has_the_columns_asked_for_of_the_trials_that_are_whole(
     tmp_path: Path,
 ) -> None:
