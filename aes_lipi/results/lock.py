@@ -148,10 +148,29 @@ class HeldLock:
         """Give a sign of life now and then, until released."""
         while not self._ended.wait(HEARTBEAT_S):
             with suppress(UserError):  # the next one may get through
-                self._longest_silence_s = max(self._longest_silence_s, _clock() - self._beaten)
-                if not self.storage.refresh(self.lock.name, self.lock.content()):
+                if not self._beat():
                     return
-                self._beaten = _clock()
+
+    def _beat(self) -> bool:
+        """Give a sign of life; False if the claim is gone.
+
+        In an object store a sign is to look for the claim and to write it: what another driver has
+        removed in between is there again, and is withdrawn.
+        """
+        self._longest_silence_s = max(self._longest_silence_s, _clock() - self._beaten)
+        if not self.storage.refresh(self.lock.name, self.lock.content()):
+            return False
+        if _clock() - self._beaten > STALE_AFTER_S and self._is_taken_over():
+            self.storage.remove(self.lock.name)
+            return False
+        self._beaten = _clock()
+        return True
+
+    def _is_taken_over(self) -> bool:
+        names = (entry.name for entry in self.storage.children())
+        others = [name for name in names if is_lock(name) and name != self.lock.name]
+        found = (_read(self.storage, name) for name in others)
+        return any(other is not None and other.holding for other in found)
 
     def release(self) -> None:
         """End the signs of life."""
@@ -197,7 +216,7 @@ def lock_on(storage: Storage) -> tuple[Lock, bool] | None:
         UserError: the folder cannot be read.
     """
     entries = [entry for entry in storage.children() if is_lock(entry.name)]
-    locks = [(_read(storage, entry), time.time() - entry.modified) for entry in entries]
+    locks = [(_read(storage, entry.name), time.time() - entry.modified) for entry in entries]
     found = [(lock, not lock.is_stale(age_s)) for lock, age_s in locks if lock is not None]
     return max(found, key=lambda pair: (pair[1], pair[0].holding), default=None)
 
@@ -239,7 +258,7 @@ def _others(storage: Storage, own: Lock, stale: list[str]) -> tuple[list[Lock], 
     living: list[Lock] = []
     silent: dict[Entry, Lock] = {}
     for name, entry in entries.items():
-        other = _read(storage, entry)
+        other = _read(storage, name)
         if other is None:
             continue
         if not other.is_stale(now - entry.modified):
@@ -267,12 +286,12 @@ def _bury(storage: Storage, silent: Mapping[Entry, Lock], stale: list[str]) -> N
             stale.append(silent[entry].whose())
 
 
-def _read(storage: Storage, entry: Entry) -> Lock | None:
+def _read(storage: Storage, name: str) -> Lock | None:
     """A claim; None if it was withdrawn since. One that cannot be read counts as holding."""
-    content = storage.read(entry.name, _LONGEST)
+    content = storage.read(name, _LONGEST)
     if content is None:
         return None
-    token = entry.name.removeprefix("claim-").removesuffix(".json")
+    token = name.removeprefix("claim-").removesuffix(".json")
     document = decode_json(content) or {}
     with suppress(KeyError, TypeError):
         process = Process(**document["process"])

@@ -147,7 +147,11 @@ class _ObjectStorage:
             return
 
     def _remove_empty(self, folder: str) -> None:
-        """Remove what stands for a folder without files, which pyarrow makes."""
+        """Remove what stands for a folder without files, which pyarrow makes.
+
+        What another process writes there between the two requests goes with it, for no single
+        request removes that alone: a piece of an index at most, which is a cache.
+        """
         while folder and not self.files(folder):
             self._files.delete_dir(f"{self._root}/{folder}")
             folder = folder.rpartition("/")[0]

@@ -46,7 +46,7 @@ from aes_lipi.results.processes import Process
 from aes_lipi.results.reading import load_results
 from aes_lipi.results.replay import load_reads
 from aes_lipi.results.status import study_status
-from aes_lipi.results.storage import Entry, LocalStorage
+from aes_lipi.results.storage import LocalStorage
 from aes_lipi.results.store import ResultStore
 from aes_lipi.results.trial_files import TrialId
 from fuzz import mutations
@@ -350,7 +350,7 @@ def documents_target() -> Target:
         (folder / description.PROGRESS_FILE).write_bytes(content)
         description.read_progress(storage)
         path.write_bytes(content)
-        other = lock._read(storage, Entry(claim.name, len(content), 0.0))
+        other = lock._read(storage, claim.name)
         if other is not None and not other.is_stale(0.0):
             raise lock._refusal(storage, other)
         description.check_same_study(storage, content, study)

@@ -284,6 +284,39 @@ def test_who_wakes_up_before_it_holds_gives_way_to_who_holds(
     assert len(looked) == 4  # either looked twice
 
 
+class Sleeping(LocalStorage):
+    """Makes a claim anew, as an object store does, after another driver has taken the folder."""
+
+    def refresh(self, name: str, content: bytes) -> bool:
+        self.remove(name)
+        put_down(self._root, Lock(TOKEN, ELSEWHERE, holding=True))
+        self.write(name, content)
+        return True
+
+
+@pytest.mark.parametrize("slept", [True, False])
+def test_who_sleeps_within_a_sign_of_life_gives_way_to_who_took_the_folder(
+    tmp_path: Path, slept: bool
+) -> None:
+    with locked(Sleeping(tmp_path)) as held:
+        held._beaten -= STALE_AFTER_S + 10 if slept else 0
+        assert held._beat() is not slept
+        assert names(tmp_path) == {Lock(TOKEN, ELSEWHERE).name} | (
+            set() if slept else {held.lock.name}
+        )
+        if slept:
+            with pytest.raises(UserError, match=r"this one gave no sign of life for 13\d seconds"):
+                held.check()
+
+
+def test_who_was_silent_and_lost_nothing_goes_on(tmp_path: Path) -> None:
+    with locked(LocalStorage(tmp_path)) as held:
+        held._beaten -= STALE_AFTER_S + 10
+        put_down(tmp_path, Lock(TOKEN, ELSEWHERE))  # who only looks
+        assert held._beat()
+        held.check()
+
+
 def test_a_driver_that_lost_its_claim_commits_nothing(tmp_path: Path) -> None:
     study = prepared_study()
     [first, _] = trial_ids(study)
