@@ -40,9 +40,16 @@ class Distances:
     steps: Int64
 
     def by_steps(self) -> dict[int, Float64]:
-        """By steps between cells, the mean distance of such pairs, shape (generations,)."""
-        upper = np.triu(np.ones_like(self.steps, dtype=bool), 1)
-        pairs = {int(n): upper & (self.steps == n) for n in np.unique(self.steps[upper])}
+        """By steps between cells, the mean distance of such pairs, shape (generations,).
+
+        What counts of a pair are the steps of the direction in which centres get there sooner, or
+        at all.
+        """
+        reached = np.where(self.steps == _UNREACHED, len(self.steps), self.steps)
+        least = np.minimum(reached, reached.T)
+        steps = np.where(least == len(least), _UNREACHED, least)
+        upper = np.triu(np.ones_like(steps, dtype=bool), 1)
+        pairs = {int(n): upper & (steps == n) for n in np.unique(steps[upper])}
         return {n: self.apart[:, which].mean(axis=1) for n, which in sorted(pairs.items())}
 
 

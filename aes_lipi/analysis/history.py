@@ -14,6 +14,7 @@ import pyarrow as pa
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 
+from aes_lipi.analysis.settings import trained_on
 from aes_lipi.arrays import Float64, Int64
 from aes_lipi.coevolution.topology import Neighbourhoods, neighbourhoods
 from aes_lipi.config import Variant
@@ -64,6 +65,9 @@ class History:
             not say.
         order: cells in an order in which neighbours are near each other; empty where that is the
             order of their numbers, as on a ring.
+        is_of_pairs: whether what is called cells are the pairs of `all_vs_all`, where encoders and
+            decoders go their own ways: parents say nothing of descent then.
+        trained_on: see `aes_lipi.analysis.settings.trained_on`.
     """
 
     trial: TrialId
@@ -75,6 +79,8 @@ class History:
     selection_losses: Mapping[int, tuple[Float64, ...]]
     members: Neighbourhoods = ()
     order: tuple[int, ...] = ()
+    is_of_pairs: bool = False
+    trained_on: str = ""
 
     @property
     def n_generations(self) -> int:
@@ -241,7 +247,13 @@ def _placed(history: History, settings: Mapping[str, Any]) -> History:
     """A trial with the neighbourhoods of its variant, as far as its settings tell."""
     members = _members(settings, history.n_cells)
     order = _neighbours_near(members) if members and settings.get("graph") else ()
-    return replace(history, members=members, order=order)
+    return replace(
+        history,
+        members=members,
+        order=order,
+        is_of_pairs=settings.get("cell_evaluation") == "all_vs_all",
+        trained_on=trained_on(settings),
+    )
 
 
 def _neighbours_near(members: Neighbourhoods) -> tuple[int, ...]:

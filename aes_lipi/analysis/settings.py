@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
-from aes_lipi.config import OPERATOR_FIELDS, Variant, label_variants
+from aes_lipi.autoencoders.environments import ENVIRONMENTS
+from aes_lipi.config import BUILT_IN, OPERATOR_FIELDS, Variant, label_variants, value_label
+from aes_lipi.config.variant import METHODS_WITHOUT_AMOUNT
 from aes_lipi.errors import UserError, nearest, printable
 
 _NAMES = ("name", "label")  # what tells variants apart, but is no choice of an experiment
+
+
+def _all_but(field: str, name: str) -> tuple[str, ...]:
+    return tuple(other for other in BUILT_IN[field] if other != name)
+
+
+_UNUSED: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "prune_amount": ("prune_method", METHODS_WITHOUT_AMOUNT),
+    **dict.fromkeys(
+        ("lexi_threshold", "lexicase_split"), ("prune_method", _all_but("prune_method", "lexicase"))
+    ),
+    **{
+        name: ("prune_schedule", _all_but("prune_schedule", schedule))
+        for name, schedule in {
+            **{"final_n_start": "final_n", "exponential_rate": "exponential"},
+            **{"decrease_from": "decrease", "gradual_start": "gradual"},
+        }.items()
+    },
+}
+"""Settings of operators and schedules, and the built-in ones that do not read them."""
 
 
 def settings_of(trials: pd.DataFrame, labels: Iterable[str]) -> pd.DataFrame:
@@ -39,21 +62,70 @@ def unpruned(settings: pd.DataFrame) -> pd.Series[bool]:
     return settings["prune_method"] == "None"
 
 
+def ruled_out(settings: pd.DataFrame, name: str) -> pd.Series[str]:
+    """By variant, what makes a setting mean nothing, as labels have it; empty where it counts.
+
+    It is None, or the variant's operator or schedule does not read it, or nothing is pruned.
+
+    Args:
+        settings: of the variants.
+        name: the setting.
+    """
+    told = pd.Series("", settings.index, dtype=object)
+    by_operator = ("prune_method", ("None",) if name in OPERATOR_FIELDS else ())
+    for by, values in (_UNUSED.get(name, by_operator), by_operator):
+        labels = settings[by].map(lambda value, by=by: value_label(by, value))
+        told = told.mask(settings[by].isin(values), labels)
+    return told.mask(settings[name].isna(), value_label(name, None))
+
+
+def _counted(settings: pd.DataFrame, name: str) -> pd.Series[float]:
+    """A number of every variant; NaN where it means nothing."""
+    return settings[name].mask(ruled_out(settings, name) != "")
+
+
+def groups_by(settings: pd.DataFrame, name: str) -> dict[str, pd.Index[str]]:
+    """Variants by their value of a setting, None among them.
+
+    What is not pruned has no settings of operators: it is in all groups by one, to compare with.
+
+    Args:
+        settings: of the variants.
+        name: the setting.
+
+    Returns:
+        by what labels call the value the ids, both in the order of the variants.
+    """
+    everywhere = unpruned(settings) & (name in OPERATOR_FIELDS)
+    values = settings[name].astype(object).where(settings[name].notna(), None)
+    known = list(dict.fromkeys(values[~everywhere]))
+    return {
+        value_label(name, value, map(str, known)): settings.index[
+            everywhere | (values.isna() if value is None else values == value)
+        ]
+        for value in known
+    }
+
+
 def swept_numbers(settings: pd.DataFrame) -> list[str]:
-    """The settings that are numbers in which alone some variants differ, seeds left out."""
+    """The settings that are numbers in which alone some variants differ, seeds left out.
+
+    Variants for which a setting means nothing do not count.
+    """
     return [
         name
         for name in varying_settings(settings)
         if pd.api.types.is_numeric_dtype(settings[name])
         and not pd.api.types.is_bool_dtype(settings[name])
         and not name.endswith("seed")
-        and settings[name].groupby(_beside(settings, [name])).nunique().max() > 1
+        and _counted(settings, name).groupby(_beside(settings, [name])).nunique().max() > 1
     ]
 
 
 def are_swept_together(settings: pd.DataFrame, x: str, y: str) -> bool:
     """Whether variants differ in both of two numbers and agree in all else: they make a map."""
-    values = settings.groupby(_beside(settings, [x, y]))[[x, y]].nunique()
+    counted = pd.concat([_counted(settings, name) for name in (x, y)], axis=1).dropna()
+    values = counted.groupby(_beside(settings, [x, y])).nunique()
     return bool((values > 1).all(axis=1).any())
 
 
@@ -118,3 +190,32 @@ def published_baselines(trials: pd.DataFrame) -> list[str]:
     """
     found = trials["cell_evaluation"].eq("ann_canonical") & trials["measurement"].eq("published")
     return [str(each) for each in trials.loc[found, "variant"].unique()]
+
+
+def trained_on(settings: Mapping[str, Any]) -> str:
+    """Which loss a variant is trained on, by its name; of a user's environment, that one's name."""
+    environment, loss = (settings.get(name) for name in ("environment", "loss"))
+    if isinstance(loss, str):
+        return loss
+    known = ENVIRONMENTS.get(str(environment))
+    return str(environment) if known is None else known.loss
+
+
+def loss_kinds(trials: pd.DataFrame) -> set[str]:
+    """What trials were trained on, see `trained_on`."""
+    known = trials.reindex(columns=["environment", "loss"]).drop_duplicates()
+    return {trained_on(each) for each in known.to_dict("records")}  # type: ignore[arg-type]
+
+
+def without_batches(kinds: Collection[str]) -> str:
+    """Why losses on a training batch are not drawn together, as a sentence; empty if they can be.
+
+    Args:
+        kinds: what the trials were trained on.
+    """
+    if len(kinds) <= 1:
+        return ""
+    return (
+        "Losses on a training batch, known of every generation, are of several kinds "
+        f"({printable(', '.join(sorted(kinds)))}), and not drawn."
+    )

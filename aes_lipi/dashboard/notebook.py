@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from aes_lipi.analysis.history import Courses, histories_of
 from aes_lipi.analysis.pareto import measured_candidates, tradeoffs
 from aes_lipi.analysis.read import Measurements
 from aes_lipi.analysis.tables import trial_samples
-from aes_lipi.dashboard.rings import ring_plots
+from aes_lipi.dashboard.rings import NO_RING, ring_plots
 from aes_lipi.dashboard.spec import Heading, Plot
 from aes_lipi.dashboard.views import (
     BATCH_LOSS,
@@ -22,6 +23,7 @@ from aes_lipi.dashboard.views import (
     SIZE_NAMES,
     LossChoice,
     is_seldom_recorded,
+    of_several_losses,
     read_variants_of,
     variant_plots,
 )
@@ -42,10 +44,12 @@ class Figures(Mapping[str, Any]):
 
     Args:
         figures: of plotly, or of matplotlib.
+        notes: lines on what is not among them, and why.
     """
 
-    def __init__(self, figures: Mapping[str, Any]) -> None:
+    def __init__(self, figures: Mapping[str, Any], notes: Sequence[str] = ()) -> None:
         self._figures = dict(figures)
+        self._notes = tuple(notes)
 
     def __getitem__(self, name: str) -> Any:
         return self._figures[name]
@@ -57,8 +61,8 @@ class Figures(Mapping[str, Any]):
         return len(self._figures)
 
     def __repr__(self) -> str:
-        """Their names."""
-        return f"Figures: {', '.join(self)}"
+        """Their names, and what is said of others."""
+        return "\n".join([f"Figures: {', '.join(self)}", *self._notes])
 
     def _repr_html_(self) -> str:
         """All of them, with what draws them: nothing is fetched."""
@@ -69,6 +73,7 @@ class Figures(Mapping[str, Any]):
                 needs_script = False
             else:
                 parts.append(figure._repr_svg_())
+        parts += [f"<p>{html.escape(note)}</p>" for note in self._notes]
         return "\n".join(parts)
 
 
@@ -76,6 +81,9 @@ def figures_of(
     results: Results, variants: Sequence[str] | None = None, measure: str = "mean_L1"
 ) -> Figures:
     """The page's figures of a study's variants, and the ring of the first one's first trial.
+
+    There is no ring of `all_vs_all`, nor a loss on training batches where variants differ in what
+    they are trained on; a note says so.
 
     Args:
         results: of `aes_lipi.load_results` or `aes_lipi.run`.
@@ -97,12 +105,15 @@ def figures_of(
     label, trial = data.labels[chosen[0]], int(rows["trial"].min())
     of = TrialId(chosen[0], trial)
     found = histories_of(folder.storage, folder.inventory, [of])
-    courses = [(label, history) for history in found.values()]
+    courses = [(label, each) for each in found.values() if not each.is_of_pairs]
+    notes = [NO_RING] if len(courses) < len(found) else []
+    if is_seldom_recorded(data, known):
+        notes += filter(None, [of_several_losses(data)])
     if is_installed("plotly"):
         named = Heading("ring", "Ring", "The loss of every cell's pair on a batch, by generation.")
         plots = [*variant_plots(data, chosen, known), *ring_plots(named, courses)]
-        return Figures({plot.name: _interactive(plot) for plot in plots})
-    return Figures(_static(data, known, courses))
+        return Figures({plot.name: _interactive(plot) for plot in plots}, notes)
+    return Figures(_static(data, known, courses), notes)
 
 
 def _chosen(results: Results, variants: Sequence[str] | None) -> list[str]:
@@ -132,12 +143,12 @@ def _interactive(plot: Plot) -> Any:
 def _static(data: Measurements, measure: LossChoice, courses: Courses) -> dict[str, Figure]:
     """The same figures as the report draws them."""
     lines = {name: plot_curves(data, [name]) for name in (measure, *SIZE_NAMES)}
-    is_seldom = is_seldom_recorded(data, measure)
+    has_batches = is_seldom_recorded(data, measure) and not of_several_losses(data)
     samples = trial_samples(data, OF_TRIALS[measure])
     fronts = [each for each in tradeoffs(measured_candidates(data), data.trials) if each.is_pruned]
     found: dict[str, Figure | None] = {
         "loss": lines.pop(measure),
-        "batch_loss": plot_curves(data, [BATCH_LOSS]) if is_seldom else None,
+        "batch_loss": plot_curves(data, [BATCH_LOSS]) if has_batches else None,
         "final_loss": plot_final_values([(LOSS_CHOICES[measure], samples)]),
         **lines,
         **{f"tradeoff_{k}": plot_tradeoff([each]) for k, each in enumerate(fronts)},

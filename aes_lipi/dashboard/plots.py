@@ -17,7 +17,7 @@ import pandas as pd
 
 from aes_lipi.analysis.figures.style import DASHES, INK, PAPER, Look
 from aes_lipi.analysis.figures.tradeoff import FRONT, thinned
-from aes_lipi.analysis.pareto import Tradeoff
+from aes_lipi.analysis.pareto import Tradeoff, loss_column
 from aes_lipi.analysis.tables import Sample
 from aes_lipi.arrays import Float64
 from aes_lipi.dashboard.spec import (
@@ -151,8 +151,10 @@ def tradeoff_plot(named: Heading, each: Tradeoff, styles: Mapping[str, Look]) ->
     size = "capacity: share not zero" if each.is_of_one_size else "parameters that are not zero"
     layout = layout_of(size, f"{each.loss}, validation rows", [*each.labels, FRONT])
     layout["xaxis"]["type"], layout["yaxis"]["type"] = axes["x"], axes["y"]
-    columns = ["label", "trial", "generation", "cell", "capacity", "validation_loss", "test_L1"]
-    rows = each.candidates.iloc[front][columns].astype(object).to_numpy().tolist()
+    of_size, of_loss = "capacity" if each.is_of_one_size else size, loss_column(each.loss)
+    columns = ["label", "trial", "generation", "cell", of_size, of_loss, "test_L1"]
+    members = each.candidates.iloc[front].assign(**{of_size: sizes[front]})
+    rows = members[columns].astype(object).to_numpy().tolist()
     head = ("variant", *columns[1:])
     return named.drawn(
         traces,

@@ -32,6 +32,11 @@ OF_BASELINES = (
 )
 """What is said of losses on a training batch."""
 
+NO_RING = (
+    "All pairs meet in all_vs_all: it has no ring of cells, and nothing is known of their descent."
+)
+"""What is said where there is no ring to draw."""
+
 _STOPS = 16  # of a colour scale
 
 

@@ -15,7 +15,7 @@ from aes_lipi.analysis.history import Courses, History
 from aes_lipi.analysis.measures import MEASURE_NAMES
 from aes_lipi.analysis.pareto import CANDIDATE_MEASURES, measured_candidates, tradeoffs
 from aes_lipi.analysis.read import Measurements, read_folders
-from aes_lipi.analysis.settings import published_baselines
+from aes_lipi.analysis.settings import loss_kinds, published_baselines, without_batches
 from aes_lipi.analysis.tables import describe_generations, describe_trials, trial_samples
 from aes_lipi.arrays import Float64
 from aes_lipi.dashboard.plots import curves_plot, finals_plot, tradeoff_plot
@@ -77,10 +77,13 @@ def variant_plots(
     named = [(names.get(each.trial.variant), each) for each in running]
     shown = [(label, each) for label, each in named if label is not None and label in styles]
     headings: dict[str, Heading] = {measure: Heading("loss", "Loss over generations", "")}
-    if is_seldom_recorded(data, measure, shown):
+    is_seldom = is_seldom_recorded(data, measure, shown)
+    why_not = of_several_losses(data, shown) if is_seldom else ""
+    if is_seldom and not why_not:
         headings[BATCH_LOSS] = Heading("batch_loss", "Loss on a training batch", "")
+    told = {each: f"{_of_losses(data, each, shown)} {why_not}".rstrip() for each in headings}
     plots = [
-        _losses(replace(heading, caption=_of_losses(data, each, shown)), table, each, styles, shown)
+        _losses(replace(heading, caption=told[each]), table, each, styles, shown)
         for each, heading in headings.items()
     ]
     if len(data.trials):
@@ -98,6 +101,16 @@ def is_seldom_recorded(data: Measurements, measure: str, running: Courses = ()) 
     """
     known, every = (_generations(data, name, running) for name in (measure, BATCH_LOSS))
     return known < min(ENOUGH_RECORDINGS, every)
+
+
+def of_several_losses(data: Measurements, running: Courses = ()) -> str:
+    """Why trials' losses on a training batch are not drawn, as a sentence; empty if they can be.
+
+    Args:
+        data: of `read_variants_of`.
+        running: trials on their way.
+    """
+    return without_batches(loss_kinds(data.trials) | {each.trained_on for _, each in running})
 
 
 def _generations(data: Measurements, measure: str, running: Courses) -> int:

@@ -20,8 +20,8 @@ import pandas as pd
 
 from aes_lipi.analysis.history import History, histories_of, history_under_way
 from aes_lipi.dashboard.read_only import ReadOnlyStorage
-from aes_lipi.dashboard.rings import ring_plots
-from aes_lipi.dashboard.spec import Heading, Plot
+from aes_lipi.dashboard.rings import NO_RING, ring_plots
+from aes_lipi.dashboard.spec import Heading, Plot, plain_value
 from aes_lipi.dashboard.views import LossChoice, read_variants_of, variant_plots
 from aes_lipi.errors import UserError
 from aes_lipi.results.description import STUDY_FILE
@@ -174,12 +174,14 @@ class Watched:
         """The ring of a trial in space and time; of one on its way what was written down.
 
         Raises:
-            UserError: there is no such trial, or nothing of it was written down yet.
+            UserError: no such trial, nothing of it was written down yet, or there is no ring.
         """
         study = self._study(of)
         label = study.labels()[of.variant]
         named = Heading("ring", "Ring", "The loss of every cell's pair on a batch, by generation.")
         history = study.history(TrialId(of.variant, trial))
+        if history.is_of_pairs:
+            raise UserError(NO_RING)
         return list(ring_plots(named, [(label, history)]))
 
     def check(self, chosen: ChosenVariant) -> None:
@@ -315,8 +317,9 @@ class _Study:
         stamps = [files[trial] for trial in latest]
         if self._failures[0] != stamps:
             records = read_failures(folder.storage, latest)
-            rows = frame_of(records, failures_schema())[_TOLD].astype(object)
-            self._failures = stamps, rows.to_dict("records")  # type: ignore[assignment]
+            rows = frame_of(records, failures_schema())[_TOLD].astype(object).to_dict("records")
+            told = [{str(name): plain_value(each[name]) for name in _TOLD} for each in rows]
+            self._failures = stamps, told
         return self._failures[1]
 
 

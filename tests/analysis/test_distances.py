@@ -38,6 +38,14 @@ def test_means_are_over_the_pairs_of_as_many_steps() -> None:
     assert {n: each.tolist() for n, each in found.items()} == {1: [0, 3], 2: [0, 6]}
 
 
+@pytest.mark.parametrize("graph", [((0,), (1, 0), (2, 1)), ((0, 1), (1, 2), (2,))])
+def test_one_way_is_enough_for_a_step(graph: tuple[tuple[int, ...], ...]) -> None:
+    """Whichever of the two has the lower number: cell 1 is between the others."""
+    apart = np.array([[[0.0, 1.0, 5.0], [1.0, 0.0, 3.0], [5.0, 3.0, 0.0]]])
+    found = Distances(np.arange(1), apart, _steps(graph)).by_steps()
+    assert {n: each.tolist() for n, each in found.items()} == {1: [2.0], 2: [5.0]}
+
+
 def test_what_a_study_stored_is_read_and_drawn(tmp_path: Path) -> None:
     study = tiny_study(trials=1, store_generations="all", record_interval=3, epochs=5)
     run_study(study, tmp_path)

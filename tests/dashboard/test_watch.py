@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import warm
+from helpers import tiny_study
 from patience import wait_until
 from prepared import (
     prepared_failure,
@@ -18,6 +19,7 @@ from prepared import (
     run_prepared,
     trial_ids,
 )
+from studies import run_study
 
 from aes_lipi.config import StudyFile, resolve_study
 from aes_lipi.dashboard.watch import MOST_CHOSEN, ChosenVariant, Watched
@@ -80,6 +82,23 @@ def test_the_ring_has_every_cell_and_generation(folder: Path) -> None:
     rows = load_results(folder).generations
     assert len(losses.rows) == len(lineage.rows) == len(rows) / 4
     assert {row[2] for row in lineage.rows} <= {0, 1, 2, 3}
+
+
+def test_losses_of_two_kinds_are_not_drawn_on_one_axis(tmp_path: Path) -> None:
+    run_study(tiny_study(1, epochs=9, record_interval=9, loss=["l1", "mse"]), tmp_path)
+    watched = Watched([tmp_path])
+    chosen = chosen_of(watched)
+    plots = by_name(watched.figures(chosen, "mean_L1"))
+    assert "batch_loss" not in plots
+    assert "are of several kinds (l1, mse), and not drawn." in plots["loss"]["caption"]
+    assert "batch_loss" in by_name(watched.figures(chosen[:1], "mean_L1"))
+
+
+def test_where_all_pairs_meet_there_is_no_ring(tmp_path: Path) -> None:
+    run_study(tiny_study(1, cell_evaluation="all_vs_all"), tmp_path)
+    watched = Watched([tmp_path])
+    with pytest.raises(UserError, match="it has no ring of cells"):
+        watched.ring(chosen_of(watched)[0], 0)
 
 
 def test_what_is_drawn_first_are_the_lowest_losses_and_ready_when_it_is_asked_for(
@@ -204,6 +223,17 @@ def test_failures_have_their_reasons_and_a_study_that_nobody_runs_says_so(tmp_pa
     assert [(each["trial"], each["error"]) for each in told["failures"]] == [
         (failed.trial, "ValueError: made up")
     ]
+
+
+def test_a_failure_that_does_not_say_where_is_told_all_the_same(tmp_path: Path) -> None:
+    study = prepared_study(3)
+    store = ResultStore(tmp_path)
+    store.open(study)
+    failed = trial_ids(study)[1]
+    store.record_failure(failed, {**prepared_failure(failed), "host": None, "error": None})
+    [told] = Watched([tmp_path]).overview()
+    json.dumps(told, allow_nan=False)
+    assert told["failures"][0]["trial"] == failed.trial
 
 
 def test_the_index_is_kept_in_memory_and_the_folder_stays_as_it_is(

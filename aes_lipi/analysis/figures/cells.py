@@ -112,6 +112,12 @@ def loss_scale(losses: npt.ArrayLike, robust: tuple[float, float] = (0, 100)) ->
     return LogNorm(low, high) if 0 < low * _KINDS < high else Normalize(low, high)
 
 
+def cell_name(rows: Courses) -> str:
+    """What each of the trials' cells is called: a pair in `all_vs_all`."""
+    names = {"pair" if history.is_of_pairs else "cell" for _, history in rows}
+    return " or ".join(sorted(names))
+
+
 _CHANCES = 0.55  # height of the upper part of a panel, in inches
 _BINS = 40  # of the generations, for the share that was pruned
 _PER_BIN = 40  # cells in a bin, at least: a share of fewer says little
@@ -165,8 +171,9 @@ def _drawn(rows: Courses) -> Figure:
         below.tick_params(labelbottom=bottom)
         below.set_xlabel("generation" if bottom else "")
         above.set_ylabel("pruned" if column == 0 else "")
-        below.set_ylabel("cell" if column == 0 else "")
-    figure.legend(handles=_handles(), loc="outside lower center", ncols=3)
+        own_name = cell_name([(label, history)])
+        below.set_ylabel(own_name if column == 0 or own_name != cell_name(rows) else "")
+    figure.legend(handles=_handles(cell_name(rows)), loc="outside lower center", ncols=3)
     return laid_out(figure)
 
 
@@ -206,12 +213,16 @@ def _binned_shares(events: npt.NDArray[np.bool_]) -> tuple[Float64, npt.NDArray[
     return sums / (np.diff(edges) * n_cells), edges
 
 
-def _handles() -> list[Line2D | Patch]:
+def _handles(cell: str) -> list[Line2D | Patch]:
     return [
         Line2D([], [], color=INK, linewidth=1.1, label="probability of the schedule"),
-        Patch(color=GONE, alpha=0.35, linewidth=0, label="share of cells pruned"),
+        Patch(color=GONE, alpha=0.35, linewidth=0, label=f"share of {_several(cell)} pruned"),
         Patch(color=GONE, linewidth=0, label="prune event"),
     ]
+
+
+def _several(cell: str) -> str:
+    return " or ".join(f"{name}s" for name in cell.split(" or "))
 
 
 _RATES_HEIGHT = 1.35  # of a panel, in inches
@@ -235,7 +246,7 @@ def plot_learning_rates(rows: Courses) -> Figure | None:
     Returns:
         a panel per kind of walk, all with the same logarithmic axis; None if there are no rows.
     """
-    return _rates_drawn(_panels(rows)) if rows else None
+    return _rates_drawn(_panels(rows), cell_name(rows)) if rows else None
 
 
 def _panels(rows: Courses) -> list[tuple[str, Float64]]:
@@ -261,7 +272,7 @@ def _title(labels: Sequence[str]) -> str:
 
 
 @styled
-def _rates_drawn(panels: Sequence[tuple[str, Float64]]) -> Figure:
+def _rates_drawn(panels: Sequence[tuple[str, Float64]], cell: str) -> Figure:
     longest = max(len(title) for title, _ in panels)
     n_columns = min(len(panels), 3 if longest <= _LONG else 2)
     n_rows = math.ceil(len(panels) / n_columns)
@@ -282,7 +293,7 @@ def _rates_drawn(panels: Sequence[tuple[str, Float64]]) -> Figure:
         axes.tick_params(labelbottom=bottom)
         axes.set_xlabel("generation" if bottom else "")
         axes.set_ylabel("learning rate" if place % n_columns == 0 else "")
-    figure.legend(handles=_rate_handles(), loc="outside lower center", ncols=2)
+    figure.legend(handles=_rate_handles(cell), loc="outside lower center", ncols=2)
     return laid_out(figure)
 
 
@@ -312,13 +323,13 @@ def _walks(axes: Axes, rates: Float64) -> None:
 
 
 def _colour() -> str:
-    return looks(["a cell"])["a cell"].colour
+    return looks([""])[""].colour
 
 
-def _rate_handles() -> list[Line2D]:
+def _rate_handles(cell: str) -> list[Line2D]:
     return [
-        Line2D([], [], color=_colour(), linewidth=0.6, alpha=0.85, label="a cell"),
-        Line2D([], [], color=INK, label="median over cells"),
+        Line2D([], [], color=_colour(), linewidth=0.6, alpha=0.85, label=f"a {cell}"),
+        Line2D([], [], color=INK, label=f"median over {_several(cell)}"),
     ]
 
 

@@ -34,14 +34,13 @@ from aes_lipi.analysis.measures import MEASURE_NAMES, AnalysisUnit, check_measur
 from aes_lipi.analysis.read import Measurements
 from aes_lipi.analysis.settings import (
     choices,
+    groups_by,
     named,
     noise_of,
     settings_of,
-    unpruned,
     varying_settings,
 )
 from aes_lipi.analysis.tables import describe_generations
-from aes_lipi.config import OPERATOR_FIELDS, value_label
 from aes_lipi.errors import UserError, nearest, printable
 
 PANEL_SETTINGS: Mapping[str, str] = {
@@ -95,18 +94,15 @@ def panels_by(
         would have one line.
     """
     settings = settings_of(trials, labels)
-    values = settings[setting]
-    everywhere = unpruned(settings) if setting in OPERATOR_FIELDS else values.isna()
-    groups = list(dict.fromkeys(values[~everywhere]))
+    groups = groups_by(settings, setting)
     if len(groups) < 2:
         return None
     panels = []
-    for value in groups:
-        rows = settings[(values == value) | everywhere]
-        names = {k: name or labels[k] for k, name in named(rows, [setting]).items()}
-        panels.append(_Panel(value_label(setting, value, map(str, groups)), names))
-    most = max(len(set(panel.lines) - set(values.index[everywhere])) for panel in panels)
-    return tuple(panels) if most > 1 else None
+    for title, ids in groups.items():
+        names = named(settings.loc[ids], [setting])
+        panels.append(_Panel(title, {k: name or labels[k] for k, name in names.items()}))
+    everywhere = set.intersection(*map(set, groups.values()))
+    return tuple(panels) if max(map(len, groups.values())) - len(everywhere) > 1 else None
 
 
 def panels_of(data: Measurements, most: int = _MOST_PANELS) -> tuple[_Panel, ...]:

@@ -40,12 +40,12 @@ from aes_lipi.analysis.settings import (
     check_swept,
     choices,
     groups_beside,
+    groups_by,
+    ruled_out,
     settings_of,
-    unpruned,
 )
 from aes_lipi.analysis.tables import describe_trials, is_chosen_on_test
 from aes_lipi.arrays import Float64
-from aes_lipi.config import OPERATOR_FIELDS, value_label
 from aes_lipi.errors import UserError
 
 _HEIGHT = 2.2  # of a panel, in inches
@@ -64,6 +64,9 @@ def plot_response(
     data: Measurements, x: str, y: str | None = None, *, measure: str = "test_L1"
 ) -> Figure:
     """The median of a result over a swept number, or over two of them.
+
+    Variants for which the number means nothing (it is None, their operator does not use it, or
+    nothing is pruned) are lines across; a map tells which it leaves out.
 
     Args:
         data: of one or several studies.
@@ -106,6 +109,7 @@ def _lines(settings: pd.DataFrame, table: pd.DataFrame, x: str, axis: str) -> Fi
     figure = ShownFigure(figsize=(width, _HEIGHT * down + below))
     grid = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).ravel()
     _scale(grid[0], settings.loc[~_is_apart(settings, x), x])
+    across_name = f"{x} (None: a line across)" if settings[x].isna().any() else x
     for place, (axes, (title, lines)) in enumerate(zip(grid, panels.items(), strict=False)):
         axes.set_title(wrapped(title, width / across - 0.4))
         axes.grid(axis="y")
@@ -114,7 +118,7 @@ def _lines(settings: pd.DataFrame, table: pd.DataFrame, x: str, axis: str) -> Fi
             points = table.loc[ids].assign(x=own[x].astype(float), is_apart=_is_apart(own, x))
             _line(axes, points, styles[name], _STEP * (number - (len(lines) - 1) / 2))
         last = place + across >= len(panels)
-        axes.set_xlabel(x if last else "")
+        axes.set_xlabel(across_name if last else "")
         axes.tick_params(labelbottom=last)
         axes.set_ylabel(axis if place % across == 0 else "")
     for axes in grid[len(panels) :]:
@@ -124,8 +128,8 @@ def _lines(settings: pd.DataFrame, table: pd.DataFrame, x: str, axis: str) -> Fi
 
 
 def _is_apart(settings: pd.DataFrame, name: str) -> pd.Series[bool]:
-    """Of which variants a setting means nothing: it is none, or pruning's where none is pruned."""
-    return settings[name].isna() | unpruned(settings) & (name in OPERATOR_FIELDS)
+    """Of which variants a setting means nothing."""
+    return ruled_out(settings, name) != ""
 
 
 def _panels(settings: pd.DataFrame, x: str) -> Mapping[str, Mapping[str, pd.Index[str]]]:
@@ -138,11 +142,9 @@ def _panels(settings: pd.DataFrame, x: str) -> Mapping[str, Mapping[str, pd.Inde
 
 
 def _split(settings: pd.DataFrame, x: str, by: str) -> dict[str, Mapping[str, pd.Index[str]]]:
-    values = settings[by]
-    known = list(dict.fromkeys(values))
     return {
-        value_label(by, value, map(str, known)): groups_beside(settings[values == value], [x, by])
-        for value in known
+        title: groups_beside(settings.loc[ids], [x, by])
+        for title, ids in groups_by(settings, by).items()
     }
 
 
@@ -159,12 +161,11 @@ def _scale(axes: Axes, values: pd.Series[float]) -> None:
 
 def _line(axes: Axes, rows: pd.DataFrame, look: Look, shift: float) -> None:
     """Medians and their intervals, some points aside; a level where the number means nothing."""
-    if rows["is_apart"].all():
-        axes.axhline(
-            rows["median"].iloc[0], color=look.colour, linestyle=look.dashes, linewidth=0.9
-        )
-        return
+    for level in rows.loc[rows["is_apart"], "median"]:
+        axes.axhline(level, color=look.colour, linestyle=look.dashes, linewidth=0.9)
     found = rows[~rows["is_apart"]].sort_values("x", kind="stable")
+    if not len(found):
+        return
     median = found["median"].to_numpy()
     low, high = (found[name].fillna(found["median"]).to_numpy() for name in ("low", "high"))
     x = found["x"].to_numpy()
@@ -187,7 +188,8 @@ def _line(axes: Axes, rows: pd.DataFrame, look: Look, shift: float) -> None:
 
 @styled
 def _maps(settings: pd.DataFrame, table: pd.DataFrame, swept: tuple[str, str], axis: str) -> Figure:
-    counted = settings[~(_is_apart(settings, swept[0]) | _is_apart(settings, swept[1]))]
+    left_out = [ruled_out(settings, name) for name in swept]
+    counted = settings[(left_out[0] == "") & (left_out[1] == "")]
     groups = groups_beside(counted, swept)
     columns, rows = (np.unique(counted[name]) for name in swept)
     side = _SQUARE * len(columns) + 0.3
@@ -196,7 +198,7 @@ def _maps(settings: pd.DataFrame, table: pd.DataFrame, swept: tuple[str, str], a
     size = (max(across * side + 1.3, COLUMN), down * (_SQUARE * len(rows) + 0.35) + 0.6)
     figure = ShownFigure(figsize=size)
     grid = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).ravel()
-    scale = loss_scale(table["median"])
+    scale = loss_scale(table.loc[counted.index, "median"])
     axes_of = list(zip((columns, rows), swept, strict=True))
     for place, (axes, (title, ids)) in enumerate(zip(grid, groups.items(), strict=False)):
         axes.set_title(wrapped(title, side))
@@ -216,6 +218,11 @@ def _maps(settings: pd.DataFrame, table: pd.DataFrame, swept: tuple[str, str], a
     bar = figure.colorbar(image, ax=list(grid), aspect=25, label=axis)
     if isinstance(image.norm, LogNorm):
         log_ticks(bar.long_axis, *image.get_clim())
+    told = [text for text in dict.fromkeys([*left_out[0], *left_out[1]]) if text]
+    if told:
+        figure.supxlabel(
+            wrapped(f"Not drawn: {'; '.join(told)}", size[0] - 0.2), x=0, ha="left", size=7
+        )
     return laid_out(figure)
 
 

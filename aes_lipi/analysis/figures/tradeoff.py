@@ -96,7 +96,8 @@ def _looks(
     tradeoffs: Sequence[Tradeoff], sizes: Sequence[Size]
 ) -> tuple[dict[str, Look], list[str]]:
     """Looks of the variants, and who is named: of many those that are most on the fronts."""
-    known = [str(name) for name in tradeoffs[0].candidates["label"].cat.categories]
+    everything = (name for each in tradeoffs for name in each.candidates["label"].cat.categories)
+    known = list(dict.fromkeys(map(str, everything)))
     there = [name for name in known if any(name in each.labels for each in tradeoffs)]
     if len(there) <= _MOST_NAMED:
         styles = looks(known)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from aes_lipi.analysis.comparisons import Comparisons
 from aes_lipi.analysis.distances import Distances
 from aes_lipi.analysis.figures.boxes import MOST_ROWS, plot_final_values
-from aes_lipi.analysis.figures.cells import plot_learning_rates, plot_prune_events
+from aes_lipi.analysis.figures.cells import cell_name, plot_learning_rates, plot_prune_events
 from aes_lipi.analysis.figures.columns import plot_columns
 from aes_lipi.analysis.figures.curves import (
     ENOUGH_RECORDINGS,
@@ -38,10 +38,12 @@ from aes_lipi.analysis.read import Measurements
 from aes_lipi.analysis.report.sources import Sources, StudySource, histories, test_rows
 from aes_lipi.analysis.settings import (
     are_swept_together,
+    loss_kinds,
     noise_of,
     published_baselines,
     settings_of,
     swept_numbers,
+    without_batches,
 )
 from aes_lipi.analysis.tables import generation_samples, is_chosen_on_test, trial_samples
 from aes_lipi.results.trial_files import TrialId
@@ -105,7 +107,8 @@ def _study_pictures(drawn: Drawn) -> Iterator[_Picture]:
     grey = " Grey: the medians of the other variants." if len(panels) > 1 else ""
     lowest = f" {_of_lowest(panels)}" if is_of_chosen(panels, data.labels) else ""
     dotted = "" if noise is None else f" Dotted: the noise in the data, {noise:g}."
-    dotted += _EARLY if data.trials["stopped"].isin(_STOPPED).any() else ""
+    early = _EARLY if data.trials["stopped"].isin(_STOPPED).any() else ""
+    dotted += early
     losses, table, beside = _losses(drawn.tables["trial_mean"], data.trials)
     yield _Picture(
         "loss",
@@ -133,7 +136,7 @@ def _study_pictures(drawn: Drawn) -> Iterator[_Picture]:
         "network_sizes",
         "Encoder and decoder size over generations",
         f"Parameters that are not zero, mean over a trial's cells.{grey}",
-        f"{_BAND}{lowest}",
+        f"{_BAND}{lowest}{early}",
         drawn.curves("trial_mean", "encoder_size", "decoder_size"),
     )
     yield _Picture(
@@ -141,7 +144,7 @@ def _study_pictures(drawn: Drawn) -> Iterator[_Picture]:
         "Encoder and decoder size over generations, by the published definition",
         f"Parameters less those that were zero after the last prune event.{grey}",
         "The last prune event of a network's line (n_pruned); the mean over a trial's cells. "
-        f"{_BAND}{lowest}",
+        f"{_BAND}{lowest}{early}",
         drawn.curves("trial_mean", "encoder_size_published", "decoder_size_published"),
     )
     yield _Picture(
@@ -150,7 +153,7 @@ def _study_pictures(drawn: Drawn) -> Iterator[_Picture]:
         f"Of every trial the cell that was best in a generation: its loss, and its size.{grey}",
         "In every generation in which losses were measured, the cell of a trial whose L1 on the "
         "training rows is lowest: that loss, its parameters that are not zero, and those that were "
-        f"not after the last prune event (the published definition). {_BAND}{lowest}",
+        f"not after the last prune event (the published definition). {_BAND}{lowest}{early}",
         drawn.curves("trial_best", "mean_L1", "network_size", "network_size_published"),
     )
 
@@ -170,6 +173,9 @@ def _losses(table: pd.DataFrame, trials: pd.DataFrame) -> tuple[Sequence[str], p
     recorded, every = (int(known.get(name, 0)) for name in (one, of_batch))
     if recorded >= min(ENOUGH_RECORDINGS, every):
         return (one,), table, ""
+    why_not = without_batches(loss_kinds(trials))
+    if why_not:
+        return (one,), table, f". {why_not.removesuffix('.')}"
     baselines = published_baselines(trials)
     if trials["variant"].isin(baselines).all():
         return (one, of_batch), table, ", and the lowest loss of an epoch's training batches"
@@ -189,8 +195,8 @@ def _response_pictures(data: Measurements) -> Iterator[_Picture]:
             f"Loss by {x}",
             f"Medians over trials and their 95 % intervals: {what}.",
             "A line for every combination of the other settings. Nothing was measured between the "
-            "points, and lines stand a little beside each other. Where pruning's settings mean "
-            "nothing, a line across.",
+            "points, and lines stand a little beside each other. A line across is of what has no "
+            "such number: it is None, or means nothing there.",
             plot_response(data, x, measure=measure),
         )
     pairs = itertools.combinations(swept, 2)
@@ -199,7 +205,7 @@ def _response_pictures(data: Measurements) -> Iterator[_Picture]:
             f"response_{x}_{y}",
             f"Loss by {x} and {y}",
             f"Medians over trials: {what}.",
-            "A map for every combination of the other settings.",
+            "A map for every combination of the other settings, of what has both numbers.",
             plot_response(data, x, y, measure=measure),
         )
 
@@ -222,11 +228,12 @@ def _final_values(drawn: Drawn) -> _Picture:
     lettered = " Who shares a letter is not shown to differ in the loss." if letters else ""
     return _Picture(
         "final_values",
-        "Loss and capacity in the last generation",
+        "Loss and capacity in the end",
         f"Every point is a trial, the mean over its cells.{left_out}{lettered}",
-        "Boxes span the quartiles, whiskers reach to the last point within one and a half times "
-        "that. Capacity is the share of parameters that are not zero; by the published definition, "
-        "of those that were not after the last prune event.",
+        "Values are of a trial's last generation, or with patience of its best. Boxes span the "
+        "quartiles, whiskers reach to the last point within one and a half times that. Capacity is "
+        "the share of parameters that are not zero; by the published definition, of those that "
+        "were not after the last prune event.",
         plot_final_values(
             [
                 (MEASURE_NAMES["mean_L1"], generation_samples(data, "mean_L1")),
@@ -336,14 +343,14 @@ _COURSES: Sequence[tuple[str, str, str, str, Callable[[Courses], Figure | None]]
     (
         "prune_events",
         "Prune events",
-        "When pruning struck which cell, and the probability that the schedule gave.",
+        "When pruning struck which {cell}, and the probability that the schedule gave.",
         "",
         plot_prune_events,
     ),
     (
         "learning_rates",
         "Learning rates",
-        "The rate of every cell, and their median.",
+        "The rate of every {cell}, and their median.",
         "Rates far below the median leave the axis.",
         plot_learning_rates,
     ),
@@ -356,7 +363,8 @@ _COURSES: Sequence[tuple[str, str, str, str, Callable[[Courses], Figure | None]]
         plot_neighbourhood,
     ),
 )
-"""Name, title, caption, note and function of the figures of single trials."""
+"""Name, title, caption (`{cell}` is what each is called), note and function of the figures of
+single trials."""
 
 _OF_CELLS = ("ring", "neighbourhood_losses")
 """Those that say nothing where all pairs meet, whose records are of no cells."""
@@ -364,25 +372,22 @@ _OF_CELLS = ("ring", "neighbourhood_losses")
 
 def _course_pictures(drawn: Drawn) -> Iterator[_Picture]:
     """The figures of single trials: the ring in space and time, and what goes on in it."""
-    chosen = _lowest(drawn)
+    chosen, labels = _lowest(drawn), drawn.sources.data.labels
     typical = {v: each for v, each in drawn.sources.typical_trials().items() if v in chosen}
     found = histories(typical)
-    rows = [(drawn.sources.data.labels[variant], history) for variant, history in found.items()]
-    trials = ", ".join(f"{drawn.sources.data.labels[v]}: {typical[v][1]}" for v in found)
+    rows = [(labels[variant], history) for variant, history in found.items()]
+    trials = ", ".join(f"{labels[v]}: {typical[v][1]}" for v in found)
     whose = (
         "Of the variants shown, the trial whose final loss is the median (all variants' trials: "
         f"{trials}).{_left_out(drawn, chosen)}"
     )
     kinds = drawn.sources.data.trials.groupby("variant")["cell_evaluation"].first()
-    of_cells = [
-        (drawn.sources.data.labels[variant], history)
-        for variant, history in found.items()
-        if kinds[variant] != "all_vs_all"
-    ]
+    of_cells = [(labels[v], each) for v, each in found.items() if kinds[v] != "all_vs_all"]
     for name, title, caption, note, draw in _COURSES:
         figure = draw(of_cells if name in _OF_CELLS else rows)
         if figure is not None:
-            yield _Picture(name, title, caption, f"{note} {whose}".lstrip(), figure)
+            said = caption.format(cell=cell_name(rows))
+            yield _Picture(name, title, said, f"{note} {whose}".lstrip(), figure)
     stored = _stored_distances(drawn, {v: typical[v] for v in found}, found)
     figure = plot_distances(stored)
     if figure is not None:

@@ -50,7 +50,8 @@ _TITLES = {
     "test_loss": "Test loss: L1 of the trials' answers on the test rows",
     "capacity": "Capacity left: mean over cells",
 }
-"""The families of tests, and what they compare; in the last generation all."""
+"""The families of tests, and what they compare: of a trial's last generation, or with `patience`
+its best."""
 
 _SHORT = {"loss": "loss", "test_loss": "test loss"}
 """The families of which the page says at its top what they can show."""

@@ -123,7 +123,7 @@ function showStudy(study) {
   showRemarks(id, study);
   study.variants.forEach((each) => showVariant(study, each));
   const marked = study.variants.some((each) => each.chosen_on_test);
-  say(`${id}-test`, `L1, test rows${marked ? "*" : ""}`);
+  say(`${id}-test`, `L1, test rows, the answer${marked ? "*" : ""}`);
   $(`${id}-chosen`).hidden = !marked;
   const body = $(`${id}-variants`), keys = new Set(study.variants.map((each) => `${study.number}:${each.variant}`));
   for (const row of [...body.rows]) if (!keys.has(row.id)) row.remove();
@@ -131,7 +131,7 @@ function showStudy(study) {
 }
 
 function studyFrame(id, study) {
-  const head = make("tr", {}, ...["variant", "done", "running", "failed", "to come", "L1, training rows", "L1, test rows", "chosen on validation rows"].map(
+  const head = make("tr", {}, ...["variant", "done", "running", "failed", "to come", "L1, training rows, mean over cells", "", "the same, chosen on validation rows"].map(
     (text, place) => make("th", {scope: "col", textContent: text, className: place ? "number" : ""})));
   head.children[6].id = `${id}-test`;
   const body = make("tbody", {id: `${id}-variants`});

@@ -57,6 +57,14 @@ def test_what_is_not_pruned_is_in_every_panel_by_schedule() -> None:
     }
 
 
+def test_what_has_no_value_has_a_panel_of_its_own() -> None:
+    study = swept(settings={"prune_method": ["random", "magnitude"], "patience": [None, 10]})
+    assert lines(study, "patience") == {
+        "patience=None": ["random", "magnitude"],
+        "patience=10": ["random", "magnitude"],
+    }
+
+
 def test_settings_that_do_not_vary_make_no_panels() -> None:
     assert lines(BOTH, "environment") is None
     alone = swept(settings={"prune_method": "random", "prune_schedule": ["fixed", "final_n"]})

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
 
 from aes_lipi.analysis.figures.response import plot_response
 from aes_lipi.analysis.read import Measurements
@@ -104,15 +105,63 @@ def test_a_map_of_two_numbers_for_each_other_setting() -> None:
     assert scale.get_ylabel() == "L1, test rows, chosen on them"
 
 
-def test_what_has_no_value_is_level_and_on_no_map() -> None:
-    measured = data(ring(patience=[None, 20, 40]))
-    assert swept_numbers(settings_of(measured.trials, measured.labels)) == ["patience", X]
-    figure = plot_response(data(ring(**{X: 0.1}, patience=[None, 20, 40])), "patience")
-    points = [line for line in figure.axes[0].lines if len(np.asarray(line.get_xdata())) == 2]
-    assert {tuple(np.asarray(line.get_xdata()).tolist()) for line in points} == {(20, 40)}
-    assert np.asarray(
-        plot_response(measured, X, "patience").axes[0].images[0].get_array()
-    ).shape == (2, 3)
+def test_what_has_no_value_is_a_line_across_beside_the_points() -> None:
+    measured = data(ring(**{X: 0.1}, patience=[None, 20, 40]))
+    measured.trials.loc[measured.trials["patience"].isna(), "test_L1"] = 5
+    [axes] = plot_response(measured, "patience").axes
+    assert axes.get_xlabel() == "patience (None: a line across)"
+    assert [each.lines[0].get_xdata().tolist() for each in drawn(axes)] == [[20, 40]] * 2
+    assert levels(axes) == [5, 5]
+
+
+def test_a_map_says_what_it_leaves_out() -> None:
+    unpruned, lexicase = {"prune_method": "None"}, {"prune_method": "lexicase", X: [0.1, 0.2]}
+    measured = data(unpruned, ring(**{Y: [0.1, 0.3]}, patience=[None, 20, 40]), lexicase)
+    assert swept_numbers(settings_of(measured.trials, measured.labels)) == ["patience", X, Y]
+    figure = plot_response(measured, X, "patience")
+    assert np.asarray(figure.axes[0].images[0].get_array()).shape == (2, 3)
+    assert figure.axes[0].images[0].norm.vmax == pytest.approx(3.4)
+    assert figure.get_supxlabel() == "Not drawn: no pruning; patience=None"
+    assert plot_response(measured, X, Y).get_supxlabel() == "Not drawn: no pruning; lexicase"
+    assert plot_response(data(ring(**{Y: [0.1, 0.3]})), X, Y).get_supxlabel() == ""
+
+
+def test_panels_by_a_setting_have_those_without_it_too() -> None:
+    sizes = [None, 5, 20, 40]
+    measured = data(ring(**{Y: [0.1, 0.3]}, latent_size=sizes), {"prune_method": "None"})
+    panels = [axes for axes in plot_response(measured, X).axes if axes.axison]
+    assert [axes.get_title(loc="left") for axes in panels] == [
+        f"latent_size={size}" for size in sizes
+    ]
+    assert [len(drawn(axes)) for axes in panels] == [4] * 4
+
+
+def test_what_an_operator_or_schedule_does_not_read_is_a_line_across() -> None:
+    """Its default is no place on an axis; and what alone is swept there was not."""
+    lexicase = {"prune_method": "lexicase", "lexi_threshold": [0.1, 0.2]}
+    measured = data(ring(**{X: 0.1, Y: [0.05, 0.4]}), lexicase)
+    [axes] = plot_response(measured, Y).axes
+    assert [each.lines[0].get_xdata().tolist() for each in drawn(axes)] == [[0.05, 0.4]] * 2
+    assert len(levels(axes)) == 2
+    [axes] = plot_response(measured, "lexi_threshold").axes
+    assert [each.lines[0].get_xdata().tolist() for each in drawn(axes)] == [[0.1, 0.2]]
+    assert len(levels(axes)) == 4
+    late = ring(**{X: 0.1}, prune_schedule=["fixed", "final_n"], final_n_start=[0.5, 0.9])
+    [axes] = plot_response(data(late), "final_n_start").axes
+    assert (len(drawn(axes)), len(levels(axes))) == (2, 4)
+    alone = data({"prune_method": "lexicase", Y: [0.1, 0.2], "lexi_threshold": [0.1, 0.2]})
+    assert swept_numbers(settings_of(alone.trials, alone.labels)) == ["lexi_threshold"]
+
+
+def drawn(axes: Axes) -> list[Any]:
+    """Its series of points."""
+    return list(axes.containers)
+
+
+def levels(axes: Axes) -> list[float]:
+    """Its lines across."""
+    across = [line for line in axes.lines if np.asarray(line.get_xdata()).tolist() == [0, 1]]
+    return [float(np.asarray(line.get_ydata())[0]) for line in across]
 
 
 def test_what_differs_only_with_something_else_was_not_swept() -> None:

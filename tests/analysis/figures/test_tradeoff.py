@@ -123,6 +123,14 @@ def test_without_pruning_there_is_no_figure() -> None:
     assert len(drawn(Tradeoff("", same), Tradeoff("", candidates(**POINTS))).axes) == 1
 
 
+def test_studies_may_have_other_variants_each() -> None:
+    others = candidates(**{**POINTS, "variant": ["c", "d", "c", "d"]})
+    figure = drawn(Tradeoff("one", candidates(**POINTS)), Tradeoff("other", others))
+    [legend] = figure.legends
+    named = [text.get_text() for text in legend.get_texts()]
+    assert [name for name in named if name != FRONT] == ["a", "b", "c", "d"]
+
+
 def test_networks_of_several_sizes_are_drawn_by_numbers() -> None:
     rows = candidates(**POINTS, n_parameters=[100, 1000, 100, 1000])
     [axes] = drawn(Tradeoff("bits", rows)).axes
