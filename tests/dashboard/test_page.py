@@ -79,7 +79,7 @@ def test_variants_of_a_study_that_was_made_afresh_take_the_place_of_the_old(
     assert f"0%3A{gone.id}" in answered[0]
     for said in (
         ">L1, test rows, the answer*<",
-        ">chosen on validation rows<",
+        ">the same, chosen on validation rows<",
         "* Of the cell chosen on these",
     ):
         assert said in seen
