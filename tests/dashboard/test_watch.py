@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import warm
+from analysis.candidates import candidates
 from helpers import tiny_study
 from patience import wait_until
 from prepared import (
@@ -21,7 +22,11 @@ from prepared import (
 )
 from studies import run_study
 
+from aes_lipi.analysis.figures.style import looks
+from aes_lipi.analysis.pareto import Tradeoff
 from aes_lipi.config import StudyFile, resolve_study
+from aes_lipi.dashboard.plots import tradeoff_plot
+from aes_lipi.dashboard.spec import Heading
 from aes_lipi.dashboard.watch import MOST_CHOSEN, ChosenVariant, Watched
 from aes_lipi.errors import UserError
 from aes_lipi.results import index, trial_tables
@@ -99,6 +104,20 @@ def test_where_all_pairs_meet_there_is_no_ring(tmp_path: Path) -> None:
     watched = Watched([tmp_path])
     with pytest.raises(UserError, match="it has no ring of cells"):
         watched.ring(chosen_of(watched)[0], 0)
+
+
+def test_a_trade_offs_table_has_what_is_drawn() -> None:
+    small = candidates([0.5, 1], [0.2, 0.1], n_parameters=[100, 1000])
+    small = small.assign(validation_loss=7.0)
+    named, styles = Heading("name", "title", "caption"), looks(["a"])
+    plot = tradeoff_plot(named, Tradeoff("data", small), styles)
+    assert plot.head[4:] == ("parameters that are not zero", "validation_L1", "test_L1")
+    assert [row[4] for row in plot.rows] == plot.data[-1]["x"] == [50, 1000]
+    assert [row[5] for row in plot.rows] == plot.data[-1]["y"] == [0.2, 0.1]
+    same = small.assign(n_parameters=100, validation_loss=[3.0, 2.0])
+    plot = tradeoff_plot(named, Tradeoff("data", same, loss="mse"), styles)
+    assert plot.head[4:] == ("capacity", "validation_loss", "test_L1")
+    assert [row[4:6] for row in plot.rows] == [[0.5, 3], [1, 2]]
 
 
 def test_what_is_drawn_first_are_the_lowest_losses_and_ready_when_it_is_asked_for(

@@ -215,7 +215,8 @@ def _maps(settings: pd.DataFrame, table: pd.DataFrame, swept: tuple[str, str], a
         axes.set_ylabel(swept[1] if place % across == 0 else "")
     for axes in grid[len(groups) :]:
         axes.set_axis_off()
-    bar = figure.colorbar(image, ax=list(grid), aspect=25, label=axis)
+    name = wrapped(axis, max(size[1] - 0.6, 0.9))
+    bar = figure.colorbar(image, ax=list(grid), aspect=25, label=name)
     if isinstance(image.norm, LogNorm):
         log_ticks(bar.long_axis, *image.get_clim())
     told = [text for text in dict.fromkeys([*left_out[0], *left_out[1]]) if text]

@@ -173,8 +173,7 @@ def _losses(table: pd.DataFrame, trials: pd.DataFrame) -> tuple[Sequence[str], p
     recorded, every = (int(known.get(name, 0)) for name in (one, of_batch))
     if recorded >= min(ENOUGH_RECORDINGS, every):
         return (one,), table, ""
-    why_not = without_batches(loss_kinds(trials))
-    if why_not:
+    if why_not := without_batches(loss_kinds(trials)):
         return (one,), table, f". {why_not.removesuffix('.')}"
     baselines = published_baselines(trials)
     if trials["variant"].isin(baselines).all():
@@ -363,8 +362,7 @@ _COURSES: Sequence[tuple[str, str, str, str, Callable[[Courses], Figure | None]]
         plot_neighbourhood,
     ),
 )
-"""Name, title, caption (`{cell}` is what each is called), note and function of the figures of
-single trials."""
+"""Name, title, caption (`{cell}`: what each is called), note and function, of single trials."""
 
 _OF_CELLS = ("ring", "neighbourhood_losses")
 """Those that say nothing where all pairs meet, whose records are of no cells."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from histories import made_up_history
@@ -9,7 +11,11 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import StepPatch
 
-from aes_lipi.analysis.figures.cells import _binned_shares, plot_prune_events
+from aes_lipi.analysis.figures.cells import (
+    _binned_shares,
+    plot_learning_rates,
+    plot_prune_events,
+)
 from aes_lipi.analysis.figures.style import GONE, INK, _figure_bytes
 from aes_lipi.analysis.history import History
 
@@ -83,6 +89,23 @@ def test_two_variants_stand_side_by_side_on_the_same_generations() -> None:
         "probability of the schedule",
         "share of cells pruned",
         "prune event",
+    ]
+
+
+def test_pairs_are_called_so() -> None:
+    rows = pruned([[True, False]] * 3)
+    pairs = replace(rows, is_of_pairs=True)
+    figure = drawn(("all", pairs))
+    assert figure.axes[1].get_ylabel() == "pair"
+    assert figure.legends[0].get_texts()[1].get_text() == "share of pairs pruned"
+    figure = drawn(("ring", rows), ("all", pairs))
+    assert [axes.get_ylabel() for axes in figure.axes[2:]] == ["cell", "pair"]
+    assert figure.legends[0].get_texts()[1].get_text() == "share of cells or pairs pruned"
+    rates = replace(pairs, measures={**pairs.measures, "learning_rate": np.ones((3, 2))})
+    walks = plot_learning_rates([("all", rates)])
+    assert walks is not None
+    assert [text.get_text() for text in walks.legends[0].get_texts()] == [
+        *("a pair", "median over pairs"),
     ]
 
 

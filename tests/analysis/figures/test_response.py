@@ -102,7 +102,7 @@ def test_a_map_of_two_numbers_for_each_other_setting() -> None:
     assert medians.ravel().tolist() == pytest.approx([1.1, 1.2, 1.4, 3.1, 3.2, 3.4])
     assert [text.get_text() for text in random.texts] == ["1.1", "1.2", "1.4", "3.1", "3.2", "3.4"]
     assert [tick.get_text() for tick in random.get_yticklabels()] == ["0.1", "0.3"]
-    assert scale.get_ylabel() == "L1, test rows, chosen on them"
+    assert scale.get_ylabel() == "L1, test rows,\nchosen on them"
 
 
 def test_what_has_no_value_is_a_line_across_beside_the_points() -> None:

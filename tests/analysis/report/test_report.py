@@ -210,8 +210,14 @@ def test_where_there_are_no_cells_nothing_is_said_of_them(tmp_path: Path) -> Non
         "Drawn is a cell's mse on the validation rows",
         "towards its end a line is of those that went on",
         "L1, test rows, of the trials' answers",
+        "When pruning struck which pair, and",
+        "The rate of every pair, and their median",
+        "Loss and capacity in the end",
+        "mean over its cells, in its last generation, or with patience its best",
+        "Values are of a trial's last generation, or with patience of its best",
     ):
         assert said in text, said
+    assert text.count("towards its end a line is of those that went on") == 4
     tradeoff = text[text.index("Pareto front over all") :]
     assert "Dotted" not in tradeoff[: tradeoff.index("Drawn is a cell's mse")]
     assert "chosen on them" not in text
@@ -250,6 +256,22 @@ def test_losses_of_batches_are_of_rings_or_of_baselines_and_not_of_both() -> Non
     _, drawn, said = _losses(table, trials[1:])
     assert (len(drawn), said[:28]) == (len(table), ", and the lowest loss of an ")
     assert _losses(table.assign(measure="mean_L1"), trials)[0] == ("mean_L1",)
+
+
+def test_losses_of_batches_are_not_drawn_of_several_kinds() -> None:
+    batch, plain = "min_replacement_loss", "AutoencoderBinaryClustering"
+    table = pd.DataFrame({"variant": "v", "measure": batch, "generation": range(9), "n": 1})
+    ways = {"variant": ["v", "w"], "cell_evaluation": "lipi_simple", "measurement": "sound"}
+    trials = pd.DataFrame({**ways, "environment": plain, "loss": [float("nan"), "l1"]})
+    assert _losses(table, trials)[0] == ("mean_L1", batch)
+    for other in (
+        trials.assign(loss=[float("nan"), "mse"]),
+        trials.assign(environment=[f"Variational{plain}", plain]),
+        trials.assign(environment=["lab:Own", plain]),
+    ):
+        losses, drawn, said = _losses(table, other)
+        assert (losses, len(drawn)) == (("mean_L1",), 9)
+        assert "are of several kinds (l1, " in said
 
 
 @pytest.fixture
