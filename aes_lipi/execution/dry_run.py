@@ -65,8 +65,12 @@ _OF_TABLES = (
 
 
 def _check_fields_of_tables(variant: Variant) -> None:
-    """Refuse what would mean nothing; `minmax` leaves the bits that are made here as they are."""
-    for name in _OF_TABLES if variant.data is None else ():
+    """Refuse what would mean nothing; `minmax` leaves the bits that are made here as they are.
+
+    Data of a user's function are split and scaled as tables are.
+    """
+    is_made_here = variant.data is None and "dataset_name" not in variant.added
+    for name in _OF_TABLES if is_made_here else ():
         value = getattr(variant, name)
         if value not in (Variant.model_fields[name].default, "minmax"):
             raise UserError(

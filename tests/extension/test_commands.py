@@ -253,6 +253,17 @@ def test_data_of_a_function_are_written_to_a_file_that_is_read_back(tmp_path: Pa
     }
 
 
+def test_data_of_a_function_are_split_and_scaled_as_a_table_is(tmp_path: Path) -> None:
+    module = write_module(tmp_path, "def rows(rng): return 9 * rng.random((40, 6))")
+    given = ["--scale", "standard", "--test_fraction", "0.5", "--validation_fraction", "0.25"]
+    study = ["--rq", "quickstart", "--dataset_name", f"{module}:rows", *given, *TINY, *SHORT]
+    place = ["--local", "--jobs", "1", "--output_dir", "out"]
+    assert said_in(tmp_path, "run.py", *study, "--dry_run").returncode == 0
+    done = said_in(tmp_path, "run.py", *study, "--prune_method", "None", *place)
+    assert done.returncode == 0, done.stderr
+    assert (pd.read_parquet(tmp_path / "out/trials")["scale"] == "standard").all()
+
+
 def test_help_lists_the_built_in_names_and_the_form_of_ones_own(tmp_path: Path) -> None:
     told = "".join(said_in(tmp_path, "run.py", "--help").stdout.split())
     assert "roulette|MODULE:NAME" in re.sub(r"[│\s]", "", told)
