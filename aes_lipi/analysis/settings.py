@@ -94,16 +94,18 @@ def groups_by(settings: pd.DataFrame, name: str) -> dict[str, pd.Index[str]]:
         name: the setting.
 
     Returns:
-        by what labels call the value the ids, both in the order of the variants.
+        by what labels call the value the ids, both in the order of the variants; values that labels
+        call alike, as they cut long ones, are numbered.
     """
     everywhere = unpruned(settings) & (name in OPERATOR_FIELDS)
     values = settings[name].astype(object).where(settings[name].notna(), None)
     known = list(dict.fromkeys(values[~everywhere]))
+    titles = [value_label(name, value, map(str, known)) for value in known]
     return {
-        value_label(name, value, map(str, known)): settings.index[
+        title if titles.count(title) == 1 else f"{title} ({k})": settings.index[
             everywhere | (values.isna() if value is None else values == value)
         ]
-        for value in known
+        for k, (title, value) in enumerate(zip(titles, known, strict=True), 1)
     }
 
 

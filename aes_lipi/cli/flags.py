@@ -197,7 +197,7 @@ def with_values(arguments: Sequence[str], flags: Collection[str]) -> list[str]:
     hints = typing.get_type_hints(Variant)
     names = [name for name, hint in hints.items() if hint is bool]
     others = [name for name, ours in OTHER_NAMES.items() if ours in names]
-    switches = {f"--{name}" for name in (*names, "store_recorded", *others)}
+    switches = {f"--{name}" for name in (*names, "store_recorded", *others, *WITHOUT_MEANING)}
     completed: list[str] = []
     for argument, following in itertools.pairwise([*_without_truths(arguments, flags), "--"]):
         completed.append(argument)

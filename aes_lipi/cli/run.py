@@ -175,7 +175,7 @@ def _run(
     studies = _prepared(studies, control, target, may_prune_more="prune_amount" not in overrides)
     part = StudyPart(variant_id, trial_id)
     if output_dir is None and said.output_dir is not None:
-        output_dir = f"{said.output_dir}{part.suffix}"
+        output_dir = _beside(said.output_dir, part.suffix)
     folders = [_folder(study, output_dir, all_rqs, part) for study in studies]
     one_thread()
     from aes_lipi.cli.running import RunOptions, run_all  # noqa: PLC0415 - numpy is slow
@@ -390,6 +390,16 @@ def _folder(study: Study, output_dir: str | None, one_each: bool, part: StudyPar
         return _DEFAULT_RESULTS / f"{study.name}{part.suffix}"
     folder = expanded(output_dir)
     return join(folder, study.name) if one_each else folder
+
+
+def _beside(output_dir: str, suffix: str) -> str:
+    """The folder whose name is longer by a suffix; what follows the `?` of an address stays."""
+    if not suffix:
+        return output_dir
+    folder, question, options = output_dir, "", ""
+    if is_address(output_dir):
+        folder, question, options = output_dir.partition("?")
+    return f"{folder.rstrip('/')}{suffix}{question}{options}"
 
 
 def _local_path(output_dir: str) -> Path:

@@ -255,7 +255,7 @@ def _description(file: StudyFile, replaced: Mapping[str, Any]) -> str:
     A flag that the description names is no change: it asks for one.
     """
     families = [
-        {"trials": file.trials, **in_present_words({**file.settings, **family})}
+        {"trials": file.trials, **in_present_words(file.settings), **in_present_words(family)}
         for family in file.variants or ({},)
     ]
     changes = [

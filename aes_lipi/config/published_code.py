@@ -24,7 +24,7 @@ WITHOUT_MEANING = (
 
 _TRUTHS = {
     **dict.fromkeys(("true", "yes", "on", "y", "t", "1"), True),
-    **dict.fromkeys(("false", "no", "off", "n", "f", "0"), False),
+    **dict.fromkeys(("false", "no", "off", "n", "f", "0", ""), False),
 }
 
 

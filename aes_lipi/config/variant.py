@@ -544,7 +544,7 @@ class Variant(BaseModel):
             field = cls.model_fields.get(name)
             if isinstance(value, bool) and field is not None and field.annotation is not bool:
                 raise ValueError(f"{name}: {str(value).lower()} is not a value of this field")
-            if isinstance(value, str) and "_" in value and _has_numbers(field):
+            if "_" in str(value) and _has_numbers(field):
                 raise ValueError(f"{name}: {printable(value)}: write numbers without underscores")
         return resolve_defaults(values)
 

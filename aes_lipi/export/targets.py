@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aes_lipi.config import Study, Variant, list_presets
+from aes_lipi.config.variant import METHODS_WITHOUT_AMOUNT
 from aes_lipi.data.load import data_key
 from aes_lipi.errors import UserError
 from aes_lipi.execution.control import exported_widths
@@ -79,7 +80,8 @@ def aimed(study: Study, target: Target, *, may_prune_more: bool) -> Study:
         )
     if target.capacity is None:
         return study
-    amounts = {each.prune_amount for each in study.variants if each.prune_method != "None"}
+    unused = ("None", *METHODS_WITHOUT_AMOUNT)
+    amounts = {each.prune_amount for each in study.variants if each.prune_method not in unused}
     may_prune_more = may_prune_more and len(amounts) < 2  # else they were swept
     variants = [
         _deepened(each, target.capacity) if may_prune_more else each for each in study.variants

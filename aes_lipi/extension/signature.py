@@ -116,9 +116,9 @@ def _typed(name: str, text: str, hint: Any) -> Any:
             return None
         return _typed_as_any(name, text, [each for each in arguments if each is not type(None)])
     if typing.get_origin(hint) is typing.Literal:
-        found = {value_text(name, each): each for each in arguments}
+        found = {spelling: each for each in arguments for spelling in _spellings(name, each)}
         if text not in found:
-            raise ValueError(f"{name}: {text} is none of {', '.join(found)}")
+            raise ValueError(f"{name}: {text} is none of {', '.join(map(str, arguments))}")
         return found[text]
     if hint is Any or hint is object:
         return _typed_as_any(name, text, [int, float, bool, str])
@@ -129,6 +129,14 @@ def _typed(name: str, text: str, hint: Any) -> Any:
             "or Literal"
         )
     return _plain(name, text, hint)
+
+
+def _spellings(name: str, choice: Any) -> set[str]:
+    """How a choice may be written: as it is, and as a parameter's value if it can be one."""
+    try:
+        return {str(choice), value_text(name, choice)}
+    except ValueError:
+        return {str(choice)}
 
 
 def _typed_as_any(name: str, text: str, hints: Sequence[Any]) -> Any:

@@ -13,7 +13,7 @@ from typer.main import get_command
 
 import aes_lipi
 from aes_lipi.analysis.report import writing
-from aes_lipi.cli.run import run_app, with_switch_values
+from aes_lipi.cli.run import _beside, run_app, with_switch_values
 from aes_lipi.config import Variant, list_presets, load_configuration, published_code
 from aes_lipi.config.defaults import OTHER_NAMES
 from aes_lipi.results.reading import load_results
@@ -43,6 +43,8 @@ def trials_shown(folder: Path, *arguments: str) -> list[str]:
         ("--print_cli_only False --rq capacity", "--rq capacity"),
         ("--analyse_data n --analyse_data=off", ""),
         ("--no_shuffle_data --dry_run", "--no_shuffle_data true --dry_run"),
+        ("--visualize --dry_run", "--visualize true --dry_run"),
+        ("--log-level INFO --dry_run", "--log-level INFO --dry_run"),
         ("--no_shuffle_data True --fresh y", "--no_shuffle_data True --fresh"),
         ("--test maybe", "--test maybe"),
         ("--rq true", "--rq true"),
@@ -313,6 +315,29 @@ def test_a_part_of_a_study_has_a_folder_of_its_own_where_the_file_names_one(tmp_
     done = said_in(tmp_path, "run.py", "--config", str(path), *part)
     assert done.returncode == 0, done.stderr
     assert load_results(tmp_path / "there_trial_1").trials["trial"].tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("given", "own"),
+    [
+        ("there", "there_trial_1"),
+        ("there/", "there_trial_1"),
+        ("s3://bucket/x?region=a", "s3://bucket/x_trial_1?region=a"),
+    ],
+)
+def test_the_folder_of_a_part_lies_beside_that_of_the_whole(given: str, own: str) -> None:
+    assert _beside(given, "_trial_1") == own
+    assert _beside(given, "") == given
+
+
+def test_a_variant_may_have_the_other_name_of_what_all_have(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        settings={"data_subsample": 0.5},
+        variants=[{"name": "a"}, {"name": "b", "cell_data_fraction": 0.3}],
+    )
+    study = aes_lipi.load_study(path)
+    assert [each.cell_data_fraction for each in study.variants] == [0.5, 0.3]
 
 
 @pytest.mark.parametrize(("name", "value"), [("output_dir", "there"), ("no_execution", True)])

@@ -145,6 +145,7 @@ def test_value_out_of_bounds_or_of_the_wrong_type_is_refused(field: str, value: 
         ({"epochs": "2_4_8"}, "epochs"),
         ({"learning_rate": "1_0e-3"}, "learning_rate"),
         ({"hidden_sizes": "6_0,30"}, "hidden_sizes"),
+        ({"hidden_sizes": ["6_0", "4"]}, "hidden_sizes"),
         ({"n_examples_per_cluster": 105}, "n_examples_per_cluster"),
         ({"dataset_name": "7_100_10"}, "n_examples_per_cluster"),
         ({"test_fraction": 0.5, "validation_fraction": 0.5}, "test_fraction"),

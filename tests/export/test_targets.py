@@ -43,6 +43,14 @@ def test_amounts_that_were_swept_stay(table: Path) -> None:
     assert amounts(study.with_variants([study.variants[0], *swept]), 0.6)[1:] == [0.1, 0.2, 0.7]
 
 
+def test_an_amount_that_no_operator_reads_is_none_that_was_swept(table: Path) -> None:
+    study = study_of(table)
+    lexicase = study.variants[1].model_copy(
+        update={"prune_method": "lexicase", "prune_schedule": "final_n", "prune_amount": 0.1}
+    )
+    assert amounts(study.with_variants([study.variants[1], lexicase]), 0.3)[0] > 0.5
+
+
 def test_an_amount_that_was_given_stays(table: Path) -> None:
     study = study_of(table)
     assert amounts(study, 0.6, may_prune_more=False) == [v.prune_amount for v in study.variants]

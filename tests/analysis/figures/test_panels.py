@@ -65,6 +65,16 @@ def test_what_has_no_value_has_a_panel_of_its_own() -> None:
     }
 
 
+def test_values_that_are_called_alike_have_a_panel_each() -> None:
+    """Labels cut long ones."""
+    wide = [[100] * 40 + [last] for last in (1, 2, 3)]
+    study = swept(settings={"prune_method": ["random", "magnitude"], "hidden_sizes": wide})
+    found = lines(study, "hidden_sizes")
+    assert found is not None
+    assert list(found.values()) == [["random", "magnitude"]] * 3
+    assert [title[-4:] for title in found] == [" (1)", " (2)", " (3)"]
+
+
 def test_settings_that_do_not_vary_make_no_panels() -> None:
     assert lines(BOTH, "environment") is None
     alone = swept(settings={"prune_method": "random", "prune_schedule": ["fixed", "final_n"]})
