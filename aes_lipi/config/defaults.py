@@ -126,10 +126,13 @@ _ALONE: Mapping[str, Any] = {
 """Of the baseline, whatever is given."""
 
 
-_FORMER_TRUTHS: Mapping[str, str] = {
-    **dict.fromkeys(("true", "yes", "on", "y", "t", "1"), "recorded"),
-    **dict.fromkeys(("false", "no", "off", "n", "f", "0"), "none"),
+TRUTHS: Mapping[str, bool] = {
+    **dict.fromkeys(("true", "yes", "on", "y", "t", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "n", "f", "0"), False),
 }
+"""How a file may write yes and no."""
+
+_FORMER_TRUTHS = {word: "recorded" if truth else "none" for word, truth in TRUTHS.items()}
 
 OTHER_NAMES: Mapping[str, str] = {
     "store_recorded": "store_generations",

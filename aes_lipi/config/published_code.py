@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aes_lipi.config.defaults import OTHER_NAMES, in_present_values, refuse_two_names
+from aes_lipi.config.defaults import OTHER_NAMES, TRUTHS, in_present_values, refuse_two_names
 from aes_lipi.errors import UserError, printable
 
 _OF_A_STUDY = ("trials", "checkpoint_interval")
@@ -21,11 +21,6 @@ WITHOUT_MEANING = (
     "no_output_dir_timestamp",
 )
 """Its fields that mean nothing here."""
-
-_TRUTHS = {
-    **dict.fromkeys(("true", "yes", "on", "y", "t", "1"), True),
-    **dict.fromkeys(("false", "no", "off", "n", "f", "0", ""), False),
-}
 
 
 @dataclass(frozen=True)
@@ -94,7 +89,7 @@ def _single(name: str, value: Any) -> Any:
 
 
 def _truth(name: str, value: Any) -> bool:
-    truth = _TRUTHS.get(str(value).lower())
+    truth = False if value == "" else TRUTHS.get(str(value).lower())
     if truth is None:
         raise UserError(f"{name}: {printable(value)}: give true or false")
     return truth
