@@ -119,7 +119,7 @@ def _clean(
     for path, why in cleaned.removed.items():
         say(f"removed {path} ({why})")
     for whose in cleaned.claims:
-        say(f"removed the claim of {whose}, which is gone")
+        say(f"removed the lock of {whose}, which is gone")
     for line in cleaned.kept:
         say(line)
     total = len(cleaned.removed) + len(cleaned.claims)

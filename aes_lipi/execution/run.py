@@ -227,18 +227,18 @@ def _replaying(job: Job, directory: str | Path) -> Job:
     return _repeating(job, open_storage(directory))
 
 
-def progress_of(state: StudyState, claim: str, now: float, since: float = 0.0) -> Progress:
+def progress_of(state: StudyState, lock: str, now: float, since: float = 0.0) -> Progress:
     """What `progress.json` says of a study.
 
     Args:
         state: of the study.
-        claim: token of its driver's claim.
+        lock: token of its driver's lock.
         now: seconds of the clock of `StudyState.handle`.
         since: when that clock stood at 0, in seconds since 1970.
     """
     nodes, cpus = state.cluster or (None, None)
     return Progress(
-        claim=claim,
+        lock=lock,
         generations_per_second=state.generations_per_second(now),
         generations_left=state.generations_left,
         running=tuple(_running(state.trials[trial]) for trial in tuple(state.under_way)),
@@ -263,18 +263,18 @@ def _running(trial: TrialProgress) -> RunningTrial:
 
 
 @contextmanager
-def published(store: ResultStore, claim: str, state: StudyState) -> Iterator[None]:
+def published(store: ResultStore, lock: str, state: StudyState) -> Iterator[None]:
     """Keep a study's `progress.json` while a block runs.
 
     What cannot be written is left out: no study ends for that.
 
     Args:
         store: the study's folder.
-        claim: token of the driver's claim on it.
+        lock: token of the driver's lock on it.
         state: of the study; whoever changes it need not know of this.
     """
     ended = threading.Event()
-    arguments = (store, claim, state, ended)
+    arguments = (store, lock, state, ended)
     publisher = threading.Thread(target=_publish, args=arguments, name="progress", daemon=True)
     publisher.start()
     try:
@@ -286,10 +286,10 @@ def published(store: ResultStore, claim: str, state: StudyState) -> Iterator[Non
             store.remove_progress()
 
 
-def _publish(store: ResultStore, claim: str, state: StudyState, ended: threading.Event) -> None:
+def _publish(store: ResultStore, lock: str, state: StudyState, ended: threading.Event) -> None:
     """Write what has changed now and then, and keep the index up, until the end."""
     since = time.time() - time.monotonic()
-    known, written = progress_of(state, claim, time.monotonic(), since), float("-inf")
+    known, written = progress_of(state, lock, time.monotonic(), since), float("-inf")
     indexed = state.committed
     while not ended.wait(LOOK_INTERVAL_S):
         if state.committed - indexed >= max(_INDEXED, indexed // _INDEXED_SHARE):
@@ -297,7 +297,7 @@ def _publish(store: ResultStore, claim: str, state: StudyState, ended: threading
             with suppress(UserError):  # the next reader does it
                 index_all(store.storage, ended.is_set)
         now = time.monotonic()
-        progress = progress_of(state, claim, now, since)
+        progress = progress_of(state, lock, now, since)
         if progress == known or now - written < WRITE_INTERVAL_S:
             continue
         known, written = progress, now

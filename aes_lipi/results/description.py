@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from aes_lipi.config import ID_FORMAT, Study, Variant
 from aes_lipi.errors import UserError, printable
@@ -292,7 +292,7 @@ class Progress(_Strict):
 
     Attributes:
         format: version of the file's layout.
-        claim: token of the driver's claim; of no other driver is this true.
+        lock: token of the driver's lock; of no other driver is this true.
         generations_per_second: of all trials together; None before that can be known.
         generations_left: of all trials that the driver is to run.
         running: the trials on their way, in the order in which they started.
@@ -302,7 +302,7 @@ class Progress(_Strict):
     """
 
     format: Literal[1] = 1
-    claim: str
+    lock: str = Field(validation_alias=AliasChoices("lock", "claim"))  # claim: of earlier versions
     generations_per_second: Annotated[float, Field(gt=0)] | None
     generations_left: _Count
     running: tuple[RunningTrial, ...]

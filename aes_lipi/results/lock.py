@@ -1,23 +1,23 @@
 """A lock on a study's folder: one driver at a time.
 
-Every driver that wants the folder puts down a claim, a file whose name nobody else uses, and then
-looks for claims of others. The first that sees none marks its own as holding. Of two that start at
-once, the one that looks later sees the other's claim, since it looks after the other wrote; if both
+Every driver that wants the folder puts down a lock, a file whose name nobody else uses, and then
+looks for those of others. The first that sees none marks its own as holding. Of two that start at
+once, the one that looks later sees the other's lock, since it looks after the other wrote; if both
 see each other, both withdraw and try again after a random while. So there is never more than one
 holder, and all that it takes is a store that lists what was written: local disks, NFS (which looks
 anew at a folder after a write of its own) and today's object stores, without the kernel's locks,
 links or conditional requests, which not all of them have.
 
-A claim is stale if its process is gone. On the same machine the kernel says so: no such process id,
+A lock is stale if its process is gone. On the same machine the kernel says so: no such process id,
 or one that started at another time. Where that cannot be seen (another user's process under
-`hidepid`, another machine, boot or namespace of process ids), a claim is stale when its last sign
-of life lies `STALE_AFTER_S` behind the new claim's, both by the clock of whatever keeps the files,
+`hidepid`, another machine, boot or namespace of process ids), a lock is stale when its last sign
+of life lies `STALE_AFTER_S` behind the new lock's, both by the clock of whatever keeps the files,
 and no other comes while the new driver watches for `WATCH_S` of its own; so neither machines whose
 clocks differ nor a clock that jumps, anywhere, let a living driver seem dead. Removing a stale
-claim cannot hit a live one: no name is used twice.
+lock cannot hit a live one: no name is used twice.
 
 What this does not promise: a driver that is seen by its signs of life alone, was stopped for longer
-than that, and goes on later, finds its claim gone before its next commit, and gives up; only if it
+than that, and goes on later, finds its lock gone before its next commit, and gives up; only if it
 is stopped in the middle of a commit can a file of it still arrive. The digests in the trial's
 marker tell readers, and the same command runs that trial again.
 """
@@ -45,15 +45,15 @@ WATCH_S = 1.5 * HEARTBEAT_S
 _ATTEMPTS = 20
 _FORMAT = 1
 _LONGEST = 4096  # bytes
-_NAME = re.compile(r"claim-([0-9a-f]{32})\.json")
+_NAME = re.compile(r"(?:lock|claim)-([0-9a-f]{32})\.json")  # claim: of earlier versions
 _UNKNOWN = Process("another machine", "", 0, "")
 
-_own_tokens: set[str] = set()  # of claims that this process has put down and not withdrawn
+_own_tokens: set[str] = set()  # of locks that this process has put down and not withdrawn
 
 
 @dataclass(frozen=True)
 class Lock:
-    """What a driver's claim says.
+    """What a driver's lock says.
 
     Attributes:
         token: what its file is named after.
@@ -67,12 +67,12 @@ class Lock:
 
     @property
     def name(self) -> str:
-        """The claim's file."""
-        return f"claim-{self.token}.json"
+        """The lock's file."""
+        return f"lock-{self.token}.json"
 
     @property
     def is_readable(self) -> bool:
-        """Whether the claim says whose it is."""
+        """Whether the lock says whose it is."""
         return self.process != _UNKNOWN
 
     def content(self) -> bytes:
@@ -130,11 +130,11 @@ class HeldLock:
         """Make sure that nobody else has taken the folder over.
 
         Raises:
-            UserError: this driver's claim is gone; run the same command again later.
+            UserError: this driver's lock is gone; run the same command again later.
         """
         if self.storage.read(self.lock.name, _LONGEST) is None:
             raise UserError(
-                f"{self.storage.shown}: this driver's claim on it is gone, and another may have "
+                f"{self.storage.shown}: this driver's lock on it is gone, and another may have "
                 f"taken over: {self._why_gone()}; run the same command again later"
             )
 
@@ -152,9 +152,9 @@ class HeldLock:
                     return
 
     def _beat(self) -> bool:
-        """Give a sign of life; False if the claim is gone.
+        """Give a sign of life; False if the lock is gone.
 
-        In an object store a sign is to look for the claim and to write it: what another driver has
+        In an object store a sign is to look for the lock and to write it: what another driver has
         removed in between is there again, and is withdrawn.
         """
         self._longest_silence_s = max(self._longest_silence_s, _clock() - self._beaten)
@@ -178,7 +178,7 @@ class HeldLock:
 
 
 def is_lock(name: str) -> bool:
-    """Whether a file at the top of a study's folder is a driver's claim."""
+    """Whether a file at the top of a study's folder is a driver's lock."""
     return _NAME.fullmatch(name) is not None
 
 
@@ -203,7 +203,7 @@ def locked(storage: Storage) -> Iterator[HeldLock]:
     finally:
         _own_tokens.discard(token)
         with suppress(UserError):  # then it is stale, for its process ends
-            storage.remove(f"claim-{token}.json")
+            storage.remove(f"lock-{token}.json")
 
 
 def lock_on(storage: Storage) -> tuple[Lock, bool] | None:
@@ -272,12 +272,12 @@ def _others(storage: Storage, own: Lock, stale: list[str]) -> tuple[list[Lock], 
 
 
 def _bury(storage: Storage, silent: Mapping[Entry, Lock], stale: list[str]) -> None:
-    """Watch silent claims, and remove those that get no sign of life meanwhile.
+    """Watch silent locks, and remove those that get no sign of life meanwhile.
 
     Args:
         storage: the folder.
-        silent: the claims, by their files as they were seen.
-        stale: whose claims were removed.
+        silent: the locks, by their files as they were seen.
+        stale: whose locks were removed.
     """
     time.sleep(WATCH_S)
     for entry in storage.children():
@@ -287,11 +287,11 @@ def _bury(storage: Storage, silent: Mapping[Entry, Lock], stale: list[str]) -> N
 
 
 def _read(storage: Storage, name: str) -> Lock | None:
-    """A claim; None if it was withdrawn since. One that cannot be read counts as holding."""
+    """A lock; None if it was withdrawn since. One that cannot be read counts as holding."""
     content = storage.read(name, _LONGEST)
     if content is None:
         return None
-    token = name.removeprefix("claim-").removesuffix(".json")
+    token = name.partition("-")[2].removesuffix(".json")
     document = decode_json(content) or {}
     with suppress(KeyError, TypeError):
         process = Process(**document["process"])
@@ -306,7 +306,7 @@ def _refusal(storage: Storage, other: Lock) -> UserError:
     patience = "wait for it, or stop it"
     if not other.process.is_local() or other.process.existence() == "unknown":
         patience += (
-            f" (once it is gone, its claim ends within {STALE_AFTER_S + WATCH_S:.0f} seconds)"
+            f" (once it is gone, its lock ends within {STALE_AFTER_S + WATCH_S:.0f} seconds)"
         )
     return UserError(
         f"{storage.shown}: in use by {other.whose()}; {patience}, or choose another --output_dir"

@@ -1,7 +1,7 @@
 """The one check before a file of a results folder is replaced or removed: that it is ours.
 
 Most files of a study say so by name and place: nobody else calls a file after a variant's id, a
-claim's token or a temporary file's. `study.json`, `local.json` and `progress.json` are common
+lock's token or a temporary file's. `study.json`, `local.json` and `progress.json` are common
 names, so that what they hold decides.
 """
 

@@ -47,8 +47,8 @@ class Driver:
     """Who runs a study, or ran it until it was killed.
 
     Attributes:
-        host: its machine; None if its claim cannot be read.
-        pid: its process there; None if its claim cannot be read.
+        host: its machine; None if its lock cannot be read.
+        pid: its process there; None if its lock cannot be read.
         alive: whether it still runs.
     """
 
@@ -152,7 +152,7 @@ class Overview:
 
 
 def study_status(location: str | Path) -> Status:
-    """Find out how a study stands, without a claim; nothing is written but the index.
+    """Find out how a study stands, without a lock; nothing is written but the index.
 
     Args:
         location: the study's output folder, or its address.
@@ -254,7 +254,7 @@ def _driver(storage: Storage) -> tuple[Driver | None, Progress | None]:
     known = lock.is_readable
     driver = Driver(process.host if known else None, process.pid if known else None, alive)
     progress = read_progress(storage) if alive else None
-    return driver, progress if progress and progress.claim == lock.token else None
+    return driver, progress if progress and progress.lock == lock.token else None
 
 
 def _running(

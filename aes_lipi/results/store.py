@@ -8,7 +8,7 @@ trials/variant=<id>/trial=<nnnn>.parquet       one row
 committed/variant=<id>/trial=<nnnn>.json       written last, it commits the trial
 failures/variant=<id>/trial=<nnnn>.parquet     one row for a trial that failed
 checkpoints/variant=<id>/trial=<nnnn>/...      of a trial on its way, until it is committed
-claim-<token>.json                             of the driver that has the folder
+lock-<token>.json                             of the driver that has the folder
 progress.json                                  what that driver is at
 """
 

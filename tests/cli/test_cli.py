@@ -312,7 +312,7 @@ def test_a_stopped_study_goes_on_where_it_stopped(
     assert again.returncode == 0, again.stderr
     assert f"{6 - done} trials to run, {done} done before" in again.stderr
     assert len(pd.read_parquet(tmp_path / "out" / "trials")) == 6
-    assert not list((tmp_path / "out").glob("claim-*"))
+    assert not list((tmp_path / "out").glob("lock-*"))
     assert not (tmp_path / "out" / "failures").exists()
 
 

@@ -30,7 +30,12 @@ from aes_lipi.cli import main
 from aes_lipi.cli.commands import app
 from aes_lipi.config import Study
 from aes_lipi.errors import UserError
-from aes_lipi.results.description import Progress, RunningTrial
+from aes_lipi.results.description import (
+    PROGRESS_FILE,
+    Progress,
+    RunningTrial,
+    read_progress,
+)
 from aes_lipi.results.lock import STALE_AFTER_S, Lock
 from aes_lipi.results.processes import Process
 from aes_lipi.results.store import ResultStore
@@ -132,13 +137,13 @@ def store(tmp_path: Path) -> ResultStore:
     return store
 
 
-def progress_of(claim: str, **changes: Any) -> Progress:
+def progress_of(lock: str, **changes: Any) -> Progress:
     running = [
         RunningTrial(variant=each.variant, label="x", trial=each.trial, generations=7, epochs=9)
         for each in (SECOND, FOURTH)
     ]
     fields = {"generations_per_second": 2.0, "generations_left": 5, "running": tuple(running)}
-    return Progress(claim=claim, **{**fields, **changes})
+    return Progress(lock=lock, **{**fields, **changes})
 
 
 def test_what_a_living_driver_says_is_believed_where_the_files_say_no_better(
@@ -193,14 +198,26 @@ def test_what_another_driver_said_is_not_believed(store: ResultStore, tmp_path: 
 def test_a_driver_on_another_machine_lives_as_long_as_it_gives_signs(
     store: ResultStore, tmp_path: Path, age_s: float, alive: bool
 ) -> None:
-    claim = Lock(TOKEN, ELSEWHERE, holding=True)
+    lock = Lock(TOKEN, ELSEWHERE, holding=True)
     store.write_progress(progress_of(TOKEN))
-    store.storage.write(claim.name, claim.content())
+    store.storage.write(lock.name, lock.content())
     at = time.time() - age_s
-    os.utime(tmp_path / claim.name, (at, at))
+    os.utime(tmp_path / lock.name, (at, at))
     answer = asked(tmp_path)
     assert answer["driver"] == {"host": "node7", "pid": 4242, "alive": alive}
     assert counts(answer)[2] == alive
+
+
+def test_progress_of_an_earlier_version_is_believed_and_may_be_replaced(
+    store: ResultStore, tmp_path: Path
+) -> None:
+    with store.locked() as held:
+        said = progress_of(held.lock.token)
+        earlier = said.encoded().replace(b'"lock":', b'"claim":')
+        (tmp_path / PROGRESS_FILE).write_bytes(earlier)
+        assert read_progress(store.storage) == said
+        store.write_progress(said)
+        assert (tmp_path / PROGRESS_FILE).read_bytes() == said.encoded() != earlier
 
 
 def test_the_table_has_running_trials_below_their_variant(
@@ -246,13 +263,13 @@ def test_more_and_fewer_trials_than_the_study_asks_for_now(
 
 
 DAMAGES = {
-    "cut": b'{\n "format": 1, "claim": "',
+    "cut": b'{\n "format": 1, "lock": "',
     "empty": b"",
     "bytes": b"\xff\x00\x1b",
     "list": b"[]",
     "deep": b"[" * 100_000,
     "later": b'{"format": 2}',
-    "numbers": b'{"format": 1, "claim": "x", "generations_per_second": 0, "running": []}',
+    "numbers": b'{"format": 1, "lock": "x", "generations_per_second": 0, "running": []}',
     "long": b" " * 20_000_000,
 }
 

@@ -145,7 +145,7 @@ def test_the_file_follows_the_study_and_goes_with_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("_often")
-def test_a_driver_whose_claim_was_taken_over_writes_and_removes_nothing(tmp_path: Path) -> None:
+def test_a_driver_whose_lock_was_taken_over_writes_and_removes_nothing(tmp_path: Path) -> None:
     store, state = ResultStore(tmp_path), a_state()
     with store.locked() as held:
         store.storage.remove(held.lock.name)

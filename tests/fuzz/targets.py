@@ -337,11 +337,11 @@ _CHANGES: tuple[Callable[[Any, random.Random], Any], ...] = (
 
 
 def documents_target() -> Target:
-    """The small JSON files of a results folder: a marker, a description, a claim, progress."""
+    """The small JSON files of a results folder: a marker, a description, a lock, progress."""
     folder = _folder()
     storage = LocalStorage(folder)
-    claim = lock.Lock(uuid.uuid4().hex, Process("host", "machine", 7, "1"))
-    path = folder / claim.name
+    own = lock.Lock(uuid.uuid4().hex, Process("host", "machine", 7, "1"))
+    path = folder / own.name
     study = prepared_study(rng_seed=[1, 2])
 
     def read(content: bytes) -> None:
@@ -350,7 +350,7 @@ def documents_target() -> Target:
         (folder / description.PROGRESS_FILE).write_bytes(content)
         description.read_progress(storage)
         path.write_bytes(content)
-        other = lock._read(storage, claim.name)
+        other = lock._read(storage, own.name)
         if other is not None and not other.is_stale(0.0):
             raise lock._refusal(storage, other)
         description.check_same_study(storage, content, study)
@@ -362,10 +362,10 @@ def documents_target() -> Target:
     marker = {"format": 1, "variant": _TRIAL.variant, "trial": _TRIAL.trial, "files": facts}
     running = description.RunningTrial(variant="v", label="x", trial=1, generations=2, epochs=3)
     said = description.Progress(
-        claim=claim.token, generations_per_second=0.5, generations_left=1, running=(running,)
+        lock=own.token, generations_per_second=0.5, generations_left=1, running=(running,)
     )
     seeds = [
-        *(claim.content(), description.describe_study(study), json.dumps(marker).encode()),
+        *(own.content(), description.describe_study(study), json.dumps(marker).encode()),
         said.encoded(),
     ]
 

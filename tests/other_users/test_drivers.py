@@ -32,15 +32,15 @@ def driver(machine: Machine) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-def claims(machine: Machine) -> dict[str, bytes]:
-    return {each.name: each.read_bytes() for each in machine.path(FOLDER).glob("claim-*.json")}
+def locks(machine: Machine) -> dict[str, bytes]:
+    return {each.name: each.read_bytes() for each in machine.path(FOLDER).glob("lock-*.json")}
 
 
 def test_the_other_user_sees_no_process_of_the_first(
     machine: Machine, driver: subprocess.Popen[str]
 ) -> None:
-    [claim] = claims(machine).values()
-    pid = json.loads(claim)["process"]["pid"]
+    [lock] = locks(machine).values()
+    pid = json.loads(lock)["process"]["pid"]
     assert machine.run("bob", "ls", f"/proc/{pid}").returncode == 2
     assert machine.run("ada", "ls", f"/proc/{pid}").returncode == 0
 
@@ -55,7 +55,7 @@ def test_status_says_that_the_driver_lives(machine: Machine, driver: subprocess.
 def test_a_command_that_writes_is_refused_and_takes_nothing_away(
     command: str, machine: Machine, driver: subprocess.Popen[str]
 ) -> None:
-    before = claims(machine)
+    before = locks(machine)
     if command == "clean":
         said = machine.command_line("bob", "clean", FOLDER)
     else:
@@ -63,8 +63,8 @@ def test_a_command_that_writes_is_refused_and_takes_nothing_away(
     assert said.returncode == 2
     [line] = said.stderr.splitlines()
     assert "in use by process" in line
-    assert "its claim ends within" in line  # a process that cannot be seen is judged by its signs
-    assert claims(machine) == before
+    assert "its lock ends within" in line  # a process that cannot be seen is judged by its signs
+    assert locks(machine) == before
 
 
 def test_once_the_driver_is_killed_the_kernel_says_so_to_everybody(
@@ -79,7 +79,7 @@ def test_once_the_driver_is_killed_the_kernel_says_so_to_everybody(
     assert json.loads(said.stdout)["driver"]["alive"] is False
     cleaned = machine.command_line("bob", "clean", FOLDER)
     assert "which is gone" in cleaned.stdout, cleaned.stderr
-    assert claims(machine) == {}
+    assert locks(machine) == {}
 
 
 def test_a_process_of_another_namespace_is_judged_by_its_signs_of_life(machine: Machine) -> None:

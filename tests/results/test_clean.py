@@ -61,7 +61,7 @@ def make_foreign(folder: Path, outside: Path) -> set[str]:
         "trials/.writing-mine",
         f"trials/variant={SECOND.variant}/trial=0001.csv",
         f"trials/variant={SECOND.variant}/below/{LEFT_OVER}",
-        "claim-mine.json",
+        "lock-mine.json",
     }
     for name in foreign:
         (folder / name).parent.mkdir(exist_ok=True, parents=True)

@@ -1,4 +1,4 @@
-"""One driver at a time, and what becomes of the claims of drivers that are gone."""
+"""One driver at a time, and what becomes of the locks of drivers that are gone."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def start(*arguments: object) -> subprocess.Popen[str]:
     )
 
 
-def put_down(folder: Path, claim: Lock, age_s: float = 0.0) -> Path:
+def put_down(folder: Path, lock: Lock, age_s: float = 0.0) -> Path:
     folder.mkdir(exist_ok=True)
-    path = folder / claim.name
-    path.write_bytes(claim.content())
+    path = folder / lock.name
+    path.write_bytes(lock.content())
     at = time.time() - age_s
     os.utime(path, (at, at))
     return path
@@ -92,7 +92,7 @@ def test_of_two_drivers_at_once_one_wins_every_time(tmp_path: Path) -> None:
 
 
 def test_no_two_of_many_threads_have_a_folder_together(tmp_path: Path) -> None:
-    """The claims of one process exclude each other as those of two do."""
+    """The locks of one process exclude each other as those of two do."""
     inside, most, wins = 0, 0, 0
     counting = threading.Lock()
 
@@ -148,21 +148,21 @@ def test_a_killed_driver_that_nobody_buried_is_gone_too(tmp_path: Path) -> None:
             assert held.stale == (f"process {first.pid} on {socket.gethostname()}",)
 
 
-def test_a_process_id_given_again_does_not_keep_a_claim_alive(tmp_path: Path) -> None:
+def test_a_process_id_given_again_does_not_keep_a_lock_alive(tmp_path: Path) -> None:
     reused = replace(this_process(), pid=os.getppid(), started="1")
     path = put_down(tmp_path, Lock(TOKEN, reused, holding=True))
     with locked(LocalStorage(tmp_path)):
         assert not path.exists()
 
 
-def test_a_claim_that_this_process_left_behind_is_stale(tmp_path: Path) -> None:
+def test_a_lock_that_this_process_left_behind_is_stale(tmp_path: Path) -> None:
     path = put_down(tmp_path, Lock(TOKEN, this_process(), holding=True))
     with locked(LocalStorage(tmp_path)):
         assert not path.exists()
 
 
 @pytest.mark.parametrize("age_s", [0.0, STALE_AFTER_S - 10, -1e9])
-def test_a_claim_of_another_machine_holds_while_it_gives_signs_of_life(
+def test_a_lock_of_another_machine_holds_while_it_gives_signs_of_life(
     age_s: float, tmp_path: Path
 ) -> None:
     put_down(tmp_path, Lock(TOKEN, ELSEWHERE, holding=True), age_s)
@@ -171,22 +171,22 @@ def test_a_claim_of_another_machine_holds_while_it_gives_signs_of_life(
         locked(LocalStorage(tmp_path)),
     ):
         pass
-    assert "its claim ends within 120 seconds" in str(error.value)
+    assert "its lock ends within 120 seconds" in str(error.value)
     assert "\n" not in str(error.value)
     assert len(names(tmp_path)) == 1
 
 
-def test_a_claim_of_another_machine_ends_with_its_signs_of_life(tmp_path: Path) -> None:
+def test_a_lock_of_another_machine_ends_with_its_signs_of_life(tmp_path: Path) -> None:
     put_down(tmp_path, Lock(TOKEN, ELSEWHERE, holding=True), STALE_AFTER_S + 10)
     with locked(LocalStorage(tmp_path)) as held:
         assert held.stale == ("process 4242 on node7",)
     assert names(tmp_path) == set()
 
 
-def test_many_silent_claims_are_watched_together(
+def test_many_silent_locks_are_watched_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many there are, the own claim stays young, so that nobody takes it for silent."""
+    """However many there are, the own lock stays young, so that nobody takes it for silent."""
     slept: list[float] = []
     monkeypatch.setattr(lock, "WATCH_S", 0.123)
     monkeypatch.setattr(time, "sleep", slept.append)
@@ -227,11 +227,11 @@ def test_a_clock_that_jumps_lets_no_living_driver_seem_dead(
         pytest.param(ALL, id="all"),  # its text is another in every process
     ],
 )
-def test_a_claim_that_cannot_be_read_holds_until_it_is_old(content: bytes, tmp_path: Path) -> None:
+def test_a_lock_that_cannot_be_read_holds_until_it_is_old(content: bytes, tmp_path: Path) -> None:
     path = put_down(tmp_path, Lock(TOKEN, ELSEWHERE))
     path.write_bytes(content)
     with (
-        pytest.raises(UserError, match=f"an unknown driver .claim-{TOKEN}.json cannot be read"),
+        pytest.raises(UserError, match=f"an unknown driver .lock-{TOKEN}.json cannot be read"),
         locked(LocalStorage(tmp_path)),
     ):
         pass
@@ -241,7 +241,7 @@ def test_a_claim_that_cannot_be_read_holds_until_it_is_old(content: bytes, tmp_p
         assert not path.exists()
 
 
-def test_a_claim_with_a_flipped_bit_still_holds(tmp_path: Path) -> None:
+def test_a_lock_with_a_flipped_bit_still_holds(tmp_path: Path) -> None:
     whole = Lock(TOKEN, ELSEWHERE, holding=True).content()
     path = put_down(tmp_path, Lock(TOKEN, ELSEWHERE))
     for position in range(0, len(whole), 29):
@@ -255,7 +255,7 @@ def test_a_claim_with_a_flipped_bit_still_holds(tmp_path: Path) -> None:
 def test_a_driver_gives_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock, "HEARTBEAT_S", 0.01)
     with locked(LocalStorage(tmp_path)):
-        [path] = tmp_path.glob("claim-*.json")
+        [path] = tmp_path.glob("lock-*.json")
         os.utime(path, (0, 0))
         wait_until(lambda: path.stat().st_mtime)
         assert decode_json(path.read_bytes()) is not None
@@ -285,7 +285,7 @@ def test_who_wakes_up_before_it_holds_gives_way_to_who_holds(
 
 
 class Sleeping(LocalStorage):
-    """Makes a claim anew, as an object store does, after another driver has taken the folder."""
+    """Makes a lock anew, as an object store does, after another driver has taken the folder."""
 
     def refresh(self, name: str, content: bytes) -> bool:
         self.remove(name)
@@ -317,13 +317,13 @@ def test_who_was_silent_and_lost_nothing_goes_on(tmp_path: Path) -> None:
         held.check()
 
 
-def test_a_driver_that_lost_its_claim_commits_nothing(tmp_path: Path) -> None:
+def test_a_driver_that_lost_its_lock_commits_nothing(tmp_path: Path) -> None:
     study = prepared_study()
     [first, _] = trial_ids(study)
     store = ResultStore(tmp_path)
     with store.locked():
         store.open(study)
-        [path] = tmp_path.glob("claim-*.json")
+        [path] = tmp_path.glob("lock-*.json")
         path.unlink()
         with pytest.raises(UserError, match=f"{path.name} was removed by somebody, though this"):
             store.commit(first, prepared_files(first))
@@ -343,7 +343,7 @@ def test_a_process_that_cannot_be_told_apart_is_judged_by_its_signs_of_life(tmp_
     unseen = replace(this_process(), pid=os.getppid(), started="")
     path = put_down(tmp_path, Lock(TOKEN, unseen, holding=True), STALE_AFTER_S - 10)
     with (
-        pytest.raises(UserError, match="its claim ends within"),
+        pytest.raises(UserError, match="its lock ends within"),
         locked(LocalStorage(tmp_path)),
     ):
         pass
@@ -353,7 +353,7 @@ def test_a_process_that_cannot_be_told_apart_is_judged_by_its_signs_of_life(tmp_
         assert not path.exists()
 
 
-def test_a_claims_file_says_who_and_where(tmp_path: Path) -> None:
+def test_a_locks_file_says_who_and_where(tmp_path: Path) -> None:
     with locked(LocalStorage(tmp_path)) as held:
         [path] = tmp_path.iterdir()
         assert is_lock(path.name)
@@ -361,3 +361,16 @@ def test_a_claims_file_says_who_and_where(tmp_path: Path) -> None:
         assert document["process"]["pid"] == os.getpid()
         assert document["process"]["host"] == socket.gethostname()
         assert encode_json(document) == held.lock.content()
+
+
+def test_the_lock_of_an_earlier_version_is_seen(tmp_path: Path) -> None:
+    """It was called a claim: whoever upgrades beside a study that runs does not start it again."""
+    path = put_down(tmp_path, Lock(TOKEN, ELSEWHERE, holding=True))
+    path = path.rename(tmp_path / f"claim-{TOKEN}.json")
+    with pytest.raises(UserError, match="in use by process 4242"), locked(LocalStorage(tmp_path)):
+        pass
+    assert names(tmp_path) == {path.name}
+    os.utime(path, (0, 0))
+    with locked(LocalStorage(tmp_path)) as held:
+        assert held.stale == ("process 4242 on node7",)
+    assert names(tmp_path) == set()

@@ -93,7 +93,7 @@ def test_a_study_in_an_object_store_has_the_bits_of_one_on_disk(
         assert len(frame) == len(getattr(whole, table))
     files, path = fs.FileSystem.from_uri(str(join(address, "trials")))
     assert len(pd.read_parquet(path, filesystem=files)) == 4
-    assert not [name for name in names(address) if name.startswith("claim-")]
+    assert not [name for name in names(address) if name.startswith("lock-")]
 
 
 def test_a_study_in_an_object_store_says_how_it_stands(options: str) -> None:
@@ -105,7 +105,7 @@ def test_a_study_in_an_object_store_says_how_it_stands(options: str) -> None:
         store.open(study)
         store.commit(first, prepared_files(first))
         progress = Progress(
-            claim=held.lock.token,
+            lock=held.lock.token,
             generations_per_second=None,
             generations_left=11,
             running=(running,),
@@ -190,15 +190,15 @@ def test_a_reader_with_an_index_asks_for_listings_and_not_for_trials(
 
 
 def test_a_second_driver_on_an_object_store_is_refused(options: str) -> None:
-    storage = open_storage(f"s3://claims/study?{options}{NEW_BUCKET}")
+    storage = open_storage(f"s3://locks/study?{options}{NEW_BUCKET}")
     with (
         locked(storage),
-        pytest.raises(UserError, match=f"s3://claims/study: in use by process {os.getpid()} on "),
+        pytest.raises(UserError, match=f"s3://locks/study: in use by process {os.getpid()} on "),
         locked(storage),
     ):
         pass
     with locked(storage):
-        assert storage.refresh("claim-nobody", b"") is False
+        assert storage.refresh("lock-nobody", b"") is False
         [entry] = storage.children()
         assert abs(entry.modified - time.time()) < STALE_AFTER_S
 

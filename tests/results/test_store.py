@@ -330,7 +330,7 @@ def test_a_full_disk_is_told_and_the_study_goes_on_once_there_is_room(
     with pytest.raises(UserError, match=r"cannot be written \(No space left on device\)") as error:
         run_prepared(STUDY, folder, run=1)
     assert "\n" not in str(error.value)
-    assert not [name for name in names(folder) if "claim-" in name or ".writing-" in name]
+    assert not [name for name in names(folder) if "lock-" in name or ".writing-" in name]
     (small_disk / "filler").unlink()
     run_prepared(STUDY, folder)
     assert_same_study(whole, folder)
