@@ -41,6 +41,11 @@ const waiting = setInterval(() => {
   saveValues(specs.get("final_loss"));
 }, 100);
 """
+PACES = b"""
+const paces = [[100, true], [20000, true], [20000, false]].map((each) => redrawPause(...each));
+document.addEventListener("DOMContentLoaded", () => document.body.append(
+  make("pre", {id: "paces", textContent: paces.join(" ")})));
+"""
 
 
 @contextmanager
@@ -54,6 +59,15 @@ def served(app: Any) -> Iterator[str]:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}/?token={TOKEN}"
         running.should_exit = True
         thread.join()
+
+
+def add_script(script: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the page run a script of the test's after its own."""
+    assets = server._assets()
+    tag = b'<script src="/assets/added.js" defer></script></head>'
+    page = assets["page.html"]().replace(b"</head>", tag)
+    found = assets | {"page.html": lambda: page, "added.js": lambda: script}
+    monkeypatch.setattr(server, "_assets", lambda: found)
 
 
 def test_variants_of_a_study_that_was_made_afresh_take_the_place_of_the_old(
@@ -100,11 +114,7 @@ def test_values_are_saved_so_that_no_name_is_a_formula(
     names = ["=1+1", "@sum", "-5", 'a "b", c']
     variants = tuple({"name": name, "radius": k + 1} for k, name in enumerate(names))
     run_prepared(resolve_study("prepared", StudyFile(trials=1, variants=variants), {}), tmp_path)
-    assets = server._assets()
-    script = b'<script src="/assets/save.js" defer></script></head>'
-    page = assets["page.html"]().replace(b"</head>", script)
-    found = assets | {"page.html": lambda: page, "save.js": lambda: SAVE}
-    monkeypatch.setattr(server, "_assets", lambda: found)
+    add_script(SAVE, monkeypatch)
     with served(dashboard_app(Watched([tmp_path]), TOKEN)) as address:
         seen = browse(address).stdout
     saved = re.search(r'<pre id="saved">(.*?)</pre>', seen, re.DOTALL)
@@ -112,3 +122,12 @@ def test_values_are_saved_so_that_no_name_is_a_formula(
     assert unescape(saved[1]).splitlines()[1:] == [
         *("'=1+1,0,0.5", "'@sum,0,0.5", "-5,0,0.5", '"a ""b"", c",0,0.5'),
     ]
+
+
+def test_figures_that_take_long_are_seldom_made_while_trials_run(
+    folder: Path, browse: Browse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_script(PACES, monkeypatch)
+    with served(dashboard_app(Watched([folder]), TOKEN)) as address:
+        seen = browse(address).stdout
+    assert '<pre id="paces">5000 180000 5000</pre>' in seen
