@@ -19,9 +19,11 @@ def test_no_public_name_is_defined_in_two_modules() -> None:
             match node:
                 case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
                     names = [name]
-                case ast.Assign(targets=targets):
-                    names = [t.id for t in targets if isinstance(t, ast.Name)]
-                    names = [name for name in names if re.match(r"[A-Z][a-z]", name)]
+                case (
+                    ast.Assign(targets=[ast.Name(id=name)])
+                    | ast.AnnAssign(target=ast.Name(id=name))
+                ):
+                    names = [name] if re.match(r"[A-Z]\w", name) else []  # and no type variable
                 case _:
                     names = []
             for name in names:

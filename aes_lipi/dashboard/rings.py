@@ -20,7 +20,7 @@ from aes_lipi.analysis.figures.ring import (
     line_on_ring,
     lineage_colours,
 )
-from aes_lipi.analysis.figures.style import INK, LOSSES, PAPER
+from aes_lipi.analysis.figures.style import INK, LOSS_COLOURS, PAPER
 from aes_lipi.analysis.history import Courses, History
 from aes_lipi.analysis.measures import MEASURE_NAMES
 from aes_lipi.arrays import Float64
@@ -67,7 +67,7 @@ def _losses_plot(named: Heading, history: History) -> Plot:
     scale = loss_scale(values, ROBUST)
     shown, low, high = block_means(values.T), float(scale.vmin or 0), float(scale.vmax or 1)
     is_log = isinstance(scale, LogNorm)
-    heat = _heatmap(np.log10(shown) if is_log else shown, history, _stops(colormaps[LOSSES]))
+    heat = _heatmap(np.log10(shown) if is_log else shown, history, _stops(colormaps[LOSS_COLOURS]))
     bar = {"title": {"text": "log10 loss" if is_log else "loss", "side": "right"}}
     trace = heat | {
         "zmin": math.log10(low) if is_log else low,

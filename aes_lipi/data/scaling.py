@@ -12,7 +12,7 @@ from aes_lipi.arrays import Flags, Float64, Floats
 from aes_lipi.config import Scale
 from aes_lipi.data.yeo_johnson import MOST, restored, transformed
 
-PARTS: Mapping[Scale, tuple[str, ...]] = {
+_PARTS: Mapping[Scale, tuple[str, ...]] = {
     "minmax": (),
     "standard": ("centre", "spread"),
     "robust": ("centre", "spread"),
@@ -40,7 +40,7 @@ class Scaling:
             each column that makes it most like a normal distribution.
         low: smallest value of each column, float64 of shape (n_columns,).
         high: largest value of each column, the same.
-        parts: the further arrays that `PARTS` names, float64: `centre`, `spread` (above 0) and
+        parts: the further arrays that `_PARTS` names, float64: `centre`, `spread` (above 0) and
             `power`, (n_columns,); `quantiles`, (N_QUANTILES, n_columns), in equal steps of the
             share, from `low` to `high`.
     """
@@ -125,9 +125,9 @@ class Scaling:
             ValueError: a part is missing or of another shape, not finite or not in order; scale
                 the data again.
         """
-        if set(self.parts) != set(PARTS[self.kind]):
+        if set(self.parts) != set(_PARTS[self.kind]):
             raise ValueError(
-                f"scaling: {self.kind} has {', '.join(PARTS[self.kind]) or 'no parts'}"
+                f"scaling: {self.kind} has {', '.join(_PARTS[self.kind]) or 'no parts'}"
             )
         shapes = {"quantiles": (N_QUANTILES, n)}
         for name, part in self.arrays.items():

@@ -75,7 +75,7 @@ _RECORDING = 0.4
 """Of a generation: what recording one takes beside, which evaluates all rows."""
 
 
-NOMINAL = StepCosts(4.6e-6, 2.9e-6, 1.7e-9, 2.2e-10, 2.6e-3, 2e-8, 0.0)
+_NOMINAL = StepCosts(4.6e-6, 2.9e-6, 1.7e-9, 2.2e-10, 2.6e-3, 2e-8, 0.0)
 """Costs as on a processor of 2017, the same everywhere; without those of a kept optimiser, which
 what is compared by them has in common."""
 
@@ -86,7 +86,7 @@ def nominal_seconds(variant: Variant) -> float:
     Raises:
         UserError: data of a user's cannot be had or are unfit.
     """
-    return _trial_seconds(variant, NOMINAL)
+    return _trial_seconds(variant, _NOMINAL)
 
 
 def _trial_seconds(variant: Variant, costs: StepCosts) -> float:

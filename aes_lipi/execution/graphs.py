@@ -29,7 +29,7 @@ def with_graph(variant: Variant) -> Variant:
     if variant.edges is not None:
         graph = _graph_in(Path(variant.edges), variant.population_size)
     elif "topology" in variant.added:
-        graph = load(TOPOLOGY, variant.topology)(variant.population_size)
+        graph = load(_TOPOLOGY, variant.topology)(variant.population_size)
     else:
         return variant
     return variant.model_copy(update={"graph": graph})
@@ -130,5 +130,5 @@ def _checked(plugin: Plugin, given: Any, population_size: int) -> str:
     return text
 
 
-TOPOLOGY: Kind[Callable[[int], str]] = Kind("topology", _plugged, {})
+_TOPOLOGY: Kind[Callable[[int], str]] = Kind("topology", _plugged, {})
 """What `load` finds graphs of users by."""

@@ -61,7 +61,7 @@ from aes_lipi.execution.trial import EndAfter, run_trials
 from aes_lipi.io.streams import spared_streams
 from aes_lipi.results.trial_files import TrialId
 
-LOOK_INTERVAL_S = 0.5
+_LOOK_INTERVAL_S = 0.5
 _WORKERS_PER_GPU = 3
 """Processes that share a GPU: while one decides on its next steps, others keep it busy."""
 
@@ -227,7 +227,7 @@ def _in_workers(
         for room in range(n_workers):
             study.tell(Opened(room))
         while study.state.is_busy:
-            for room in pool.with_news(study.state.busy_rooms, study.timeout_s(LOOK_INTERVAL_S)):
+            for room in pool.with_news(study.state.busy_rooms, study.timeout_s(_LOOK_INTERVAL_S)):
                 pool.hear(room, study)
             study.tell(ShutdownAsked() if was_given() else Tick())
 
@@ -330,7 +330,7 @@ class _Asks:
     records: Sequence[Record]
 
 
-PROGRESS_INTERVAL_S = 0.25
+_PROGRESS_INTERVAL_S = 0.25
 _FOR_THE_DRIVER = (signal.SIGINT, signal.SIGTERM)
 """Signals that often come to all processes of a job; the driver tells its workers what to do."""
 
@@ -459,7 +459,7 @@ def _serve(connection: Connection, datasets: Mapping[Hashable, SharedDataset], a
                 notice=driver.has_given_notice,
                 end_after=driver.end_after if asks else None,
             )
-            for job, message in now_and_then(said, PROGRESS_INTERVAL_S):
+            for job, message in now_and_then(said, _PROGRESS_INTERVAL_S):
                 connection.send((job.id, message))
         except (EOFError, OSError):  # the driver is gone: nobody wants the trial any more
             return

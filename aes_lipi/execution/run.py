@@ -34,7 +34,7 @@ from aes_lipi.results.storage import Storage
 from aes_lipi.results.store import ResultStore
 from aes_lipi.results.trial_tables import index_all
 
-LOOK_INTERVAL_S = 1.0
+_LOOK_INTERVAL_S = 1.0
 WRITE_INTERVAL_S = 5.0
 _LONGEST_REMARK = 500  # characters
 _INDEXED, _INDEXED_SHARE = 64, 20
@@ -291,7 +291,7 @@ def _publish(store: ResultStore, lock: str, state: StudyState, ended: threading.
     since = time.time() - time.monotonic()
     known, written = progress_of(state, lock, time.monotonic(), since), float("-inf")
     indexed = state.committed
-    while not ended.wait(LOOK_INTERVAL_S):
+    while not ended.wait(_LOOK_INTERVAL_S):
         if state.committed - indexed >= max(_INDEXED, indexed // _INDEXED_SHARE):
             indexed = state.committed
             with suppress(UserError):  # the next reader does it

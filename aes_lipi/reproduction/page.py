@@ -20,7 +20,7 @@ from aes_lipi._version import __version__
 from aes_lipi.analysis.figures.boxes import plot_final_values
 from aes_lipi.analysis.figures.style import (
     COLUMN,
-    FORMATS,
+    FIGURE_FORMATS,
     INK,
     LEGEND_LINE,
     PAPER,
@@ -211,7 +211,7 @@ def _figure(found: FigureFinding, theirs: int, folder: Path) -> _Beside:
     draw, caption, marks = _DRAWN[found.statistic]
     if _has_published(found):
         caption += f" {marks}: what was published."
-    figure = show(draw(found), Named(found.name, found.title, caption, ""), folder, FORMATS)
+    figure = show(draw(found), Named(found.name, found.title, caption, ""), folder, FIGURE_FORMATS)
     return _Beside(figure, _values(found), _agreements(found, theirs))
 
 

@@ -35,7 +35,7 @@ from aes_lipi.results.trial_tables import read_rows
 _LOSSES = ("mean_L1", "test_loss", "test_L1", "test_L1_by_validation")
 """Of which a status has medians."""
 
-LIGHT = (
+_LIGHT = (
     *("variant_name", "trial", "mean_L1", "test_L1", "test_loss", "capacity"),
     *("n_parameters", "wall_time_s", "started_at", "host"),
 )
@@ -163,7 +163,7 @@ def study_status(location: str | Path) -> Status:
     return study_overview(location, _LOSSES).status
 
 
-def study_overview(location: str | Path, columns: Sequence[str] = LIGHT) -> Overview:
+def study_overview(location: str | Path, columns: Sequence[str] = _LIGHT) -> Overview:
     """How a study stands and some columns of its trials, as quickly as they can be had.
 
     For pages and commands that look at a study again and again, while it runs and after. One

@@ -123,7 +123,7 @@ def test_nor_do_those_that_a_failed_trial_did_not_run() -> None:
 
 @pytest.fixture
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "LOOK_INTERVAL_S", 0.001)
+    monkeypatch.setattr(run, "_LOOK_INTERVAL_S", 0.001)
     monkeypatch.setattr(run, "WRITE_INTERVAL_S", 0.01)
 
 

@@ -65,7 +65,7 @@ def test_a_study_file_of_the_users_own_is_not_replaced(
 def test_a_progress_file_of_the_users_own_is_neither_replaced_nor_removed(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "LOOK_INTERVAL_S", 0.001)
+    monkeypatch.setattr(run, "_LOOK_INTERVAL_S", 0.001)
     monkeypatch.setattr(run, "WRITE_INTERVAL_S", 0.001)
     theirs = json.dumps({"weight": 70}).encode()
     (folder / "progress.json").write_bytes(theirs)

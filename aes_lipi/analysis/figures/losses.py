@@ -15,7 +15,7 @@ from matplotlib.image import AxesImage
 
 from aes_lipi.analysis.figures.cells import loss_scale
 from aes_lipi.analysis.figures.style import (
-    LOSSES,
+    LOSS_COLOURS,
     PAGE,
     ShownFigure,
     laid_out,
@@ -125,7 +125,9 @@ def _matrices(axes: Axes, row: _Row, scale: Normalize, n_columns: int) -> AxesIm
     starts = [k * size * (1 + _GAP) for k in range(len(row.losses))]
     for start, losses in zip(starts, row.losses.values(), strict=True):
         extent = (start - 0.5, start + size - 0.5, size - 0.5, -0.5)
-        image = axes.imshow(losses, cmap=LOSSES, norm=scale, extent=extent, interpolation="none")
+        image = axes.imshow(
+            losses, cmap=LOSS_COLOURS, norm=scale, extent=extent, interpolation="none"
+        )
         if size <= _PRINTED:
             for (encoder, decoder), loss in np.ndenumerate(losses):
                 _printed(axes, (start + decoder, encoder), loss, scale, size)
@@ -170,7 +172,7 @@ def _printed(
         ha="center",
         va="center",
         fontsize=7 if n_members <= 3 else 5,
-        color=readable_on(colormaps[LOSSES](scale(loss))),
+        color=readable_on(colormaps[LOSS_COLOURS](scale(loss))),
     )
     text.set_in_layout(False)  # it stands in its square
 

@@ -19,7 +19,7 @@ from aes_lipi.analysis.figures.cells import loss_scale
 from aes_lipi.analysis.figures.style import (
     COLUMN,
     LEGEND_LINE,
-    LOSSES,
+    LOSS_COLOURS,
     PAGE,
     Look,
     ShownFigure,
@@ -205,7 +205,7 @@ def _maps(settings: pd.DataFrame, table: pd.DataFrame, swept: tuple[str, str], a
         medians = np.full((len(rows), len(columns)), np.nan)
         places_of = [np.searchsorted(each, settings.loc[ids, name]) for each, name in axes_of]
         medians[places_of[1], places_of[0]] = table.loc[ids, "median"]
-        image = axes.imshow(medians, cmap=LOSSES, norm=scale, origin="lower", aspect="auto")
+        image = axes.imshow(medians, cmap=LOSS_COLOURS, norm=scale, origin="lower", aspect="auto")
         _print(axes, medians, image)
         axes.set_xticks(range(len(columns)), [f"{value:g}" for value in columns])
         axes.set_yticks(range(len(rows)), [f"{value:g}" for value in rows])
@@ -231,5 +231,5 @@ def _print(axes: Axes, medians: Float64, image: AxesImage) -> None:
     """The values in their squares."""
     for (y, x), value in np.ndenumerate(medians):
         if not np.isnan(value):
-            colour = readable_on(colormaps[LOSSES](image.norm(np.asarray(value))))
+            colour = readable_on(colormaps[LOSS_COLOURS](image.norm(np.asarray(value))))
             axes.text(x, y, f"{value:.3g}", ha="center", va="center", fontsize=6, color=colour)

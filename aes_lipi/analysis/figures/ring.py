@@ -26,7 +26,7 @@ from aes_lipi.analysis.figures.cells import (
 )
 from aes_lipi.analysis.figures.style import (
     INK,
-    LOSSES,
+    LOSS_COLOURS,
     PAGE,
     PAPER,
     ShownFigure,
@@ -119,7 +119,7 @@ def _losses(axes: Axes, values: Float64, scale: Normalize) -> AxesImage:
     place = cells_over_generations(axes, values.shape)
     return axes.imshow(
         block_means(values.T),
-        cmap=LOSSES,
+        cmap=LOSS_COLOURS,
         norm=scale,
         extent=place,
         origin="lower",

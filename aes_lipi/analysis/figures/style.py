@@ -49,7 +49,7 @@ PAPER = "#fffffe"
 GONE = "#d55e00"
 """Of what was pruned or marks an event."""
 
-LOSSES = "viridis"
+LOSS_COLOURS = "viridis"
 """Colour map of losses, the lower the darker."""
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", INK, "#8a6f00", "#7b5bd6", "#c2255c")
@@ -254,7 +254,7 @@ _FARTHER = 100  # times as far as it begins an axis ends that has powers of ten 
 _PLAIN = 0.001, 9999  # values that are not written as powers of ten
 _THOUSAND = 1000
 
-FORMATS = ("svg", "pdf", "png")
+FIGURE_FORMATS = ("svg", "pdf", "png")
 """What figures are written as: two kinds of vectors, and pixels at 300 dots per inch."""
 
 _METADATA = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}
@@ -290,7 +290,7 @@ def _figure_bytes(figure: Figure, kind: str, ground: str = "none") -> bytes:
 
     Args:
         figure: what a function of this package drew.
-        kind: one of `FORMATS`.
+        kind: one of `FIGURE_FORMATS`.
         ground: its colour; of pixels it is white.
     """
     stream = io.BytesIO()
@@ -347,7 +347,7 @@ def show(figure: Figure, named: Named, folder: Path, kinds: Iterable[str]) -> Sh
         figure: what a function of this package drew.
         named: what the page calls it.
         folder: of the page.
-        kinds: of the files, of `FORMATS`.
+        kinds: of the files, of `FIGURE_FORMATS`.
 
     Raises:
         UserError: the disk refuses a file; free space, or give another folder.

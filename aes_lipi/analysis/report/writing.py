@@ -14,7 +14,7 @@ import pandas as pd
 from aes_lipi._version import __version__
 from aes_lipi.analysis.baselines import baseline_remarks
 from aes_lipi.analysis.comparisons import MAX_VARIANTS, Comparisons, compare
-from aes_lipi.analysis.figures.style import FORMATS, Shown, show
+from aes_lipi.analysis.figures.style import FIGURE_FORMATS, Shown, show
 from aes_lipi.analysis.measures import MEASURES, AnalysisUnit
 from aes_lipi.analysis.pareto import Tradeoff, front_table
 from aes_lipi.analysis.read import Measurements, open_folders, read_folders
@@ -123,7 +123,7 @@ def analyse(
     locations: str | Path | Sequence[str | Path],
     report_dir: str | Path | None = None,
     *,
-    formats: Iterable[str] = FORMATS,
+    formats: Iterable[str] = FIGURE_FORMATS,
     pooled: bool = False,
     alpha: float = 0.05,
     variants: str | None = None,
@@ -187,8 +187,10 @@ def _listed(locations: str | Path | Sequence[str | Path]) -> list[str | Path]:
 def _check_formats(formats: Iterable[str]) -> tuple[str, ...]:
     wanted = tuple(dict.fromkeys(formats))
     for kind in wanted:
-        if kind not in FORMATS:
-            raise UserError(f"{kind}: no format of figures; choose from {', '.join(FORMATS)}")
+        if kind not in FIGURE_FORMATS:
+            raise UserError(
+                f"{kind}: no format of figures; choose from {', '.join(FIGURE_FORMATS)}"
+            )
     return wanted
 
 

@@ -39,8 +39,8 @@ WORK = 1 << 28
 """Products and what is as long: some 0.05 seconds, after which a kernel comes back, so that signals
 and other threads are heard. Only a single batch that has more of them takes longer."""
 _OF_A_ROW = 1 << 13
-NO_NOISE = read_only(np.empty((0, 0)))
-NO_LOSSES = np.empty(0)
+_NO_NOISE = read_only(np.empty((0, 0)))
+_NO_LOSSES = np.empty(0)
 
 
 def fits(architecture: Architecture) -> bool:
@@ -162,7 +162,7 @@ class DenseEngine(OnHost):
     ) -> Float64:
         """The loss of each batch."""
         losses = np.empty(len(batches.encoder))
-        noise = NO_NOISE
+        noise = _NO_NOISE
         if code_noise is not None:
             noise = read_only(code_noise.reshape(-1, code_noise.shape[-1]))
         self._perform(nets, batches, split, noise=noise, losses=losses)
@@ -231,10 +231,10 @@ class DenseEngine(OnHost):
         batches: Batches,
         split: Split,
         seen: Statistics = NOTHING_SEEN,
-        noise: Float32 = NO_NOISE,
+        noise: Float32 = _NO_NOISE,
         first: int = 0,
         stop: int | None = None,
-        losses: Float64 = NO_LOSSES,
+        losses: Float64 = _NO_LOSSES,
     ) -> None:
         """Have the kernels take the batches `first` to `stop` of a list, by default all.
 
@@ -269,7 +269,7 @@ class DenseEngine(OnHost):
         """The noise of all updates in order, a bounded piece at a time: first, stop, values."""
         width, n_updates = self._architecture.noise_width, len(rows)
         if generator is None or not width:
-            yield 0, n_updates, NO_NOISE
+            yield 0, n_updates, _NO_NOISE
             return
         piece = max(1, min(self._piece(rows), NOISE_FLOATS // (width * rows.shape[1])))
         for first in range(0, n_updates, piece):

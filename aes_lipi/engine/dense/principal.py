@@ -16,7 +16,7 @@ from aes_lipi.engine.dense.mode import enter_mode, leave_mode
 from aes_lipi.engine.dense.target import entry_point, exact
 from aes_lipi.errors import UserError
 
-MOST_COLUMNS = 4096
+_MOST_COLUMNS = 4096
 """The covariance of so many takes 128 MiB."""
 
 _AT_ONCE = 10**8
@@ -62,9 +62,9 @@ def principal_axes(rows: Float32, number: int) -> PrincipalAxes:
         UserError: there are too many columns; start from random weights.
     """
     n_rows, n_columns = rows.shape
-    if n_columns > MOST_COLUMNS:
+    if n_columns > _MOST_COLUMNS:
         raise UserError(
-            f"initial_weights: pca takes data of up to {MOST_COLUMNS:,} columns, and these have "
+            f"initial_weights: pca takes data of up to {_MOST_COLUMNS:,} columns, and these have "
             f"{n_columns:,}; use initial_weights random"
         )
     mean = np.zeros(n_columns)

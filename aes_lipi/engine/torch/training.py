@@ -18,14 +18,14 @@ from aes_lipi.engine.torch.gradients import Batch, Gradients, gradients_of, weig
 from aes_lipi.engine.torch.memory import Buffers, Form
 from aes_lipi.engine.torch.stack import NetworkStack
 
-AT_ONCE = 10
+_AT_ONCE = 10
 """Steps that a GPU is asked for in one go."""
 
 NOISE_ON_CPU, NOISE_ON_GPU = 1 << 22, 1 << 26
 """Values of training noise that are drawn, and sent to the device, in one go."""
 
 
-PROGRAMS_KEPT = 256
+_PROGRAMS_KEPT = 256
 """Shapes of stacks that stay prepared."""
 
 
@@ -68,7 +68,7 @@ class Trainer:
 
     def _prepared(self, form: Form) -> _Program:
         program = _Program(form, self._workspace)
-        while len(self._programs) >= PROGRAMS_KEPT:
+        while len(self._programs) >= _PROGRAMS_KEPT:
             del self._programs[next(iter(self._programs))]
         if self._workspace.data.is_cuda:
             if not self._programs:
@@ -127,7 +127,7 @@ class _Program:
         self._observers = take("observers", (form.observers,), torch.int64)
         self._step = torch.zeros(1, dtype=torch.int64, device=workspace.data.device)
         self._noise_step = torch.zeros_like(self._step)
-        self._at_once = _divisor(form.steps, AT_ONCE)
+        self._at_once = _divisor(form.steps, _AT_ONCE)
         width = architecture.noise_width
         most = NOISE_ON_GPU if workspace.data.is_cuda else NOISE_ON_CPU
         fits = most // max(1, c * form.batch_size * width)

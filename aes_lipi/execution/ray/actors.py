@@ -62,7 +62,7 @@ from aes_lipi.execution.trial import CheckpointTimer, resumed
 from aes_lipi.results.checkpoint import Checkpoint, encode_checkpoint, identify
 from aes_lipi.results.trial_files import TrialId
 
-PROGRESS_INTERVAL_S = 0.5
+_PROGRESS_INTERVAL_S = 0.5
 _COPY_INTERVAL_S = 30.0
 """Between copies of the states that a lost node does not take, where no checkpoint is asked for."""
 
@@ -143,7 +143,7 @@ class CellActor:
         return self._setup
 
 
-RemoteCellActor: Any = ray.remote(CellActor)
+_RemoteCellActor: Any = ray.remote(CellActor)
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ class TrialDriver:
             Before, where actors live that took the place of lost ones.
         """
         said = ((job, message) for message in self._messages(job, inputs[0], cells_per_actor))
-        for _, message in now_and_then(said, PROGRESS_INTERVAL_S):
+        for _, message in now_and_then(said, _PROGRESS_INTERVAL_S):
             yield message if isinstance(message, NodeFacts) else (job.id, message)
 
     def _messages(
@@ -274,7 +274,7 @@ class TrialDriver:
     def _start(self, k: int) -> Any:
         others = {n: a for n, a in self._resources.items() if n not in ("CPU", "GPU")}
         n_cpus, n_gpus = (self._resources.get(name, 0.0) for name in ("CPU", "GPU"))
-        return RemoteCellActor.options(
+        return _RemoteCellActor.options(
             num_cpus=n_cpus,
             num_gpus=n_gpus,
             resources=others,

@@ -21,7 +21,7 @@ from aes_lipi.io.ownership import read_own
 HERE = "local"
 """The address that starts Ray on this machine, for as long as the study runs."""
 
-CONNECT_TIMEOUT_S = 2.0
+_CONNECT_TIMEOUT_S = 2.0
 
 _LONGEST = 300  # bytes of an address
 _HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"
@@ -139,7 +139,7 @@ def silence(address: str) -> str | None:
     if parts is None:
         return "nothing answers there"
     try:
-        with socket.create_connection(parts, CONNECT_TIMEOUT_S) as connection:
+        with socket.create_connection(parts, _CONNECT_TIMEOUT_S) as connection:
             if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
                 return None  # it answers nobody without a handshake
             connection.sendall(_HELLO)
@@ -147,7 +147,7 @@ def silence(address: str) -> str | None:
             while len(answer) < 4 and (part := connection.recv(64)):
                 answer += part
     except TimeoutError:
-        return f"nothing answers there within {CONNECT_TIMEOUT_S:.0f} seconds"
+        return f"nothing answers there within {_CONNECT_TIMEOUT_S:.0f} seconds"
     except (ConnectionResetError, BrokenPipeError):
         answer = b""
     except (OSError, UnicodeError):

@@ -14,7 +14,7 @@ from ray.exceptions import (
     WorkerCrashedError,
 )
 
-LOSSES = (
+_LOST = (
     RayActorError,
     ObjectLostError,
     WorkerCrashedError,
@@ -30,7 +30,7 @@ def is_lost(error: Exception) -> bool:
 
     An error that a step itself raised is not: it would come again.
     """
-    if isinstance(error, LOSSES):
+    if isinstance(error, _LOST):
         return True
     if isinstance(error, RayTaskError):
         cause = cause_of(error)

@@ -102,7 +102,7 @@ class NodeCheck:
         ]
 
 
-LOOK_INTERVAL_S = 1.0
+_LOOK_INTERVAL_S = 1.0
 _ASKED_AT_A_TIME = 32
 
 
@@ -161,7 +161,7 @@ class DrainNotice:
 
     def __call__(self) -> bool:
         """Whether one of them is."""
-        if time.monotonic() - self._looked < LOOK_INTERVAL_S:
+        if time.monotonic() - self._looked < _LOOK_INTERVAL_S:
             return False
         self._looked = time.monotonic()
         try:

@@ -249,7 +249,7 @@ class Lane:
 
 
 _WAIT_S = 1.0
-LOOK_INTERVAL_S = 5.0
+_LOOK_INTERVAL_S = 5.0
 _QUIET_S = 10.0
 """Without news, after which nodes are asked for a sign of life."""
 
@@ -301,7 +301,7 @@ class ClusterPool:
     def _look_around(self) -> None:
         """Now and then see how large the cluster is, and make use of it."""
         now = time.monotonic()
-        if now - self._looked < LOOK_INTERVAL_S:
+        if now - self._looked < _LOOK_INTERVAL_S:
             return
         self._looked = now
         nodes = living_nodes()

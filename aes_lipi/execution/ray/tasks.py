@@ -30,7 +30,7 @@ from aes_lipi.execution.stacks import gpu_memory, trials_that_fit
 from aes_lipi.execution.trial import run_trials
 from aes_lipi.results.trial_files import TrialId
 
-PROGRESS_INTERVAL_S = 0.5
+_PROGRESS_INTERVAL_S = 0.5
 _STAY_S = 120.0
 
 
@@ -65,7 +65,7 @@ def run_whole_trials(
     reached: dict[TrialId, int] = {}
     leaving = False
     notice = _lasting(DrainNotice(lambda: {this_node()}))
-    for job, message in now_and_then(run_trials(jobs, provide, notice), PROGRESS_INTERVAL_S):
+    for job, message in now_and_then(run_trials(jobs, provide, notice), _PROGRESS_INTERVAL_S):
         if isinstance(message, Reached):
             now = message.generations
             metrics[job.id].advanced(now - reached.get(job.id, now))

@@ -15,7 +15,15 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from aes_lipi.analysis.figures.boxes import plot_final_values
-from aes_lipi.analysis.figures.style import FORMATS, INK, Named, _figure_bytes, _inline, looks, show
+from aes_lipi.analysis.figures.style import (
+    FIGURE_FORMATS,
+    INK,
+    Named,
+    _figure_bytes,
+    _inline,
+    looks,
+    show,
+)
 from aes_lipi.errors import UserError
 
 
@@ -25,7 +33,7 @@ def figure() -> Figure:
     return plot_final_values([("loss", [sample(name, rng.normal(size=9)) for name in "abc"])])
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", FIGURE_FORMATS)
 def test_the_same_figure_has_the_same_bytes(figure: Figure, kind: str) -> None:
     assert _figure_bytes(figure, kind) == _figure_bytes(figure, kind)
 
