@@ -263,6 +263,7 @@ def what_was_run(sources: Sources, page_folder: Path) -> dict[str, Any]:
     return {
         "period": _period(data.trials),
         "progress": _progress(data, sources.folders),
+        "undone": _undone(data.trials, data.labels),
         "failures": _failures(data),
         "varying": _varying_grid(data),
         "settings": _shared_settings(data),
@@ -344,6 +345,16 @@ def _progress(data: Measurements, sources: Sequence[StudySource]) -> tuple[_Vari
         )
         for variant, label in names.items()
     )
+
+
+def _undone(trials: pd.DataFrame, labels: Mapping[str, str]) -> list[str]:
+    """A line for every variant of whose cells generations were undone, for they diverged."""
+    counts = trials[trials["n_diverged"] > 0].groupby("variant")["n_diverged"].agg(["sum", "size"])
+    return [
+        f"{labels[str(variant)]}: training diverged, and {n:,} generations of cells were undone, "
+        f"in {m} of its trials"
+        for variant, n, m in counts.itertuples()
+    ]
 
 
 def _failures(data: Measurements) -> Grid:

@@ -26,6 +26,7 @@ import aes_lipi
 from aes_lipi.analysis.read import read_folders
 from aes_lipi.analysis.report import Report, analyse, writing
 from aes_lipi.analysis.report.gallery import _losses, _of_answers
+from aes_lipi.analysis.report.sources import _undone
 from aes_lipi.config import StudyFile, resolve_study
 from aes_lipi.errors import UserError
 
@@ -334,7 +335,16 @@ def test_failed_and_missing_trials_are_shown(tmp_path: Path) -> None:
     page = Page(report.page.read_text())
     assert "3 trials are done, 1 failed, 4 are still to come" in page.text
     assert "ValueError: made up" in page.text
+    assert "diverged" not in page.text
     assert report.figures == ()
+
+
+def test_generations_that_were_undone_are_counted() -> None:
+    counts = [("v1", 0), ("v2", 1200), ("v2", 0), ("v2", 34), ("v3", 0)]
+    trials = pd.DataFrame(counts, columns=["variant", "n_diverged"])
+    assert _undone(trials, {"v1": "calm", "v2": "wild", "v3": "other"}) == [
+        "wild: training diverged, and 1,234 generations of cells were undone, in 2 of its trials"
+    ]
 
 
 def test_names_are_shown_whatever_they_are(tmp_path: Path) -> None:
