@@ -136,9 +136,13 @@ def test_scaling_columns_and_compaction_are_in_the_file(tmp_path: Path) -> None:
     assert small.architecture.n_parameters < ARCHITECTURE.n_parameters
 
 
+@pytest.mark.parametrize("loss", [None, "mse", "l1"])
 @pytest.mark.parametrize("name", ENVIRONMENTS)
-def test_a_model_for_use_has_no_heads_that_only_training_needs(name: str, tmp_path: Path) -> None:
-    architecture = build_architecture(ENVIRONMENTS[name], 4, (3,), 2)
+def test_a_model_for_use_has_no_heads_that_only_training_needs(
+    name: str, loss: Any, tmp_path: Path
+) -> None:
+    """Under the loss that its environment has, or another one."""
+    architecture = build_architecture(ENVIRONMENTS[name], 4, (3,), 2, loss)
     model = Model(architecture, random_pair(architecture, 0))
     for made in (model.for_use(), model.compacted()):
         assert not made.architecture.variational

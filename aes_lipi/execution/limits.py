@@ -112,7 +112,7 @@ def limits_of(
         memory.setdefault("of the control group", limit - used)
         memory["of the control group"] = min(memory["of the control group"], limit - used)
     for name, unit in (_MEMORY | _MEMORY_OF_A_CORE).items():
-        if (number := _number(environment.get(name, ""))) is not None:
+        if number := _number(environment.get(name, "")):  # 0 is what Slurm says for all of it
             memory[name] = number * unit * (least if name in _MEMORY_OF_A_CORE else 1)
     memory_by = min(memory, key=lambda each: memory[each])
     return Limits(

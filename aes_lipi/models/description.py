@@ -211,7 +211,7 @@ def read_description(text: str) -> tuple[Description, Architecture]:
         raise ValueError("digest: missing, or in a file of a version that had none")
     architecture = _architecture(description.architecture)
     small = description.compaction is not None
-    for_use = architecture.loss == "negative_elbo" and not architecture.variational
+    for_use = _is_of_means(architecture) and not architecture.variational
     made = _compact(architecture) if small or for_use else _mirrored(architecture)
     if made != architecture:
         raise ValueError("architecture: its layers do not fit together")
@@ -247,9 +247,14 @@ def _mirrored(described: Architecture) -> Architecture:
     return build_architecture(environment, *widths, described.loss)
 
 
+def _is_of_means(described: Architecture) -> bool:
+    """Whether the code is of the means that a variational encoder had, whatever its loss."""
+    return described.encoder.layers[-1].name == "mean"
+
+
 def _compact(described: Architecture) -> Architecture:
     """What `compact`, or `Model.for_use`, makes with the same widths: two chains of equal depth."""
-    variational = described.loss == "negative_elbo"
+    variational = _is_of_means(described)
     encoder = [layer.n_out for layer in described.encoder.layers]
     decoder = [layer.n_out for layer in described.decoder.layers][:-1]
     names = [f"hidden_{k}" for k in range(1, len(encoder))]

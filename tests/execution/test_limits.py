@@ -128,6 +128,7 @@ MEMORY: list[tuple[dict[str, str], dict[str, str], float, str]] = [
         "of the machine",
     ),
     (MEMINFO, {"SLURM_MEM_PER_NODE": "2048"}, 2, "SLURM_MEM_PER_NODE"),
+    (MEMINFO, {"SLURM_MEM_PER_NODE": "0"}, 32, "of the machine"),
     (MEMINFO, {"SLURM_MEM_PER_CPU": "1024", "SLURM_CPUS_PER_TASK": "3"}, 3, "SLURM_MEM_PER_CPU"),
 ]
 
