@@ -158,8 +158,8 @@ def _mean_text(ours: Estimate) -> str:
     if not ours.n:
         return "–"
     if ours.n < 2:
-        return f"{ours.mean:.3f}"
-    return f"{ours.mean:.3f} [{ours.low:.3f}, {ours.high:.3f}]"
+        return f"{ours.mean:z.3f}"
+    return f"{ours.mean:z.3f} [{ours.low:z.3f}, {ours.high:z.3f}]"
 
 
 def _agreement(point: Point) -> str:
@@ -249,7 +249,7 @@ def _instances(found: InstanceFindings) -> tuple[Grid, Grid]:
 
 
 def _over_row(line: OverInstances) -> tuple[str, ...]:
-    each = ", ".join(f"{value:.3f}" if math.isfinite(value) else "–" for value in line.each)
+    each = ", ".join(f"{value:z.3f}" if math.isfinite(value) else "–" for value in line.each)
     return line.subject, line.label, str(line.over.n), _mean_text(line.over), each
 
 

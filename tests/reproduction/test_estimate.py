@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from aes_lipi.reproduction.evidence import Estimate, estimate
+from aes_lipi.reproduction.page import _mean_text
 
 
 def test_the_interval_is_that_of_a_mean() -> None:
@@ -54,3 +55,8 @@ def test_an_interval_beside_a_mean_of_as_many_trials_holds_19_of_20_of_them() ->
     assert (few.low, few.high) == pytest.approx(
         (0.2 - 0.1 * (4 / 3) ** 0.5, 0.2 + 0.1 * (4 / 3) ** 0.5)
     )
+
+
+def test_what_rounds_to_nothing_has_no_sign() -> None:
+    assert _mean_text(Estimate(5, -2e-5, -4e-5, 1e-4)) == "0.000 [0.000, 0.000]"
+    assert _mean_text(Estimate(1, -2e-5, math.nan, math.nan)) == "0.000"
