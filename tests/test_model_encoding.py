@@ -98,6 +98,7 @@ def test_what_is_missing_counts_as_the_median_and_unknown_text_as_none(model: Mo
     [
         (lambda table: table.drop(columns=["bill", "sex"]), "lacks columns .* 'bill', 'sex'"),
         (lambda table: table.assign(bill="long"), "column 'bill': not numbers"),
+        (lambda table: pd.concat([table, table[["bill"]]], axis=1), "of one name: 'bill'; rename"),
         (lambda table: table.assign(year=pd.Timestamp("2020")), "'year': dates or times; give"),
         (lambda table: table.assign(mass=np.inf), "row 1, column 'mass': a missing or infinite"),
         (lambda table: table.to_numpy()[:, :5], "could not convert|rows of 7 values"),

@@ -69,8 +69,8 @@ _TRIALS = (
 _REPLAY = "Results of an asynchronous run of the same study: repeat what its cells read."
 _YES = "Agree to what is refused otherwise: the size of the centres of all generations."
 _LIMIT = (
-    "Seconds, or a time as in 30min or 8h, after which trials under way are written down and the "
-    "run ends with code 130; the same command goes on."
+    "Seconds, or a time as in 30min or 8h, after which the run ends with code 130; the same "
+    "command goes on. Trials on this machine are written down before, those on a cluster are not."
 )
 _FRESH = "Remove the results that --output_dir holds, and start again."
 

@@ -208,6 +208,7 @@ def baseline_measures(dataset: Dataset, code: int) -> BaselineMeasures:
     known = Baselines.of(dataset.train, code)
     constant, pca = known.constant_errors(dataset.test), known.pca_errors(dataset.test)
     validated = known.pca_errors(dataset.validation)
+    n_axes = min(code, dataset.n_dim)
     return BaselineMeasures(
         constant_L1=_mean(constant.l1),
         constant_mse=_mean(constant.mse),
@@ -216,7 +217,7 @@ def baseline_measures(dataset: Dataset, code: int) -> BaselineMeasures:
         pca_validation_mse=None if validated is None else _mean(validated.mse),
         pca_r2_median=None if pca is None else pca.r2_median,
         pca_n_unlearnt=None if pca is None else pca.n_unlearnt,
-        pca_n_parameters=None if pca is None else dataset.n_dim * (2 * code + 1),
+        pca_n_parameters=None if pca is None else dataset.n_dim * (2 * n_axes + 1),
     )
 
 

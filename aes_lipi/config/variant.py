@@ -68,6 +68,8 @@ PruneSchedule = Literal[
 
 TopologyName = Literal["ring", "grid", "complete", "star", "graph"]
 
+_MOST_MEETING = 1024  # networks that all meet: a number of a pair is kept in 20 bits
+
 _Added = str
 """Name of something that a user adds to the built-in choices: see `aes_lipi.config.defaults`."""
 
@@ -613,6 +615,11 @@ class Variant(BaseModel):
             raise ValueError(
                 f"grid_rows: {self.grid_rows} is of a grid, and means nothing for the topology "
                 f"{topology}; leave it out"
+            )
+        if self.cell_evaluation == "all_vs_all" and self.population_size > _MOST_MEETING:
+            raise ValueError(
+                f"population_size: {self.population_size} networks make "
+                f"{self.population_size**2:,} pairs; all_vs_all takes up to {_MOST_MEETING:,}"
             )
         for name in OF_SPACE if self.cell_evaluation == "all_vs_all" else ():
             if (value := getattr(self, name)) != type(self).model_fields[name].default:

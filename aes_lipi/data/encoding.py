@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -99,6 +100,9 @@ class Encoding:
         if gone := [column.name for column in self.columns if column.name not in known]:
             listed = ", ".join(map(quoted, gone[:20]))
             raise ValueError(f"the table lacks columns that the model was trained on: {listed}")
+        given = Counter(map(str, table.columns))
+        if twice := [column.name for column in self.columns if given[column.name] > 1]:
+            raise ValueError(f"the table has columns of one name: {quoted(twice[0])}; rename one")
         parts = [_encoded(column, table.iloc[:, known[column.name]]) for column in self.columns]
         return np.concatenate(parts, axis=1)
 

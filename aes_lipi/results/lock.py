@@ -224,6 +224,7 @@ def lock_on(storage: Storage) -> tuple[Lock, bool] | None:
 def _acquire(storage: Storage, own: Lock) -> HeldLock:
     stale: list[str] = []
     living: list[Lock] = []
+    silent: dict[Entry, Lock] = {}
     for attempt in range(_ATTEMPTS):
         storage.write(own.name, own.content())
         living, silent = _others(storage, own, stale)
@@ -240,11 +241,12 @@ def _acquire(storage: Storage, own: Lock) -> HeldLock:
         if any(other.holding for other in living):
             break
         time.sleep(random.uniform(0, 0.05 * (attempt + 1)))
-    raise _refusal(storage, min(living, key=lambda other: not other.holding))
+    others = living or list(silent.values())  # those whose signs are late, but never end
+    raise _refusal(storage, min(others, key=lambda other: not other.holding))
 
 
 def _others(storage: Storage, own: Lock, stale: list[str]) -> tuple[list[Lock], dict[Entry, Lock]]:
-    """Claims of others: those that live, and by their files those that are silent.
+    """Locks of others: those that live, and by their files those that are silent.
 
     Those of processes that are known to be gone are removed, and named in `stale`.
     """

@@ -68,6 +68,7 @@ def test_measures_of_digits() -> None:
     assert found.pca_validation_mse == pytest.approx((errors[1] ** 2).mean())
     assert found.pca_L1 == pytest.approx(np.abs(errors[0]).mean())
     assert found.pca_n_parameters == 2 * 64 * 16 + 64
+    assert baseline_measures(data, 70).pca_n_parameters == 2 * 64 * 64 + 64  # no more axes there
     mean, median = data.train.mean(axis=0, dtype=np.float64), np.median(data.train, axis=0)
     assert found.constant_mse == pytest.approx(((data.test - mean) ** 2).mean())
     assert found.constant_L1 == pytest.approx(np.abs(data.test - median).mean())

@@ -270,6 +270,13 @@ def test_where_all_are_neighbours_of_all_there_is_no_space(space: dict[str, Any]
     assert variant(**known, **{name: default}) == variant(**known)
 
 
+def test_so_many_networks_may_all_meet() -> None:
+    known = {"cell_evaluation": "all_vs_all"}
+    assert variant(**known, population_size=1024).population_size == 1024
+    message = "population_size: 1025 networks make 1,050,625 pairs; all_vs_all takes up to 1,024"
+    assert refusal(**known, population_size=1025) == message
+
+
 def test_canonical_baseline_is_always_a_ring_of_one() -> None:
     forced = variant(
         cell_evaluation="ann_canonical", population_size=7, radius=3, topology="grid", grid_rows=4

@@ -374,3 +374,13 @@ def test_the_lock_of_an_earlier_version_is_seen(tmp_path: Path) -> None:
     with locked(LocalStorage(tmp_path)) as held:
         assert held.stale == ("process 4242 on node7",)
     assert names(tmp_path) == set()
+
+
+def test_signs_that_stay_late_and_never_end_are_of_a_driver_that_has_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = put_down(tmp_path, Lock(TOKEN, ELSEWHERE, holding=True), STALE_AFTER_S + 10)
+    monkeypatch.setattr(lock, "_bury", lambda *_: None)  # a sign came while it was watched
+    with pytest.raises(UserError, match="in use by process 4242"), locked(LocalStorage(tmp_path)):
+        pass
+    assert names(tmp_path) == {path.name}

@@ -131,12 +131,12 @@ class ClusterRunner:
             return n_cells // _groups_of(variant, asked)
         if n_cells == 1:
             return 0
-        k = choose_cells_per_actor(
-            variant,
-            self._measured(variant, capacity),
-            capacity.total("CPU"),
-            min(trials, self._options.trials_at_a_time or trials),
-        )
+        processors, waiting = capacity.total("CPU"), self._options.trials_at_a_time or trials
+        waiting = min(trials, waiting)
+        if waiting >= processors:  # whole rings, whatever a generation costs
+            return 0
+        costs = self._measured(variant, capacity)
+        k = choose_cells_per_actor(variant, costs, processors, waiting)
         return 0 if k == n_cells else k
 
     def _measured(self, variant: Variant, capacity: Capacity) -> Costs:
